@@ -1,0 +1,164 @@
+"""Learn a discrete vocabulary for signals: quantizers, image tokenizers and their training.
+
+``import vocabula`` is light: PyTorch is imported when the first name that needs it is used.
+
+Example:
+    >>> import torch, vocabula
+    >>> quantizer = vocabula.VectorQuantizer(dim=8, codebook_size=16)
+    >>> quantized = quantizer(torch.randn(4, 100, 8))
+    >>> quantized.codes.shape
+    torch.Size([4, 100])
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vocabula import (
+        data,
+        errors,
+        evaluation,
+        functional,
+        nn,
+        quantizers,
+        registry,
+        tokenizers,
+        training,
+        types,
+    )
+    from vocabula.data import ImageData, open_source
+    from vocabula.errors import VocabulaError
+    from vocabula.quantizers import (
+        EMA,
+        FiniteScalarQuantizer,
+        FromData,
+        Gradient,
+        GumbelQuantizer,
+        KMeans,
+        LinearReparametrization,
+        LookupFreeQuantizer,
+        Normal,
+        ProductQuantizer,
+        Quantizer,
+        ResidualQuantizer,
+        Revival,
+        Uniform,
+        VectorQuantizer,
+    )
+    from vocabula.tokenizers import (
+        Categorical,
+        Gaussian,
+        GaussianBottleneck,
+        LogisticMixture,
+        Tokenizer,
+        build_tokenizer,
+        load,
+    )
+    from vocabula.types import Quantized, Reconstruction, UsageReport
+
+__version__ = "0.1.0"
+
+_MODULES = (
+    "data",
+    "errors",
+    "evaluation",
+    "functional",
+    "nn",
+    "quantizers",
+    "registry",
+    "tokenizers",
+    "training",
+    "types",
+)
+
+_NAMES = {
+    "data": ("ImageData", "open_source"),
+    "errors": ("VocabulaError",),
+    "quantizers": (
+        "EMA",
+        "FiniteScalarQuantizer",
+        "FromData",
+        "Gradient",
+        "GumbelQuantizer",
+        "KMeans",
+        "LinearReparametrization",
+        "LookupFreeQuantizer",
+        "Normal",
+        "ProductQuantizer",
+        "Quantizer",
+        "ResidualQuantizer",
+        "Revival",
+        "Uniform",
+        "VectorQuantizer",
+    ),
+    "tokenizers": (
+        "Categorical",
+        "Gaussian",
+        "GaussianBottleneck",
+        "LogisticMixture",
+        "Tokenizer",
+        "build_tokenizer",
+        "load",
+    ),
+    "types": ("Quantized", "Reconstruction", "UsageReport"),
+}
+
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = [
+    "EMA",
+    "Categorical",
+    "FiniteScalarQuantizer",
+    "FromData",
+    "Gaussian",
+    "GaussianBottleneck",
+    "Gradient",
+    "GumbelQuantizer",
+    "ImageData",
+    "KMeans",
+    "LinearReparametrization",
+    "LogisticMixture",
+    "LookupFreeQuantizer",
+    "Normal",
+    "ProductQuantizer",
+    "Quantized",
+    "Quantizer",
+    "Reconstruction",
+    "ResidualQuantizer",
+    "Revival",
+    "Tokenizer",
+    "Uniform",
+    "UsageReport",
+    "VectorQuantizer",
+    "VocabulaError",
+    "__version__",
+    "build_tokenizer",
+    "data",
+    "errors",
+    "evaluation",
+    "functional",
+    "load",
+    "nn",
+    "open_source",
+    "quantizers",
+    "registry",
+    "tokenizers",
+    "training",
+    "types",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"vocabula.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'vocabula' has no attribute {name!r}")
+    value = getattr(import_module(f"vocabula.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,8 @@
+"""``python -m vocabula``: the command line, also under ``accelerate launch -m vocabula``."""
+
+from __future__ import annotations
+
+from vocabula.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The command line; `vocabula.cli.main` is its entry point."""

@@ -1,0 +1,46 @@
+"""``vocabula encode``: from images to a file of codes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vocabula.cli.runs import BatchSize, Data, Device, Limit, Overwrite, Run, Strict
+
+EXAMPLES = """[bold]Examples[/bold]
+
+  vocabula encode runs/first photos/ -o tokens.parquet
+
+  vocabula encode runs/first photos/ -o tokens.parquet --limit 1000 --overwrite
+"""
+
+
+def encode(
+    run: Run,
+    data: Data,
+    out: Annotated[str, typer.Option("-o", "--out", metavar="FILE", help="The .parquet to write.")],
+    limit: Limit = None,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    strict: Strict = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Encode images to codes: codes, shape, path and label of each, and the tokenizer's hash."""
+    from vocabula.cli.console import say
+    from vocabula.cli.runs import open_data, open_run, plain_warnings
+    from vocabula.evaluation import encode_dataset
+
+    with plain_warnings():
+        tokenizer = open_run(run, device)
+        source = open_data(data, tokenizer, strict=strict)
+        count = encode_dataset(
+            tokenizer,
+            source,
+            out,
+            batch_size=batch_size,
+            limit=limit,
+            overwrite=overwrite,
+            progress=True,
+        )
+    say(f"encoded {count} images: {out}")

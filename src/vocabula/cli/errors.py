@@ -1,0 +1,110 @@
+"""How a command ends: user errors in one line with exit code 2, defects with a traceback."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from typer import TyperException
+from typer.core import TyperGroup
+
+from vocabula.cli.console import one_line
+from vocabula.cli.process import is_main_process, process_index
+from vocabula.errors import Interrupted, OptionError, OutputError, VocabulaError
+
+USER_ERROR = 2
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_REFUSED = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENOENT,
+    errno.ENAMETOOLONG,
+}
+
+
+class Commands(TyperGroup):
+    """The command group: runs a command and turns every expected failure into one line."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command line and end the process with its exit code."""
+        try:
+            code = super().main(
+                args=args,
+                prog_name=prog_name,
+                complete_var=complete_var,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **extra,
+            )
+        except BrokenPipeError:  # `vocabula config | head`: the reader has gone
+            sys.stderr.close()
+            sys.exit(1)
+        except Exception as error:
+            failure = as_user_error(error)
+            if failure is None:
+                raise
+            _print(failure)
+            sys.exit(failure.exit_code)
+        if not standalone_mode:
+            return code
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command; Ctrl-C becomes a message instead of a traceback."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "interrupted: nothing half-written was left behind; run the command again"
+            ) from None
+
+
+def as_user_error(error: BaseException) -> VocabulaError | None:
+    """The one-line error that a failure amounts to, or None if it is a defect of the program."""
+    if isinstance(error, VocabulaError):
+        return error
+    if isinstance(error, TyperException):
+        message = error.format_message().rstrip(".")
+        advice = "" if "Did you mean" in message else "; add --help to see the usage"
+        return OptionError(f"{message}{advice}")
+    text = str(error)
+    if getattr(error, "errno", None) in _FULL or "No space left on device" in text:
+        return OutputError(
+            "output: expected free space on the disk, got none; free some and run the command "
+            "again (train: with --resume)"
+        )
+    if isinstance(error, OSError) and error.errno in _REFUSED:
+        where = f"{error.filename}: " if error.filename else ""
+        return OutputError(f"{where}{error.strerror or text}; check the path and its permissions")
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return OptionError(
+            "memory: expected enough for one batch, got too little; lower data.batch_size or "
+            "--batch-size"
+        )
+    return None
+
+
+def _print(failure: VocabulaError) -> None:
+    """Print the line; of several processes, one speaks where all fail alike."""
+    if is_main_process():
+        prefix = "" if isinstance(failure, Interrupted) else "error: "
+    elif isinstance(failure, (OptionError, OutputError, Interrupted)):
+        return
+    else:
+        prefix = f"error (process {process_index()}): "
+    print(prefix + one_line(str(failure)), file=sys.stderr)

@@ -1,0 +1,57 @@
+"""``vocabula evaluate``: measure a tokenizer on images."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vocabula.cli.runs import BatchSize, Data, Device, Limit, Overwrite, Run, Strict
+
+EXAMPLES = """[bold]Examples[/bold]
+
+  vocabula evaluate runs/first held-out/
+
+  vocabula evaluate runs/first held-out/ --json figures.json
+
+  vocabula evaluate runs/first held-out/ --json - | jq .psnr
+"""
+
+
+def evaluate(
+    run: Run,
+    data: Data,
+    json: Annotated[
+        str | None,
+        typer.Option("--json", metavar="FILE", help="Write the figures; - prints them alone."),
+    ] = None,
+    limit: Limit = None,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    strict: Strict = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure MSE, PSNR, SSIM, bits per dimension, usage and perplexity."""
+    from pathlib import Path
+
+    from vocabula.cli.console import say, stdout_console
+    from vocabula.cli.figures import figures_json
+    from vocabula.cli.runs import open_data, open_run, plain_warnings
+    from vocabula.evaluation import evaluate as measure
+    from vocabula.evaluation.output import check_new, new_file
+
+    if json is not None and json != "-":
+        check_new(Path(json), overwrite=overwrite)
+    with plain_warnings():
+        tokenizer = open_run(run, device)
+        source = open_data(data, tokenizer, strict=strict)
+        result = measure(tokenizer, source, batch_size=batch_size, limit=limit, progress=True)
+    text = figures_json(result, tokenizer, run)
+    if json == "-":
+        say(text.rstrip())
+        return
+    stdout_console().print(result.table(f"{run} on {data}"))
+    if json is not None:
+        with new_file(Path(json), overwrite=overwrite) as draft:
+            draft.write_text(text, encoding="utf-8")
+        say(f"figures: {json}")

@@ -1,0 +1,72 @@
+"""The command line ``vocabula``: one file a command, nothing heavy imported before it is needed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vocabula.cli import config, decode, encode, evaluate, info, report, train
+from vocabula.cli.errors import Commands
+
+HELP = (
+    "Learn a discrete vocabulary for images: train, judge and use tokenizers.\n\n"
+    "A RUN is a folder written by [bold]train[/bold], or a saved tokenizer. DATA is a folder of "
+    "images, a .parquet file or folder with an image column, a .npy or .npz array, or a built-in "
+    "sample: [bold]sample:photos[/bold], [bold]sample:digits[/bold]."
+)
+
+EXAMPLES = """[bold]Examples[/bold]
+
+  vocabula train photos/ --preset photos --out runs/first
+
+  vocabula evaluate runs/first held-out/
+
+  vocabula report runs/first held-out/ -o report.html
+"""
+
+app = typer.Typer(
+    name="vocabula",
+    cls=Commands,
+    help=HELP,
+    epilog=EXAMPLES,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for module in (train, evaluate, encode, decode, report, config, info):
+    name = module.__name__.rpartition(".")[2]
+    app.command(name, epilog=module.EXAMPLES)(getattr(module, name))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import vocabula
+
+        typer.echo(f"vocabula {vocabula.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    ctx: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and end.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+def main() -> None:
+    """Entry point of the command ``vocabula``."""
+    app(prog_name="vocabula")
+
+
+if __name__ == "__main__":
+    main()

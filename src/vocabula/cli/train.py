@@ -1,0 +1,56 @@
+"""``vocabula train``: from images to a run folder with a trained tokenizer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vocabula.cli.runs import Data, Strict
+
+EXAMPLES = """[bold]Examples[/bold]
+
+  vocabula train photos/ --preset photos --out runs/first
+
+  vocabula train photos/ --preset photos --out runs/first --resume
+
+  vocabula train cifar10.parquet --preset cifar10 --out runs/k1024 quantizer.codebook_size=1024
+
+  accelerate launch --num_processes 2 -m vocabula train photos/ --preset photos --out runs/two
+
+Options are listed and explained by: vocabula config PRESET --explain
+"""
+
+
+def train(
+    data: Data,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SECTION.OPTION=VALUE",
+            help="Options of the preset to change, such as training.steps=2000.",
+        ),
+    ] = None,
+    *,
+    out: Annotated[str, typer.Option("-o", "--out", metavar="RUN", help="The folder to write.")],
+    preset: Annotated[
+        str, typer.Option(help="A preset's name or a .toml file; see vocabula config.")
+    ] = "photos",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in RUN; starts it where none is.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in RUN.")] = False,
+    strict: Strict = False,
+) -> None:
+    """Train a tokenizer. Ctrl-C stops in good order and says how to continue."""
+    from vocabula.cli.console import say
+    from vocabula.cli.runs import plain_warnings
+    from vocabula.training.config import load_config
+
+    changed = [*(overrides or []), *(["data.strict=true"] if strict else [])]
+    config = load_config(preset, changed)
+    from vocabula.training import train as run_training
+
+    with plain_warnings():
+        figures = run_training(config, data, out, resume=resume, overwrite=overwrite)
+    say(f"trained {figures['steps']} steps in {figures['seconds']:.0f} s: {figures['out']}")

@@ -1,0 +1,29 @@
+"""Reading signals: sources of images, batches for training, and files of tokens."""
+
+from vocabula.data.arrays import ArraySource
+from vocabula.data.folder import FolderSource
+from vocabula.data.images import Batch, ImageData
+from vocabula.data.opening import default_evaluation, open_source
+from vocabula.data.parquet import ParquetSource
+from vocabula.data.source import DataWarning, ImageSource, Sample
+from vocabula.data.token_file import TokenFile, read_tokens
+from vocabula.data.token_layout import TokenRecord
+from vocabula.data.token_writer import TokenWriter, write_tokens
+
+__all__ = [
+    "ArraySource",
+    "Batch",
+    "DataWarning",
+    "FolderSource",
+    "ImageData",
+    "ImageSource",
+    "ParquetSource",
+    "Sample",
+    "TokenFile",
+    "TokenRecord",
+    "TokenWriter",
+    "default_evaluation",
+    "open_source",
+    "read_tokens",
+    "write_tokens",
+]

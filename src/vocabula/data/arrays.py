@@ -1,0 +1,203 @@
+"""Images in one array: .npy (memory mapped) and .npz files, or an array in memory."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocabula.data.pixels import check_convertible, convert_channels
+from vocabula.data.source import ImageSource, Sample
+from vocabula.errors import DataError
+
+IMAGE_KEYS = ("images", "image", "x", "data", "arr_0")
+"""Names under which images are looked for in an .npz file, in this order."""
+LABEL_KEYS = ("labels", "label", "y", "arr_1")
+"""Names under which labels are looked for in an .npz file, in this order."""
+
+_CHECKED_AT_ONCE = 256 * 2**20  # bytes; a larger file is checked while it is read
+
+
+class ArraySource(ImageSource):
+    """Images of equal size in one array.
+
+    Shapes: (N, H, W) is grey. In four dimensions the smaller of axis 1 and axis 3 is taken for the
+    channels, so both (N, H, W, C) and (N, C, H, W) work; on a tie the last axis is the channels.
+    Types: uint8 stays uint8 unless `value_range` says otherwise; bool becomes 0 and 255; every
+    other type becomes float32 in [0, 1] by (x - low) / (high - low).
+
+    Args:
+        images: the array.
+        labels: (N,) integers, or None.
+        name: what messages call the data.
+        channels: requested channels; None keeps those of the data.
+        value_range: (low, high) of the values; default (0, 1) for floats, needed for other types.
+        label_names: class names by label.
+
+    Raises:
+        DataError: shape, type, values or labels do not fit; NaN and infinity are named by index.
+    """
+
+    def __init__(
+        self,
+        images: NDArray[Any],
+        labels: NDArray[Any] | None = None,
+        *,
+        name: str = "array",
+        channels: int | None = None,
+        value_range: tuple[float, float] | None = None,
+        label_names: Sequence[str] | None = None,
+    ) -> None:
+        self._images = _channel_last(images, name)
+        have = self._images.shape[-1]
+        super().__init__(name, have if channels is None else channels, label_names=label_names)
+        check_convertible(name, have, self.channels)
+        self._range = _known_range(self._images.dtype, value_range, name)
+        self._labels = _checked_labels(labels, len(images), name)
+        if self._range is not None and images.nbytes <= _CHECKED_AT_ONCE:
+            for start in range(0, len(images), 256):
+                self._scale(np.arange(start, min(start + 256, len(images))))
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self._images)
+
+    def describe(self, index: int) -> str:
+        """``name[index]``."""
+        return f"{self.name}[{index}]"
+
+    def smallest(self) -> tuple[int, int]:
+        """Height and width of every image."""
+        return self._images.shape[1], self._images.shape[2]
+
+    def gather(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """Images (B, H, W, C) at once, uint8 or float32 in [0, 1]."""
+        return convert_channels(self._scale(indices), self.channels, self.name)
+
+    def labels(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Labels (B,), -1 where there is none."""
+        if self._labels is None:
+            return np.full(len(indices), -1, np.int64)
+        return self._labels[indices]
+
+    def _read(self, index: int) -> Sample:
+        where = np.array([index])
+        label = int(self.labels(where)[0])
+        image = self.gather(where)[0]
+        return Sample(image, None if label < 0 else label, self.describe(index), index)
+
+    def _scale(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        images = np.asarray(self._images[indices])
+        if images.dtype == np.bool_:
+            return images.astype(np.uint8) * 255
+        if self._range is None:
+            return images
+        low, high = self._range
+        flat = images.reshape(len(images), -1)
+        good = ((flat >= low) & (flat <= high)).all(axis=1)  # false for NaN too
+        if not good.all():
+            self._refuse(indices[~good][0], flat[~good][0])
+        return ((images - np.float64(low)) / (high - low)).astype(np.float32)
+
+    def _refuse(self, index: int, values: NDArray[Any]) -> None:
+        low, high = self._range or (0.0, 1.0)
+        if not np.isfinite(values).all():
+            raise DataError(
+                f"{self.describe(index)}: expected finite values, got NaN or infinity;"
+                " remove or repair that image"
+            )
+        raise DataError(
+            f"{self.describe(index)}: expected values in [{low:g}, {high:g}],"
+            f" got [{values.min():g}, {values.max():g}];"
+            " say the true range with data.value_range=[low, high]"
+        )
+
+
+def open_array(
+    path: Path, *, channels: int | None = None, value_range: tuple[float, float] | None = None
+) -> ArraySource:
+    """Open an .npy file (memory mapped) or an .npz file (read whole). Nothing is unpickled.
+
+    In an .npz file the images are the first of `IMAGE_KEYS`, the labels the first of `LABEL_KEYS`.
+
+    Raises:
+        DataError: the file is damaged, holds Python objects or no images.
+    """
+    images: NDArray[Any]
+    labels: NDArray[Any] | None = None
+    try:
+        if path.suffix.lower() == ".npy":
+            images = np.lib.format.open_memmap(path, mode="r")  # refuses Python objects
+        else:
+            with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+                images, labels = _pick(archive, path)
+    except DataError:
+        raise
+    except (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
+        objects = "pickle" in str(error).lower() or "object" in str(error).lower()
+        got = "Python objects, which are never loaded" if objects else "a damaged or foreign file"
+        raise DataError(
+            f"{path}: expected a NumPy array of numbers, got {got};"
+            " save it again with numpy.save(path, images)"
+        ) from error
+    return ArraySource(images, labels, name=str(path), channels=channels, value_range=value_range)
+
+
+def _pick(archive: Any, path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    image_key = next((key for key in IMAGE_KEYS if key in archive.files), None)
+    if image_key is None:
+        raise DataError(
+            f"{path}: expected an array named {', '.join(IMAGE_KEYS)},"
+            f" got {', '.join(archive.files) or 'none'}; rename it"
+        )
+    label_key = next((key for key in LABEL_KEYS if key in archive.files), None)
+    return archive[image_key], None if label_key is None else archive[label_key]
+
+
+def _channel_last(images: NDArray[Any], name: str) -> NDArray[Any]:
+    if images.ndim not in (3, 4) or images.dtype.kind not in "buif" or 0 in images.shape:
+        raise DataError(
+            f"{name}: expected numbers of shape (N, H, W), (N, H, W, C) or (N, C, H, W), got"
+            f" {images.dtype} of shape {images.shape}; reshape the array"
+        )
+    if images.ndim == 3:
+        return images[..., None]
+    return np.moveaxis(images, 1, 3) if images.shape[1] < images.shape[3] else images
+
+
+def _known_range(
+    dtype: np.dtype[Any], value_range: tuple[float, float] | None, name: str
+) -> tuple[float, float] | None:
+    """The range to scale by, or None for values that are 8-bit already."""
+    if value_range is None:
+        if dtype in (np.uint8, np.bool_):
+            return None
+        if dtype.kind == "f":
+            return (0.0, 1.0)
+        raise DataError(
+            f"{name}: expected uint8 or floats in [0, 1], got {dtype};"
+            " say the range with data.value_range=[0, 255] or save the array as uint8"
+        )
+    low, high = float(value_range[0]), float(value_range[1])
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise DataError(
+            f"{name}: expected data.value_range=[low, high] with low < high,"
+            f" got [{low:g}, {high:g}]; swap or correct them"
+        )
+    return None if dtype == np.uint8 and (low, high) == (0.0, 255.0) else (low, high)
+
+
+def _checked_labels(labels: NDArray[Any] | None, count: int, name: str) -> NDArray[np.int64] | None:
+    if labels is None:
+        return None
+    if labels.size != count or labels.dtype.kind not in "biu":
+        raise DataError(
+            f"{name}: expected {count} integer labels, one for each image,"
+            f" got {labels.dtype} of shape {labels.shape}; save labels as integers of shape (N,)"
+        )
+    return labels.reshape(-1).astype(np.int64)

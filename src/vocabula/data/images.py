@@ -1,0 +1,293 @@
+"""Batches of images for training and evaluation."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from annotated_types import Ge
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vocabula.data.cache import ImageCache
+from vocabula.data.opening import open_source
+from vocabula.data.order import Stream
+from vocabula.data.source import ImageSource, Sample
+from vocabula.data.transforms import crop_image, flip_images, too_small
+from vocabula.errors import DataError, VocabulaError
+from vocabula.registry import component
+
+CACHE_LIMIT = 2**30
+"""Bytes of decoded images that ``cache="auto"`` keeps in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images with what is known about them.
+
+    Attributes:
+        images: (B, C, H, W), uint8, or float32 in [0, 1].
+        labels: (B,) int64, -1 where there is none.
+        indices: (B,) int64, positions in the source.
+        paths: where the images came from; filled for evaluation, empty for training.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+    paths: list[str] = field(default_factory=list)
+
+
+@component("data", "images")
+class ImageData:
+    """How images are read, cropped, flipped and batched.
+
+    Batch k of a training run is a function of the data, these options, the seed and k alone: it
+    depends neither on the batches before it nor on the number of workers.
+
+        source --order(seed, epoch)--> items --crop, flip--> rank r takes items r::world_size
+
+    Args:
+        channels: channels of the images, 1 (grey) or 3 (RGB); 0 keeps those of the data.
+        crop: side of random square crops for training, in pixels; none trains on whole images.
+        pad: mirror images that are smaller than the crop at their borders instead of refusing.
+        flip: mirror half of the training images left to right.
+        cache: "auto" keeps up to 1 GiB of decoded images in memory, "always" all, "never" none.
+        workers: processes that read ahead; 0 reads in the training process.
+        strict: refuse files that are broken or no pictures instead of skipping them.
+        value_range: lowest and highest value in .npy and .npz files; default 0 and 1 for floats.
+    """
+
+    component_kind = "data"
+
+    def __init__(
+        self,
+        *,
+        channels: Annotated[int, Ge(0)] = 0,
+        crop: Annotated[int, Ge(1)] | None = None,
+        pad: bool = False,
+        flip: bool = False,
+        cache: Literal["auto", "always", "never"] = "auto",
+        workers: Annotated[int, Ge(0)] = 0,
+        strict: bool = False,
+        value_range: tuple[float, float] | None = None,
+    ) -> None:
+        self.channels = channels
+        self.crop = crop
+        self.pad = pad
+        self.flip = flip
+        self.cache = cache
+        self.workers = workers
+        self.strict = strict
+        self.value_range = value_range
+
+    def open(
+        self, path_or_name: str | os.PathLike[str], *, channels: int | None = None
+    ) -> ImageSource:
+        """Open data with these options.
+
+        Args:
+            path_or_name: as for `open_source`.
+            channels: channels of the model; None takes the option.
+
+        Raises:
+            DataError: the data are missing, damaged or do not fit.
+        """
+        return open_source(
+            path_or_name,
+            strict=self.strict,
+            channels=channels or self.channels or None,
+            value_range=self.value_range,
+        )
+
+    def train_batches(
+        self,
+        source: ImageSource,
+        *,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> Iterator[Batch]:
+        """Endless training batches, from batch number `start` on.
+
+        Epochs follow each other without a seam, so a batch may be larger than the data: items then
+        repeat, each time with another crop.
+
+        Args:
+            source: the images.
+            batch_size: images to a batch and rank.
+            seed: of the run.
+            start: number of the first batch; a resumed run gives the number of batches it has had.
+            rank: of this process; it takes items ``rank::world_size`` of the global batch.
+            world_size: number of processes; the global batch has batch_size * world_size items.
+
+        Returns:
+            An endless iterator of batches whose images are all of one size.
+
+        Raises:
+            DataError: images are smaller than the crop, or differ in size and there is no crop.
+        """
+        self._check_sizes(source)
+        positions = np.arange(rank, batch_size * world_size, world_size)
+        batches = _Batches(self, source, seed, batch_size * world_size, positions)
+        if self.workers == 0:
+            return map(batches.batch, itertools.count(start))
+        return self._read_ahead(batches, start)
+
+    def evaluation_batches(
+        self, source: ImageSource, *, batch_size: int, limit: int | None = None
+    ) -> Iterator[Batch]:
+        """Whole images, once each, in order; neighbours of equal size share a batch.
+
+        Broken images are left out; they are listed in the source's `problems`.
+
+        Args:
+            source: the images.
+            batch_size: images to a batch at most.
+            limit: number of images to stop after; None reads all.
+
+        Yields:
+            Batches with indices and paths.
+        """
+        waiting: list[Sample] = []
+        for index in range(len(source) if limit is None else min(limit, len(source))):
+            sample = source.read(index)
+            if sample.index != index:  # a broken image: its replacement has its own turn
+                continue
+            full = len(waiting) == batch_size
+            if waiting and (full or sample.image.shape != waiting[0].image.shape):
+                yield _evaluation_batch(waiting)
+                waiting = []
+            waiting.append(sample)
+        if waiting:
+            yield _evaluation_batch(waiting)
+
+    def cache_limit(self) -> int:
+        """Bytes of decoded images that one process keeps."""
+        if self.cache == "never":
+            return 0
+        if self.cache == "always":
+            return 2**62
+        return CACHE_LIMIT // max(1, self.workers)
+
+    def _read_ahead(self, batches: _Batches, start: int) -> Iterator[Batch]:
+        ready: DataLoader[Batch | VocabulaError] = DataLoader(
+            batches,
+            batch_size=None,
+            sampler=_From(start),
+            num_workers=self.workers,
+            # without its own, the loader would draw from the generator that training draws from
+            generator=torch.Generator(),
+        )
+        for batch in ready:
+            if isinstance(batch, VocabulaError):
+                raise batch
+            yield batch
+
+    def _check_sizes(self, source: ImageSource) -> None:
+        smallest = source.smallest()
+        if self.crop is not None and not self.pad and smallest is not None:
+            height, width = smallest
+            if min(height, width) < self.crop:
+                raise too_small(source.name, height, width, self.crop)
+
+
+class _Batches(Dataset[Batch | VocabulaError]):
+    """Training batches by number."""
+
+    def __init__(
+        self,
+        options: ImageData,
+        source: ImageSource,
+        seed: int,
+        global_batch: int,
+        positions: NDArray[np.int64],
+    ) -> None:
+        self._options = options
+        self._source = source
+        self._cache = ImageCache(source, options.cache_limit())
+        self._global_batch = global_batch
+        self._positions = positions
+        self._stream = Stream(
+            len(source),
+            seed=seed,
+            block_bounds=source.block_bounds,
+            window_blocks=source.window_blocks,
+        )
+
+    def __getitem__(self, number: int) -> Batch | VocabulaError:
+        """One batch; an error is returned, because workers would wrap it in a traceback."""
+        try:
+            return self.batch(number)
+        except VocabulaError as error:
+            return error
+
+    def batch(self, number: int) -> Batch:
+        """One batch."""
+        first = number * self._global_batch
+        indices, draws = self._stream.take(first + self._positions)
+        images, labels = self._images(indices, draws)
+        if self._options.flip:
+            images = flip_images(images, draws[:, 2])
+        return Batch(_to_tensor(images), torch.from_numpy(labels), torch.from_numpy(indices))
+
+    def _images(
+        self, indices: NDArray[np.int64], draws: NDArray[np.float32]
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        crop = self._options.crop
+        together = self._cache.gather(indices) if crop is None else None
+        if together is not None:
+            return together
+        samples = [self._cache.read(int(index)) for index in indices]
+        labels = [-1 if sample.label is None else sample.label for sample in samples]
+        images = [sample.image for sample in samples]
+        if crop is not None:
+            images = [
+                crop_image(image, crop, draw, pad=self._options.pad, name=sample.path)
+                for image, draw, sample in zip(images, draws, samples, strict=True)
+            ]
+        _check_equal(images, self._source.name)
+        return np.stack(images), np.array(labels, np.int64)
+
+
+class _From:
+    """The numbers from `start` on, as a sampler."""
+
+    def __init__(self, start: int) -> None:
+        self._start = start
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count(self._start)
+
+
+def _check_equal(images: list[NDArray[Any]], name: str) -> None:
+    shapes = sorted({image.shape[:2] for image in images})
+    if len(shapes) > 1:
+        sizes = " and ".join(f"{height}x{width}" for height, width in shapes[:2])
+        side = min(min(shape) for shape in shapes)
+        raise DataError(
+            f"{name}: expected training images of one size, got {sizes} (height x width);"
+            f" cut equal squares with data.crop={side} or less"
+        )
+
+
+def _to_tensor(images: NDArray[Any]) -> Tensor:
+    """(B, H, W, C) array to a contiguous (B, C, H, W) tensor."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).contiguous()
+
+
+def _evaluation_batch(samples: list[Sample]) -> Batch:
+    return Batch(
+        _to_tensor(np.stack([sample.image for sample in samples])),
+        torch.tensor([-1 if s.label is None else s.label for s in samples], dtype=torch.int64),
+        torch.tensor([sample.index for sample in samples], dtype=torch.int64),
+        [sample.path for sample in samples],
+    )

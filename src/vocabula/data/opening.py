@@ -1,0 +1,142 @@
+"""From what a user types as DATA to a source of images."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+
+from vocabula.data.arrays import open_array
+from vocabula.data.folder import IMAGE_SUFFIXES, FolderSource
+from vocabula.data.parquet import ParquetSource
+from vocabula.data.samples import SAMPLES
+from vocabula.data.source import ImageSource
+from vocabula.data.splits import EVALUATION_SPLITS, split_folder, split_shards
+from vocabula.errors import DataError
+from vocabula.registry import suggest
+
+_KINDS = "a folder of pictures, a .parquet, .npy or .npz file, or sample:photos"
+
+
+def open_source(
+    path_or_name: str | os.PathLike[str],
+    *,
+    strict: bool = False,
+    channels: int | None = None,
+    value_range: tuple[float, float] | None = None,
+) -> ImageSource:
+    """Open images by path or name.
+
+    Args:
+        path_or_name: one of
+
+            - a folder of pictures, or one picture (see `FolderSource`);
+            - a .parquet file, a folder of them, or a pattern such as ``data/train-*.parquet``;
+            - an .npy or .npz file (see `ArraySource`);
+            - ``sample:photos`` or ``sample:digits``, or a split of them: ``sample:photos/test``.
+
+            A folder whose sub-folders or shards are named by splits (train, test, ...) stands for
+            its training split.
+        strict: refuse files that are broken or no pictures, instead of skipping them with a
+            `DataWarning`.
+        channels: requested channels, 1 (grey), 3 (RGB) or those of the data; None keeps them.
+        value_range: (low, high) of the values in .npy and .npz files, default (0, 1) for floats.
+
+    Raises:
+        DataError: the data are missing, empty, damaged or do not convert to `channels`.
+    """
+    name = os.fspath(path_or_name)
+    if name.startswith("sample:"):
+        return _open_sample(name, strict=strict, channels=channels)
+    path = Path(name).expanduser()
+    suffix = path.suffix.lower()
+    if suffix in (".npy", ".npz") and path.is_file():
+        return open_array(path, channels=channels, value_range=value_range)
+    if value_range is not None:
+        raise DataError(
+            f"{name}: expected data.value_range for .npy and .npz files only,"
+            f" got {list(value_range)}; leave it out, pictures have 8 bits"
+        )
+    if path.is_dir():
+        return _open_folder(path, name, strict=strict, channels=channels)
+    if any(character in name for character in "*?[") and not path.exists():
+        files = [Path(file) for file in sorted(glob.glob(str(path))) if file.endswith(".parquet")]
+        if files:
+            return ParquetSource(files, name=name, strict=strict, channels=channels)
+    if not path.exists():
+        raise DataError(f"{name}: expected {_KINDS}, got nothing at that place; check the path")
+    if not os.access(path, os.R_OK):
+        raise DataError(f"{name}: expected a readable file, got no permission; check its rights")
+    if suffix == ".parquet":
+        return ParquetSource([path], name=name, strict=strict, channels=channels)
+    if suffix in IMAGE_SUFFIXES:
+        return FolderSource(path.parent, [path], name=name, strict=strict, channels=channels)
+    raise DataError(f"{name}: expected {_KINDS}, got a file ending in '{suffix}'; convert it")
+
+
+def default_evaluation(path_or_name: str | os.PathLike[str]) -> str | None:
+    """The data that a model trained on `path_or_name` is evaluated on, if they can be known.
+
+    ``sample:photos`` has ``sample:photos/test``; a file, pattern or folder whose name says train,
+    and a folder of splits, have the test (or validation) split beside it.
+
+    Returns:
+        Something for `open_source`, or None.
+    """
+    name = os.fspath(path_or_name)
+    if name.startswith("sample:"):
+        sample, _, split = name.removeprefix("sample:").partition("/")
+        known = sample in SAMPLES and split in ("", "train")
+        return f"sample:{sample}/test" if known else None
+    path = Path(name).expanduser()
+    if path.is_dir():
+        inside = split_folder(path, EVALUATION_SPLITS)
+        if inside is not None and split_folder(path, ("train",)) is not None:
+            return str(inside)
+        shards = split_shards(path)
+        for split in EVALUATION_SPLITS:
+            if "train" in shards and split in shards:
+                return _pattern(shards[split], split)
+    for split in EVALUATION_SPLITS:
+        if "train" in path.name:
+            other = path.with_name(path.name.replace("train", split, 1))
+            if other.exists() or glob.glob(str(other)):
+                return str(other)
+    return None
+
+
+def _open_sample(name: str, *, strict: bool, channels: int | None) -> ImageSource:
+    sample, _, split = name.removeprefix("sample:").partition("/")
+    choices = [f"sample:{known}{part}" for known in SAMPLES for part in ("", "/train", "/test")]
+    if sample not in SAMPLES or (split or "train") not in ("train", "test"):
+        raise DataError(
+            f"{name}: expected one of {', '.join(choices)}, got an unknown sample"
+            f"{suggest(name, choices)}"
+        )
+    return SAMPLES[sample](split or "train", strict=strict, channels=channels)
+
+
+def _open_folder(path: Path, name: str, *, strict: bool, channels: int | None) -> ImageSource:
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise DataError(f"{name}: expected a readable folder, got no permission; check its rights")
+    train = split_folder(path, ("train",))
+    if train is not None:
+        path, name = train, str(train)
+    shards = split_shards(path)
+    if not shards:
+        return FolderSource(path, name=name, strict=strict, channels=channels)
+    if "train" in shards:
+        return ParquetSource(shards["train"], name=name, strict=strict, channels=channels)
+    if len(shards) > 1:
+        split, files = max(shards.items())
+        raise DataError(
+            f"{name}: expected the files of one split, got"
+            f" {', '.join(sorted(known or 'others' for known in shards))};"
+            f" choose one, as in {_pattern(files, split)}"
+        )
+    return ParquetSource(next(iter(shards.values())), name=name, strict=strict, channels=channels)
+
+
+def _pattern(files: list[Path], split: str) -> str:
+    """One file, or the pattern that matches the files of a split."""
+    return str(files[0] if len(files) == 1 else files[0].parent / f"{split}*.parquet")

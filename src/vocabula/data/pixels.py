@@ -1,0 +1,161 @@
+"""From an encoded picture to an (H, W, C) uint8 array, and from one channel count to another."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps
+
+from vocabula.data.source import BrokenImageError
+from vocabula.errors import DataError
+
+FILE_CHANNELS = (1, 3, 4)
+"""Channel counts that picture files can be decoded to: grey, RGB and RGBA."""
+
+_GREY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights Pillow uses for grey
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a picture's header says, without decoding it: upright size and natural channels."""
+
+    height: int
+    width: int
+    channels: int
+
+
+def read_header(file: Path | bytes) -> Header:
+    """Read size and channels of a picture; the pixels are not decoded.
+
+    Args:
+        file: a path, or the bytes of a file.
+
+    Raises:
+        BrokenImageError: it is not a picture that Pillow knows.
+    """
+    try:
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
+            width, height = picture.size
+            if picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
+                width, height = height, width
+            return Header(height, width, 1 if picture.mode in _GREY_MODES else 3)
+    except Exception as error:  # Pillow's decoders raise nearly every type on damaged input
+        raise BrokenImageError(_reason(error)) from error
+
+
+def decode(file: Path | bytes, channels: int) -> NDArray[np.uint8]:
+    """Decode a picture to (H, W, channels) uint8.
+
+    EXIF rotation is applied. Transparent pixels are laid over white (for 4 channels, alpha is
+    kept instead). Palettes become colours. 16-bit grey is scaled by 1/257, so 65535 becomes 255;
+    32-bit float grey is taken to lie in [0, 1]. Of several frames the first is read.
+
+    Args:
+        file: a path, or the bytes of a file.
+        channels: 1 (grey), 3 (RGB) or 4 (RGBA).
+
+    Raises:
+        BrokenImageError: the picture is damaged, not a picture, or its values have no known range.
+    """
+    try:
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
+            picture.load()
+            upright = ImageOps.exif_transpose(picture)
+            pixels = np.asarray(_to_mode(upright, channels), dtype=np.uint8)
+    except (BrokenImageError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly every type on damaged input
+        raise BrokenImageError(_reason(error)) from error
+    return pixels.reshape(pixels.shape[0], pixels.shape[1], channels)
+
+
+def convert_channels(images: NDArray[Any], channels: int, name: str) -> NDArray[Any]:
+    """Convert (..., C) arrays to another channel count.
+
+    Grey is repeated for RGB; RGB becomes grey with the weights of ITU-R BT.601; RGBA is laid over
+    white. No other conversion is made.
+
+    Raises:
+        DataError: no conversion is known between the two counts.
+    """
+    have = images.shape[-1]
+    if have == channels:
+        return images
+    if have == 4 and channels in (1, 3):
+        images, have = _over_white(images), 3
+        if channels == 3:
+            return images
+    if have == 1 and channels == 3:
+        return np.repeat(images, 3, axis=-1)
+    if have == 3 and channels == 1:
+        grey = images.astype(np.float32) @ np.array(_LUMA, np.float32)[:, None]
+        return _as_type_of(grey, images)
+    raise channel_error(name, channels, have)
+
+
+def check_convertible(name: str, have: int, want: int) -> None:
+    """Refuse early what `convert_channels` would refuse later.
+
+    Raises:
+        DataError: no conversion is known between the two counts.
+    """
+    if have != want and not (have in (1, 3, 4) and want in (1, 3)):
+        raise channel_error(name, want, have)
+
+
+def channel_error(name: str, want: int, have: int) -> DataError:
+    """The error for channel counts that do not go together."""
+    return DataError(
+        f"{name}: expected images of {want} channels, got {have};"
+        f" use data with {want} channels or set data.channels={have}"
+    )
+
+
+def _to_mode(picture: Image.Image, channels: int) -> Image.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        picture = Image.fromarray(_wide_grey(np.asarray(picture)))
+    if channels == 4:
+        return picture.convert("RGBA")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture).convert("RGB")
+    return picture.convert("L" if channels == 1 else "RGB")
+
+
+def _wide_grey(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """16-bit (or 32-bit float) grey values to 8 bits."""
+    lowest, highest = float(values.min()), float(values.max())
+    if values.dtype.kind == "f":
+        if not (lowest >= 0.0 and highest <= 1.0):
+            raise BrokenImageError(f"float values in [{lowest:g}, {highest:g}], expected [0, 1]")
+        return np.rint(values * 255.0).astype(np.uint8)
+    if lowest < 0 or highest > 65535:
+        raise BrokenImageError(f"integer values in [{lowest:g}, {highest:g}], expected 16 bits")
+    return np.rint(values / 257.0).astype(np.uint8)
+
+
+def _over_white(images: NDArray[Any]) -> NDArray[Any]:
+    white = 255.0 if images.dtype == np.uint8 else 1.0
+    color, alpha = images[..., :3].astype(np.float32), images[..., 3:].astype(np.float32) / white
+    return _as_type_of(color * alpha + white * (1.0 - alpha), images)
+
+
+def _as_type_of(values: NDArray[Any], images: NDArray[Any]) -> NDArray[Any]:
+    if images.dtype == np.uint8:
+        values = np.rint(values)
+    return values.astype(images.dtype)
+
+
+def _reason(error: Exception) -> str:
+    if type(error).__name__ == "UnidentifiedImageError":
+        return "not a picture"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__

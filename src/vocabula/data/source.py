@@ -1,0 +1,168 @@
+"""What a source of images is, and how broken items are skipped."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocabula.errors import DataError
+
+
+class DataWarning(UserWarning):
+    """Some input was skipped; the message counts and names it."""
+
+
+class BrokenImageError(Exception):
+    """One image cannot be decoded; its text is the reason, without the image's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image of a source.
+
+    Attributes:
+        image: (H, W, C), uint8, or float32 in [0, 1].
+        label: the class index, or None.
+        path: where the image came from: a file's path relative to the data, or ``name[index]``.
+        index: the index that was really read; it differs from the one that was asked for when
+            that image is broken and the next readable one took its place.
+    """
+
+    image: NDArray[Any]
+    label: int | None
+    path: str
+    index: int
+
+
+class ImageSource(ABC):
+    """A sequence of images that is read by index; every kind of data is one subclass.
+
+    Attributes:
+        name: what the user called the data.
+        channels: channels of every image that `read` returns.
+        label_names: class names by label, or None.
+        problems: items that were skipped and why, one string each.
+        strict: refuse broken items instead of skipping them.
+        block_bounds: (blocks + 1,) rising indices from 0 to the length; items between two bounds
+            are cheap to read together. None when any item is as cheap to read as any other.
+        window_blocks: how many blocks can be kept in memory at a time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        channels: int,
+        *,
+        label_names: Sequence[str] | None = None,
+        strict: bool = False,
+    ) -> None:
+        self.name = name
+        self.channels = channels
+        self.label_names = None if label_names is None else list(label_names)
+        self.strict = strict
+        self.problems: list[str] = []
+        self.block_bounds: NDArray[np.int64] | None = None
+        self.window_blocks = 8
+        self._broken: set[int] = set()
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of images."""
+
+    @abstractmethod
+    def _read(self, index: int) -> Sample:
+        """Decode one image; raises `BrokenImageError` when it cannot be decoded."""
+
+    @abstractmethod
+    def describe(self, index: int) -> str:
+        """The name of one item, for messages."""
+
+    @property
+    def block_size(self) -> int:
+        """Number of neighbouring items that are cheap to read together; 1 for random access."""
+        return 1 if self.block_bounds is None else int(np.diff(self.block_bounds).max())
+
+    def read(self, index: int) -> Sample:
+        """Read one image; a broken one is replaced by the next readable one.
+
+        The replacement depends on the data alone, so runs stay reproducible. It is recorded once
+        in `problems`, with one warning.
+
+        Args:
+            index: position in [0, len).
+
+        Returns:
+            The sample; its `index` says which image it really is.
+
+        Raises:
+            DataError: the image is broken and `strict` is set, or no image is readable.
+            IndexError: index is out of range.
+        """
+        length = len(self)
+        if not 0 <= index < length:
+            raise IndexError(f"{self.name}: index {index} is outside [0, {length})")
+        for candidate in range(index, index + length):
+            candidate %= length
+            if candidate in self._broken:
+                continue
+            try:
+                return self._read(candidate)
+            except BrokenImageError as reason:
+                self._note_broken(candidate, str(reason))
+        raise DataError(
+            f"{self.name}: expected readable images, got {length} broken ones"
+            f" ({self.problems[-1] if self.problems else 'no reason known'}); check the data"
+        )
+
+    def gather(self, indices: NDArray[np.int64]) -> NDArray[Any] | None:
+        """Read many images at once as (B, H, W, C), or None when the source cannot do that."""
+        return None
+
+    def labels(self, indices: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """The labels (B,) that belong to `gather`, -1 where there is none; None like `gather`."""
+        return None
+
+    def smallest(self) -> tuple[int, int] | None:
+        """The smallest height and the smallest width of any image, or None if not known cheaply."""
+        return None
+
+    def _note_broken(self, index: int, reason: str) -> None:
+        problem = f"{self.describe(index)}: {reason}"
+        if self.strict:
+            raise DataError(
+                f"{self.name}: expected readable images, got {problem};"
+                " remove the file or leave out strict to skip it"
+            )
+        self._broken.add(index)
+        self.problems.append(problem)
+        warnings.warn(f"{self.name}: skipped {problem}", DataWarning, stacklevel=4)
+
+
+def summarize(problems: Sequence[str], shown: int = 3) -> str:
+    """The first problems in one line, with a count of the others."""
+    text = ", ".join(problems[:shown])
+    hidden = len(problems) - shown
+    return text if hidden <= 0 else f"{text} and {hidden} more"
+
+
+def report_problems(name: str, problems: Sequence[str], total: int, *, strict: bool) -> None:
+    """Refuse (strict) or announce, in one warning, the items that will be skipped.
+
+    Raises:
+        DataError: there are problems and `strict` is set.
+    """
+    if not problems:
+        return
+    text = f"{len(problems)} of {total} files"
+    if strict:
+        raise DataError(
+            f"{name}: expected only readable images, got {text} that are not:"
+            f" {summarize(problems)}; remove them or leave out strict to skip them"
+        )
+    warnings.warn(f"{name}: skipped {text}: {summarize(problems)}", DataWarning, stacklevel=3)

@@ -1,0 +1,231 @@
+"""Writing files of codes: streamed by row groups, complete or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vocabula.data.token_layout import FORMAT, KEY, VERSION, TokenRecord, check_codes, schema
+from vocabula.errors import OutputError, TokensError
+
+_GROUP_ROWS = 1024
+_GROUP_CODES = 4_000_000
+
+
+class TokenWriter:
+    """Writes records one by one, by row groups; the file appears, complete, when it is closed.
+
+    Use it in a ``with`` block: if the block fails, nothing is left behind.
+
+    Args:
+        path: the file to write.
+        fingerprint: the tokenizer's hash.
+        codebook_sizes: K of each book.
+        code_shape: () for one book, (books,) for several.
+        source: name of the data that were encoded.
+        label_names: class names by label, or None.
+        overwrite: replace an existing file.
+
+    Attributes:
+        count: records written so far.
+
+    Raises:
+        OutputError: the file exists, its folder is missing or not writable, or the disk is full.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        fingerprint: str,
+        codebook_sizes: Sequence[int],
+        code_shape: Sequence[int],
+        source: str = "",
+        label_names: Sequence[str] | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self._path = Path(path)
+        self._sizes = tuple(int(size) for size in codebook_sizes)
+        self._code_shape = tuple(int(size) for size in code_shape)
+        self._overwrite = overwrite
+        if not self._sizes:
+            raise TokensError(
+                f"{path}: expected a tokenizer with a codebook, got a continuous one;"
+                " its values are no codes, encode with another tokenizer"
+            )
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "fingerprint": fingerprint,
+            "codebook_sizes": list(self._sizes),
+            "code_shape": list(self._code_shape),
+            "source": source,
+            "label_names": None if label_names is None else list(label_names),
+        }
+        self._schema = schema(max(self._sizes)).with_metadata({KEY: json.dumps(header)})
+        self._rows: list[TokenRecord] = []
+        self._pending = 0
+        self.count = 0
+        self._refuse_existing()
+        self._temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.part")
+        with self._reporting():
+            self._file = _open_new(self._temporary)
+            self._writer = pq.ParquetWriter(
+                self._file, self._schema, compression="zstd", write_page_checksum=True
+            )
+
+    def append(self, record: TokenRecord) -> None:
+        """Add the codes of one signal.
+
+        Raises:
+            TokensError: shape or codes do not fit the codebooks.
+            OutputError: the disk is full.
+        """
+        check_codes(record.codes, self._sizes, self._code_shape, record.path)
+        self._rows.append(record)
+        self._pending += record.codes.size
+        self.count += 1
+        if len(self._rows) >= _GROUP_ROWS or self._pending >= _GROUP_CODES:
+            self._flush()
+
+    def close(self) -> int:
+        """Finish the file and put it in its place.
+
+        Returns:
+            The number of records.
+
+        Raises:
+            OutputError: the disk is full, or the file has come to exist meanwhile.
+        """
+        self._flush()
+        with self._reporting():
+            self._writer.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        try:
+            self._refuse_existing()
+        except OutputError:
+            self.discard()
+            raise
+        with self._reporting():
+            os.replace(self._temporary, self._path)
+        return self.count
+
+    def discard(self) -> None:
+        """Give up: remove what was written so far."""
+        # Closing writes the footer, which fails on a full disk; the file goes away anyway.
+        with contextlib.suppress(OSError, pa.ArrowException, ValueError, AttributeError):
+            self._writer.close()
+        with contextlib.suppress(OSError, AttributeError):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self._temporary.unlink()
+
+    def __enter__(self) -> TokenWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        codes = [record.codes.reshape(-1) for record in self._rows]
+        offsets = np.concatenate([[0], np.cumsum([len(c) for c in codes])]).astype(np.int32)
+        kind = self._schema.field("codes").type.value_type
+        flat = pa.array(np.concatenate(codes).astype(kind.to_pandas_dtype()), kind)
+        shapes = pa.array(
+            [list(r.codes.shape) for r in self._rows], self._schema.field("shape").type
+        )
+        columns = [
+            pa.ListArray.from_arrays(pa.array(offsets), flat),
+            shapes,
+            pa.array([r.height for r in self._rows], pa.int32()),
+            pa.array([r.width for r in self._rows], pa.int32()),
+            pa.array([r.path for r in self._rows], pa.string()),
+            pa.array([r.label for r in self._rows], pa.int64()),
+        ]
+        with self._reporting():
+            self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+        self._rows, self._pending = [], 0
+
+    def _refuse_existing(self) -> None:
+        if self._path.is_dir():
+            raise OutputError(
+                f"{self._path}: expected a file name, got a folder; add a name such as"
+                " tokens.parquet"
+            )
+        if self._path.exists() and not self._overwrite:
+            raise OutputError(
+                f"{self._path}: expected a new file, got one that exists;"
+                " choose another name or allow overwriting"
+            )
+
+    @contextlib.contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Turn a failed write into one line, and leave no partial file."""
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            self.discard()
+            raise _output_error(self._path, error) from error
+
+
+def write_tokens(
+    path: str | os.PathLike[str], records: Iterable[TokenRecord], **options: Any
+) -> int:
+    """Write all records to one file, at once or not at all.
+
+    Args:
+        path: the file to write.
+        records: the codes, one record a signal.
+        **options: fingerprint, codebook_sizes, code_shape, source, label_names and overwrite of
+            `TokenWriter`.
+
+    Returns:
+        The number of records.
+
+    Raises:
+        OutputError: the file exists, its folder is not writable, or the disk is full.
+        TokensError: codes do not fit the codebooks.
+    """
+    with TokenWriter(path, **options) as writer:
+        for record in records:
+            writer.append(record)
+    return writer.count
+
+
+def _open_new(path: Path) -> BinaryIO:
+    return open(path, "xb")
+
+
+def _output_error(path: Path, error: Exception) -> OutputError:
+    code = getattr(error, "errno", None)
+    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        remedy = "free some space or write to another disk"
+    elif code in (errno.ENOENT, errno.ENOTDIR):
+        remedy = "make the folder first"
+    else:
+        remedy = "check the folder and its permissions"
+    reason = os.strerror(code) if code else " ".join(str(error).split())
+    return OutputError(f"{path}: expected to write the file, got '{reason}'; {remedy}")

@@ -1,0 +1,51 @@
+"""Exceptions that a user can cause and mend: one line each, with the remedy in it."""
+
+from __future__ import annotations
+
+
+class VocabulaError(Exception):
+    """Base of every error that vocabula raises on purpose.
+
+    The message is one line, ``object: expected X, got Y; likely fix``. The command line prints it
+    without a traceback and ends with `exit_code`.
+    """
+
+    exit_code = 2
+
+
+class OptionError(VocabulaError, ValueError):
+    """An option, a preset or a component name is unknown or out of range."""
+
+
+class ShapeError(VocabulaError, ValueError):
+    """A tensor has the wrong shape, dtype or device."""
+
+
+class CodeError(VocabulaError, ValueError):
+    """Codes lie outside the codebook."""
+
+
+class DataError(VocabulaError, ValueError):
+    """Input data is missing, unreadable, not finite or does not fit the model."""
+
+
+class TokensError(VocabulaError, ValueError):
+    """A token file is damaged, foreign or made by another tokenizer."""
+
+
+class CheckpointError(VocabulaError):
+    """A saved model or checkpoint is missing, damaged, foreign or of another shape."""
+
+
+class OutputError(VocabulaError):
+    """An output cannot be written: it exists, the folder is not writable or the disk is full."""
+
+
+class TrainingError(VocabulaError):
+    """Training cannot go on: the loss or a gradient is not finite."""
+
+
+class Interrupted(VocabulaError):
+    """Work was stopped from outside (Ctrl-C) after everything finished had been saved."""
+
+    exit_code = 130

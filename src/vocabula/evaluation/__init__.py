@@ -1,0 +1,22 @@
+"""Measuring tokenizers: figures over a data set, files of codes, and the report."""
+
+from __future__ import annotations
+
+from vocabula.evaluation.decode import decode_tokens
+from vocabula.evaluation.encode import encode_dataset
+from vocabula.evaluation.evaluate import evaluate
+from vocabula.evaluation.metrics import mse, psnr, ssim
+from vocabula.evaluation.report import build_report
+from vocabula.evaluation.result import BookUsage, Evaluation
+
+__all__ = [
+    "BookUsage",
+    "Evaluation",
+    "build_report",
+    "decode_tokens",
+    "encode_dataset",
+    "evaluate",
+    "mse",
+    "psnr",
+    "ssim",
+]

@@ -1,0 +1,111 @@
+"""Reads a source once, in order, in batches that fit into memory whatever the images' size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from vocabula.data import Batch, ImageData, ImageSource
+from vocabula.errors import DataError, OptionError
+
+BATCH_PIXELS = 2**19
+"""Most pixels of a batch of several images: large photographs go one at a time."""
+
+
+def as_unit(images: Tensor) -> Tensor:
+    """uint8 images divided by 255, or float images as they are, in float32."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+
+
+def read_batches(
+    source: ImageSource, *, batch_size: int = 64, limit: int | None = None
+) -> Iterator[Batch]:
+    """Batches of consecutive images of the same size and type, in the order of the source.
+
+    An image that cannot be decoded is left out; the source notes it in its ``problems``.
+
+    Args:
+        source: the images.
+        batch_size: most images of a batch; a batch also ends at `BATCH_PIXELS` pixels.
+        limit: read the first `limit` images only; None reads all.
+
+    Raises:
+        DataError: no image can be read, or one holds NaN or infinity.
+        OptionError: `batch_size` or `limit` is below 1.
+    """
+    if batch_size < 1:
+        raise OptionError(f"batch size: expected an integer >= 1, got {batch_size}")
+    waiting: list[Batch] = []
+    count = image_count(source, limit)
+    # One image at a time: reading a whole batch of photographs ahead could take gigabytes.
+    for one in ImageData().evaluation_batches(source, batch_size=1, limit=count):
+        if waiting and not _fits(waiting, one, batch_size):
+            yield _join(waiting)
+            waiting = []
+        waiting.append(one)
+    if not waiting:
+        raise DataError(
+            f"{source.name}: expected images, got none that can be read; check the data"
+        )
+    yield _join(waiting)
+
+
+def image_count(source: ImageSource, limit: int | None) -> int:
+    """How many images of the source will be read, broken ones included.
+
+    Raises:
+        OptionError: if `limit` is below 1.
+    """
+    if limit is not None and limit < 1:
+        raise OptionError(f"limit: expected an integer >= 1, got {limit}")
+    return len(source) if limit is None else min(limit, len(source))
+
+
+def label_of(batch: Batch, position: int) -> int | None:
+    """The label of one image of a batch, or None where it has none."""
+    label = int(batch.labels[position])
+    return None if label < 0 else label
+
+
+@contextmanager
+def counted(description: str, total: int, *, show: bool) -> Iterator[Callable[[int], None]]:
+    """A progress bar on the terminal's error stream; yields a function that adds to the count."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    hidden = not (show and console.is_terminal)
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def _fits(waiting: list[Batch], one: Batch, batch_size: int) -> bool:
+    first = waiting[0].images
+    pixels = (len(waiting) + 1) * first.shape[-2] * first.shape[-1]
+    same = first.shape == one.images.shape and first.dtype == one.images.dtype
+    return same and len(waiting) < batch_size and pixels <= BATCH_PIXELS
+
+
+def _join(batches: list[Batch]) -> Batch:
+    return Batch(
+        torch.cat([b.images for b in batches]),
+        torch.cat([b.labels for b in batches]),
+        torch.cat([b.indices for b in batches]),
+        [path for b in batches for path in b.paths],
+    )

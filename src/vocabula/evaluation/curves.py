@@ -1,0 +1,83 @@
+"""Training curves from a run's log."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vocabula.evaluation.plots import Line, lines
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One plot of the page: a title and its SVG."""
+
+    title: str
+    svg: str
+
+
+_PLOTS = (
+    # title, label of the y axis, whether it is logarithmic, (key in the log, name) of each line
+    ("Loss", "loss", True, (("loss", "total"),)),
+    ("PSNR of training batches", "dB", False, (("psnr", "PSNR"),)),
+    (
+        "Perplexity",
+        "perplexity",
+        False,
+        (("perplexity", "of single batches"), ("window_perplexity", "of the usage window")),
+    ),
+    ("Usage over the window", "fraction of codewords", False, (("usage", "usage"),)),
+    ("Learning rate", "learning rate", False, (("lr", "learning rate"),)),
+)
+
+
+def training_curves(log: Path) -> list[Curve]:
+    """Plots of what a ``log.jsonl`` holds; an empty list where there is no log.
+
+    Args:
+        log: one JSON object a line, each with ``step``; a damaged tail is ignored.
+    """
+    records = read_records(log)
+    if not records:
+        return []
+    curves = [
+        _curve(title, label, log_scale, [_line(records, key, name) for key, name in keys])
+        for title, label, log_scale, keys in _PLOTS
+    ]
+    terms = sorted({name for record in records for name in _terms(record)})
+    flat = [{"step": record["step"], **_terms(record)} for record in records]
+    curves.insert(1, _curve("Loss terms", "loss", True, [_line(flat, t, t) for t in terms]))
+    return [curve for curve in curves if curve.svg]
+
+
+def read_records(log: Path) -> list[dict[str, Any]]:
+    """The complete lines of a log that have a step."""
+    records = []
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    for line in text.splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            break
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            records.append(record)
+    return records
+
+
+def _terms(record: dict[str, Any]) -> dict[str, Any]:
+    losses = record.get("losses")
+    return losses if isinstance(losses, dict) else {}
+
+
+def _line(records: list[dict[str, Any]], key: str, name: str) -> Line:
+    found = [(r["step"], r[key]) for r in records if isinstance(r.get(key), (int, float))]
+    return Line(name, [x for x, _ in found], [float(y) for _, y in found])
+
+
+def _curve(title: str, label: str, log_scale: bool, found: list[Line]) -> Curve:
+    drawn = [line for line in found if any(math.isfinite(y) for y in line.y)]
+    svg = lines(drawn, x_label="step", y_label=label, log=log_scale) if drawn else ""
+    return Curve(title, svg)

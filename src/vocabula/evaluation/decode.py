@@ -1,0 +1,109 @@
+"""From a file of codes back to images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vocabula.data.token_file import TokenRecord, read_tokens
+from vocabula.errors import OptionError, OutputError
+from vocabula.evaluation.batches import BATCH_PIXELS, counted
+from vocabula.evaluation.evaluate import inference
+from vocabula.evaluation.names import OutputNames
+from vocabula.evaluation.output import new_folder
+from vocabula.tokenizers import Tokenizer
+
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def decode_tokens(
+    tokenizer: Tokenizer,
+    tokens: str | os.PathLike[str],
+    out_dir: str | os.PathLike[str],
+    *,
+    batch_size: int = 64,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> list[Path]:
+    """Decode every record of a token file to a PNG file of the original's size.
+
+    Names come from the source paths, sub-folders included, are unique and always lie below
+    `out_dir`; see `OutputNames`. The files appear there when all of them are complete.
+
+    Args:
+        tokenizer: the tokenizer that made the codes.
+        tokens: a file that `encode_dataset` wrote.
+        out_dir: the folder to write.
+        batch_size: most images of a batch.
+        overwrite: write into a folder that has files; those of the same name are replaced.
+        progress: show a progress bar on a terminal.
+
+    Returns:
+        The files written, in the order of the records.
+
+    Raises:
+        TokensError: the file is missing, damaged, empty of codes, or of another tokenizer.
+        OptionError: the tokenizer's images have a number of channels that PNG cannot hold.
+        OutputError: the folder is not empty, cannot be written, or the disk is full.
+    """
+    mode = _MODES.get(tokenizer.channels)
+    if mode is None:
+        raise OptionError(
+            f"decode: expected a tokenizer of 1, 3 or 4 channels for PNG files, got "
+            f"{tokenizer.channels}; decode in Python with vocabula.load(path).decode(codes)"
+        )
+    out = Path(out_dir)
+    if out.absolute().name == "":
+        raise OutputError(f"{out}: expected a folder with a name; choose another place")
+    records = read_tokens(tokens, fingerprint=tokenizer.fingerprint())
+    names, written = OutputNames(), []
+    with (
+        new_folder(out, overwrite=overwrite) as draft,
+        inference(tokenizer) as device,
+        counted("decoding", len(records), show=progress) as advance,
+    ):
+        for batch in _batches(records, batch_size):
+            codes = torch.from_numpy(np.stack([r.codes for r in batch])).to(device)
+            images = tokenizer.decode(codes, size=(batch[0].height, batch[0].width))
+            for image, record in zip(_bytes(images), batch, strict=True):
+                name = names.take(record.path)
+                (draft / name).parent.mkdir(parents=True, exist_ok=True)
+                pixels = image[:, :, 0] if mode == "L" else image
+                Image.fromarray(pixels).save(draft / name)
+                written.append(out / name)
+            advance(len(batch))
+    return written
+
+
+def _batches(records: Iterable[TokenRecord], batch_size: int) -> Iterator[list[TokenRecord]]:
+    """Consecutive records of the same size, of at most `BATCH_PIXELS` pixels."""
+    if batch_size < 1:
+        raise OptionError(f"batch size: expected an integer >= 1, got {batch_size}")
+    waiting: list[TokenRecord] = []
+    for record in records:
+        if waiting:
+            first = waiting[0]
+            same = (first.codes.shape, first.height, first.width) == (
+                record.codes.shape,
+                record.height,
+                record.width,
+            )
+            pixels = (len(waiting) + 1) * first.height * first.width
+            if not same or len(waiting) == batch_size or pixels > BATCH_PIXELS:
+                yield waiting
+                waiting = []
+        waiting.append(record)
+    if waiting:
+        yield waiting
+
+
+def _bytes(images: Tensor) -> np.ndarray:
+    """Images (B, C, H, W) in [0, 1] as uint8 (B, H, W, C)."""
+    x = images.float().clamp(0, 1).mul(255).round().byte()
+    return np.ascontiguousarray(x.permute(0, 2, 3, 1).cpu().numpy())

@@ -1,0 +1,179 @@
+"""Measures a tokenizer on a source of images: fidelity, bits, and how the codebook is used."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from vocabula.data import ImageSource
+from vocabula.evaluation.batches import as_unit, counted, image_count, read_batches
+from vocabula.evaluation.histogram import CodeHistogram, books_of
+from vocabula.evaluation.metrics import mse, psnr, ssim, ssim_window
+from vocabula.evaluation.result import BookUsage, Evaluation
+from vocabula.tokenizers import GaussianBottleneck, Tokenizer
+from vocabula.tokenizers.posterior import PosteriorStatistics
+
+
+def evaluate(
+    tokenizer: Tokenizer,
+    source: ImageSource,
+    *,
+    batch_size: int = 64,
+    limit: int | None = None,
+    progress: bool = False,
+) -> Evaluation:
+    """Reconstruct every image of a source through its codes and measure the result.
+
+    The tokenizer runs in evaluation mode, on the device it is on, without gradients, and is left
+    in the mode it was in. Images keep their size; those that cannot be decoded are left out.
+
+    Args:
+        tokenizer: the tokenizer, discrete or continuous (a VAE).
+        source: the images, with the tokenizer's number of channels.
+        batch_size: most images of a batch.
+        limit: measure the first `limit` images only.
+        progress: show a progress bar on a terminal.
+
+    Returns:
+        The figures; see `Evaluation` for what each means.
+
+    Raises:
+        DataError: no image can be read, or the channels differ from the tokenizer's.
+        OptionError: `batch_size` or `limit` is below 1.
+
+    Example:
+        >>> from vocabula import load, open_source
+        >>> evaluate(load("runs/first"), open_source("sample:photos/test")).psnr  # doctest: +SKIP
+        29.4
+    """
+    meter = Meter(tokenizer)
+    started = time.perf_counter()
+    total = image_count(source, limit)
+    with inference(tokenizer), counted("evaluating", total, show=progress) as advance:
+        for batch in read_batches(source, batch_size=batch_size, limit=limit):
+            meter.add(batch.images)
+            advance(len(batch.paths))
+    return meter.result(
+        data=source.name,
+        skipped=total - meter.images,
+        seconds=time.perf_counter() - started,
+    )
+
+
+@contextmanager
+def inference(tokenizer: Tokenizer) -> Iterator[torch.device]:
+    """Evaluation mode without gradients; yields the tokenizer's device, restores its mode."""
+    training = tokenizer.training
+    tokenizer.eval()
+    try:
+        with torch.inference_mode():
+            yield device_of(tokenizer)
+    finally:
+        tokenizer.train(training)
+
+
+def device_of(tokenizer: Tokenizer) -> torch.device:
+    """The device of the tokenizer's first parameter, or the CPU if it has none."""
+    first = next(tokenizer.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+class Meter:
+    """Gathers the figures of an `Evaluation`, batch by batch, in float64.
+
+    Args:
+        tokenizer: the tokenizer that is measured, in evaluation mode.
+
+    Attributes:
+        images: images measured so far.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        quantizer = tokenizer.quantizer
+        self.images = 0
+        self._tokenizer = tokenizer
+        sizes: tuple[int, ...] = getattr(quantizer, "codebook_sizes", ())
+        self._histograms = [CodeHistogram(size) for size in sizes]
+        continuous = isinstance(quantizer, GaussianBottleneck)
+        self._posterior = PosteriorStatistics(quantizer.dim) if continuous else None
+        self._window = 0
+        names = ("error", "psnr", "ssim", "latent_bits", "likelihood_bits", "code_bits")
+        self._sums = dict.fromkeys((*names, "dims", "pixels", "value", "square"), 0.0)
+
+    def add(self, images: Tensor) -> None:
+        """Measure images (B, C, H, W), uint8 or float in [0, 1]."""
+        x = as_unit(images.to(device_of(self._tokenizer)))
+        output = self._reconstruct(x)
+        dims = x[0].numel()
+        error = mse(output, x).cpu()
+        bits = self._tokenizer.bits_per_dim(x)
+        values = x.double()
+        self._count("error", error.sum() * dims)
+        self._count("psnr", psnr(error).sum())
+        self._count("ssim", ssim(output, x).sum())
+        self._count("latent_bits", bits.codes.double().sum() * dims)
+        self._count("likelihood_bits", bits.likelihood.double().sum() * dims)
+        self._count("dims", x.numel())
+        self._count("pixels", x[:, 0].numel())
+        self._count("value", values.sum())
+        self._count("square", values.square().sum())
+        self.images += len(x)
+        window = ssim_window(x.shape[-2], x.shape[-1])
+        self._window = min(self._window or window, window)
+
+    def _count(self, name: str, value: Tensor | float) -> None:
+        self._sums[name] += float(value)
+
+    def _reconstruct(self, x: Tensor) -> Tensor:
+        """Reconstruct through the codes alone and count them; a VAE decodes its mean."""
+        if self._posterior is not None:
+            quantizer = self._tokenizer.quantizer
+            self._posterior.add(*quantizer.posterior(self._tokenizer._vectors(x)))
+            return self._tokenizer.reconstruct(x)
+        codes = self._tokenizer.encode(x)
+        books = books_of(codes, len(self._histograms))
+        for histogram, book in zip(self._histograms, books, strict=True):
+            histogram.add(book)
+        self._count("code_bits", books[0].numel() * self._tokenizer.bits_per_code)
+        return self._tokenizer.decode(codes, size=(x.shape[-2], x.shape[-1]))
+
+    def result(self, *, data: str, skipped: int = 0, seconds: float = 0.0) -> Evaluation:
+        """The figures of everything added.
+
+        Args:
+            data: name of the source.
+            skipped: images that could not be read.
+            seconds: time it took.
+        """
+        s = self._sums
+        error = s["error"] / s["dims"]
+        variance = s["square"] / s["dims"] - (s["value"] / s["dims"]) ** 2
+        books = [BookUsage.of(i, h) for i, h in enumerate(self._histograms)]
+        posterior = self._posterior
+        return Evaluation(
+            data=data,
+            images=self.images,
+            skipped=skipped,
+            seconds=seconds,
+            mse=error,
+            mse_over_variance=error / variance if variance > 0 else None,
+            psnr=s["psnr"] / self.images,
+            psnr_all_pixels=float(psnr(torch.tensor(error))),
+            ssim=s["ssim"] / self.images,
+            ssim_window=self._window,
+            bits_per_dim_latent=s["latent_bits"] / s["dims"],
+            bits_per_dim_likelihood=s["likelihood_bits"] / s["dims"],
+            bits_per_dim=(s["latent_bits"] + s["likelihood_bits"]) / s["dims"],
+            code_bits_per_pixel=s["code_bits"] / s["pixels"] if books else None,
+            usage=sum(b.usage for b in books) / len(books) if books else None,
+            perplexity=sum(b.perplexity for b in books) / len(books) if books else None,
+            books=books,
+            kl_per_dimension=posterior.kl_per_dimension.tolist() if posterior else None,
+            variance_per_dimension=posterior.mean_variance.tolist() if posterior else None,
+            active_units=posterior.active_units if posterior else None,
+            histograms=tuple(self._histograms),
+        )

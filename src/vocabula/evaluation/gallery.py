@@ -1,0 +1,81 @@
+"""What each codeword decodes to, alone: a patch whose every code is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vocabula.evaluation.batches import BATCH_PIXELS
+from vocabula.evaluation.evaluate import inference
+from vocabula.evaluation.histogram import CodeHistogram
+from vocabula.evaluation.pictures import data_uri, to_array
+from vocabula.tokenizers import Tokenizer
+
+MOST_CODEWORDS = 256
+"""Codewords shown of a book, the most used ones."""
+MOST_BOOKS = 4
+"""Books that get a gallery."""
+_GRID = 5  # codes along a patch's side; the outer ring is cut off, where padding shows
+_RING = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One codeword: its code, how often it was used, and a picture of what it decodes to."""
+
+    code: int
+    count: int
+    share: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """The most used codewords of one book."""
+
+    title: str
+    patches: list[Patch]
+
+
+def make_galleries(tokenizer: Tokenizer, histograms: Sequence[CodeHistogram]) -> list[Gallery]:
+    """A gallery for each of the first books, codewords in falling order of use.
+
+    In a tokenizer with several books the other books are held at their most used codeword.
+
+    Args:
+        tokenizer: a tokenizer with a codebook.
+        histograms: the counts of each book, as `Evaluation.histograms` has them.
+    """
+    ranked = [histogram.ranked() for histogram in histograms]
+    usual = [int(codes[0]) if len(codes) else 0 for codes, _ in ranked]
+    galleries = []
+    for book, (codes, counts) in enumerate(ranked[:MOST_BOOKS]):
+        shown = codes[:MOST_CODEWORDS]
+        pictures = _decode(tokenizer, shown, book, usual)
+        patches = [
+            Patch(code, count, f"{count / histograms[book].total:.2%}", data_uri(to_array(picture)))
+            for code, count, picture in zip(shown.tolist(), counts.tolist(), pictures, strict=False)
+        ]
+        name = f"Book {book + 1}: the" if len(ranked) > 1 else "The"
+        title = f"{name} {len(patches)} most used of {len(codes)} codewords in use"
+        galleries.append(Gallery(title, patches))
+    return galleries
+
+
+def _decode(tokenizer: Tokenizer, codes: Tensor, book: int, usual: Sequence[int]) -> Tensor:
+    """Patches (N, C, side, side) of codes (N,) of one book."""
+    stride = tokenizer.stride
+    at_once = max(1, BATCH_PIXELS // (_GRID * stride) ** 2)
+    inner = slice(_RING * stride, (_GRID - _RING) * stride)
+    shape = getattr(tokenizer.quantizer, "code_shape", ())
+    parts = []
+    with inference(tokenizer) as device:
+        for part in codes.split(at_once):
+            joint = torch.tensor(usual).repeat(len(part), 1)
+            joint[:, book] = part
+            grid = joint.reshape(len(part), 1, 1, *shape).repeat(1, _GRID, _GRID, *[1] * len(shape))
+            parts.append(tokenizer.decode(grid.to(device))[..., inner, inner].cpu())
+    return torch.cat(parts) if parts else torch.empty(0)

@@ -1,0 +1,232 @@
+"""The report: one HTML page that needs no other file, about a tokenizer on a source of images."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import torch
+
+import vocabula
+from vocabula import registry
+from vocabula.data import ImageSource
+from vocabula.errors import OptionError
+from vocabula.evaluation.curves import training_curves
+from vocabula.evaluation.evaluate import evaluate
+from vocabula.evaluation.examples import LARGEST_SIDE, make_examples
+from vocabula.evaluation.gallery import make_galleries
+from vocabula.evaluation.output import check_new, new_file
+from vocabula.evaluation.plots import bars, ranked_usage
+from vocabula.evaluation.result import Evaluation
+from vocabula.tokenizers import Tokenizer
+
+MOST_BOOKS = 4
+MOST_DIMENSIONS = 256
+
+
+def build_report(
+    tokenizer: Tokenizer,
+    source: ImageSource,
+    out: str | os.PathLike[str],
+    *,
+    run: str | os.PathLike[str] | None = None,
+    examples: int = 8,
+    batch_size: int = 64,
+    limit: int | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Evaluation:
+    """Evaluate a tokenizer and write a self-contained HTML page about it.
+
+    The page shows the figures, some images beside their reconstructions with error and code maps,
+    what each codeword decodes to, how often it is used (or the latent dimensions of a VAE), the
+    training curves and the settings. It loads nothing from anywhere.
+
+    Args:
+        tokenizer: the tokenizer.
+        source: the images, with the tokenizer's number of channels.
+        out: the file to write.
+        run: folder with the run's ``run.json`` and ``log.jsonl``; None leaves these parts out.
+        examples: how many images are shown.
+        batch_size: most images of a batch.
+        limit: evaluate the first `limit` images only.
+        overwrite: replace an existing file.
+        progress: show a progress bar on a terminal.
+
+    Returns:
+        The figures on the page.
+
+    Raises:
+        DataError: no image can be read, or the channels differ from the tokenizer's.
+        OptionError: a number is out of range.
+        OutputError: the file exists, its folder cannot be written or the disk is full.
+    """
+    if examples < 1:
+        raise OptionError(f"examples: expected an integer >= 1, got {examples}")
+    out = Path(out)
+    check_new(out, overwrite=overwrite)
+    result = evaluate(tokenizer, source, batch_size=batch_size, limit=limit, progress=progress)
+    manifest = _manifest(Path(run)) if run is not None else {}
+    context = {
+        **_header(tokenizer, result, Path(run) if run is not None else out),
+        **_reconstructions(tokenizer, source, result, examples),
+        **_codebook(tokenizer, result),
+        **_dimensions(result),
+        **_settings(tokenizer, manifest),
+        "curves": training_curves(Path(run) / "log.jsonl") if run is not None else [],
+        "images": result.images,
+        "figures": result.rows(),
+        "problems": source.problems,
+    }
+    page = _template().render(context)
+    with new_file(out, overwrite=overwrite) as draft:
+        draft.write_text(page, encoding="utf-8")
+    return result
+
+
+def _template() -> jinja2.Template:
+    text = resources.files("vocabula.evaluation").joinpath("report.html.jinja").read_text("utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(text)
+
+
+def _header(tokenizer: Tokenizer, result: Evaluation, named: Path) -> dict[str, Any]:
+    quantizer = type(tokenizer.quantizer).__name__
+    channels = f"{tokenizer.channels} channel{'s' if tokenizer.channels > 1 else ''}"
+    subtitle = (
+        f"{quantizer}, one code position per {tokenizer.stride} x {tokenizer.stride} pixels of "
+        f"{channels}; measured on {result.images} images of {result.data}"
+    )
+    tiles = [
+        {"label": "PSNR, mean over images", "value": f"{result.psnr:.2f}", "unit": "dB"},
+        {"label": "SSIM", "value": f"{result.ssim:.3f}", "unit": ""},
+    ]
+    if result.books:
+        sizes = " + ".join(str(b.size) for b in result.books[:MOST_BOOKS])
+        more = " + …" if len(result.books) > MOST_BOOKS else ""
+        tiles += [
+            {"label": "code bits per pixel", "value": f"{result.code_bits_per_pixel:.3f}"},
+            {"label": f"of {sizes}{more} codewords used", "value": f"{result.usage:.1%}"},
+            {"label": "perplexity", "value": f"{result.perplexity:.1f}"},
+        ]
+    elif result.kl_per_dimension:
+        dims = len(result.kl_per_dimension)
+        kl = f"{sum(result.kl_per_dimension):.2f}"
+        tiles += [
+            {"label": f"active units of {dims}", "value": f"{result.active_units}"},
+            {"label": "KL per position", "value": kl, "unit": "nats"},
+        ]
+    bits = f"{result.bits_per_dim:.3f}"
+    tiles.append({"label": "total, lossless", "value": bits, "unit": "bits/dim"})
+    title = named.resolve().name or "tokenizer"
+    return {"title": title, "subtitle": subtitle, "tiles": [{"unit": "", **t} for t in tiles]}
+
+
+def _reconstructions(
+    tokenizer: Tokenizer, source: ImageSource, result: Evaluation, count: int
+) -> dict[str, Any]:
+    scale = min(1.0, max(0.02, 4 * math.sqrt(result.mse)))
+    note = (
+        f"Error maps run from black (none) to white ({scale:.2f} of the full range, mean over "
+        "channels). "
+    )
+    if result.books:
+        note += "In code maps each colour is one code. "
+    note += f"Pictures with a side above {LARGEST_SIDE} pixels are scaled down for this page."
+    return {
+        "examples": make_examples(tokenizer, source, count, scale=scale),
+        "examples_note": note,
+    }
+
+
+def _codebook(tokenizer: Tokenizer, result: Evaluation) -> dict[str, Any]:
+    shown = result.histograms[:MOST_BOOKS]
+    if not shown:
+        return {"books": []}
+    books = [
+        {
+            "name": b.name,
+            "size": b.size,
+            "used": b.used,
+            "usage": f"{b.usage:.1%}",
+            "perplexity": f"{b.perplexity:.1f}",
+            "largest_share": f"{b.largest_share:.2%}",
+        }
+        for b in result.books
+    ]
+    names, sizes = [b.name for b in result.books], [b.size for b in result.books]
+    unused = any(b.used < b.size for b in result.books)
+    several = len(result.books) > 1
+    return {
+        "books": books,
+        "usage_plot": ranked_usage([h.ranked()[1].tolist() for h in shown], names, sizes),
+        "usage_note": "A dotted line marks the size of the book." if unused else "",
+        "galleries": make_galleries(tokenizer, result.histograms),
+        "gallery_note": "Each patch is decoded from a field of one repeated code. Below it: the "
+        "code and its share of all codes."
+        + (" The other books are held at their most used codeword." if several else ""),
+    }
+
+
+def _dimensions(result: Evaluation) -> dict[str, Any]:
+    if result.kl_per_dimension is None or result.variance_per_dimension is None:
+        return {"dimensions": []}
+    pairs = zip(result.kl_per_dimension, result.variance_per_dimension, strict=True)
+    ranked = sorted(((kl, var, i) for i, (kl, var) in enumerate(pairs)), reverse=True)
+    rows = [
+        {"index": i, "kl": f"{kl:.4f}", "variance": f"{var:.4f}", "active": var > 0.01}
+        for kl, var, i in ranked[:MOST_DIMENSIONS]
+    ]
+    return {
+        "dimensions": rows,
+        "dimensions_plot": bars(
+            [kl for kl, _, _ in ranked], x_label="dimension, by KL", y_label="KL (nats)"
+        ),
+        "dimensions_note": f"{result.active_units} of {len(ranked)} dimensions are active: the "
+        "variance over the data of their posterior mean exceeds 0.01. A dimension that is not "
+        "repeats the prior whatever the image: its posterior has collapsed.",
+    }
+
+
+def _settings(tokenizer: Tokenizer, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    config = manifest.get("config")
+    settings = config if isinstance(config, dict) else registry.spec(tokenizer)
+    rows = [{"name": name, "value": json.dumps(value)} for name, value in _flat(settings)]
+    versions = [
+        f"vocabula {vocabula.__version__}",
+        f"Python {platform.python_version()}",
+        f"PyTorch {torch.__version__}",
+    ]
+    if "version" in manifest:
+        versions.append(f"trained with vocabula {manifest['version']}")
+    versions.append(f"tokenizer {tokenizer.fingerprint()[:12]}")
+    return {
+        "settings": rows,
+        "command": str(manifest.get("command", "")),
+        "versions": " · ".join(versions),
+    }
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _manifest(run: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,65 @@
+"""Pure tensor mathematics: search, estimators, statistics, entropies, clustering, packing.
+
+Every function works on plain tensors, keeps no state, and traces under ``torch.compile``.
+"""
+
+from __future__ import annotations
+
+from vocabula.functional.binary import binary_entropies
+from vocabula.functional.distributed import (
+    all_gather_rows,
+    all_reduce_sum,
+    all_reduce_sum_grad,
+    broadcast,
+    rank,
+    world_size,
+)
+from vocabula.functional.estimators import rotation, straight_through
+from vocabula.functional.kmeans import kmeans
+from vocabula.functional.packing import (
+    MAX_BITS,
+    pack_bits,
+    pack_digits,
+    unpack_bits,
+    unpack_digits,
+)
+from vocabula.functional.search import nearest_codeword, nearest_codewords, sample_codeword
+from vocabula.functional.soft import soft_assignment_entropies
+from vocabula.functional.statistics import (
+    code_counts,
+    code_sums,
+    entropy,
+    masked_mean,
+    masked_row_mean,
+    perplexity,
+    usage,
+)
+
+__all__ = [
+    "MAX_BITS",
+    "all_gather_rows",
+    "all_reduce_sum",
+    "all_reduce_sum_grad",
+    "binary_entropies",
+    "broadcast",
+    "code_counts",
+    "code_sums",
+    "entropy",
+    "kmeans",
+    "masked_mean",
+    "masked_row_mean",
+    "nearest_codeword",
+    "nearest_codewords",
+    "pack_bits",
+    "pack_digits",
+    "perplexity",
+    "rank",
+    "rotation",
+    "sample_codeword",
+    "soft_assignment_entropies",
+    "straight_through",
+    "unpack_bits",
+    "unpack_digits",
+    "usage",
+    "world_size",
+]

@@ -1,0 +1,160 @@
+"""Reductions over the ranks of a process group, and the identity where there is none.
+
+Whether a group exists is looked up at every call and never remembered, so a module that was built,
+or compiled, before ``init_process_group`` synchronises from its first step in the group. Under
+``torch.compile`` the reductions are opaque operators: the same graph serves with and without a
+group. Every rank must call every reduction, whatever its data: a rank without vectors contributes
+zeros.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+__all__ = [
+    "all_gather_rows",
+    "all_reduce_sum",
+    "all_reduce_sum_grad",
+    "broadcast",
+    "rank",
+    "world_size",
+]
+
+
+def world_size() -> int:
+    """Return the number of ranks, 1 without a process group."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Return this process's rank, 0 without a process group."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+@torch.library.custom_op(
+    "vocabula::all_reduce_sum", mutates_args=(), schema="(Tensor tensor) -> Tensor"
+)
+def _all_reduce_sum(tensor: Tensor) -> Tensor:
+    total = tensor.detach().clone(memory_format=torch.contiguous_format)
+    if world_size() > 1:
+        dist.all_reduce(total)
+    return total
+
+
+@torch.library.custom_op(
+    "vocabula::times_world_size", mutates_args=(), schema="(Tensor tensor) -> Tensor"
+)
+def _times_world_size(tensor: Tensor) -> Tensor:
+    return tensor * world_size()
+
+
+@torch.library.custom_op("vocabula::broadcast", mutates_args=(), schema="(Tensor tensor) -> Tensor")
+def _broadcast(tensor: Tensor) -> Tensor:
+    result = tensor.detach().clone(memory_format=torch.contiguous_format)
+    if world_size() > 1:
+        dist.broadcast(result, src=0)
+    return result
+
+
+@torch.library.custom_op(
+    "vocabula::all_gather_rows", mutates_args=(), schema="(Tensor tensor) -> Tensor"
+)
+def _all_gather_rows(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().contiguous()
+    ranks = world_size()
+    if ranks == 1:
+        return tensor.clone()
+    rows = torch.tensor([tensor.shape[0]], device=tensor.device)
+    gathered_rows = [torch.empty_like(rows) for _ in range(ranks)]
+    dist.all_gather(gathered_rows, rows)
+    counts = [int(count) for count in gathered_rows]
+    # Collectives need equal shapes: pad every rank to the longest, cut afterwards.
+    padded = tensor.new_zeros((max(counts), *tensor.shape[1:]))
+    padded[: tensor.shape[0]] = tensor
+    gathered = [torch.empty_like(padded) for _ in range(ranks)]
+    dist.all_gather(gathered, padded)
+    return torch.cat([part[:count] for part, count in zip(gathered, counts, strict=True)])
+
+
+def _same_shape(tensor: Tensor) -> Tensor:
+    return torch.empty_like(tensor, memory_format=torch.contiguous_format)
+
+
+_all_reduce_sum.register_fake(_same_shape)
+_times_world_size.register_fake(_same_shape)
+_broadcast.register_fake(_same_shape)
+
+
+@_all_gather_rows.register_fake
+def _(tensor: Tensor) -> Tensor:
+    rows = torch.library.get_ctx().new_dynamic_size()
+    return tensor.new_empty((rows, *tensor.shape[1:]))
+
+
+def _all_reduce_backward(ctx: Any, grad: Tensor) -> Tensor:
+    return _times_world_size(grad)
+
+
+_all_reduce_sum.register_autograd(_all_reduce_backward)
+
+
+def _alone() -> bool:
+    return not torch.compiler.is_compiling() and world_size() == 1
+
+
+def all_reduce_sum(tensor: Tensor) -> Tensor:
+    """Return the sum of `tensor` over all ranks; no gradient flows.
+
+    Args:
+        tensor: (...), the same shape and dtype on every rank; it is not changed.
+
+    Returns:
+        (...), `tensor` itself where there is no process group.
+    """
+    return tensor if _alone() else _all_reduce_sum(tensor.detach())
+
+
+def all_reduce_sum_grad(tensor: Tensor) -> Tensor:
+    """Return the differentiable sum of `tensor` over all ranks.
+
+    With y = Σ_r x_r(w) and the same loss L(y) on every rank, dL/dw = Σ_r L'(y) dx_r/dw. Each rank
+    can only add its own term, and DistributedDataParallel then divides the sum over ranks by their
+    number W. The backward pass therefore multiplies by W, and after the average the gradient is
+    that of one process on the joined batch. It needs no collective of its own, because y, and so
+    L'(y), is the same on every rank.
+
+    Args:
+        tensor: (...), the same shape and dtype on every rank.
+
+    Returns:
+        (...), `tensor` itself where there is no process group.
+    """
+    return tensor if _alone() else _all_reduce_sum(tensor)
+
+
+def broadcast(tensor: Tensor) -> Tensor:
+    """Return rank 0's `tensor` on every rank; no gradient flows.
+
+    Args:
+        tensor: (...), the same shape and dtype on every rank; it is not changed.
+
+    Returns:
+        (...), `tensor` itself where there is no process group.
+    """
+    return tensor if _alone() else _broadcast(tensor.detach())
+
+
+def all_gather_rows(tensor: Tensor) -> Tensor:
+    """Return the rows of all ranks, in order of rank; no gradient flows.
+
+    Args:
+        tensor: (N, ...), where N may differ between ranks and be 0.
+
+    Returns:
+        (sum of N, ...), the same on every rank; `tensor` itself where there is no process group.
+    """
+    return tensor if world_size() == 1 else _all_gather_rows(tensor.detach())

@@ -1,0 +1,201 @@
+"""K-means for a codebook's first position: k-means++ in rounds, Lloyd steps, no dead centroid."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from vocabula.errors import OptionError, ShapeError
+from vocabula.functional._checks import check_floating, check_mask, check_size
+from vocabula.functional.search import nearest_codeword
+from vocabula.functional.statistics import code_counts, code_sums
+
+__all__ = ["kmeans"]
+
+#: Rounds of the k-means++ start: K / 64 centroids a round. One by one, 8192 centroids of 16384 x 64
+#: vectors take 8192 passes over the data; in 64 rounds the start costs about one Lloyd step.
+_ROUNDS = 64
+
+
+def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Draw up to `count` different rows with probability proportional to `weights` (N,), not zero.
+
+    An exponential race: the smallest Exp(1) / weight wins (Efraimidis, Spirakis 2006).
+    """
+    # Drawn on the CPU, so that one seed means one start on every device.
+    noise = torch.empty(weights.shape[0], dtype=torch.float64).exponential_(generator=generator)
+    keys = noise.to(weights.device) / weights
+    rows = keys.topk(min(count, keys.shape[0]), largest=False).indices
+    return rows[weights[rows] > 0]
+
+
+def _square_distance(x: Tensor, centroids: Tensor, codes: Tensor) -> Tensor:
+    """Return (N,) float64 |x_n - centroid_codes_n|², exactly zero for copies."""
+    return (x - centroids[codes]).square().sum(-1).double()
+
+
+def _best_of(x: Tensor, distance: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Draw a few rows by distance and keep the one that lowers the total distance most."""
+    trials = 2 + int(math.log(count))
+    rows = _draw(distance, trials, generator)
+    if rows.numel() == 0:
+        return rows
+    each = torch.stack([(x - x[row]).square().sum(-1).double() for row in rows.unbind()])
+    return rows[torch.minimum(each, distance).sum(-1).argmin()].unsqueeze(0)
+
+
+def _distinct(x: Tensor) -> Tensor:
+    """Return which rows of `x` are the first of their kind."""
+    return nearest_codeword(x, x) == torch.arange(x.shape[0], device=x.device)
+
+
+def _start(x: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
+    """Choose up to `clusters` distinct rows of `x`, each far from those before: k-means++."""
+    ones = torch.ones(x.shape[0], dtype=torch.float64, device=x.device)
+    centroids = x[_draw(ones, 1, generator)]
+    distance = _square_distance(x, centroids, torch.zeros_like(ones, dtype=torch.int64))
+    a_round = -(-clusters // _ROUNDS)
+    while centroids.shape[0] < clusters:
+        wanted = min(a_round, clusters - centroids.shape[0])
+        if a_round == 1:
+            rows = _best_of(x, distance, clusters, generator)
+        else:
+            rows = _draw(distance, wanted, generator)
+        if rows.numel() == 0:
+            break
+        fresh = x[rows]
+        fresh = fresh[_distinct(fresh)]
+        centroids = torch.cat([centroids, fresh])
+        closer = _square_distance(x, fresh, nearest_codeword(x, fresh))
+        distance = torch.minimum(distance, closer)
+    return centroids
+
+
+def _fill(centroids: Tensor, clusters: int, spread: float, generator: torch.Generator) -> Tensor:
+    """Append jittered copies up to `clusters` rows: there are fewer distinct vectors than that."""
+    missing = clusters - centroids.shape[0]
+    if missing == 0:
+        return centroids
+    source = torch.arange(missing, device=centroids.device) % centroids.shape[0]
+    copies = centroids[source]
+    noise = torch.randn(copies.shape, generator=generator, dtype=torch.float64)
+    return torch.cat([centroids, copies + (spread * noise).to(copies)])
+
+
+def _lloyd(
+    x: Tensor, centroids: Tensor, iterations: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Alternate assignment and means; return the centroids and the counts of their last use."""
+    clusters = centroids.shape[0]
+    codes = nearest_codeword(x, centroids)
+    for _ in range(iterations):
+        counts = code_counts(codes, clusters)
+        means = code_sums(x, codes, clusters) / counts.clamp_min(1).unsqueeze(-1)
+        centroids = torch.where(counts.unsqueeze(-1) > 0, means, centroids)
+        empty = (counts == 0).nonzero().squeeze(-1)
+        if empty.numel() > 0:
+            rows = _draw(_square_distance(x, centroids, codes), empty.numel(), generator)
+            centroids[empty[: rows.numel()]] = x[rows]
+        before, codes = codes, nearest_codeword(x, centroids)
+        if torch.equal(before, codes):
+            break
+    return centroids, code_counts(codes, clusters)
+
+
+def _separate(centroids: Tensor, spread: float, generator: torch.Generator) -> Tensor:
+    """Move apart centroids that are equal after rounding to float32, by ever larger steps."""
+    for _ in range(20):
+        twins = (~_distinct(centroids)).nonzero().squeeze(-1)
+        if twins.numel() == 0:
+            break
+        noise = torch.randn((twins.numel(), centroids.shape[1]), generator=generator)
+        centroids[twins] += spread * noise.to(centroids)
+        spread *= 2
+    return centroids
+
+
+@torch.library.custom_op(
+    "vocabula::kmeans",
+    mutates_args=(),
+    schema="(Tensor z, Tensor mask, int clusters, int iterations, int seed) -> (Tensor, Tensor)",
+)
+def _kmeans(
+    z: Tensor, mask: Tensor, clusters: int, iterations: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    x = z[mask & torch.isfinite(z).all(-1)].double()
+    if x.shape[0] == 0:
+        raise ShapeError(
+            "z: expected at least one finite vector inside the mask, got none; "
+            "start from random codewords instead"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    # In units of the data's own spread, about its mean: float32 then serves data at any offset.
+    mean = x.mean(0)
+    size = float((x - mean).square().mean().sqrt())
+    fallback = float(mean.abs().max()) or 1.0
+    unit = size if size > 1e-7 * fallback else fallback
+    scaled = ((x - mean) / unit).float()
+    centroids = _fill(_start(scaled, clusters, generator), clusters, 0.01, generator)
+    centroids, counts = _lloyd(scaled, centroids, iterations, generator)
+    result = (centroids.double() * unit + mean).float()
+    return _separate(result, max(0.01 * unit, 1e-6 * fallback), generator), counts
+
+
+@_kmeans.register_fake
+def _(z: Tensor, mask: Tensor, clusters: int, iterations: int, seed: int) -> tuple[Tensor, Tensor]:
+    centroids = z.new_empty((clusters, z.shape[1]), dtype=torch.float32)
+    return centroids, z.new_empty(clusters, dtype=torch.int64)
+
+
+def kmeans(
+    z: Tensor, clusters: int, *, iterations: int = 10, seed: int = 0, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Cluster vectors: centroids that lower Σ_n min_k |z_n - centroid_k|², by Lloyd's algorithm.
+
+    The start is k-means++ (for more than 64 clusters in 64 rounds of K / 64 draws each). A cluster
+    that runs empty restarts at a vector drawn in proportion to its squared distance. With fewer
+    distinct vectors than clusters, the other centroids are copies jittered by 1 % of the data's
+    root mean square deviation: no two centroids are equal, and none is left at zero.
+
+    Deterministic: the generator is its own, seeded, and the global one is not touched. In a process
+    group each rank computes on its own rows; gather them first (`all_gather_rows`) for one result.
+
+    Args:
+        z: (N, D) vectors; those with NaN or infinity do not take part.
+        clusters: K >= 1.
+        iterations: >= 0 Lloyd steps; fewer when the assignment no longer changes.
+        seed: of the start and the restarts.
+        mask: (N,) bool, true where a vector takes part; None takes all.
+
+    Returns:
+        centroids (K, D) float32 and counts (K,) int64, the vectors nearest to each centroid at the
+        end. No gradient flows.
+
+    Raises:
+        ShapeError: `z` or `mask` has a wrong shape or dtype, or no finite vector takes part.
+        OptionError: `clusters` < 1 or `iterations` < 0.
+
+    Example:
+        >>> z = torch.tensor([[0.0], [0.2], [9.0]])
+        >>> centroids, counts = kmeans(z, 2)
+        >>> sorted(counts.tolist()), round(float(centroids.max()), 4)
+        ([1, 2], 9.0)
+
+    Source:
+        Lloyd 1982; Arthur, Vassilvitskii 2007 (k-means++); Bahmani et al. 2012 for drawing in
+        rounds, here without the oversampling.
+    """
+    check_floating("z", z)
+    if z.dim() != 2 or z.shape[1] == 0:
+        raise ShapeError(
+            f"z: expected shape (N, D) with D >= 1, got {tuple(z.shape)}; flatten the batch"
+        )
+    check_size("clusters", clusters)
+    if iterations < 0:
+        raise OptionError(f"iterations: expected at least 0, got {iterations}; the default is 10")
+    check_mask(mask, z.shape[:1], "the rows of z")
+    if mask is None:
+        mask = torch.ones(z.shape[:1], dtype=torch.bool, device=z.device)
+    return _kmeans(z.detach(), mask, clusters, iterations, seed)

@@ -1,0 +1,403 @@
+"""The nearest codeword, exactly, in blocks of one fixed workspace.
+
+    z (N, D) ──┐ centre   ┌────────────────────────┐ min   ┌──────────────┐
+               ├─────────▶│ |e|²/2 - z·e   float32 │──────▶│ clear winner │──▶ codes (N,)
+    e (K, D) ──┘          │ one tile of rows       │       ├──────────────┤        ▲
+                          └────────────────────────┘       │ within bound │──▶ Σ (z - e)²  float64
+                                                           └──────────────┘
+
+One matrix product scores all codewords in float32, about the codebook's mean so that an offset of
+the data costs no digits. A rigorous bound on its rounding error says which codewords could still be
+the nearest; only those, usually one, are measured again in float64. The result is that of a float64
+brute force, at the speed of the product.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from vocabula.errors import OptionError
+from vocabula.functional._checks import (
+    TILE,
+    Distance,
+    check_distance,
+    check_temperature,
+    check_vectors,
+    rows_per_block,
+    working_dtype,
+)
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+__all__ = ["nearest_codeword", "nearest_codewords", "sample_codeword"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Book:
+    """A codebook made ready for search.
+
+    Attributes:
+        exact: (K, D) float64 codewords, normalised for the cosine.
+        center: (D,) float64 mean of `exact`.
+        table: (K, D + 1) rows (-e, |e|² / 2) about the center, in the working dtype, so that one
+            product with (z, 1) gives the scores.
+        cosine: whether rows are to be normalised too.
+        lifted: whether a coordinate was added for zero codewords; see `_prepare`.
+        linear: (K,) the error of a score is at most |z| linear + constant + |z|² square.
+        constant: (K,) see `linear`.
+        square: see `linear`.
+    """
+
+    exact: Tensor
+    center: Tensor
+    table: Tensor
+    cosine: bool
+    lifted: bool
+    linear: Tensor
+    constant: Tensor
+    square: float
+
+
+def _normalise(x: Tensor) -> Tensor:
+    """Scale rows to norm 1, zero rows staying zero."""
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return x / torch.where(norm > 0, norm, 1.0)
+
+
+def _input_roundoff(dtype: torch.dtype, device: torch.device) -> float:
+    """Return the relative rounding that a matrix product applies to its inputs (TF32, bfloat16)."""
+    if dtype == torch.float64:
+        return 0.0
+    precision = torch.get_float32_matmul_precision()
+    if precision == "medium":
+        return 2.0**-8
+    tf32 = device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32
+    return 2.0**-11 if precision == "high" or tf32 else 0.0
+
+
+def _relative_error(size: int, dtype: torch.dtype, device: torch.device) -> float:
+    """Bound a score's rounding error relative to |z| |e| + |e|² / 2.
+
+    A sum of n products errs by at most n u / (1 - n u), u the unit roundoff, relative to the sum of
+    the magnitudes and in any order (Higham 2002, section 3.1). Rounding the operands, the |e|² / 2
+    and the comparisons adds a few u. Where a device rounds inputs (TF32, bfloat16) its accumulator
+    may truncate too: twice that.
+    """
+    steps = (size + 12) * torch.finfo(dtype).eps / 2
+    inputs = _input_roundoff(dtype, device)
+    return 1.01 * steps if inputs == 0 else 2.02 * steps + 2.1 * inputs
+
+
+def _prepare(codebook: Tensor, cosine: bool) -> _Book:
+    exact = codebook.double()
+    lifted = False
+    if cosine:
+        exact = _normalise(exact)
+        zero = (exact == 0).all(-1, keepdim=True)
+        lifted = bool(zero.any())
+        if lifted:
+            # A zero codeword has cosine 0 with everything, like a unit vector of its own dimension.
+            exact = torch.cat([exact, zero.double()], -1)
+    center = exact.mean(0)
+    centered = exact - center
+    square = centered.square().sum(-1)
+    norm = square.sqrt()
+    relative = _relative_error(exact.shape[1] + 1, codebook.dtype, codebook.device)
+    # The float64 distances that decide also round: relative to (|z| + |e|)², in units of d² / 2.
+    double = (exact.shape[1] + 4) * 2.0**-53
+    dtype = codebook.dtype
+    return _Book(
+        exact=exact,
+        center=center,
+        table=torch.cat([-centered, square.unsqueeze(-1) / 2], -1).to(dtype),
+        cosine=cosine,
+        lifted=lifted,
+        linear=((relative + 2 * double) * norm).to(dtype),
+        constant=((relative / 2 + double) * square).to(dtype),
+        square=double,
+    )
+
+
+def _exact_rows(z: Tensor, book: _Book) -> Tensor:
+    """Return rows in float64, normalised and lifted as the codebook is."""
+    rows = z.double()
+    if book.cosine:
+        rows = _normalise(rows)
+        if book.lifted:
+            rows = torch.nn.functional.pad(rows, (0, 1))
+    return rows
+
+
+def _no_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which a product keeps the dtype of its operands."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
+def _tile(rows: int, book: _Book) -> tuple[Tensor, Tensor, int]:
+    """Return the operand (step, D + 1) and the scores (step, K) that all blocks share, and step.
+
+    Memory that is new to the process costs as much as the product itself at 2048 x 512.
+    """
+    step = max(1, min(rows, rows_per_block(max(book.table.shape))))
+    operand = book.table.new_ones((step, book.table.shape[1]))
+    return operand, book.table.new_empty((step, book.table.shape[0])), step
+
+
+def _score(exact_rows: Tensor, book: _Book, operand: Tensor, scores: Tensor) -> Tensor:
+    """Write |e|² / 2 - z·e about the center into `scores`; return the (rows,) float64 norms."""
+    centered = exact_rows - book.center
+    operand[:, :-1] = centered
+    with _no_autocast(operand.device):
+        torch.mm(operand, book.table.t(), out=scores)
+    return torch.linalg.vector_norm(centered, dim=-1)
+
+
+def _candidates(scores: Tensor, norm: Tensor, count: int, book: _Book) -> Tensor:
+    """Return the (pairs, 2) rows and codes that can be among the `count` nearest."""
+    slack = torch.addcmul(book.constant, norm.unsqueeze(-1), book.linear)
+    slack += book.square * norm.square().unsqueeze(-1)
+    highest = scores + slack
+    if count == 1:
+        upper = highest.amin(-1, keepdim=True)
+    else:
+        upper = highest.topk(count, largest=False, sorted=False).values.amax(-1, keepdim=True)
+    # Negated, so that a NaN of overflow counts as a candidate.
+    return (~(slack.neg_().add_(scores) > upper)).nonzero()
+
+
+def _pair_distances(rows: Tensor, pairs: Tensor, book: _Book) -> Tensor:
+    """Return (pairs,) float64 squared distances, in chunks of the workspace."""
+    chunk = rows_per_block(book.exact.shape[1])
+    parts = [
+        (rows[part[:, 0]] - book.exact[part[:, 1]]).square_().sum(-1) for part in pairs.split(chunk)
+    ]
+    return torch.cat(parts)
+
+
+def _exact_nearest(rows: Tensor, scores: Tensor, norm: Tensor, count: int, book: _Book) -> Tensor:
+    """Return (rows, count) codes in order of float64 distance, ties to the lowest index."""
+    found = []
+    step = rows_per_block(scores.shape[1], TILE // 2)
+    for start in range(0, rows.shape[0], step):
+        block = slice(start, start + step)
+        pairs = _candidates(scores[block], norm[block], count, book)
+        distance = _pair_distances(rows[block], pairs, book)
+        # Stable sorts keep the order of codes inside equal distances, and of those inside a row.
+        by_distance = pairs[distance.argsort(stable=True)]
+        ordered = by_distance[by_distance[:, 0].argsort(stable=True)]
+        sizes = ordered[:, 0].bincount(minlength=scores[block].shape[0])
+        first = sizes.cumsum(0) - sizes
+        place = first.unsqueeze(-1) + torch.arange(count, device=rows.device)
+        found.append(ordered[:, 1][place])
+    return torch.cat(found) if found else rows.new_empty((0, count), dtype=torch.int64)
+
+
+def _decide(exact_rows: Tensor, scores: Tensor, norm: Tensor, book: _Book) -> Tensor:
+    """Return the (rows,) nearest codes of one tile, in two passes over it where all is clear."""
+    best, codes = scores.min(-1)
+    finite = torch.isfinite(norm)
+    norm = norm.to(scores.dtype)
+    slack = norm * book.linear.max() + book.constant.max() + book.square * norm.square()
+    # The winner steps aside, and a second, vectorised minimum says whether the rest is clear of it.
+    column = codes.unsqueeze(-1)
+    second = scores.scatter_(-1, column, torch.inf).amin(-1)
+    doubtful = (finite & ~(second > best + 2 * slack)).nonzero().squeeze(-1)
+    for part in doubtful.split(rows_per_block(scores.shape[1], TILE // 2)):
+        if part.numel() > 0:
+            again = scores[part].scatter_(-1, column[part], best[part].unsqueeze(-1))
+            codes[part] = _exact_nearest(exact_rows[part], again, norm[part], 1, book)[:, 0]
+    return torch.where(finite, codes, 0)
+
+
+def _finite(z: Tensor) -> Tensor:
+    """Replace rows that are not finite by zeros, so that they make no work."""
+    return torch.where(torch.isfinite(z).all(-1, keepdim=True), z, 0.0)
+
+
+@torch.library.custom_op(
+    "vocabula::nearest",
+    mutates_args=(),
+    schema="(Tensor z, Tensor codebook, bool cosine) -> Tensor",
+)
+def _nearest(z: Tensor, codebook: Tensor, cosine: bool) -> Tensor:
+    book = _prepare(codebook, cosine)
+    codes = z.new_empty(z.shape[0], dtype=torch.int64)
+    operand, scores, step = _tile(z.shape[0], book)
+    for start in range(0, z.shape[0], step):
+        rows = _exact_rows(z[start : start + step], book)
+        tile = scores[: rows.shape[0]]
+        norm = _score(rows, book, operand[: rows.shape[0]], tile)
+        codes[start : start + step] = _decide(rows, tile, norm, book)
+    return codes
+
+
+@torch.library.custom_op(
+    "vocabula::nearest_several",
+    mutates_args=(),
+    schema="(Tensor z, Tensor codebook, int count, bool cosine) -> Tensor",
+)
+def _nearest_several(z: Tensor, codebook: Tensor, count: int, cosine: bool) -> Tensor:
+    book = _prepare(codebook, cosine)
+    codes = z.new_empty((z.shape[0], count), dtype=torch.int64)
+    operand, scores, step = _tile(z.shape[0], book)
+    first = torch.arange(count, device=z.device)
+    for start in range(0, z.shape[0], step):
+        part = z[start : start + step]
+        rows = _exact_rows(_finite(part), book)
+        tile = scores[: rows.shape[0]]
+        norm = _score(rows, book, operand[: rows.shape[0]], tile).to(tile.dtype)
+        found = _exact_nearest(rows, tile, norm, count, book)
+        finite = torch.isfinite(part).all(-1, keepdim=True)
+        codes[start : start + step] = torch.where(finite, found, first)
+    return codes
+
+
+# The short form `custom_op(tags=...)` is younger than torch 2.6.
+torch.library.define(
+    "vocabula::sample",
+    "(Tensor z, Tensor codebook, float temperature, bool cosine) -> Tensor",
+    tags=(torch.Tag.nondeterministic_seeded,),
+)
+
+
+@torch.library.impl("vocabula::sample", "CompositeExplicitAutograd")
+def _sample(z: Tensor, codebook: Tensor, temperature: float, cosine: bool) -> Tensor:
+    book = _prepare(codebook, cosine)
+    codes = z.new_empty(z.shape[0], dtype=torch.int64)
+    operand, scores, step = _tile(z.shape[0], book)
+    for start in range(0, z.shape[0], step):
+        rows = _exact_rows(z[start : start + step], book)
+        tile = scores[: rows.shape[0]]
+        norm = _score(rows, book, operand[: rows.shape[0]], tile)
+        # Gumbel noise is -log of an exponential draw; 2^-25 stands for the draws that round to 0.
+        noise = torch.empty_like(tile).exponential_().clamp_min_(2.0**-25).log_()
+        drawn = noise.add_(tile, alpha=2 / temperature).argmin(-1)
+        codes[start : start + step] = torch.where(torch.isfinite(norm), drawn, 0)
+    return codes
+
+
+@_nearest.register_fake
+def _(z: Tensor, codebook: Tensor, cosine: bool) -> Tensor:
+    return z.new_empty(z.shape[0], dtype=torch.int64)
+
+
+@_nearest_several.register_fake
+def _(z: Tensor, codebook: Tensor, count: int, cosine: bool) -> Tensor:
+    return z.new_empty((z.shape[0], count), dtype=torch.int64)
+
+
+@torch.library.register_fake("vocabula::sample")
+def _(z: Tensor, codebook: Tensor, temperature: float, cosine: bool) -> Tensor:
+    return z.new_empty(z.shape[0], dtype=torch.int64)
+
+
+def _flat(z: Tensor, codebook: Tensor, distance: str) -> tuple[Tensor, Tensor]:
+    """Check the arguments and return (N, D) and (K, D) in the working dtype, without gradients."""
+    check_distance(distance)
+    check_vectors(z, codebook)
+    dtype = working_dtype(z, codebook)
+    flat = z.detach().to(dtype).reshape(-1, z.shape[-1])
+    return flat, codebook.detach().to(dtype)
+
+
+def nearest_codeword(z: Tensor, codebook: Tensor, *, distance: Distance = "euclidean") -> Tensor:
+    """Return the index of the codeword nearest to each vector: k* = argmin_k |z - e_k|².
+
+    The result is that of a float64 brute force, ties to the lowest index: also for data far from
+    the origin, for near-duplicate codewords and under any matmul precision or autocast. Temporary
+    memory stays below 64 MiB (while one row of K scores does); no (N, K) tensor is built.
+
+    Args:
+        z: (*batch, D) vectors. Half precision is computed in float32, float64 in float64.
+        codebook: (K, D) codewords, finite.
+        distance: "euclidean", or "cosine" for the largest z·e / (|z| |e|), which is 0 where one of
+            the two is zero.
+
+    Returns:
+        (*batch) int64 in [0, K). Vectors with NaN or infinity get 0. No gradient flows.
+
+    Raises:
+        ShapeError: dimensions, dtypes or devices do not fit, or K or D is 0.
+        OptionError: `distance` is unknown.
+
+    Example:
+        >>> nearest_codeword(torch.tensor([[0.9], [0.1]]), torch.tensor([[0.0], [1.0]]))
+        tensor([1, 0])
+
+    Source:
+        van den Oord, Vinyals, Kavukcuoglu 2017, "Neural discrete representation learning", eq. 1.
+    """
+    flat, book = _flat(z, codebook, distance)
+    return _nearest(flat, book, distance == "cosine").reshape(z.shape[:-1])
+
+
+def nearest_codewords(
+    z: Tensor, codebook: Tensor, count: int, *, distance: Distance = "euclidean"
+) -> Tensor:
+    """Return the indices of the `count` nearest codewords, nearest first, equal ones by index.
+
+    Args:
+        z: (*batch, D) vectors.
+        codebook: (K, D) codewords, finite.
+        count: 1 to K.
+        distance: "euclidean" or "cosine".
+
+    Returns:
+        (*batch, count) int64. Vectors with NaN or infinity get 0, 1, 2, ...
+
+    Raises:
+        ShapeError: dimensions, dtypes or devices do not fit, or K or D is 0.
+        OptionError: `count` is not in 1 to K, or `distance` is unknown.
+
+    Example:
+        >>> nearest_codewords(torch.tensor([0.9]), torch.tensor([[0.0], [1.0], [3.0]]), 2)
+        tensor([1, 0])
+    """
+    flat, book = _flat(z, codebook, distance)
+    if not 1 <= count <= codebook.shape[0]:
+        raise OptionError(
+            f"count: expected 1 to {codebook.shape[0]}, the codebook's size, got {count}; "
+            "ask for fewer candidates"
+        )
+    codes = _nearest_several(flat, book, count, distance == "cosine")
+    return codes.reshape(*z.shape[:-1], count)
+
+
+def sample_codeword(
+    z: Tensor, codebook: Tensor, temperature: float, *, distance: Distance = "euclidean"
+) -> Tensor:
+    """Draw a codeword for each vector: P(k) = softmax_k(-d_k² / temperature).
+
+    Drawn as argmax_k(-d_k²/T + g_k) with Gumbel noise g from torch's global generator, block by
+    block, so that no (N, K) tensor of probabilities is built.
+
+    Args:
+        z: (*batch, D) vectors.
+        codebook: (K, D) codewords, finite.
+        temperature: T >= 0 in units of squared distance; 0 gives `nearest_codeword`.
+        distance: d² is |z - e|², or for "cosine" |z/|z| - e/|e||² = 2 - 2 cos.
+
+    Returns:
+        (*batch) int64 in [0, K). Vectors with NaN or infinity get 0. No gradient flows.
+
+    Raises:
+        ShapeError: dimensions, dtypes or devices do not fit, or K or D is 0.
+        OptionError: `temperature` is negative, or `distance` is unknown.
+
+    Source:
+        Maddison, Tarlow, Minka 2014, "A* sampling", section 2 (Gumbel-max).
+    """
+    check_temperature(temperature, zero=True)
+    if temperature == 0:
+        return nearest_codeword(z, codebook, distance=distance)
+    flat, book = _flat(z, codebook, distance)
+    codes = torch.ops.vocabula.sample(flat, book, float(temperature), distance == "cosine")
+    return codes.reshape(z.shape[:-1])

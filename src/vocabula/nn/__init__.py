@@ -1,0 +1,31 @@
+"""Network blocks for images: encoders, decoders and the parts they are made of.
+
+An encoder maps (B, C, H, W) to (B, dim, H / stride, W / stride), a decoder back. They know nothing
+of quantizers: any bottleneck of the same ``dim`` fits between them.
+"""
+
+from __future__ import annotations
+
+from vocabula.nn.attention import SpatialAttention
+from vocabula.nn.base import Decoder, Encoder
+from vocabula.nn.normalization import GroupNorm
+from vocabula.nn.resampling import Downsample, Upsample
+from vocabula.nn.residual import BottleneckBlock, NormalizedBlock, bottleneck_stack
+from vocabula.nn.vqgan import VQGANDecoder, VQGANEncoder
+from vocabula.nn.vqvae import VQVAEDecoder, VQVAEEncoder
+
+__all__ = [
+    "BottleneckBlock",
+    "Decoder",
+    "Downsample",
+    "Encoder",
+    "GroupNorm",
+    "NormalizedBlock",
+    "SpatialAttention",
+    "Upsample",
+    "VQGANDecoder",
+    "VQGANEncoder",
+    "VQVAEDecoder",
+    "VQVAEEncoder",
+    "bottleneck_stack",
+]

@@ -1,0 +1,68 @@
+"""What every image encoder and decoder shares: how many channels go in and out, and the stride."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from vocabula.errors import OptionError
+
+
+class Encoder(nn.Module, ABC):
+    """Maps images to a grid of vectors: (B, in_channels, H, W) -> (B, dim, H / stride, W / stride).
+
+    H and W are multiples of `stride`; a `Tokenizer` pads to that.
+
+    Attributes:
+        in_channels: channels of the images.
+        dim: width of the vectors, the quantizer's ``dim``.
+        stride: pixels per grid position along each axis.
+    """
+
+    component_kind = "encoder"
+    in_channels: int
+    dim: int
+    stride: int
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode images x (B, in_channels, H, W) into vectors (B, dim, H / stride, W / stride)."""
+
+
+class Decoder(nn.Module, ABC):
+    """Maps a grid of vectors to images: (B, dim, h, w) -> (B, out_channels, h stride, w stride).
+
+    Attributes:
+        dim: width of the vectors, the quantizer's ``dim``.
+        out_channels: parameters per pixel of the likelihood (the image's channels for a Gaussian).
+        stride: pixels per grid position along each axis.
+    """
+
+    component_kind = "decoder"
+    dim: int
+    out_channels: int
+    stride: int
+
+    @abstractmethod
+    def forward(self, z: Tensor) -> Tensor:
+        """Decode vectors z (B, dim, h, w) into (B, out_channels, h stride, w stride)."""
+
+
+def halvings(downsample: int, owner: str) -> int:
+    """Count how often `downsample` halves an axis: its logarithm to base 2.
+
+    Args:
+        downsample: a power of two: 1, 2, 4, 8, ...
+        owner: the component that the message names.
+
+    Raises:
+        OptionError: `downsample` is not a power of two.
+    """
+    if downsample < 1 or downsample & (downsample - 1):
+        lower = 1 << max(downsample.bit_length() - 1, 0)
+        raise OptionError(
+            f"{owner}.downsample: expected a power of two, got {downsample}; "
+            f"use {lower} or {2 * lower}"
+        )
+    return downsample.bit_length() - 1

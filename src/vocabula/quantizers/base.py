@@ -1,0 +1,263 @@
+"""What every bottleneck and every quantizer is: shapes, precision, masks and ranges, once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vocabula.errors import CodeError, ShapeError
+from vocabula.quantizers.usage import UsageTracker
+from vocabula.types import Quantized, UsageReport
+
+MAX_TRACKED_CODES = 1 << 20
+
+
+def in_backward() -> bool:
+    """Whether autograd is running a backward pass, as when a checkpointed block is recomputed."""
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
+
+
+class Bottleneck(nn.Module, ABC):
+    """A layer that narrows what passes through it: discrete codes or a continuous variable.
+
+    Attributes:
+        dim: D, the width of the vectors that go in and come out.
+    """
+
+    component_kind = "quantizer"
+    dim: int
+
+    @abstractmethod
+    def forward(self, z: Tensor, mask: Tensor | None = None) -> Quantized:
+        """Pass (*batch, D) vectors through; `mask` (*batch) marks the ones that count."""
+
+
+class Quantizer(Bottleneck):
+    """A discrete bottleneck: vectors to codes and back, the same for every batch shape.
+
+    Subclasses implement `_quantize`, `_encode` and `_decode` on flat data; this class moves the
+    channel, flattens the batch, keeps the arithmetic in float32 (float64 for a float64 module)
+    under autocast and in half precision, and checks what comes in. A row with a NaN or an
+    infinity gets code 0 (or its nearest representable) and takes part in no loss or statistic.
+
+    Attributes:
+        codebook_sizes: K of each book.
+        code_shape: () for one book, (books,) for several.
+        channel_dim: where the vectors' components are, in `forward`, `encode` and `decode`.
+        auto_update: whether learning is applied at the end of each training forward pass.
+        frozen: whether learning is off even in training mode; see `freeze`.
+    """
+
+    anchor: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        codebook_sizes: Sequence[int],
+        code_shape: tuple[int, ...],
+        *,
+        channel_dim: int = -1,
+        auto_update: bool = True,
+        tracked: bool = True,
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.codebook_sizes = tuple(codebook_sizes)
+        self.code_shape = code_shape
+        self.channel_dim = channel_dim
+        self.auto_update = auto_update
+        self.frozen = False
+        self.register_buffer("anchor", torch.empty(0), persistent=False)
+        fits = tracked and max(self.codebook_sizes, default=0) <= MAX_TRACKED_CODES
+        self.usage_tracker = UsageTracker(self.codebook_sizes) if fits else None
+
+    # ------------------------------------------------------------------ public
+
+    @property
+    def books(self) -> int:
+        """The number of codes per vector."""
+        return len(self.codebook_sizes)
+
+    @property
+    def bits(self) -> float:
+        """Bits of one vector's codes at a fixed length: the sum of log2 K over the books."""
+        return float(sum(torch.tensor(self.codebook_sizes, dtype=torch.float64).log2()))
+
+    @property
+    def learning_active(self) -> bool:
+        """Whether a forward pass now would learn: training, not frozen, not a recomputation."""
+        return self.training and not self.frozen and not in_backward()
+
+    def forward(self, z: Tensor, mask: Tensor | None = None) -> Quantized:
+        """Quantize vectors.
+
+        Args:
+            z: (*batch, D) floating point, with D at `channel_dim`.
+            mask: (*batch) bool; rows that are False take part in no loss and no statistic.
+
+        Returns:
+            The codewords, codes and losses; see `Quantized`.
+
+        Raises:
+            ShapeError: if the width, the dtype or the mask's shape is wrong.
+        """
+        rows, batch = self._rows(z)
+        valid = self._valid(rows, mask, batch)
+        with torch.autocast(rows.device.type, enabled=False):
+            result = self._quantize(torch.where(valid[:, None], rows, 0), valid)
+        if self.auto_update and self.learning_active:
+            self.update()
+        return Quantized(
+            values=self._unflatten(result.values, batch),
+            codes=result.codes.reshape(*batch, *self.code_shape),
+            loss=result.loss,
+            losses=result.losses,
+        )
+
+    @torch.no_grad()
+    def encode(self, z: Tensor) -> Tensor:
+        """Codes (*batch, *code_shape) of vectors (*batch, D); deterministic in every mode.
+
+        Raises:
+            ShapeError: if the width or the dtype is wrong.
+        """
+        rows, batch = self._rows(z)
+        finite = rows.isfinite().all(-1, keepdim=True)
+        with torch.autocast(rows.device.type, enabled=False):
+            codes = self._encode(torch.where(finite, rows, 0))
+        return codes.reshape(*batch, *self.code_shape)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Vectors (*batch, D) of codes (*batch, *code_shape), with D at `channel_dim`.
+
+        Raises:
+            CodeError: if codes are not integers, lie outside the codebook or lack the books.
+        """
+        self._check_codes(codes)
+        batch = codes.shape[: codes.ndim - len(self.code_shape)]
+        flat = codes.long().reshape(-1, *self.code_shape)
+        with torch.autocast(codes.device.type, enabled=False):
+            return self._unflatten(self._decode(flat), batch)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Apply pending codebook learning (moving averages, revival); does nothing otherwise.
+
+        Call it once per optimizer step where `auto_update` is off: vectors from several
+        micro-batches then count once each, also under activation checkpointing.
+        """
+        if not self.frozen:
+            self._update()
+
+    def freeze(self, frozen: bool = True) -> None:
+        """Switch all learning off (or on again): parameters, moving averages and revival."""
+        for module in self.modules():
+            if isinstance(module, Quantizer):
+                module.frozen = frozen
+        self.requires_grad_(not frozen)
+
+    def usage_report(self) -> UsageReport | None:
+        """How the codewords were used lately, or None for books above 2^20 codes."""
+        return self.usage_tracker.report() if self.usage_tracker is not None else None
+
+    def candidates(self, z: Tensor, count: int) -> Tensor:
+        """Up to `count` codes (N, c, *code_shape) per row of z (N, D), the nearest first.
+
+        Where the quantizer has no order of its own, there is one: ``encode(z)``.
+        """
+        return self._encode(z).unsqueeze(1)
+
+    def extra_repr(self) -> str:
+        """Width and books, for ``print(model)``."""
+        return f"dim={self.dim}, codebook_sizes={self.codebook_sizes}"
+
+    # ------------------------------------------------------- for subclasses
+
+    @abstractmethod
+    def _quantize(self, z: Tensor, mask: Tensor, codes: Tensor | None = None) -> Quantized:
+        """Quantize z (N, D) with mask (N,); use `codes` (N, *code_shape) if they are given."""
+
+    @abstractmethod
+    def _encode(self, z: Tensor) -> Tensor:
+        """Codes (N, *code_shape) of z (N, D)."""
+
+    @abstractmethod
+    def _decode(self, codes: Tensor) -> Tensor:
+        """Vectors (N, D) of codes (N, *code_shape), in `compute_dtype`."""
+
+    def _update(self) -> None:
+        """Apply and clear pending learning."""
+
+    def _track(self, codes: Tensor, mask: Tensor, z: Tensor, values: Tensor) -> None:
+        """Count codes (N,) or (N, books) and the norms of z and values (N, D), if learning."""
+        if self.usage_tracker is not None and self.learning_active:
+            self.usage_tracker.record(codes.reshape(len(codes), -1), mask, z, values)
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """float64 for a float64 module, else float32."""
+        return torch.float64 if self.anchor.dtype == torch.float64 else torch.float32
+
+    # ------------------------------------------------------------- internals
+
+    def _rows(self, z: Tensor) -> tuple[Tensor, torch.Size]:
+        """z as (N, D) in the compute dtype, and its batch shape."""
+        name = type(self).__name__
+        if not z.is_floating_point():
+            raise ShapeError(f"{name}: expected floating-point vectors, got {z.dtype}; convert z")
+        if z.ndim == 0 or not -z.ndim <= self.channel_dim < z.ndim:
+            raise ShapeError(
+                f"{name}: expected vectors with a channel at dimension {self.channel_dim}, "
+                f"got shape {tuple(z.shape)}; set channel_dim"
+            )
+        if z.shape[self.channel_dim] != self.dim:
+            raise ShapeError(
+                f"{name}: expected width {self.dim} at dimension {self.channel_dim}, got shape "
+                f"{tuple(z.shape)}; set dim or channel_dim to match"
+            )
+        moved = z.movedim(self.channel_dim, -1)
+        return moved.reshape(-1, self.dim).to(self.compute_dtype), moved.shape[:-1]
+
+    def _valid(self, rows: Tensor, mask: Tensor | None, batch: torch.Size) -> Tensor:
+        finite = rows.isfinite().all(-1)
+        if mask is None:
+            return finite
+        if mask.shape != batch:
+            raise ShapeError(
+                f"{type(self).__name__}: expected a mask of shape {tuple(batch)}, "
+                f"got {tuple(mask.shape)}; give one value per vector"
+            )
+        return finite & mask.reshape(-1).bool()
+
+    def _unflatten(self, values: Tensor, batch: Sequence[int]) -> Tensor:
+        shaped = values.reshape(*batch, self.dim).to(self.anchor.dtype)
+        return shaped.movedim(-1, self.channel_dim)
+
+    def _lowest_code(self) -> int:
+        """The smallest code that `decode` takes."""
+        return 0
+
+    def _check_codes(self, codes: Tensor) -> None:
+        name = type(self).__name__
+        if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
+            raise CodeError(f"{name}: expected integer codes, got {codes.dtype}; use encode")
+        if self.code_shape and codes.shape[-1:] != torch.Size(self.code_shape):
+            raise CodeError(
+                f"{name}: expected codes (..., {self.code_shape[0]}), got {tuple(codes.shape)}; "
+                "the last dimension holds one code per book"
+            )
+        if torch.compiler.is_compiling() or codes.numel() == 0:
+            return
+        flat = codes.reshape(-1, self.books)
+        low = int(flat.min())
+        highs = flat.amax(0).tolist()
+        for book, (high, size) in enumerate(zip(highs, self.codebook_sizes, strict=True)):
+            if low < self._lowest_code() or high >= size:
+                raise CodeError(
+                    f"{name}: expected codes in [{self._lowest_code()}, {size - 1}] in book "
+                    f"{book}, got {low if low < self._lowest_code() else high}; "
+                    "were they made by another quantizer?"
+                )

@@ -1,0 +1,234 @@
+"""How a codebook learns: moving averages, gradients, or a linear map of a frozen codebook."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Gt, Lt
+from torch import Tensor, nn
+
+from vocabula.functional import code_sums, distributed
+from vocabula.quantizers.precision import KeepDtype
+from vocabula.registry import component
+
+
+class Codebook(nn.Module, ABC):
+    """K codewords of width D, and the state that their learning needs.
+
+    Attributes:
+        by_gradient: whether the codewords receive gradients (and so need a codebook loss).
+    """
+
+    by_gradient: bool
+
+    @abstractmethod
+    def vectors(self) -> Tensor:
+        """The codewords (K, D); differentiable where `by_gradient`.
+
+        The tensor stays valid for a backward pass even if the codebook learns before it.
+        """
+
+    @abstractmethod
+    def assign(self, vectors: Tensor, counts: Tensor | None = None) -> None:
+        """Replace every codeword by `vectors` (K, D), forgetting what was learned before.
+
+        `counts` (K,) says how many data vectors each stands for, 1 where it is left out.
+        """
+
+    @abstractmethod
+    def replace(self, where: Tensor, vectors: Tensor, mass: Tensor) -> None:
+        """Replace the codewords where (K,) is true by rows of `vectors` (K, D).
+
+        `mass` () is the weight in vectors per update that a replaced codeword starts with.
+        """
+
+    def accumulate(self, z: Tensor, codes: Tensor, mask: Tensor) -> None:
+        """Note z (N, D) with codes (N,) where mask (N,) is true, for the next `update`."""
+
+    def update(self, counts: Tensor) -> None:
+        """Learn from what was accumulated; `counts` (K,) are the hits over all processes."""
+
+
+class LearningRule(ABC):
+    """How codewords learn: makes the `Codebook` that holds the state."""
+
+    component_kind = "learning"
+
+    @abstractmethod
+    def codebook(self, vectors: Tensor) -> Codebook:
+        """A codebook that starts at `vectors` (K, D)."""
+
+
+@component("learning", "ema")
+@dataclass(frozen=True)
+class EMA(LearningRule):
+    """Exponential moving averages of the vectors assigned to each codeword.
+
+    With n_k hits of sum s_k in an update and decay g::
+
+        N_k <- g N_k + (1 - g) n_k      m_k <- g m_k + (1 - g) s_k      e_k = m_k / N~_k
+        N~_k = (N_k + eps) / (sum N + K eps) sum N
+
+    A codeword without a hit does not move (its N_k and m_k shrink alike), so smoothing never
+    pulls it to the origin. The state is e and N alone, m being e N~: a codebook that is set by
+    hand stays set.
+
+    Args:
+        decay: g, the weight of the past.
+        eps: Laplace smoothing of the masses, in vectors.
+
+    Source:
+        van den Oord et al. 2017, "Neural Discrete Representation Learning", appendix A.1.
+    """
+
+    decay: Annotated[float, Gt(0), Lt(1)] = 0.99
+    eps: Annotated[float, Gt(0)] = 1e-5
+
+    def codebook(self, vectors: Tensor) -> Codebook:
+        """A codebook of moving averages that starts at `vectors` (K, D)."""
+        return EMACodebook(vectors, self)
+
+
+class EMACodebook(KeepDtype, Codebook):
+    """Codewords as moving averages; see `EMA`. Its state is float32 whatever the module's dtype."""
+
+    by_gradient = False
+    kept_buffers = ("weight", "mass", "pending_sums")
+    weight: Tensor
+    mass: Tensor
+    pending_sums: Tensor
+
+    def __init__(self, vectors: Tensor, rule: EMA) -> None:
+        super().__init__()
+        self.rule = rule
+        vectors = vectors.detach().float()
+        self.register_buffer("weight", vectors.clone())
+        self.register_buffer("mass", vectors.new_ones(len(vectors)))
+        self.register_buffer("pending_sums", torch.zeros_like(vectors), persistent=False)
+
+    def vectors(self) -> Tensor:
+        """The codewords (K, D)."""
+        return self.weight
+
+    @torch.no_grad()
+    def assign(self, vectors: Tensor, counts: Tensor | None = None) -> None:
+        """Replace all codewords; their masses become `counts`, at least 1."""
+        self.weight.copy_(vectors)
+        self.mass.copy_(counts.clamp_min(1) if counts is not None else torch.ones_like(self.mass))
+        self.pending_sums.zero_()
+
+    @torch.no_grad()
+    def replace(self, where: Tensor, vectors: Tensor, mass: Tensor) -> None:
+        """Replace the codewords where (K,) is true; they start with `mass`."""
+        self.weight.copy_(torch.where(where[:, None], vectors.to(self.weight), self.weight))
+        self.mass.copy_(torch.where(where, mass.to(self.mass), self.mass))
+
+    @torch.no_grad()
+    def accumulate(self, z: Tensor, codes: Tensor, mask: Tensor) -> None:
+        """Add the sums of z (N, D) by code to what is pending."""
+        self.pending_sums += code_sums(z, codes, len(self.mass), mask)
+
+    @torch.no_grad()
+    def update(self, counts: Tensor) -> None:
+        """One step of the moving averages; without any hit nothing decays."""
+        sums = distributed.all_reduce_sum(self.pending_sums)
+        counts = counts.to(self.mass)
+        decay = torch.where(counts.sum() > 0, self.rule.decay, 1.0)
+        before = self._smoothed()
+        self.mass.mul_(decay).add_((1 - decay) * counts)
+        moved = decay * before[:, None] * self.weight + (1 - decay) * sums
+        updated = moved / self._smoothed()[:, None]
+        self.weight.copy_(torch.where((counts > 0)[:, None], updated, self.weight))
+        self.pending_sums.zero_()
+
+    def _smoothed(self) -> Tensor:
+        total, eps = self.mass.sum(), self.rule.eps
+        return (self.mass + eps) / (total + len(self.mass) * eps) * total
+
+
+@component("learning", "gradient")
+@dataclass(frozen=True)
+class Gradient(LearningRule):
+    """Codewords are a parameter, moved by the codebook loss mean(||sg(z) - e||^2).
+
+    Source:
+        van den Oord et al. 2017, equation 3.
+    """
+
+    def codebook(self, vectors: Tensor) -> Codebook:
+        """A trainable codebook that starts at `vectors` (K, D)."""
+        return GradientCodebook(vectors)
+
+
+class GradientCodebook(Codebook):
+    """Codewords as a parameter; see `Gradient`."""
+
+    by_gradient = True
+
+    def __init__(self, vectors: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(vectors.detach().clone())
+
+    def vectors(self) -> Tensor:
+        """The codewords (K, D), a copy that in-place learning cannot touch."""
+        return self.weight.clone()
+
+    @torch.no_grad()
+    def assign(self, vectors: Tensor, counts: Tensor | None = None) -> None:
+        """Replace all codewords."""
+        self.weight.copy_(vectors)
+
+    @torch.no_grad()
+    def replace(self, where: Tensor, vectors: Tensor, mass: Tensor) -> None:
+        """Replace the codewords where (K,) is true."""
+        self.weight.copy_(torch.where(where[:, None], vectors.to(self.weight), self.weight))
+
+
+@component("learning", "linear")
+@dataclass(frozen=True)
+class LinearReparametrization(LearningRule):
+    """Codewords are a frozen codebook through one trainable matrix: e_k = c_k W (SimVQ).
+
+    Every codeword moves with W, so that none is left behind.
+
+    Source:
+        Zhu et al. 2024, "Addressing Representation Collapse in Vector Quantized Models with One
+        Linear Layer", equation 8.
+    """
+
+    def codebook(self, vectors: Tensor) -> Codebook:
+        """A reparametrized codebook that starts at `vectors` (K, D)."""
+        return LinearCodebook(vectors)
+
+
+class LinearCodebook(Codebook):
+    """A frozen basis through a trainable matrix; see `LinearReparametrization`."""
+
+    by_gradient = True
+    basis: Tensor
+
+    def __init__(self, vectors: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("basis", vectors.detach().clone())
+        self.weight = nn.Parameter(torch.eye(vectors.shape[1], dtype=vectors.dtype))
+
+    def vectors(self) -> Tensor:
+        """The codewords (K, D) = basis @ weight."""
+        return self.basis.clone() @ self.weight
+
+    @torch.no_grad()
+    def assign(self, vectors: Tensor, counts: Tensor | None = None) -> None:
+        """Make `vectors` the basis and the identity the map."""
+        self.basis.copy_(vectors)
+        self.weight.copy_(torch.eye(len(self.weight)).to(self.weight))
+
+    @torch.no_grad()
+    def replace(self, where: Tensor, vectors: Tensor, mass: Tensor) -> None:
+        """Move basis rows so that the map takes them to `vectors`, where W can be inverted."""
+        weight = self.weight.float()
+        rows, info = torch.linalg.solve_ex(weight, vectors.to(weight), left=False)
+        sound = where & rows.isfinite().all(-1) & (info == 0)
+        self.basis.copy_(torch.where(sound[:, None], rows.to(self.basis), self.basis))

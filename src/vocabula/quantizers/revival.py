@@ -1,0 +1,106 @@
+"""Dead codewords come back as vectors that the encoder emits now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt, Lt
+from torch import Tensor, nn
+
+from vocabula.functional import distributed
+from vocabula.quantizers.learning import Codebook
+from vocabula.quantizers.precision import KeepDtype
+from vocabula.registry import component
+
+
+@component("revival", "revival")
+@dataclass(frozen=True)
+class Revival:
+    """Replaces codewords that stay below a fraction of their fair share of the vectors.
+
+    The fair share is N / K hits an update. A codeword is dead when the moving average of its
+    hits over its fair share has stayed below `threshold` for `patience` updates; it is then
+    replaced by a vector drawn from the vectors of this update, over all processes, and gets
+    `patience` updates of grace. The rule reads the same for any batch size and codebook size.
+
+    Args:
+        threshold: fraction of the fair share below which a codeword counts as unused.
+        patience: updates below the threshold before it is replaced.
+        decay: decay of the moving average of hits.
+
+    Source:
+        Jukebox (Dhariwal et al. 2020, section 3.1) replaces below an absolute count; here the
+        count is relative, so that neither small nor large batches mislead it.
+    """
+
+    component_kind = "revival"
+
+    threshold: Annotated[float, Gt(0), Lt(1)] = 0.05
+    patience: Annotated[int, Ge(1)] = 5
+    decay: Annotated[float, Gt(0), Lt(1)] = 0.95
+
+    def state(self, codebook_size: int, dim: int) -> RevivalState:
+        """The state for a codebook of that size."""
+        return RevivalState(self, codebook_size, dim)
+
+
+class RevivalState(KeepDtype, nn.Module):
+    """Shares of the codewords, how long each was low, and vectors to replace them with."""
+
+    kept_buffers = ("share", "drawn", "seen")
+    share: Tensor
+    low_for: Tensor
+    drawn: Tensor
+    seen: Tensor
+
+    def __init__(self, rule: Revival, codebook_size: int, dim: int) -> None:
+        super().__init__()
+        self.rule = rule
+        self.register_buffer("share", torch.ones(codebook_size))
+        self.register_buffer("low_for", torch.zeros(codebook_size, dtype=torch.int32))
+        self.register_buffer("drawn", torch.zeros(codebook_size, dim), persistent=False)
+        self.register_buffer("seen", torch.zeros(()), persistent=False)
+
+    @torch.no_grad()
+    def observe(self, z: Tensor, mask: Tensor) -> None:
+        """Keep one uniformly drawn vector per codeword from all z (N, D) since the last `apply`."""
+        if z.shape[0] == 0:
+            return
+        position = mask.cumsum(0)
+        fresh = position[-1]
+        uniform = torch.rand(2, len(self.share), device=z.device)
+        rank = torch.floor(uniform[0] * fresh).long() + 1
+        picked = torch.searchsorted(position, rank.clamp(max=z.shape[0])).clamp(max=len(z) - 1)
+        self.seen += fresh
+        take = uniform[1] * self.seen < fresh
+        self.drawn.copy_(torch.where(take[:, None], z[picked].to(self.drawn), self.drawn))
+
+    @torch.no_grad()
+    def apply(self, book: Codebook, counts: Tensor) -> None:
+        """Replace the dead codewords of `book`, given the hits (K,) of this update."""
+        total = counts.sum()
+        fair = (total / len(counts)).clamp_min(1e-12)
+        decay = torch.where(total > 0, self.rule.decay, 1.0)
+        self.share.mul_(decay).add_((1 - decay) * counts / fair)
+        low = (self.share < self.rule.threshold) & (total > 0)
+        self.low_for.copy_(torch.where(low, self.low_for + 1, 0))
+        dead = self.low_for >= self.rule.patience
+        book.replace(dead, self._joined(), fair)
+        self.share.copy_(torch.where(dead, 1.0, self.share))
+        self.low_for.mul_(~dead)
+        self.seen.zero_()
+
+    def _joined(self) -> Tensor:
+        """The drawn vectors, each from a process chosen in proportion to what it saw."""
+        if distributed.world_size() == 1:
+            return self.drawn
+        share = torch.zeros(distributed.world_size(), device=self.seen.device)
+        share[distributed.rank()] = self.seen
+        edges = distributed.all_reduce_sum(share).cumsum(0)
+        uniform = distributed.broadcast(torch.rand(len(self.share), device=self.seen.device))
+        owner = torch.searchsorted(edges, uniform * edges[-1], right=True)
+        owner = owner.clamp(max=distributed.world_size() - 1)
+        mine = (owner == distributed.rank())[:, None]
+        return distributed.all_reduce_sum(torch.where(mine, self.drawn, 0.0))

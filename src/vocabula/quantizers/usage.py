@@ -1,0 +1,88 @@
+"""How codewords are used over a window of updates, cheaply enough to leave on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vocabula.functional import distributed
+from vocabula.functional.statistics import perplexity
+from vocabula.quantizers.precision import KeepDtype
+from vocabula.types import UsageReport
+
+BUCKETS = 8
+
+
+class UsageTracker(KeepDtype, nn.Module):
+    """Counts codes in a ring of buckets that together cover the last `window` recordings.
+
+    The window slides by an eighth of its length: it covers between 7/8 and all of the last
+    `window` recordings. Recording costs one count of the codes and two mean norms.
+
+    Args:
+        codebook_sizes: K of each book.
+        window: recordings that the figures cover.
+    """
+
+    kept_buffers = ("norms",)
+    counts: Tensor
+    norms: Tensor
+    last_seen: Tensor
+    clock: Tensor
+
+    def __init__(self, codebook_sizes: Sequence[int], window: int = 128) -> None:
+        super().__init__()
+        self.codebook_sizes = tuple(codebook_sizes)
+        self.window = window
+        total = sum(self.codebook_sizes)
+        starts = torch.tensor((0, *self.codebook_sizes)).cumsum(0)[:-1]
+        self.register_buffer("starts", starts, persistent=False)
+        self.register_buffer("counts", torch.zeros(BUCKETS, total, dtype=torch.int32))
+        self.register_buffer("norms", torch.zeros(BUCKETS, 2))
+        self.register_buffer("last_seen", torch.zeros(total, dtype=torch.int64))
+        self.register_buffer("clock", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def record(self, codes: Tensor, mask: Tensor, z: Tensor, values: Tensor) -> None:
+        """Count codes (N, books) where mask (N,) is true, and the norms of z and values (N, D)."""
+        step = max(1, self.window // BUCKETS)
+        bucket = torch.div(self.clock, step, rounding_mode="floor") % BUCKETS
+        fresh = (self.clock % step == 0).to(torch.int32)
+        kept = 1 - fresh * (torch.arange(BUCKETS, device=codes.device) == bucket).to(torch.int32)
+        shifted = (codes + self.get_buffer("starts")).reshape(-1)
+        weight = mask[:, None].expand(codes.shape).reshape(-1).to(torch.int32)
+        new = torch.zeros_like(self.last_seen, dtype=torch.int32).index_add(0, shifted, weight)
+        norms = torch.stack(
+            [(torch.linalg.vector_norm(x.detach(), dim=-1) * mask).sum() for x in (z, values)]
+        )
+        self.counts.mul_(kept[:, None]).index_add_(0, bucket[None], new[None])
+        self.norms.mul_(kept[:, None]).index_add_(0, bucket[None], norms[None].to(self.norms))
+        self.clock += 1
+        self.last_seen.copy_(torch.where(new > 0, self.clock, self.last_seen))
+
+    @torch.no_grad()
+    def report(self) -> UsageReport:
+        """The figures of the window, one per book, over all processes of the group."""
+        counts = distributed.all_reduce_sum(self.counts.sum(0, dtype=torch.int64))
+        norms = distributed.all_reduce_sum(self.norms.sum(0))
+        last_seen = distributed.all_reduce_max(self.last_seen)
+        books = counts.split(self.codebook_sizes)
+        ages = (self.clock - last_seen).split(self.codebook_sizes)
+        totals = torch.stack([b.sum() for b in books])
+        return UsageReport(
+            window=self.window,
+            vectors=totals,
+            perplexity=torch.stack([perplexity(b) for b in books]),
+            usage=torch.stack([(b > 0).double().mean() for b in books]),
+            dead=torch.stack([(b == 0).sum() for b in books]),
+            oldest=torch.stack([a.max() for a in ages]),
+            norm_ratio=(norms[0] / norms[1].clamp_min(1e-30)).expand(len(books)),
+            largest_share=torch.stack([b.max() for b in books]) / totals.clamp_min(1),
+        )
+
+    def reset(self) -> None:
+        """Forget everything counted so far."""
+        for buffer in (self.counts, self.norms, self.last_seen, self.clock):
+            buffer.zero_()

@@ -1,0 +1,262 @@
+"""The vector quantizer: nearest codeword of a learned codebook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from vocabula.errors import OptionError, ShapeError
+from vocabula.functional import (
+    code_counts,
+    distributed,
+    masked_mean,
+    nearest_codeword,
+    nearest_codewords,
+    rotation,
+    sample_codeword,
+    soft_assignment_entropies,
+    straight_through,
+)
+from vocabula.quantizers.base import Quantizer
+from vocabula.quantizers.initialization import Initialization, KMeans
+from vocabula.quantizers.learning import EMA, LearningRule
+from vocabula.quantizers.precision import KeepDtype
+from vocabula.quantizers.projection import Projection
+from vocabula.quantizers.regularization import orthogonality
+from vocabula.quantizers.revival import Revival
+from vocabula.registry import component
+from vocabula.types import Quantized
+
+Estimator = Callable[[Tensor, Tensor], Tensor]
+ESTIMATORS: dict[str, Estimator] = {"straight_through": straight_through, "rotation": rotation}
+
+Size = Annotated[int, Ge(1)]
+Weight = Annotated[float, Ge(0)]
+
+
+@component("quantizer", "vector")
+class VectorQuantizer(KeepDtype, Quantizer):
+    """Vector quantization: z becomes its nearest codeword.
+
+    ``k* = argmin_k ||z - e_k||^2``, ties to the lowest index, and ``values = e_k*``. Losses are
+    means over elements::
+
+        commitment = mean(||z - sg(e)||^2)           codebook = mean(||sg(z) - e||^2)
+        assignment_entropy = mean_n H(p(.|z_n))      usage_kl = log K - H(mean_n p(.|z_n))
+        orthogonality = (||E^ E^^T - I||_F^2) / K^2  with unit rows E^
+
+    where p(k|z) = softmax(-||z - e_k||^2 / T) and T is the mean squared quantization error of
+    the batch, so that diversity does not depend on the scale of the data. Entropies are in nats.
+
+    Args:
+        dim: D, width of the vectors.
+        codebook_size: K, number of codewords.
+        codebook_dim: width of the codewords; vectors are projected to it and back. None: D.
+        distance: squared Euclidean, or cosine, where vectors and codewords are scaled to norm 1.
+        estimator: gradient of the look-up: the identity, a rotation, or ``(z, values) -> values``.
+        learning: how codewords learn: `EMA`, `Gradient` or `LinearReparametrization`.
+        initialization: where codewords start: `KMeans`, `FromData`, `Normal` or `Uniform`.
+        revival: how dead codewords come back, or None.
+        commitment_weight: beta, weight of the commitment term.
+        codebook_weight: weight of the codebook term (codebooks that learn by gradient).
+        diversity_weight: weight of assignment_entropy + usage_kl.
+        orthogonality_weight: weight of the orthogonality term (codebooks that learn by gradient).
+        sampling_temperature: above 0, training draws codes from softmax(-distance^2 / it).
+        channel_dim: where the vectors' components are.
+        auto_update: apply learning at the end of each training forward pass; if False, call
+            `update` once per optimizer step. Under activation checkpointing set it False.
+
+    Shape:
+        z (*batch, D) to values (*batch, D) and codes (*batch).
+
+    Raises:
+        OptionError: a size or weight out of range, or orthogonality without gradient learning.
+
+    Example:
+        >>> quantizer = VectorQuantizer(dim=64, codebook_size=512)
+        >>> quantizer(torch.randn(8, 16, 16, 64)).codes.shape
+        torch.Size([8, 16, 16])
+
+    Source:
+        van den Oord et al. 2017 (VQ-VAE); Yu et al. 2021 (ViT-VQGAN) for the low-dimensional
+        codebook and cosine; Fifty et al. 2024 for rotation; Takida et al. 2022 for stochastic
+        codes; Shin et al. 2023 for orthogonality.
+    """
+
+    kept_buffers = ("pending_counts",)
+    pending_counts: Tensor
+    initialized: Tensor
+
+    def __init__(
+        self,
+        dim: Size,
+        codebook_size: Size,
+        *,
+        codebook_dim: Size | None = None,
+        distance: Literal["euclidean", "cosine"] = "euclidean",
+        estimator: Literal["straight_through", "rotation"] | Estimator = "straight_through",
+        learning: LearningRule = EMA(),  # noqa: B008 - frozen
+        initialization: Initialization = KMeans(),  # noqa: B008 - frozen
+        revival: Revival | None = Revival(),  # noqa: B008 - frozen
+        commitment_weight: Weight = 0.25,
+        codebook_weight: Weight = 1.0,
+        diversity_weight: Weight = 0.0,
+        orthogonality_weight: Weight = 0.0,
+        sampling_temperature: Weight = 0.0,
+        channel_dim: int = -1,
+        auto_update: bool = True,
+    ) -> None:
+        super().__init__(
+            dim, (codebook_size,), (), channel_dim=channel_dim, auto_update=auto_update
+        )
+        width = codebook_dim or dim
+        projected = width != dim
+        self.project_in: nn.Module = Projection(dim, width) if projected else nn.Identity()
+        self.project_out: nn.Module = Projection(width, dim) if projected else nn.Identity()
+        self.distance = distance
+        self.estimator = ESTIMATORS[estimator] if isinstance(estimator, str) else estimator
+        self.initialization = initialization
+        self.book = learning.codebook(initialization.start(codebook_size, width))
+        self.revival = revival.state(codebook_size, width) if revival else None
+        self.commitment_weight = commitment_weight
+        self.codebook_weight = codebook_weight
+        self.diversity_weight = diversity_weight
+        self.orthogonality_weight = orthogonality_weight
+        self.sampling_temperature = sampling_temperature
+        if orthogonality_weight > 0 and not self.book.by_gradient:
+            raise OptionError(
+                "VectorQuantizer.orthogonality_weight: expected 0 with moving averages, which "
+                f"overwrite its effect, got {orthogonality_weight}; use learning=Gradient()"
+            )
+        self.register_buffer("pending_counts", torch.zeros(codebook_size), persistent=False)
+        self.register_buffer("initialized", torch.tensor(not initialization.needs_data))
+        self._ready = not initialization.needs_data
+
+    # ------------------------------------------------------------- codebook
+
+    @property
+    def codebook(self) -> Tensor:
+        """The codewords (K, codebook_dim), without gradient; assign a tensor to set them."""
+        return self._codewords().detach()
+
+    @codebook.setter
+    def codebook(self, vectors: Tensor) -> None:
+        expected = self.book.vectors().shape
+        if vectors.shape != expected:
+            raise ShapeError(
+                f"VectorQuantizer.codebook: expected shape {tuple(expected)}, "
+                f"got {tuple(vectors.shape)}; give one row per codeword"
+            )
+        self.book.assign(vectors.detach())
+        self._set_ready()
+
+    def _codewords(self) -> Tensor:
+        vectors = self.book.vectors().to(self.compute_dtype)
+        return F.normalize(vectors, dim=-1) if self.distance == "cosine" else vectors
+
+    def _set_ready(self) -> None:
+        self._ready = True
+        self.initialized.fill_(True)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._ready = bool(self.initialized)
+
+    @torch.no_grad()
+    def _initialize(self, z: Tensor, mask: Tensor) -> None:
+        """Set the codewords from the first batch with data, alike on every process."""
+        z, mask = distributed.all_gather_rows(z), distributed.all_gather_rows(mask)
+        if z.shape[0] == 0 or not (torch.compiler.is_compiling() or bool(mask.any())):
+            return
+        vectors, counts = self.initialization.from_data(z, mask, self.codebook_sizes[0])
+        self.book.assign(distributed.broadcast(vectors), distributed.broadcast(counts))
+        self._set_ready()
+
+    # ------------------------------------------------------------- quantizer
+
+    def _inner(self, z: Tensor) -> Tensor:
+        inner: Tensor = self.project_in(z)
+        return F.normalize(inner, dim=-1) if self.distance == "cosine" else inner
+
+    def _quantize(self, z: Tensor, mask: Tensor, codes: Tensor | None = None) -> Quantized:
+        inner = self._inner(z)
+        if self.learning_active and not self._ready:
+            self._initialize(inner.detach(), mask)
+        codebook = self._codewords()
+        if codes is None:
+            codes = self._search(inner.detach(), codebook.detach())
+        chosen = F.embedding(codes, codebook)
+        if self.learning_active:
+            self._learn(inner.detach(), codes, mask)
+            self._track(codes, mask, inner, chosen)
+        losses = self._losses(inner, chosen, codebook, mask)
+        values = self.project_out(self.estimator(inner, chosen.detach()))
+        return Quantized(values, codes, self._weigh(losses), losses)
+
+    def _search(self, inner: Tensor, codebook: Tensor) -> Tensor:
+        # Rows are normalised already, and nearest is then the same by angle and by distance.
+        if self.training and self.sampling_temperature > 0:
+            return sample_codeword(inner, codebook, self.sampling_temperature)
+        return nearest_codeword(inner, codebook)
+
+    def _losses(
+        self, inner: Tensor, chosen: Tensor, codebook: Tensor, mask: Tensor
+    ) -> dict[str, Tensor]:
+        losses = {"commitment": masked_mean((inner - chosen.detach()).square(), mask)}
+        if self.book.by_gradient:
+            losses["codebook"] = masked_mean((inner.detach() - chosen).square(), mask)
+        if self.diversity_weight > 0:
+            width, size = codebook.shape[1], codebook.shape[0]
+            error = distributed.mean(losses["commitment"].detach()) * width
+            if not self.book.by_gradient:
+                codebook = codebook.clone()
+            sample, batch = soft_assignment_entropies(
+                inner, codebook, temperature=error.clamp_min(1e-8), mask=mask
+            )
+            losses["assignment_entropy"] = sample
+            losses["usage_kl"] = torch.where(mask.any(), torch.log(batch.new_tensor(size)), 0.0)
+            losses["usage_kl"] = losses["usage_kl"] - batch
+        if self.orthogonality_weight > 0:
+            losses["orthogonality"] = orthogonality(codebook)
+        return losses
+
+    def _weigh(self, losses: dict[str, Tensor]) -> Tensor:
+        weights = {
+            "commitment": self.commitment_weight,
+            "codebook": self.codebook_weight,
+            "assignment_entropy": self.diversity_weight,
+            "usage_kl": self.diversity_weight,
+            "orthogonality": self.orthogonality_weight,
+        }
+        return torch.stack([weights[name] * term for name, term in losses.items()]).sum()
+
+    @torch.no_grad()
+    def _learn(self, inner: Tensor, codes: Tensor, mask: Tensor) -> None:
+        self.pending_counts += code_counts(codes, self.codebook_sizes[0], mask)
+        self.book.accumulate(inner, codes, mask)
+        if self.revival is not None:
+            self.revival.observe(inner, mask)
+
+    def _update(self) -> None:
+        counts = distributed.all_reduce_sum(self.pending_counts)
+        self.book.update(counts)
+        if self.revival is not None:
+            self.revival.apply(self.book, counts)
+        self.pending_counts.zero_()
+
+    def _encode(self, z: Tensor) -> Tensor:
+        return nearest_codeword(self._inner(z), self._codewords())
+
+    def _decode(self, codes: Tensor) -> Tensor:
+        values: Tensor = self.project_out(F.embedding(codes, self._codewords()))
+        return values
+
+    def candidates(self, z: Tensor, count: int) -> Tensor:
+        """The `count` nearest codewords of each row, nearest first."""
+        count = min(count, self.codebook_sizes[0])
+        return nearest_codewords(self._inner(z), self._codewords(), count)

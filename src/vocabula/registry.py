@@ -1,0 +1,425 @@
+"""Components by name: the one place that turns settings into objects and objects into settings.
+
+A component is a class under ``@component(kind, name)``. Its constructor signature declares its
+options; validation, configuration files, command-line overrides and help are derived from it.
+Saved files name components by their registered name, never by an import path.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+
+from vocabula.errors import OptionError
+
+C = TypeVar("C", bound=type)
+
+_COMPONENTS: dict[str, dict[str, type]] = {}
+_RECORD = "_component_options"
+_NAME = "_component_name"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of a component, read from its constructor's signature and docstring.
+
+    Attributes:
+        name: the option's name.
+        accepted: the accepted type and range, in words.
+        default: the default value, or `inspect.Parameter.empty` where one is required.
+        help: the description in the component's docstring, or an empty string.
+        kind: the kind of component that it takes, or None for a plain value.
+    """
+
+    name: str
+    accepted: str
+    default: Any
+    help: str
+    kind: str | None
+
+    @property
+    def required(self) -> bool:
+        """Whether a value must be given."""
+        return self.default is inspect.Parameter.empty
+
+
+def component(kind: str, name: str) -> Callable[[C], C]:
+    """Register a class under `kind` and `name`, and check and record its constructor's arguments.
+
+    Arguments are checked against the annotations (`typing.Annotated` with ``annotated_types``
+    bounds, `typing.Literal`, plain types). A parameter annotated with a class that has a
+    ``component_kind`` also accepts a registered name or a ``{"name": ...}`` mapping.
+
+    Args:
+        kind: what it is: ``"quantizer"``, ``"encoder"``, ``"learning"``, ...
+        name: its name in configuration files.
+
+    Raises:
+        ValueError: if the name is taken (a programming error).
+    """
+
+    def decorate(cls: C) -> C:
+        table = _COMPONENTS.setdefault(kind, {})
+        if name in table and table[name].__qualname__ != cls.__qualname__:
+            raise ValueError(f"component {kind} {name!r} is already registered")
+        original = cls.__init__  # type: ignore[misc]
+
+        @functools.wraps(original)
+        def checked_init(self: Any, *args: Any, **kwargs: Any) -> None:
+            if type(self) is not cls:
+                original(self, *args, **kwargs)
+                return
+            options = _bind(cls, args, kwargs)
+            original(self, **options)
+            object.__setattr__(self, _RECORD, options)
+
+        cls.__init__ = checked_init  # type: ignore[misc]
+        setattr(cls, _NAME, (kind, name))
+        table[name] = cls
+        return cls
+
+    return decorate
+
+
+def names(kind: str) -> list[str]:
+    """The registered names of a kind, sorted."""
+    return sorted(_COMPONENTS.get(kind, {}))
+
+
+def suggest(word: str, choices: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the choice nearest to `word`, or an empty string."""
+    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def lookup(kind: str, name: str, path: str = "") -> type:
+    """The class registered under `kind` and `name`.
+
+    Raises:
+        OptionError: if there is none; the message lists the names and the nearest one.
+    """
+    table = _COMPONENTS.get(kind, {})
+    if name not in table:
+        raise OptionError(
+            f"{path or kind}: expected one of {', '.join(sorted(table))}, got {name!r}"
+            f"{suggest(str(name), table)}"
+        )
+    return table[name]
+
+
+def options(kind: str, name: str) -> list[Option]:
+    """The options of a component, in the order of its constructor."""
+    cls = lookup(kind, name)
+    described = _argument_help(cls)
+    hints = _hints(cls)
+    return [
+        Option(
+            name=p.name,
+            accepted=describe(hints.get(p.name, Any)),
+            default=p.default,
+            help=described.get(p.name, ""),
+            kind=_kind_of(hints.get(p.name, Any)),
+        )
+        for p in _parameters(cls)
+    ]
+
+
+def build(kind: str, spec: Any, *, path: str = "", **wired: Any) -> Any:
+    """Make a component from a name, a ``{"name": ..., option: value}`` mapping or an instance.
+
+    Args:
+        kind: the kind of component.
+        spec: its name, its settings, or the ready-made object, which is returned as it is.
+        path: where the settings stand, for error messages.
+        wired: options that the caller supplies where the settings leave them out.
+
+    Raises:
+        OptionError: unknown name or option, a missing or a wrong value.
+    """
+    if not isinstance(spec, (str, Mapping)):
+        return spec
+    name, values = _split(kind, spec, path or kind)
+    cls = lookup(kind, name, path or kind)
+    for key, value in wired.items():
+        if any(p.name == key for p in _parameters(cls)):
+            values.setdefault(key, value)
+    return cls(**_checked(cls, values, path or kind, missing_allowed=()))
+
+
+def check(kind: str, spec: Any, *, path: str = "", wired: Sequence[str] = ()) -> None:
+    """Validate settings without building anything.
+
+    Args:
+        kind: the kind of component.
+        spec: a name or a ``{"name": ..., option: value}`` mapping.
+        path: where the settings stand, for error messages.
+        wired: options that will be supplied later, so that they may be missing.
+
+    Raises:
+        OptionError: unknown name or option, a missing or a wrong value.
+    """
+    name, values = _split(kind, spec, path or kind)
+    cls = lookup(kind, name, path or kind)
+    _checked(cls, values, path or kind, missing_allowed=wired, build_parts=False)
+
+
+def spec(obj: Any) -> dict[str, Any]:
+    """The settings from which `build` makes an equal component: names and plain values.
+
+    Raises:
+        OptionError: if the object is not a component or holds something that cannot be saved,
+            such as a function.
+    """
+    record = getattr(obj, _RECORD, None)
+    if record is None:
+        raise OptionError(
+            f"{type(obj).__name__}: expected a registered component, got a plain object; "
+            "put @component(kind, name) on its class so that it can be saved"
+        )
+    _, name = getattr(type(obj), _NAME)
+    return {"name": name, **{k: _plain(v, f"{name}.{k}") for k, v in record.items()}}
+
+
+def _plain(value: Any, path: str) -> Any:
+    if hasattr(value, _RECORD):
+        return spec(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v, f"{path}.{k}") for k, v in value.items()}
+    if isinstance(value, Iterable):
+        return [_plain(v, path) for v in value]
+    raise OptionError(
+        f"{path}: expected a value that can be saved, got {type(value).__name__}; "
+        "use a registered component or a name instead"
+    )
+
+
+def _split(kind: str, spec: Any, path: str) -> tuple[str, dict[str, Any]]:
+    if isinstance(spec, str):
+        return spec, {}
+    if not isinstance(spec, Mapping):
+        raise OptionError(f"{path}: expected a name or a table of options, got {spec!r}")
+    values = dict(spec)
+    table = _COMPONENTS.get(kind, {})
+    name = values.pop("name", next(iter(table)) if len(table) == 1 else None)
+    if name is None:
+        raise OptionError(f"{path}.name: expected one of {', '.join(names(kind))}, got nothing")
+    return str(name), values
+
+
+def _parameters(cls: type) -> list[inspect.Parameter]:
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+    return [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
+
+
+def _bind(
+    cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """Constructor arguments by name, defaults filled in, checked and converted."""
+    positional = [p for p in _parameters(cls) if p.kind is not p.KEYWORD_ONLY]
+    if len(args) > len(positional):
+        raise OptionError(
+            f"{cls.__name__}: expected at most {len(positional)} positional arguments, "
+            f"got {len(args)}; name the options"
+        )
+    values = {p.name: value for p, value in zip(positional, args, strict=False)}
+    twice = values.keys() & kwargs.keys()
+    if twice:
+        raise OptionError(f"{cls.__name__}.{sorted(twice)[0]}: expected one value, got two")
+    return _checked(cls, values | kwargs, cls.__name__, missing_allowed=())
+
+
+def _checked(
+    cls: type,
+    values: Mapping[str, Any],
+    path: str,
+    *,
+    missing_allowed: Sequence[str],
+    build_parts: bool = True,
+) -> dict[str, Any]:
+    parameters = {p.name: p for p in _parameters(cls)}
+    for key in values:
+        if key not in parameters:
+            raise OptionError(
+                f"{path}.{key}: unknown option of {cls.__name__}, expected one of "
+                f"{', '.join(parameters) or 'none'}{suggest(key, parameters)}"
+            )
+    result = {}
+    for key, parameter in parameters.items():
+        where = f"{path}.{key}"
+        if key in values:
+            annotation = _hints(cls).get(key, Any)
+            result[key] = _convert(annotation, values[key], where, build_parts)
+        elif parameter.default is not inspect.Parameter.empty:
+            result[key] = parameter.default
+        elif key not in missing_allowed:
+            accepted = describe(_hints(cls).get(key, Any))
+            raise OptionError(f"{where}: expected {accepted}, got nothing; give a value")
+    return result
+
+
+def _convert(annotation: Any, value: Any, where: str, build_parts: bool) -> Any:
+    """`value` as the annotation wants it; names and tables become components."""
+    if _accepts_none(annotation) and (value is None or value == "none"):
+        return None
+    kind = _kind_of(annotation)
+    if kind is not None and isinstance(value, (str, Mapping)):
+        known = not isinstance(value, str) or value in names(kind)
+        if known or not _literals(annotation):
+            if build_parts:
+                return build(kind, value, path=where)
+            check(kind, value, path=where)
+            return value
+    if kind is not None and _is_sequence(annotation) and isinstance(value, Iterable):
+        return [
+            _convert(typing.get_args(_bare(annotation))[0], v, f"{where}[{i}]", build_parts)
+            for i, v in enumerate(value)
+        ]
+    adapter = _adapter(annotation)
+    if adapter is None:
+        return value
+    try:
+        return adapter.validate_python(value)
+    except ValidationError:
+        hint = suggest(value, _literals(annotation)) if isinstance(value, str) else ""
+        raise OptionError(f"{where}: expected {describe(annotation)}, got {value!r}{hint}") from None
+
+
+_ADAPTERS: dict[Any, TypeAdapter[Any] | None] = {}
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    key = repr(annotation)
+    if key not in _ADAPTERS:
+        try:
+            config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+            _ADAPTERS[key] = TypeAdapter(annotation, config=config)
+        except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
+            _ADAPTERS[key] = None
+        except Exception as error:  # a type that carries its own configuration
+            if "config" not in str(error):
+                raise
+            _ADAPTERS[key] = TypeAdapter(annotation)
+    return _ADAPTERS[key]
+
+
+def _bare(annotation: Any) -> Any:
+    """The annotation without `Annotated` and without None."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _bare(typing.get_args(annotation)[0])
+    if _is_union(annotation):
+        parts = [a for a in typing.get_args(annotation) if a is not type(None)]
+        return _bare(parts[0]) if len(parts) == 1 else annotation
+    return annotation
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+def _is_sequence(annotation: Any) -> bool:
+    origin = typing.get_origin(_bare(annotation))
+    return isinstance(origin, type) and issubclass(origin, Sequence)
+
+
+def _accepts_none(annotation: Any) -> bool:
+    return _is_union(annotation) and type(None) in typing.get_args(annotation)
+
+
+def _kind_of(annotation: Any) -> str | None:
+    """The kind of component that an annotation takes, also inside a union or a sequence."""
+    bare = _bare(annotation)
+    if _is_union(bare):
+        kinds = [k for k in map(_kind_of, typing.get_args(bare)) if k]
+        return kinds[0] if kinds else None
+    if _is_sequence(bare) and typing.get_args(bare):
+        return _kind_of(typing.get_args(bare)[0])
+    return getattr(bare, "component_kind", None) if isinstance(bare, type) else None
+
+
+def _literals(annotation: Any) -> list[str]:
+    bare = _bare(annotation)
+    if _is_union(bare):
+        return [name for a in typing.get_args(bare) for name in _literals(a)]
+    if typing.get_origin(bare) is typing.Literal:
+        return [str(a) for a in typing.get_args(bare)]
+    return []
+
+
+_WORDS = {
+    int: "an integer",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    type(None): "none",
+}
+_BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "a multiple of"}
+
+
+def describe(annotation: Any) -> str:
+    """An annotation in words: ``an integer >= 1``, ``one of 'a', 'b'``."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        base, *metadata = typing.get_args(annotation)
+        bounds = [
+            f"{sign} {getattr(m, attribute)}"
+            for m in metadata
+            for attribute, sign in _BOUNDS.items()
+            if getattr(m, attribute, None) is not None
+        ]
+        notes = [m for m in metadata if isinstance(m, str)]
+        return " ".join([describe(base), *([" and ".join(bounds)] if bounds else []), *notes])
+    if _is_union(annotation):
+        return " or ".join(describe(a) for a in typing.get_args(annotation))
+    kind = _kind_of(annotation)
+    if kind is not None:
+        listed = f"{kind} ({', '.join(names(kind))})"
+        return f"a list of {listed}" if _is_sequence(annotation) else listed
+    if typing.get_origin(annotation) is typing.Literal:
+        return "one of " + ", ".join(repr(a) for a in typing.get_args(annotation))
+    if _is_sequence(annotation):
+        parts = [a for a in typing.get_args(annotation) if a is not Ellipsis]
+        return "a list of (" + ", ".join(describe(a) for a in parts) + ")"
+    if annotation in _WORDS:
+        return _WORDS[annotation]
+    if typing.get_origin(annotation) is not None and "Callable" in str(annotation):
+        return "a function"
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def _argument_help(cls: type) -> dict[str, str]:
+    """The ``Args:`` section (or ``Attributes:``) of a class docstring, by argument."""
+    found: dict[str, str] = {}
+    inside, current, margin = False, "", 0
+    for line in inspect.getdoc(cls).splitlines() if cls.__doc__ else []:
+        text = line.strip()
+        if text in ("Args:", "Attributes:"):
+            inside, margin = True, 0
+            continue
+        if not inside or not text:
+            continue
+        indent = len(line) - len(line.lstrip())
+        margin = margin or indent
+        if indent == 0:
+            inside = False
+        elif indent == margin and ":" in text:
+            current, _, rest = text.partition(":")
+            current = current.split(" ")[0]
+            found[current] = rest.strip()
+        elif current:
+            found[current] += " " + text
+    return found

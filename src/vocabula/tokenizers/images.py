@@ -1,0 +1,61 @@
+"""The check at the door: what counts as a batch of images, and how it is told what is wrong."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vocabula.errors import DataError
+
+TOLERANCE = 1e-6
+
+
+def as_images(x: Tensor, channels: int) -> Tensor:
+    """Images as floating point in [0, 1], checked.
+
+    Args:
+        x: (B, channels, H, W), uint8 in 0...255 or floating point in [0, 1].
+        channels: the channels that the model takes.
+
+    Returns:
+        (B, channels, H, W) in float32, or float64 for float64 input.
+
+    Raises:
+        DataError: another shape, dtype or number of channels, values outside [0, 1] or not finite.
+            Values are not checked while the model is compiled.
+    """
+    if x.ndim != 4:
+        raise DataError(
+            f"images: expected (B, {channels}, H, W), got shape {tuple(x.shape)}; "
+            "add the missing batch or channel dimension"
+        )
+    if x.shape[1] != channels:
+        raise DataError(
+            f"images: expected {channels} channels, got {x.shape[1]} in shape {tuple(x.shape)}; "
+            "convert the images or build the model for their channels"
+        )
+    if x.shape[2] < 1 or x.shape[3] < 1:
+        raise DataError(f"images: expected at least 1 x 1 pixels, got {tuple(x.shape)}; drop them")
+    if x.dtype == torch.uint8:
+        return x.float() / 255
+    if not x.is_floating_point():
+        raise DataError(
+            f"images: expected uint8 or floating point, got {x.dtype}; convert to uint8"
+        )
+    if not torch.compiler.is_compiling() and x.numel():
+        _check_range(x)
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _check_range(x: Tensor) -> None:
+    """One pass over the data: a NaN makes both extremes NaN."""
+    low, high = (float(extreme) for extreme in torch.aminmax(x.detach()))
+    if low >= -TOLERANCE and high <= 1 + TOLERANCE:
+        return
+    if low - low != 0 or high - high != 0:
+        raise DataError(
+            "images: expected finite values, got NaN or infinity; "
+            "drop or repair the images that contain them"
+        )
+    advice = "divide by 255 or pass uint8" if low >= 0 and high <= 255 else "rescale to [0, 1]"
+    raise DataError(f"images: expected values in [0, 1], got {low:g} to {high:g}; {advice}")

@@ -1,0 +1,70 @@
+"""What a likelihood of 8-bit images is, and what every one of them needs."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+LEVELS = 256
+
+
+class Likelihood(nn.Module, ABC):
+    """A distribution p(x | parameters) over 8-bit images, its parameters made by a decoder.
+
+    Images x are (B, C, H, W) in [0, 1]; they stand for the integers k = round(255 x), and
+    probabilities are those of k, so that bits are the bits of the real 8-bit data.
+    Parameters are (B, parameter_channels(C), H, W).
+    """
+
+    component_kind = "likelihood"
+
+    @abstractmethod
+    def parameter_channels(self, channels: int) -> int:
+        """Parameters per pixel for images of `channels` channels."""
+
+    @abstractmethod
+    def loss(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """The reconstruction loss (), a mean over the elements of x; 0 for an empty batch."""
+
+    @abstractmethod
+    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """Log p (B, H, W) of each pixel of x, summed over its channels, in nats."""
+
+    @abstractmethod
+    def mean(self, parameters: Tensor) -> Tensor:
+        """The expected image (B, C, H, W), in [0, 1]."""
+
+    def bits_per_dim(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """-log2 p(x) / (C H W): bits (B,) per channel of a pixel of the 8-bit image."""
+        nats = -self.log_prob(parameters, x).sum((1, 2))
+        return nats / (math.log(2) * x.shape[1:].numel())
+
+
+def to_levels(x: Tensor) -> Tensor:
+    """The integers 0...255, as floating point, nearest to images x in [0, 1]."""
+    return (x * (LEVELS - 1)).round().clamp(0, LEVELS - 1)
+
+
+def full_precision(parameters: Tensor) -> Tensor:
+    """Parameters in float32, or in float64 if that is what they are."""
+    return parameters if parameters.dtype == torch.float64 else parameters.float()
+
+
+def mean_over(total: Tensor, count: int) -> Tensor:
+    """A sum divided by its count; 0 where nothing was summed."""
+    return total / max(count, 1)
+
+
+def log1m_exp(d: Tensor) -> Tensor:
+    """log(1 - exp(-d)) for d > 0, accurate for small and large d.
+
+    Source: Mächler 2012, "Accurately computing log(1 - exp(-|a|))".
+    """
+    small = d < math.log(2)
+    # the branch that is not taken gets a harmless argument, so that its gradient is finite
+    near = torch.log(-torch.expm1(-torch.where(small, d, 1.0)))
+    far = torch.log1p(-torch.exp(-torch.where(small, 1.0, d)))
+    return torch.where(small, near, far)

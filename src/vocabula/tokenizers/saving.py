@@ -1,0 +1,254 @@
+"""Saving tokenizers to folders and loading them, here or from a model hub; nothing is unpickled."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from huggingface_hub import ModelHubMixin, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from torch import nn
+
+from vocabula import __version__, registry
+from vocabula.errors import CheckpointError, OptionError, OutputError
+from vocabula.tokenizers.card import model_card
+from vocabula.tokenizers.weights import fingerprint, first_line, read_weights, write_weights
+
+if TYPE_CHECKING:
+    from vocabula.tokenizers.tokenizer import Tokenizer
+
+FORMAT = 1
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+COMPONENTS = ("vocabula.nn", "vocabula.quantizers", "vocabula.tokenizers")
+
+
+class Pretrained(ModelHubMixin, library_name="vocabula", tags=["vocabula"]):
+    """Gives a tokenizer `save_pretrained`, `from_pretrained`, `push_to_hub` and `fingerprint`."""
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *,
+        data: str | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        command: str | None = None,
+        repo_id: str | None = None,
+        push_to_hub: bool = False,
+        **hub_options: Any,
+    ) -> str | None:
+        """Write ``config.json``, ``model.safetensors`` and ``README.md`` into a folder.
+
+        Every file is complete or absent at any moment; other files in the folder are left alone.
+
+        Args:
+            save_directory: the folder, made if need be.
+            data: what it was trained on, for the model card.
+            metrics: figures by name, for the model card.
+            command: what made it, for the model card.
+            repo_id: where to push; the folder's name if not given.
+            push_to_hub: push to the model hub as well.
+            hub_options: further options of `push_to_hub`.
+
+        Returns:
+            The commit's address if pushed, else None.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        # the hub's own push calls back with these, which the model card here does not use
+        upload = {k: v for k, v in hub_options.items() if k not in ("config", "model_card_kwargs")}
+        save(cast("Tokenizer", self), save_directory, data=data, metrics=metrics, command=command)
+        if not push_to_hub:
+            return None
+        return self.push_to_hub(repo_id or Path(save_directory).name, **upload)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **hub_options: Any) -> Self:
+        """Load a tokenizer from a folder, or by its name on the model hub.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or a name such as ``"user/model"``.
+            hub_options: ``revision``, ``token``, ``cache_dir``, ``local_files_only``,
+                ``force_download``.
+
+        Raises:
+            CheckpointError: missing, damaged, foreign, or not to be had.
+        """
+        name = str(pretrained_model_name_or_path)
+        folder = Path(name) if os.path.isdir(name) else _download(name, hub_options)
+        loaded = load(folder)
+        if not isinstance(loaded, cls):
+            raise CheckpointError(
+                f"{folder}: expected a {cls.__name__}, got a {type(loaded).__name__}; "
+                "use vocabula.load"
+            )
+        return loaded
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of settings and weights: the tokenizer's identity in token files."""
+        return fingerprint(cast("nn.Module", self))
+
+
+def save(
+    tokenizer: Tokenizer,
+    folder: str | Path,
+    *,
+    data: str | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    command: str | None = None,
+) -> None:
+    """Write a tokenizer into a folder; see `Pretrained.save_pretrained`.
+
+    Raises:
+        OutputError: the folder cannot be written.
+        OptionError: a part is no registered component, so it could not be loaded again.
+    """
+    folder = Path(folder)
+    settings = registry.spec(tokenizer)
+    config = {
+        "format": FORMAT,
+        "library": "vocabula",
+        "version": __version__,
+        "tokenizer": settings,
+    }
+    card = model_card(
+        summary=_summary(tokenizer),
+        channels=tokenizer.channels,
+        fingerprint=tokenizer.fingerprint(),
+        settings=settings,
+        data=data,
+        metrics=metrics,
+        command=command,
+    )
+    try:
+        place = folder.resolve()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        try:
+            (draft / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+            (draft / CARD).write_text(card, encoding="utf-8")
+            write_weights(tokenizer, draft / WEIGHTS)
+            _publish(draft, place)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: expected a folder that can be written, got {error.strerror or error}; "
+            "free space on the disk or choose another folder"
+        ) from None
+
+
+def load(path: str | Path) -> Tokenizer:
+    """The tokenizer saved in a folder, on the CPU and in evaluation mode.
+
+    Args:
+        path: a folder with ``config.json`` and ``model.safetensors``.
+
+    Raises:
+        CheckpointError: missing, damaged, foreign, of a newer format, or not of one piece.
+
+    Example:
+        >>> tokenizer = load("runs/photos")  # doctest: +SKIP
+    """
+    folder = Path(path)
+    config = read_config(folder)
+    for module in COMPONENTS:
+        importlib.import_module(module)
+    try:
+        tokenizer: Tokenizer = registry.build("tokenizer", config["tokenizer"])
+    except (OptionError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{folder / CONFIG}: expected the settings of a tokenizer, got {first_line(error)} "
+            f"(saved by vocabula {config.get('version', '?')}, this is {__version__}); "
+            "use the version that saved it, or undo changes to the file"
+        ) from None
+    if not (folder / WEIGHTS).is_file():
+        raise CheckpointError(
+            f"{folder}: expected {WEIGHTS} beside {CONFIG}, got none; copy the whole folder"
+        )
+    read_weights(tokenizer, folder / WEIGHTS)
+    return tokenizer.eval()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The checked contents of a saved folder's ``config.json``.
+
+    Raises:
+        CheckpointError: missing, damaged, foreign or of a newer format.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        what = "no such folder" if not folder.exists() else f"no {CONFIG} in it"
+        raise CheckpointError(
+            f"{folder}: expected a saved tokenizer, got {what}; "
+            "give the folder that `vocabula train --out` or save_pretrained wrote"
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: expected JSON, got a damaged file ({first_line(error)}); "
+            "copy the folder again"
+        ) from None
+    if not isinstance(config, dict) or config.get("library") != "vocabula":
+        raise CheckpointError(
+            f"{path}: expected a model saved by vocabula, got one of another library; "
+            "give the folder of a vocabula tokenizer"
+        )
+    if config.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: expected format {FORMAT}, got {config.get('format')!r}; "
+            "update vocabula to the version that saved it"
+        )
+    if not isinstance(config.get("tokenizer"), dict):
+        raise CheckpointError(
+            f"{path}: expected a table 'tokenizer' of settings, got "
+            f"{type(config.get('tokenizer')).__name__}; copy the folder again"
+        )
+    return config
+
+
+def _publish(draft: Path, folder: Path) -> None:
+    """Move a finished draft into place: as a whole if the folder is new, else file by file."""
+    for path in sorted(draft.iterdir()):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    if not folder.exists():
+        draft.chmod(0o777 & ~_umask())
+        draft.rename(folder)
+        return
+    for name in (WEIGHTS, CARD, CONFIG):
+        os.replace(draft / name, folder / name)
+
+
+def _umask() -> int:
+    """The process's file mode mask, which `tempfile` bypasses."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _download(name: str, hub_options: Mapping[str, Any]) -> Path:
+    """The local copy of a model on the hub."""
+    try:
+        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, CARD], **hub_options))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"{name}: expected a folder or the name of a model on the hub, got "
+            f"{type(error).__name__}; check the spelling, the network and your access"
+        ) from None
+
+
+def _summary(tokenizer: Tokenizer) -> str:
+    sizes: tuple[int, ...] = getattr(tokenizer.quantizer, "codebook_sizes", ())
+    books = f"codebooks of {', '.join(map(str, sizes))}" if sizes else "a continuous latent"
+    return (
+        f"Turns images of {tokenizer.channels} channels into codes, one position per "
+        f"{tokenizer.stride} x {tokenizer.stride} pixels, with {books}."
+    )

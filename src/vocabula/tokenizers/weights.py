@@ -1,0 +1,168 @@
+"""A model's tensors as a safetensors file, and their identity as a hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vocabula import registry
+from vocabula.errors import CheckpointError
+
+# What learning remembers, as opposed to what encode, decode and likelihood compute with.
+LEARNING_STATE = ("usage_tracker", "revival", "mass", "sums", "noise_updates")
+PENDING = "pending_"
+
+
+def unique_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """The state of a module by name, each shared tensor once, under its first name.
+
+    safetensors refuses two names for one storage; a module that shares a codebook between stages
+    shares it again when it is rebuilt, so that one copy fills both.
+    """
+    state: dict[str, Tensor] = module.state_dict()
+    unique: dict[str, Tensor] = {}
+    seen: set[tuple[object, ...]] = set()
+    for name in sorted(state):
+        tensor = state[name]
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+        if tensor.numel() and not tensor.is_meta and key in seen:
+            continue
+        seen.add(key)
+        unique[name] = tensor
+    return unique
+
+
+def write_weights(module: nn.Module, path: Path) -> None:
+    """Write a module's tensors and the hash of their bytes to a safetensors file.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    tensors = {n: t.detach().cpu().contiguous().clone() for n, t in unique_tensors(module).items()}
+    metadata = {"format": "pt", "library": "vocabula", "sha256": digest(tensors)}
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except safetensors.SafetensorError as error:
+        raise OSError(str(error)) from None
+
+
+def read_weights(module: nn.Module, path: Path) -> None:
+    """Fill a module with the tensors of a safetensors file; on an error nothing is changed.
+
+    Raises:
+        CheckpointError: the file is damaged, or its tensors are not those of the module.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: expected a safetensors file, got a damaged one ({first_line(error)}); "
+            "copy the folder again or take an earlier checkpoint"
+        ) from None
+    if "sha256" in metadata and metadata["sha256"] != digest(tensors):
+        raise CheckpointError(
+            f"{path}: expected tensors with the hash in its header, got others: the file is "
+            "damaged; copy the folder again or take an earlier checkpoint"
+        )
+    _compare(unique_tensors(module), tensors, path)
+    _adopt_dtype(module, tensors)
+    with torch.no_grad():
+        for name, tensor in unique_tensors(module).items():
+            tensor.copy_(tensors[name])
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) of tensors: names, types, shapes and bytes, in the order of the names."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        header = json.dumps([name, str(tensor.dtype), list(tensor.shape)])
+        total.update(header.encode())
+        if tensor.numel():
+            total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def fingerprint(module: nn.Module) -> str:
+    """SHA-256 (hex) that identifies what a model computes: its settings and its tensors.
+
+    It covers every parameter and buffer but the state of learning: usage counters, moving
+    averages that a codebook is computed from, revival and pending statistics. Options at their
+    default are left out of the settings, so that an option added later changes no old
+    fingerprint. Saving, loading, evaluation and the device do not change it.
+    """
+    functional = {n: t for n, t in unique_tensors(module).items() if not _is_learning_state(n)}
+    kind = module.component_kind
+    settings = _without_defaults(str(kind), registry.spec(module))
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{text}\n{digest(functional)}".encode()).hexdigest()
+
+
+def _is_learning_state(name: str) -> bool:
+    parts = name.split(".")
+    return any(part in LEARNING_STATE or part.startswith(PENDING) for part in parts)
+
+
+def _without_defaults(kind: str, settings: Any) -> Any:
+    """Settings without the options that have their default value, at every depth."""
+    if isinstance(settings, list):
+        return [_without_defaults(kind, item) for item in settings]
+    if not (isinstance(settings, dict) and "name" in settings):
+        return settings
+    name = settings["name"]
+    kept = {"name": name}
+    for option in registry.options(kind, name):
+        value = settings.get(option.name)
+        default = option.default
+        if hasattr(default, "component_kind"):
+            default = registry.spec(default)
+        if option.name in settings and not _same(value, default):
+            nested = _without_defaults(option.kind, value) if option.kind else value
+            kept[option.name] = nested
+    return kept
+
+
+def _same(value: Any, default: Any) -> bool:
+    plain = list(default) if isinstance(default, tuple) else default
+    return type(value) is type(plain) and bool(value == plain)
+
+
+def _compare(own: Mapping[str, Tensor], read: Mapping[str, Tensor], path: Path) -> None:
+    """Check that names and shapes agree."""
+    missing, extra = sorted(own.keys() - read.keys()), sorted(read.keys() - own.keys())
+    if missing or extra:
+        what = f"no {missing[0]}" if missing else f"an unknown {extra[0]}"
+        raise CheckpointError(
+            f"{path}: expected the {len(own)} tensors that config.json describes, got {what}; "
+            "the two files are not of one model: copy both from the same folder"
+        )
+    for name, tensor in own.items():
+        if tensor.shape != read[name].shape:
+            raise CheckpointError(
+                f"{path}: expected {name} of shape {tuple(tensor.shape)}, got "
+                f"{tuple(read[name].shape)}; config.json and model.safetensors are not of one "
+                "model: copy both from the same folder"
+            )
+
+
+def _adopt_dtype(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give the module the floating-point type of the saved parameters, if they agree on one."""
+    parameters = [name for name, _ in module.named_parameters() if name in tensors]
+    dtypes = {tensors[name].dtype for name in parameters}
+    if len(dtypes) == 1 and (dtype := dtypes.pop()).is_floating_point:
+        module.to(dtype)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or the error's type if it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,263 @@
+"""Checkpoints: complete or absent, verified when read, never pickled.
+
+A checkpoint is a folder ``step-00000500`` with ``model.safetensors``, ``optimizer.safetensors``,
+``average.safetensors`` where weights are averaged, and ``state.json``, which holds everything
+else and the SHA-256 of each file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from vocabula.errors import CheckpointError
+from vocabula.training.files import (
+    dump_json,
+    move_into_place,
+    output_errors,
+    remove_folder,
+    sync_folder,
+    write_bytes,
+)
+
+_FORMAT = "vocabula-checkpoint"
+_VERSION = 1
+_NAME = re.compile(r"step-(\d{8,})")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        step: optimizer steps done.
+        tensors: tensors by file (``model``, ``optimizer``, ``average``) and name.
+        state: everything else, as JSON holds it.
+    """
+
+    step: int
+    tensors: dict[str, dict[str, Tensor]]
+    state: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
+    """Write a checkpoint below `folder` and remove all but the newest `keep`.
+
+    Files are written aside and flushed, then the folder is renamed: a checkpoint is complete or
+    absent, whenever the process or the machine stops.
+
+    Raises:
+        OutputError: if the disk is full or not writable; earlier checkpoints are unharmed.
+    """
+    target = folder / f"step-{checkpoint.step:08d}"
+    temporary = folder / f".{target.name}.tmp"
+    with output_errors(target, "earlier checkpoints are unharmed"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            _write(temporary, checkpoint)
+            move_into_place(temporary, target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        for old in list_checkpoints(folder)[keep:]:
+            remove_folder(old)
+    return target
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoint folders below `folder`, the newest first; not yet verified."""
+    if not folder.is_dir():
+        return []
+    found = [(int(m[1]), p) for p in folder.iterdir() if (m := _NAME.fullmatch(p.name))]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def clean_checkpoints(folder: Path) -> None:
+    """Remove what an interrupted write left behind."""
+    for path in folder.glob(".step-*") if folder.is_dir() else ():
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read one checkpoint and verify every file.
+
+    Raises:
+        CheckpointError: if a file is missing, damaged or of another format.
+    """
+    state = _read_state(path)
+    tensors = {}
+    for name, digest in state.pop("files").items():
+        try:
+            content = (path / f"{name}.safetensors").read_bytes()
+            if hashlib.sha256(content).hexdigest() != digest:
+                raise CheckpointError(
+                    f"{path}: expected {name}.safetensors as it was written, got changed "
+                    "content; remove this checkpoint"
+                )
+            tensors[name] = safetensors.torch.load(content)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(
+                f"{path}: expected a readable {name}.safetensors, got {error}; "
+                "remove this checkpoint"
+            ) from None
+    return Checkpoint(state.pop("step"), tensors, state)
+
+
+def newest_checkpoint(folder: Path, notify: Callable[[str], None]) -> Checkpoint | None:
+    """The newest checkpoint that is undamaged, or None where none was ever written.
+
+    Args:
+        folder: where the checkpoints are.
+        notify: told, in a sentence, about each damaged checkpoint that is passed over.
+
+    Raises:
+        CheckpointError: if there are checkpoints, but every one is damaged.
+    """
+    paths = list_checkpoints(folder)
+    for path in paths:
+        try:
+            return read_checkpoint(path)
+        except CheckpointError as error:
+            notify(f"Passing over a damaged checkpoint: {error}")
+    if paths:
+        raise CheckpointError(
+            f"{folder}: expected an undamaged checkpoint, got {len(paths)} damaged; "
+            "start again with --overwrite"
+        )
+    return None
+
+
+def _write(folder: Path, checkpoint: Checkpoint) -> None:
+    digests = {}
+    for name, tensors in checkpoint.tensors.items():
+        content = safetensors.torch.save({k: _plain(t) for k, t in tensors.items()})
+        digests[name] = hashlib.sha256(content).hexdigest()
+        write_bytes(folder / f"{name}.safetensors", content)
+    state = {
+        **checkpoint.state,
+        "format": _FORMAT,
+        "version": _VERSION,
+        "step": checkpoint.step,
+        "files": digests,
+    }
+    state["checksum"] = _checksum(state)
+    write_bytes(folder / "state.json", dump_json(state))
+    sync_folder(folder)
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        state = json.loads((path / "state.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: expected a readable state.json, got {type(error).__name__}; "
+            "remove this checkpoint"
+        ) from None
+    if not isinstance(state, dict) or state.pop("format", None) != _FORMAT:
+        raise CheckpointError(
+            f"{path}: expected a vocabula checkpoint, got another format; remove it"
+        )
+    if state.get("version") != _VERSION:
+        raise CheckpointError(
+            f"{path}: expected checkpoint version {_VERSION}, got {state.get('version')}; "
+            "resume with the vocabula version that wrote it"
+        )
+    if state.pop("checksum", None) != _checksum({**state, "format": _FORMAT}):
+        raise CheckpointError(
+            f"{path}: expected state.json as it was written, got changed content; "
+            "remove this checkpoint"
+        )
+    del state["version"]
+    return state
+
+
+def _checksum(state: Mapping[str, Any]) -> str:
+    text = json.dumps(state, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """A contiguous copy on the CPU that shares its memory with nothing."""
+    return tensor.detach().to("cpu", copy=True).contiguous()
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state as ``"index.key"`` -> tensor."""
+    return {
+        f"{index}.{key}": value
+        for index, entry in optimizer.state_dict()["state"].items()
+        for key, value in entry.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Set the optimizer's state; learning rates and the like stay as configured.
+
+    Tensors of a parameter's shape take over its memory format, so that the arithmetic after
+    resuming runs through the same kernels, bit for bit.
+
+    Raises:
+        CheckpointError: if the state belongs to another model.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, _, key = name.partition(".")
+        position = int(index)
+        if position >= len(parameters):
+            raise CheckpointError(
+                f"optimizer state: expected {len(parameters)} parameters, got one numbered "
+                f"{position}; resume with the model that wrote the checkpoint"
+            )
+        parameter = parameters[position]
+        if value.shape == parameter.shape and value.ndim > 0:
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        state.setdefault(position, {})[key] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+@torch.no_grad()
+def load_model(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Set the model's parameters and buffers in place.
+
+    Raises:
+        CheckpointError: if names or shapes differ.
+    """
+    own = model.state_dict()
+    different = sorted(own.keys() ^ tensors.keys())
+    different += [k for k in own.keys() & tensors.keys() if own[k].shape != tensors[k].shape]
+    if different:
+        raise CheckpointError(
+            f"checkpoint: expected the tensors of this model, got a difference in {different[0]}; "
+            "resume with the configuration that wrote it"
+        )
+    for name, tensor in own.items():
+        tensor.copy_(tensors[name])
+
+
+__all__ = [
+    "Checkpoint",
+    "clean_checkpoints",
+    "list_checkpoints",
+    "load_model",
+    "load_optimizer",
+    "newest_checkpoint",
+    "optimizer_tensors",
+    "read_checkpoint",
+    "save_checkpoint",
+]

@@ -1,0 +1,267 @@
+"""Configurations: presets, TOML files and overrides, checked in full before anything runs."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from vocabula import registry
+from vocabula.errors import OptionError
+from vocabula.training.overrides import Table, apply_override, as_table, parse_override
+
+SECTIONS = (
+    "encoder",
+    "quantizer",
+    "decoder",
+    "likelihood",
+    "data",
+    "optimizer",
+    "schedule",
+    "training",
+)
+"""The sections of a configuration; each holds one component of that kind."""
+
+CUSTOM = "custom"
+"""The preset's name of a configuration that was made from tables."""
+
+_DEFAULT_NAMES = {"likelihood": "gaussian", "data": "images", "optimizer": "adam"} | {
+    "schedule": "constant",
+    "training": "training",
+}
+_WIRED = {"encoder": ("in_channels", "dim"), "decoder": ("dim", "out_channels")}
+_COMPONENT_MODULES = (
+    "vocabula.nn",
+    "vocabula.quantizers",
+    "vocabula.tokenizers",
+    "vocabula.data",
+    "vocabula.training.optimizers",
+    "vocabula.training.schedules",
+    "vocabula.training.settings",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """A checked configuration.
+
+    Attributes:
+        preset: the preset's name or the file's path.
+        sections: the settings of each section's component, ``{"name": ..., option: value}``.
+        overrides: the overrides that were applied, as they were written.
+        description: one line about the preset.
+    """
+
+    preset: str
+    sections: dict[str, Table]
+    overrides: tuple[str, ...] = ()
+    description: str = ""
+
+    def build(self, section: str, **wired: Any) -> Any:
+        """The component of one section."""
+        return registry.build(section, self.sections[section], path=section, **wired)
+
+    def flat(self) -> dict[str, Any]:
+        """Every option's value by its dotted name, defaults included."""
+        return {row.option: row.value for row in explain(self)}
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all option values, in hexadecimal."""
+        text = json.dumps(self.flat(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedOption:
+    """One row of an explained configuration.
+
+    Attributes:
+        option: dotted name, as an override writes it.
+        value: the value in force.
+        default: the component's own default, or None where a value is required.
+        accepted: accepted type and range in words.
+        help: what it does.
+    """
+
+    option: str
+    value: Any
+    default: Any
+    accepted: str
+    help: str
+
+
+def preset_names() -> list[str]:
+    """The names of the presets that come with the package."""
+    files = resources.files("vocabula.training").joinpath("presets").iterdir()
+    return sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml"))
+
+
+def load_config(preset: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a preset or a TOML file, apply overrides and check every option.
+
+    Args:
+        preset: a preset's name (see `preset_names`) or the path of a ``.toml`` file. A file may
+            begin with ``extends = "PRESET"`` and give only what differs.
+        overrides: ``section.option=value`` texts, applied in order. Setting a component's name
+            keeps those of its options that the new component has too.
+
+    Raises:
+        OptionError: unknown preset, section, option or component, or a value out of range; the
+            message names the option, the value, what is accepted and the nearest name.
+
+    Example:
+        >>> load_config("cifar10", ["training.steps=2000"]).sections["training"]["steps"]
+        2000
+    """
+    _register_components()
+    sections, description = _read(str(preset), ())
+    for text in overrides:
+        keys, value = parse_override(text)
+        sections = apply_override(sections, keys, value)
+    config = RunConfig(str(preset), sections, tuple(overrides), description)
+    check_config(config)
+    return config
+
+
+def config_from_sections(
+    sections: Mapping[str, Any], preset: str = CUSTOM, overrides: Sequence[str] = ()
+) -> RunConfig:
+    """A checked configuration from tables; sections left out get their defaults."""
+    _register_components()
+    config = RunConfig(preset, _completed(sections, preset), tuple(overrides))
+    check_config(config)
+    return config
+
+
+def check_config(config: RunConfig) -> None:
+    """Check every option of a configuration without building anything.
+
+    Raises:
+        OptionError: the first option that is unknown, missing or out of range.
+    """
+    for section in SECTIONS:
+        registry.check(
+            section, config.sections[section], path=section, wired=_WIRED.get(section, ())
+        )
+
+
+def explain(config: RunConfig) -> list[ExplainedOption]:
+    """Every option in force: its value, default, accepted range and meaning."""
+    return [
+        row
+        for section in SECTIONS
+        for row in _explain(section, config.sections[section], section)
+    ]
+
+
+def _explain(kind: str, table: Table, path: str) -> Iterator[ExplainedOption]:
+    names = registry.names(kind)
+    name = str(table.get("name", names[0]))
+    if len(names) > 1 or path == kind:
+        yield ExplainedOption(path, name, None, f"one of {', '.join(names)}", f"which {kind}")
+    for option in registry.options(kind, name):
+        if option.name in _WIRED.get(path, ()) and option.name not in table:
+            continue
+        where = f"{path}.{option.name}"
+        default = None if option.default is inspect.Parameter.empty else option.default
+        value = table.get(option.name, default)
+        if option.kind is not None and _is_component(option.kind, value):
+            yield from _explain(option.kind, as_table(value, where), where)
+        else:
+            yield ExplainedOption(
+                where, plain(value), plain(default), option.accepted, option.help
+            )
+
+
+def _is_component(kind: str, value: Any) -> bool:
+    if isinstance(value, str):
+        return value in registry.names(kind)
+    return isinstance(value, Mapping) or hasattr(value, "_component_options")
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON holds it."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return registry.spec(value)
+
+
+def _read(preset: str, seen: tuple[str, ...]) -> tuple[dict[str, Table], str]:
+    if preset in seen:
+        raise OptionError(f"extends: expected no circle, got {' -> '.join([*seen, preset])}")
+    document = _parse(preset)
+    description = str(document.pop("description", ""))
+    parent = document.pop("extends", None)
+    unknown = [key for key in document if key not in SECTIONS]
+    if unknown:
+        raise OptionError(
+            f"{unknown[0]}: unknown section in {preset}, expected one of {', '.join(SECTIONS)}"
+            f"{registry.suggest(unknown[0], SECTIONS)}"
+        )
+    if parent is None:
+        return _completed(document, preset), description
+    base, inherited = _read(str(parent), (*seen, preset))
+    for section, table in document.items():
+        given = as_table(table, section)
+        renamed = given.get("name", base[section]["name"]) != base[section]["name"]
+        base[section] = given if renamed else {**base[section], **given}
+    return base, description or inherited
+
+
+def _parse(preset: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(_text(preset))
+    except tomllib.TOMLDecodeError as error:
+        raise OptionError(f"{preset}: expected a TOML file, got {error}") from None
+
+
+def _text(preset: str) -> str:
+    if preset in preset_names():
+        return (
+            resources.files("vocabula.training")
+            .joinpath("presets", f"{preset}.toml")
+            .read_text(encoding="utf-8")
+        )
+    if preset.endswith(".toml"):
+        try:
+            return Path(preset).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a text file"
+            raise OptionError(
+                f"{preset}: expected a readable TOML file, got {reason}; check the path"
+            ) from None
+    raise OptionError(
+        f"preset: expected one of {', '.join(preset_names())} or a .toml file, got {preset!r}"
+        f"{registry.suggest(preset, preset_names())}"
+    )
+
+
+def _completed(sections: Mapping[str, Any], preset: str) -> dict[str, Table]:
+    """Every section as a table with a name."""
+    completed: dict[str, Table] = {}
+    for section in SECTIONS:
+        table = as_table(sections.get(section), section)
+        name = table.pop("name", _DEFAULT_NAMES.get(section))
+        if name is None:
+            raise OptionError(
+                f"{section}.name: expected one of {', '.join(registry.names(section))}, "
+                f"got nothing; add [{section}] to {preset}"
+            )
+        completed[section] = {"name": name, **table}
+    return completed
+
+
+def _register_components() -> None:
+    for module in _COMPONENT_MODULES:
+        importlib.import_module(module)

@@ -1,0 +1,102 @@
+"""What is measured at every training step, cheaply, and its means between two log lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vocabula.functional.statistics import perplexity
+from vocabula.types import Reconstruction
+
+_COUNTED_DENSELY = 1 << 16
+
+
+@torch.no_grad()
+def batch_perplexity(codes: Tensor, codebook_sizes: Sequence[int]) -> Tensor:
+    """Perplexity of the codes of one batch, the mean over the books.
+
+    Args:
+        codes: (*batch) or (*batch, books) int64; negative codes mark stages left out.
+        codebook_sizes: K of each book.
+
+    Returns:
+        (), exp of the entropy of the code histogram in nats.
+    """
+    columns = codes.reshape(-1, len(codebook_sizes)).unbind(-1)
+    figures = []
+    for column, size in zip(columns, codebook_sizes, strict=True):
+        if size <= _COUNTED_DENSELY:
+            # one spare count in front takes the negative codes, without a data-dependent shape
+            counts = torch.bincount(column.clamp_min(-1) + 1, minlength=size + 1)[1:]
+        else:
+            counts = column[column >= 0].unique(return_counts=True)[1]
+        figures.append(perplexity(counts))
+    return torch.stack(figures).mean()
+
+
+@torch.no_grad()
+def step_figures(result: Reconstruction, images: Tensor) -> dict[str, Tensor]:
+    """The figures of one forward pass, each ().
+
+    Args:
+        result: what the tokenizer returned.
+        images: (B, C, H, W) in [0, 1], what it was given.
+
+    Returns:
+        ``loss``, ``mse`` (of values in [0, 1]) and ``losses/NAME`` for every term.
+    """
+    output = result.output.detach().to(images.dtype)
+    figures = {"loss": result.loss.detach(), "mse": (output - images).square().mean()}
+    for name, value in result.losses.items():
+        figures[f"losses/{name}"] = value.detach().float().mean()
+    return figures
+
+
+def psnr(mse: float) -> float:
+    """Peak signal-to-noise ratio in dB of values in [0, 1]: -10 log10(mse)."""
+    return -10 * math.log10(mse) if mse > 0 else math.inf
+
+
+class Meter:
+    """Sums of step figures, kept on their device so that no step waits for them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, figures: Mapping[str, Tensor]) -> None:
+        """Take in the figures of one step, each ()."""
+        for name, value in figures.items():
+            total = self._sums.get(name)
+            value = value.double() if value.device.type != "mps" else value.float()
+            self._sums[name] = value if total is None else total + value
+        self.count += 1
+
+    def means(self) -> dict[str, float]:
+        """The mean of every figure over the steps since the last `reset`."""
+        if not self.count:
+            return {}
+        stacked = (torch.stack(list(self._sums.values())) / self.count).tolist()
+        return dict(zip(self._sums, stacked, strict=True))
+
+    def reset(self) -> None:
+        """Start over."""
+        self.count = 0
+        self._sums = {}
+
+    def state(self) -> dict[str, Any]:
+        """Count and sums, for a checkpoint."""
+        return {"count": self.count, "sums": {k: float(v) for k, v in self._sums.items()}}
+
+    def load_state(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Continue from a captured state."""
+        self.count = int(state["count"])
+        dtype = torch.float64 if device.type != "mps" else torch.float32
+        self._sums = {
+            name: torch.tensor(value, dtype=dtype, device=device)
+            for name, value in state["sums"].items()
+        }

@@ -1,0 +1,68 @@
+"""The result types that every layer shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """What every quantizer returns, for any batch shape.
+
+    Attributes:
+        values: (*batch, dim), exactly ``decode(codes)``; its gradient is the estimator's.
+        codes: (*batch, *code_shape), int64.
+        loss: (), the weighted sum of `losses`: add it to the reconstruction loss.
+        losses: unweighted terms by name, each () or (books,).
+    """
+
+    values: Tensor
+    codes: Tensor
+    loss: Tensor
+    losses: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """What a tokenizer's forward pass returns.
+
+    Attributes:
+        output: the reconstructed signal, same shape as the input; images lie in [0, 1].
+        quantized: the bottleneck's result, channel last.
+        loss: (), the training loss: reconstruction plus the bottleneck's.
+        losses: unweighted terms by name, ``reconstruction`` among them.
+    """
+
+    output: Tensor
+    quantized: Quantized
+    loss: Tensor
+    losses: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """How the codewords of each book were used over a stated window.
+
+    Attributes:
+        window: number of updates that the figures cover at most.
+        vectors: (books,) vectors counted in the window.
+        perplexity: (books,) exp of the entropy of the code histogram, in [1, K].
+        usage: (books,) fraction of codewords used at least once.
+        dead: (books,) number of codewords not used in the window.
+        oldest: (books,) updates since the longest unused codeword was last used.
+        norm_ratio: (books,) mean norm of the encoder's vectors over that of their codewords.
+        largest_share: (books,) fraction of the vectors that the most used codeword takes.
+    """
+
+    window: int
+    vectors: Tensor
+    perplexity: Tensor
+    usage: Tensor
+    dead: Tensor
+    oldest: Tensor
+    norm_ratio: Tensor
+    largest_share: Tensor

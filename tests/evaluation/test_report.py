@@ -1,0 +1,143 @@
+"""The report: complete, self-contained, for every kind of tokenizer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vocabula.data import ArraySource, open_source
+from vocabula.errors import OptionError, OutputError
+from vocabula.evaluation import build_report
+from vocabula.evaluation.curves import training_curves
+from vocabula.tokenizers import Tokenizer
+
+Make = Callable[..., Tokenizer]
+
+_VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class _Page(HTMLParser):
+    """Collects addresses, sections and images, and checks that tags close."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.sections: list[str] = []
+        self.images = 0
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.addresses += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href")]
+        if tag == "section":
+            self.sections.append(values["id"] or "")
+        self.images += tag == "img"
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def _run(folder: Path) -> Path:
+    folder.mkdir()
+    manifest = {
+        "format": "vocabula-run",
+        "version": "0.0.1",
+        "command": "vocabula train <pictures> --out run",
+        "config": {"training": {"steps": 20}, "quantizer": {"name": "vector", "dim": 8}},
+    }
+    (folder / "run.json").write_text(json.dumps(manifest))
+    lines = [
+        {"step": s, "loss": 1 / s, "psnr": 20 + s, "perplexity": s, "window_perplexity": s,
+         "usage": s / 20, "lr": 1e-3, "losses": {"commitment": 0.1, "reconstruction": None}}
+        for s in (5, 10, 15, 20)
+    ]  # fmt: skip
+    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"step": 25, "lo')
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "section"),
+    [
+        ("vector", "codebook"),
+        ("residual", "codebook"),
+        ("lfq18", "codebook"),
+        ("vae", "dimensions"),
+    ],
+)
+def test_page_is_complete_and_self_contained(
+    make_tokenizer: Make, tmp_path: Path, quantizer: str, section: str
+) -> None:
+    tokenizer = make_tokenizer(quantizer)
+    images = np.random.default_rng(0).integers(0, 256, (6, 16, 12, 3), dtype=np.uint8)
+    out = tmp_path / "page.html"
+    run = _run(tmp_path / "run")
+    build_report(tokenizer, ArraySource(images), out, run=run, examples=3)
+    text = out.read_text(encoding="utf-8")
+    page = _Page(text)
+    assert page.open == []
+    wanted = ["reconstructions", section, "training", "figures", "settings"]
+    assert page.sections == wanted
+    assert page.addresses
+    assert all(a.startswith(("data:image/", "#")) for a in page.addresses)
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", text)
+    assert not re.search(r"@import|url\((?!#)|<script|<link", text)
+    assert "vocabula train &lt;pictures&gt;" in text  # escaped
+    assert text.count("<svg") == 7  # six curves and the codebook's or the dimensions' plot
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", text).lower().split()
+
+
+def test_code_maps_and_gallery_count(make_tokenizer: Make, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    build_report(make_tokenizer("residual"), ArraySource(images), tmp_path / "p.html")
+    text = (tmp_path / "p.html").read_text()
+    # each example: original, reconstruction, error and a code map of each of the two books
+    assert text.count("pictures") and text.count("codes of book 2, 4 x 4") == 2 * 2
+    assert text.count("<details") >= 2
+    assert "No training log was found" in text
+
+
+def test_large_pictures_are_scaled_down(make_tokenizer: Make, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (1, 700, 900, 3), dtype=np.uint8)
+    build_report(make_tokenizer(), ArraySource(image), tmp_path / "p.html")
+    assert "900 x 700 px" in (tmp_path / "p.html").read_text()
+    assert (tmp_path / "p.html").stat().st_size < 2_000_000
+
+
+@pytest.mark.filterwarnings("ignore:.*broken.png")
+def test_skipped_files_are_listed(make_tokenizer: Make, pictures: Path, tmp_path: Path) -> None:
+    build_report(make_tokenizer(), open_source(pictures), tmp_path / "p.html")
+    assert "cats/broken.png" in (tmp_path / "p.html").read_text()
+
+
+def test_existing_page_stays(make_tokenizer: Make, tmp_path: Path) -> None:
+    source = ArraySource(np.zeros((2, 8, 8, 3), np.uint8))
+    out = tmp_path / "page.html"
+    out.write_text("mine")
+    with pytest.raises(OutputError, match="--overwrite"):
+        build_report(make_tokenizer(), source, out)
+    with pytest.raises(OptionError, match="examples"):
+        build_report(make_tokenizer(), source, out, examples=0, overwrite=True)
+    assert out.read_text() == "mine"
+    build_report(make_tokenizer(), source, out, overwrite=True)
+    assert out.read_text().startswith("<!doctype html>")
+    assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_curves_of_a_log(tmp_path: Path) -> None:
+    run = _run(tmp_path / "run")
+    curves = training_curves(run / "log.jsonl")
+    assert [c.title.split()[0] for c in curves] == [
+        "Loss", "Loss", "PSNR", "Perplexity", "Usage", "Learning",
+    ]  # fmt: skip
+    assert all(c.svg.startswith("<svg") and c.svg.rstrip().endswith("</svg>") for c in curves)
+    assert all("currentColor" in c.svg and "#0102" not in c.svg for c in curves)
+    assert training_curves(tmp_path / "none.jsonl") == []

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import torch
+
+from vocabula.training.collapse import CollapseWatch
+from vocabula.types import UsageReport
+
+
+def report(
+    usage: float = 0.9, share: float = 0.01, ratio: float = 1.0, size: int = 100
+) -> UsageReport:
+    used = round(usage * size)
+    return UsageReport(
+        window=128,
+        vectors=torch.tensor([1000]),
+        perplexity=torch.tensor([float(used)]),
+        usage=torch.tensor([usage]),
+        dead=torch.tensor([size - used]),
+        oldest=torch.tensor([0]),
+        norm_ratio=torch.tensor([ratio]),
+        largest_share=torch.tensor([share]),
+    )
+
+
+def watch() -> CollapseWatch:
+    return CollapseWatch(quiet=100, warmup=0)
+
+
+def test_healthy_figures_give_no_warning() -> None:
+    observer = watch()
+    for step in range(0, 1000, 10):
+        assert observer.observe(step, report(), {"commitment": 0.1}) == []
+
+
+def test_falling_usage_is_reported_with_both_figures_and_an_option() -> None:
+    observer = watch()
+    observer.observe(0, report(usage=0.9), {})
+    (text,) = observer.observe(10, report(usage=0.4), {})
+    assert "from 90% to 40%" in text
+    assert "quantizer.revival" in text
+
+
+def test_low_usage_from_the_start_is_reported() -> None:
+    (text,) = watch().observe(0, report(usage=0.05), {})
+    assert "Only 5.0% of the codebook" in text
+
+
+def test_a_dominating_codeword_is_reported() -> None:
+    (text,) = watch().observe(0, report(share=0.8), {})
+    assert "One codeword takes 80%" in text
+    assert "diversity_weight" in text
+
+
+def test_commitment_growing_without_bound_is_reported() -> None:
+    observer = watch()
+    texts = [
+        text
+        for step in range(6)
+        for text in observer.observe(step, report(), {"commitment": 0.1 * 2.0**step})
+    ]
+    # 0.1 * 2^3 = 0.8 is the first value above five times the lowest
+    assert len(texts) == 1
+    assert "from 0.1 to 0.8" in texts[0]
+    assert "commitment_weight" in texts[0]
+
+
+def test_commitment_that_grew_but_settled_is_not_reported() -> None:
+    observer = watch()
+    series = [0.1, 0.3, 0.6, 0.55, 0.58, 0.57, 0.56, 0.6, 0.58]
+    assert not [
+        text
+        for step, value in enumerate(series)
+        for text in observer.observe(step, report(), {"commitment": value})
+    ]
+
+
+def test_latents_that_drift_away_are_reported_in_both_directions() -> None:
+    (longer,) = watch().observe(0, report(ratio=4.0), {})
+    (shorter,) = watch().observe(0, report(ratio=0.1), {})
+    assert "4.0 times longer" in longer
+    assert "10.0 times shorter" in shorter
+
+
+def test_a_warning_is_not_repeated_before_its_time() -> None:
+    observer = watch()
+    spoken = [s for s in range(250) if observer.observe(s, report(share=0.8), {})]
+    assert spoken == [0, 100, 200]
+
+
+def test_nothing_is_said_during_the_warmup() -> None:
+    observer = CollapseWatch(quiet=100, warmup=50)
+    spoken = [s for s in range(0, 100, 10) if observer.observe(s, report(share=0.8), {})]
+    assert spoken == [50]
+
+
+def test_a_bottleneck_without_a_report_is_fine() -> None:
+    assert watch().observe(0, None, {"kl": 3.0}) == []

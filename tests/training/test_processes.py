@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from vocabula.training.config import config_from_sections
+from vocabula.training.run import train
+
+SCRIPT = """
+import hashlib, json, os, sys
+import torch
+from vocabula.training import run
+from vocabula.training.config import config_from_sections
+from vocabula.training.trainer import Trainer
+
+torch.set_num_threads(1)
+trainers = []
+original = Trainer.__init__
+def init(self, *args, **kwargs):
+    original(self, *args, **kwargs)
+    trainers.append(self)
+Trainer.__init__ = init
+config = config_from_sections(json.loads(sys.argv[1]))
+run.train(config, "sample:digits", sys.argv[2], progress=False)
+digest = hashlib.sha256()
+for name, value in trainers[0].tokenizer.state_dict().items():
+    if "usage_tracker" not in name:  # each process counts its own share
+        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+with open(f"{sys.argv[2]}.{os.environ['RANK']}", "w") as file:
+    file.write(digest.hexdigest())
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_hold_equal_weights_and_learn_what_one_learns(
+    tmp_path: Path, sections: dict[str, Any]
+) -> None:
+    sections["training"] |= {
+        "steps": 6,
+        "log_every": 2,
+        "stages": [{"train": ["encoder", "quantizer"], "steps": 2}],
+    }
+    sections["optimizer"] = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9}
+    # drawn from the data, the first codebook would depend on the order of the vectors
+    sections["quantizer"] |= {"initialization": "normal", "revival": "none"}
+    processes = launch(tmp_path / "two", sections)
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    digests = {(tmp_path / f"two.{rank}").read_text() for rank in (0, 1)}
+    assert len(digests) == 1
+    train(config_from_sections(sections), "sample:digits", tmp_path / "one", progress=False)
+    one = load_file(tmp_path / "one" / "model.safetensors")
+    two = load_file(tmp_path / "two" / "model.safetensors")
+    for name, value in one.items():
+        if "usage_tracker" not in name and "noise" not in name:
+            assert torch.allclose(value.float(), two[name].float(), atol=1e-4), name
+
+
+def launch(run: Path, sections: dict[str, Any]) -> list[subprocess.Popen[str]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, json.dumps(sections), str(run)],
+            env={
+                **os.environ,
+                **shared,
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "ACCELERATE_USE_CPU": "true",
+                "OMP_NUM_THREADS": "1",
+            },
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
