@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
+from vocabula import signatures
 from vocabula.errors import OptionError
 
 C = TypeVar("C", bound=type)
@@ -119,17 +119,17 @@ def lookup(kind: str, name: str, path: str = "") -> type:
 def options(kind: str, name: str) -> list[Option]:
     """The options of a component, in the order of its constructor."""
     cls = lookup(kind, name)
-    described = _argument_help(cls)
-    hints = _hints(cls)
+    described = signatures.argument_help(cls)
+    hints = signatures.hints(cls)
     return [
         Option(
             name=p.name,
-            accepted=describe(hints.get(p.name, Any)),
+            accepted=signatures.describe(hints.get(p.name, Any), names),
             default=p.default,
             help=described.get(p.name, ""),
-            kind=_kind_of(hints.get(p.name, Any)),
+            kind=signatures.kind_of(hints.get(p.name, Any)),
         )
-        for p in _parameters(cls)
+        for p in signatures.parameters(cls)
     ]
 
 
@@ -150,7 +150,7 @@ def build(kind: str, spec: Any, *, path: str = "", **wired: Any) -> Any:
     name, values = _split(kind, spec, path or kind)
     cls = lookup(kind, name, path or kind)
     for key, value in wired.items():
-        if any(p.name == key for p in _parameters(cls)):
+        if any(p.name == key for p in signatures.parameters(cls)):
             values.setdefault(key, value)
     return cls(**_checked(cls, values, path or kind, missing_allowed=()))
 
@@ -217,21 +217,9 @@ def _split(kind: str, spec: Any, path: str) -> tuple[str, dict[str, Any]]:
     return str(name), values
 
 
-def _parameters(cls: type) -> list[inspect.Parameter]:
-    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
-    return [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-
-
-@functools.cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
-
-
-def _bind(
-    cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Any]:
+def _bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Constructor arguments by name, defaults filled in, checked and converted."""
-    positional = [p for p in _parameters(cls) if p.kind is not p.KEYWORD_ONLY]
+    positional = [p for p in signatures.parameters(cls) if p.kind is not p.KEYWORD_ONLY]
     if len(args) > len(positional):
         raise OptionError(
             f"{cls.__name__}: expected at most {len(positional)} positional arguments, "
@@ -252,7 +240,7 @@ def _checked(
     missing_allowed: Sequence[str],
     build_parts: bool = True,
 ) -> dict[str, Any]:
-    parameters = {p.name: p for p in _parameters(cls)}
+    parameters = {p.name: p for p in signatures.parameters(cls)}
     for key in values:
         if key not in parameters:
             raise OptionError(
@@ -263,31 +251,33 @@ def _checked(
     for key, parameter in parameters.items():
         where = f"{path}.{key}"
         if key in values:
-            annotation = _hints(cls).get(key, Any)
+            annotation = signatures.hints(cls).get(key, Any)
             result[key] = _convert(annotation, values[key], where, build_parts)
         elif parameter.default is not inspect.Parameter.empty:
             result[key] = parameter.default
         elif key not in missing_allowed:
-            accepted = describe(_hints(cls).get(key, Any))
+            accepted = signatures.describe(signatures.hints(cls).get(key, Any), names)
             raise OptionError(f"{where}: expected {accepted}, got nothing; give a value")
     return result
 
 
 def _convert(annotation: Any, value: Any, where: str, build_parts: bool) -> Any:
     """`value` as the annotation wants it; names and tables become components."""
-    if _accepts_none(annotation) and (value is None or value == "none"):
+    if signatures.accepts_none(annotation) and (value is None or value == "none"):
         return None
-    kind = _kind_of(annotation)
+    kind = signatures.kind_of(annotation)
     if kind is not None and isinstance(value, (str, Mapping)):
         known = not isinstance(value, str) or value in names(kind)
-        if known or not _literals(annotation):
+        if known or not signatures.literals(annotation):
             if build_parts:
                 return build(kind, value, path=where)
             check(kind, value, path=where)
             return value
-    if kind is not None and _is_sequence(annotation) and isinstance(value, Iterable):
+    if kind is not None and signatures.is_sequence(annotation) and isinstance(value, Iterable):
         return [
-            _convert(typing.get_args(_bare(annotation))[0], v, f"{where}[{i}]", build_parts)
+            _convert(
+                typing.get_args(signatures.bare(annotation))[0], v, f"{where}[{i}]", build_parts
+            )
             for i, v in enumerate(value)
         ]
     adapter = _adapter(annotation)
@@ -296,8 +286,9 @@ def _convert(annotation: Any, value: Any, where: str, build_parts: bool) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError:
-        hint = suggest(value, _literals(annotation)) if isinstance(value, str) else ""
-        raise OptionError(f"{where}: expected {describe(annotation)}, got {value!r}{hint}") from None
+        hint = suggest(value, signatures.literals(annotation)) if isinstance(value, str) else ""
+        accepted = signatures.describe(annotation, names)
+        raise OptionError(f"{where}: expected {accepted}, got {value!r}{hint}") from None
 
 
 _ADAPTERS: dict[Any, TypeAdapter[Any] | None] = {}
@@ -316,110 +307,3 @@ def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
                 raise
             _ADAPTERS[key] = TypeAdapter(annotation)
     return _ADAPTERS[key]
-
-
-def _bare(annotation: Any) -> Any:
-    """The annotation without `Annotated` and without None."""
-    if typing.get_origin(annotation) is typing.Annotated:
-        return _bare(typing.get_args(annotation)[0])
-    if _is_union(annotation):
-        parts = [a for a in typing.get_args(annotation) if a is not type(None)]
-        return _bare(parts[0]) if len(parts) == 1 else annotation
-    return annotation
-
-
-def _is_union(annotation: Any) -> bool:
-    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
-
-
-def _is_sequence(annotation: Any) -> bool:
-    origin = typing.get_origin(_bare(annotation))
-    return isinstance(origin, type) and issubclass(origin, Sequence)
-
-
-def _accepts_none(annotation: Any) -> bool:
-    return _is_union(annotation) and type(None) in typing.get_args(annotation)
-
-
-def _kind_of(annotation: Any) -> str | None:
-    """The kind of component that an annotation takes, also inside a union or a sequence."""
-    bare = _bare(annotation)
-    if _is_union(bare):
-        kinds = [k for k in map(_kind_of, typing.get_args(bare)) if k]
-        return kinds[0] if kinds else None
-    if _is_sequence(bare) and typing.get_args(bare):
-        return _kind_of(typing.get_args(bare)[0])
-    return getattr(bare, "component_kind", None) if isinstance(bare, type) else None
-
-
-def _literals(annotation: Any) -> list[str]:
-    bare = _bare(annotation)
-    if _is_union(bare):
-        return [name for a in typing.get_args(bare) for name in _literals(a)]
-    if typing.get_origin(bare) is typing.Literal:
-        return [str(a) for a in typing.get_args(bare)]
-    return []
-
-
-_WORDS = {
-    int: "an integer",
-    float: "a number",
-    str: "a text",
-    bool: "true or false",
-    type(None): "none",
-}
-_BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "a multiple of"}
-
-
-def describe(annotation: Any) -> str:
-    """An annotation in words: ``an integer >= 1``, ``one of 'a', 'b'``."""
-    if typing.get_origin(annotation) is typing.Annotated:
-        base, *metadata = typing.get_args(annotation)
-        bounds = [
-            f"{sign} {getattr(m, attribute)}"
-            for m in metadata
-            for attribute, sign in _BOUNDS.items()
-            if getattr(m, attribute, None) is not None
-        ]
-        notes = [m for m in metadata if isinstance(m, str)]
-        return " ".join([describe(base), *([" and ".join(bounds)] if bounds else []), *notes])
-    if _is_union(annotation):
-        return " or ".join(describe(a) for a in typing.get_args(annotation))
-    kind = _kind_of(annotation)
-    if kind is not None:
-        listed = f"{kind} ({', '.join(names(kind))})"
-        return f"a list of {listed}" if _is_sequence(annotation) else listed
-    if typing.get_origin(annotation) is typing.Literal:
-        return "one of " + ", ".join(repr(a) for a in typing.get_args(annotation))
-    if _is_sequence(annotation):
-        parts = [a for a in typing.get_args(annotation) if a is not Ellipsis]
-        return "a list of (" + ", ".join(describe(a) for a in parts) + ")"
-    if annotation in _WORDS:
-        return _WORDS[annotation]
-    if typing.get_origin(annotation) is not None and "Callable" in str(annotation):
-        return "a function"
-    return getattr(annotation, "__name__", str(annotation))
-
-
-def _argument_help(cls: type) -> dict[str, str]:
-    """The ``Args:`` section (or ``Attributes:``) of a class docstring, by argument."""
-    found: dict[str, str] = {}
-    inside, current, margin = False, "", 0
-    for line in inspect.getdoc(cls).splitlines() if cls.__doc__ else []:
-        text = line.strip()
-        if text in ("Args:", "Attributes:"):
-            inside, margin = True, 0
-            continue
-        if not inside or not text:
-            continue
-        indent = len(line) - len(line.lstrip())
-        margin = margin or indent
-        if indent == 0:
-            inside = False
-        elif indent == margin and ":" in text:
-            current, _, rest = text.partition(":")
-            current = current.split(" ")[0]
-            found[current] = rest.strip()
-        elif current:
-            found[current] += " " + text
-    return found

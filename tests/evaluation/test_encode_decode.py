@@ -34,7 +34,8 @@ def test_round_trip(make_tokenizer: Make, pictures: Path, tmp_path: Path, quanti
     for i, file in enumerate(files):
         image = torch.from_numpy(source.read(i).image.transpose(2, 0, 1).copy())[None]
         wanted = (tokenizer.reconstruct(image)[0] * 255).round().byte().permute(1, 2, 0).numpy()
-        got = np.asarray(Image.open(file))
+        with Image.open(file) as decoded:
+            got = np.asarray(decoded)
         assert got.shape == source.read(i).image.shape
         assert np.abs(got.astype(int) - wanted).max() <= 1  # rounding may tip at the half
         assert file.relative_to(tmp_path / "decoded").as_posix() == records[i].path
@@ -46,7 +47,8 @@ def test_grey_images(make_tokenizer: Make, tmp_path: Path) -> None:
     assert encode_dataset(tokenizer, source, tmp_path / "t.parquet", limit=2) == 2
     files = decode_tokens(tokenizer, tmp_path / "t.parquet", tmp_path / "out")
     assert [f.name for f in files] == ["array_0.png", "array_1.png"]
-    assert Image.open(files[0]).mode == "L"
+    with Image.open(files[0]) as image:
+        assert (image.mode, image.size) == ("L", (8, 8))
 
 
 def test_paths_cannot_leave_the_folder(make_tokenizer: Make, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ CASES = {
     "near duplicates": (normal(1000, 8), 1 + 1e-7 * normal(64, 8, seed=1)),
     "overflow of float32 squares": (1e25 * normal(200, 4), 1e25 * normal(16, 4, seed=1)),
     "subnormal": (1e-40 * normal(200, 4), 1e-40 * normal(16, 4, seed=1)),
+    "products underflow": (1e-21 * normal(500, 4), 1e-21 * normal(64, 4, seed=1)),
     "grid with ties": (
         torch.randint(-3, 4, (2000, 3), generator=torch.Generator().manual_seed(0)).float() / 2,
         torch.cartesian_prod(*[torch.arange(-2.0, 3.0)] * 3),
@@ -71,13 +72,13 @@ def test_cosine_equals_float64_brute_force(name: str) -> None:
 def test_several_are_in_order_of_float64_distance(name: str) -> None:
     z, codebook = CASES[name]
     count = min(4, codebook.shape[0])
-    expected = distances(z, codebook).argsort(-1, stable=True)[:, :count]
+    expected = distances(z, codebook).argsort(dim=-1, stable=True)[:, :count]
     assert torch.equal(nearest_codewords(z, codebook, count), expected)
 
 
 def test_all_codewords_in_order() -> None:
     z, codebook = normal(50, 3), normal(20, 3, seed=1)
-    expected = distances(z, codebook).argsort(-1, stable=True)
+    expected = distances(z, codebook).argsort(dim=-1, stable=True)
     assert torch.equal(nearest_codewords(z, codebook, 20), expected)
 
 

@@ -58,9 +58,7 @@ def test_the_same_step_can_be_written_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["model.safetensors", "state.json"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
-def test_a_damaged_newest_checkpoint_is_passed_over(
-    tmp_path: Path, name: str, damage: str
-) -> None:
+def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path: Path, name: str, damage: str) -> None:
     save_checkpoint(tmp_path, make(1), keep=3)
     file = save_checkpoint(tmp_path, make(2), keep=3) / name
     content = bytearray(file.read_bytes())

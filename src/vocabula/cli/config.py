@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from vocabula.training.config import ExplainedOption
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -68,7 +73,7 @@ def _list_presets() -> None:
     stdout_console().print(table)
 
 
-def _table(rows: list, title: str):  # type: ignore[type-arg,no-untyped-def]
+def _table(rows: list[ExplainedOption], title: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 

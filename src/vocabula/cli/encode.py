@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli.runs import BatchSize, Data, Device, Limit, Overwrite, Run, Strict
+from vocabula.cli.runs import BatchSize, Data, Device, Limit, Overwrite, Run, Strict, ValueRange
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -23,17 +23,18 @@ def encode(
     limit: Limit = None,
     batch_size: BatchSize = 64,
     device: Device = "auto",
+    value_range: ValueRange = None,
     strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Encode images to codes: codes, shape, path and label of each, and the tokenizer's hash."""
     from vocabula.cli.console import say
-    from vocabula.cli.runs import open_data, open_run, plain_warnings
+    from vocabula.cli.runs import open_data, open_run, reading_data
     from vocabula.evaluation import encode_dataset
 
-    with plain_warnings():
+    with reading_data():
         tokenizer = open_run(run, device)
-        source = open_data(data, tokenizer, strict=strict)
+        source = open_data(data, tokenizer, run, strict=strict, value_range=value_range)
         count = encode_dataset(
             tokenizer,
             source,

@@ -58,7 +58,7 @@ class Commands(TyperGroup):
             failure = as_user_error(error)
             if failure is None:
                 raise
-            _print(failure)
+            print_failure(failure)
             sys.exit(failure.exit_code)
         if not standalone_mode:
             return code
@@ -99,7 +99,7 @@ def as_user_error(error: BaseException) -> VocabulaError | None:
     return None
 
 
-def _print(failure: VocabulaError) -> None:
+def print_failure(failure: VocabulaError) -> None:
     """Print the line; of several processes, one speaks where all fail alike."""
     if is_main_process():
         prefix = "" if isinstance(failure, Interrupted) else "error: "

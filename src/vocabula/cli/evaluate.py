@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli.runs import BatchSize, Data, Device, Limit, Overwrite, Run, Strict
+from vocabula.cli.runs import BatchSize, Data, Device, Limit, Overwrite, Run, Strict, ValueRange
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -28,6 +28,7 @@ def evaluate(
     limit: Limit = None,
     batch_size: BatchSize = 64,
     device: Device = "auto",
+    value_range: ValueRange = None,
     strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -36,15 +37,15 @@ def evaluate(
 
     from vocabula.cli.console import say, stdout_console
     from vocabula.cli.figures import figures_json
-    from vocabula.cli.runs import open_data, open_run, plain_warnings
+    from vocabula.cli.runs import open_data, open_run, reading_data
     from vocabula.evaluation import evaluate as measure
     from vocabula.evaluation.output import check_new, new_file
 
     if json is not None and json != "-":
         check_new(Path(json), overwrite=overwrite)
-    with plain_warnings():
+    with reading_data():
         tokenizer = open_run(run, device)
-        source = open_data(data, tokenizer, strict=strict)
+        source = open_data(data, tokenizer, run, strict=strict, value_range=value_range)
         result = measure(tokenizer, source, batch_size=batch_size, limit=limit, progress=True)
     text = figures_json(result, tokenizer, run)
     if json == "-":

@@ -17,26 +17,21 @@ EXAMPLES = """[bold]Examples[/bold]
 
 def info(run: Run) -> None:
     """Print what a run or a saved tokenizer is: model, codes, data, command and progress."""
-    import json
     from pathlib import Path
 
     from rich.table import Table
     from rich.text import Text
 
     from vocabula.cli.console import stdout_console
-    from vocabula.cli.runs import open_run
+    from vocabula.cli.runs import is_unfinished, open_run, read_manifest
     from vocabula.evaluation.curves import read_records
 
     folder = Path(run).expanduser()
-    rows = model_rows(open_run(run, "cpu"))
-    manifest_file = folder / "run.json"
-    if manifest_file.is_file():
-        try:
-            manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
-        except ValueError:
-            manifest = {}
-        if isinstance(manifest, dict):
-            rows += run_rows(manifest, read_records(folder / "log.jsonl"))
+    if is_unfinished(folder):
+        rows = [("tokenizer", "not saved yet: the run has not ended")]
+    else:
+        rows = model_rows(open_run(run, "cpu"))
+    rows += run_rows(read_manifest(folder), read_records(folder / "log.jsonl"))
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

@@ -8,6 +8,7 @@ import typer
 
 from vocabula.cli import config, decode, encode, evaluate, info, report, train
 from vocabula.cli.errors import Commands
+from vocabula.cli.process import alone
 
 HELP = (
     "Learn a discrete vocabulary for images: train, judge and use tokenizers.\n\n"
@@ -38,7 +39,8 @@ app = typer.Typer(
 
 for module in (train, evaluate, encode, decode, report, config, info):
     name = module.__name__.rpartition(".")[2]
-    app.command(name, epilog=module.EXAMPLES)(getattr(module, name))
+    command = getattr(module, name)
+    app.command(name, epilog=module.EXAMPLES)(command if module is train else alone(command))
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli.runs import BatchSize, Data, Device, Limit, Overwrite, Run, Strict
+from vocabula.cli.runs import BatchSize, Data, Device, Limit, Overwrite, Run, Strict, ValueRange
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -27,6 +27,7 @@ def report(
     limit: Limit = None,
     batch_size: BatchSize = 64,
     device: Device = "auto",
+    value_range: ValueRange = None,
     strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -38,14 +39,14 @@ def report(
     from pathlib import Path
 
     from vocabula.cli.console import say
-    from vocabula.cli.runs import open_data, open_run, plain_warnings
+    from vocabula.cli.runs import open_data, open_run, reading_data
     from vocabula.evaluation import build_report
 
     folder = Path(run).expanduser()
     page = Path(out) if out is not None else folder / "report.html"
-    with plain_warnings():
+    with reading_data():
         tokenizer = open_run(run, device)
-        source = open_data(data, tokenizer, strict=strict)
+        source = open_data(data, tokenizer, run, strict=strict, value_range=value_range)
         build_report(
             tokenizer,
             source,

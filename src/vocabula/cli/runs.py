@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vocabula.errors import CheckpointError, OptionError
+from vocabula.errors import CheckpointError, DataError, OptionError
 
 if TYPE_CHECKING:
     from vocabula.data import ImageSource
@@ -29,6 +31,12 @@ Device = Annotated[
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Most images of a batch.")]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Use the first N images only.")]
+ValueRange = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        metavar="LOW HIGH", help="Values in .npy and .npz files; default: as in training, or 0 1."
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse files that are no readable images.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 
@@ -45,10 +53,11 @@ def open_run(run: str, device: str = "auto") -> Tokenizer:
     from vocabula.tokenizers import load
 
     folder = Path(run).expanduser()
-    if (folder / "run.json").is_file() and not (folder / "config.json").is_file():
+    if is_unfinished(folder):
+        command = read_manifest(folder).get("command", "vocabula train ...")
         raise CheckpointError(
-            f"{run}: expected a finished tokenizer, got a run that has not saved one yet; "
-            "let it go on with vocabula train ... --resume"
+            f"{run}: expected a saved tokenizer, got a run that has not saved one yet; "
+            f"let it go on with: {command} --resume"
         )
     tokenizer = load(folder)
     if device == "auto":
@@ -62,15 +71,57 @@ def open_run(run: str, device: str = "auto") -> Tokenizer:
         ) from None
 
 
-def open_data(data: str, tokenizer: Tokenizer, *, strict: bool = False) -> ImageSource:
-    """The images of DATA with the tokenizer's number of channels.
+def open_data(
+    data: str,
+    tokenizer: Tokenizer,
+    run: str,
+    *,
+    strict: bool = False,
+    value_range: tuple[float, float] | None = None,
+) -> ImageSource:
+    """The images of DATA with the tokenizer's channels, arrays scaled as in the run's training.
 
     Raises:
         DataError: missing, damaged, or of channels that do not convert.
     """
     from vocabula.data import open_source
 
-    return open_source(data, strict=strict, channels=tokenizer.channels)
+    if value_range is None and Path(data).suffix.lower() in (".npy", ".npz"):
+        value_range = _trained_range(read_manifest(Path(run).expanduser()))
+    return open_source(data, strict=strict, channels=tokenizer.channels, value_range=value_range)
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether the folder is a run that has not saved its tokenizer yet."""
+    return (folder / "run.json").is_file() and not (folder / "config.json").is_file()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What ``run.json`` says; empty for a saved tokenizer that is no run."""
+    try:
+        content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _trained_range(manifest: dict[str, Any]) -> tuple[float, float] | None:
+    try:
+        low, high = manifest["config"]["data"]["value_range"]
+        return float(low), float(high)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+@contextmanager
+def reading_data() -> Iterator[None]:
+    """Errors of the data name this command's options, not those of a training configuration."""
+    with plain_warnings():
+        try:
+            yield
+        except DataError as error:
+            text = re.sub(r"data\.value_range=\[(.+?), (.+?)\]", r"--value-range \1 \2", str(error))
+            raise DataError(re.sub(r" or set data\.channels=\d+", "", text)) from None
 
 
 @contextmanager

@@ -79,5 +79,8 @@ def _line(records: list[dict[str, Any]], key: str, name: str) -> Line:
 
 def _curve(title: str, label: str, log_scale: bool, found: list[Line]) -> Curve:
     drawn = [line for line in found if any(math.isfinite(y) for y in line.y)]
-    svg = lines(drawn, x_label="step", y_label=label, log=log_scale) if drawn else ""
+    if not drawn:
+        return Curve(title, "")
+    limits = (-0.02, 1.02) if label.startswith("fraction") else None
+    svg = lines(drawn, x_label="step", y_label=label, log=log_scale, limits=limits)
     return Curve(title, svg)

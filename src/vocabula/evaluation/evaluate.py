@@ -130,8 +130,8 @@ class Meter:
 
     def _reconstruct(self, x: Tensor) -> Tensor:
         """Reconstruct through the codes alone and count them; a VAE decodes its mean."""
-        if self._posterior is not None:
-            quantizer = self._tokenizer.quantizer
+        quantizer = self._tokenizer.quantizer
+        if self._posterior is not None and isinstance(quantizer, GaussianBottleneck):
             self._posterior.add(*quantizer.posterior(self._tokenizer._vectors(x)))
             return self._tokenizer.reconstruct(x)
         codes = self._tokenizer.encode(x)

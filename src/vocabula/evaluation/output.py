@@ -22,12 +22,23 @@ def check_new(path: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: it exists and `overwrite` is off, or its folder is missing or read-only.
     """
-    if path.is_dir() and not any(path.iterdir()):
-        return
-    if path.exists() and not overwrite:
+    full = path.is_file() or (path.is_dir() and any(path.iterdir()))
+    if full and not overwrite:
         raise OutputError(
             f"{path}: expected a new output, got an existing one; "
             "choose another name or add --overwrite"
+        )
+    above = path.absolute().parent
+    while not above.exists():
+        above = above.parent
+    if not above.is_dir():
+        raise OutputError(
+            f"{above}: expected a folder to write into, got a file; choose another place"
+        )
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"{above}: expected a folder that can be written, got no permission; "
+            "check its rights or choose another place"
         )
 
 
@@ -85,9 +96,10 @@ def _move_into(source: Path, target: Path) -> None:
 def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
+    except OSError as error:
         raise OutputError(
-            f"{path}: expected a folder to write into, got a file; choose another place"
+            f"{path}: expected a folder that can be made, got {error.strerror or error}; "
+            "choose another place"
         ) from None
 
 

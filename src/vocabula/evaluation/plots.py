@@ -33,13 +33,30 @@ class Line:
     y: Sequence[float] = field(default_factory=list)
 
 
-def lines(series: Sequence[Line], *, x_label: str, y_label: str, log: bool = False) -> str:
-    """A line plot as ``<svg>`` text. Values that are not finite leave gaps."""
+def lines(
+    series: Sequence[Line],
+    *,
+    x_label: str,
+    y_label: str,
+    log: bool = False,
+    limits: tuple[float, float] | None = None,
+) -> str:
+    """A line plot as ``<svg>`` text. Values that are not finite leave gaps.
+
+    Args:
+        series: the lines; a legend names them if there are several.
+        x_label: what the x axis shows.
+        y_label: what the y axis shows.
+        log: a logarithmic y axis, where any value is above 0.
+        limits: lowest and highest y shown; None follows the values.
+    """
     figure, axes = _axes(x_label, y_label)
     for i, line in enumerate(series):
         axes.plot(line.x, line.y, color=_SERIES[i % len(_SERIES)], label=line.name, linewidth=1.4)
     if log and any(y > 0 for line in series for y in line.y):
         axes.set_yscale("log")
+    if limits is not None:
+        axes.set_ylim(limits)
     if len(series) > 1:
         axes.legend(frameon=False, labelcolor=_INK, fontsize=8)
     return _svg(figure)

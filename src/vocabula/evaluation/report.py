@@ -142,8 +142,10 @@ def _reconstructions(
     if result.books:
         note += "In code maps each colour is one code. "
     note += f"Pictures with a side above {LARGEST_SIDE} pixels are scaled down for this page."
+    examples = make_examples(tokenizer, source, count, scale=scale)
     return {
-        "examples": make_examples(tokenizer, source, count, scale=scale),
+        "examples": examples,
+        "compact": all(picture.pixels for e in examples for picture in e.pictures),
         "examples_note": note,
     }
 

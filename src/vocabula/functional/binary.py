@@ -124,11 +124,15 @@ def _(grad: Tensor, logits: Tensor, mask: Tensor) -> Tensor:
 
 
 def _keep(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
+    ctx.save_for_backward(*inputs, output)
 
 
 def _joint_gradient(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-    return _binary_joint_backward(grad.contiguous(), *ctx.saved_tensors), None
+    logits, mask, joint = ctx.saved_tensors
+    # A constant gradient moves nothing, as Σ p = 1: without its p-weighted mean less must cancel.
+    weight = joint.sum((-2, -1), keepdim=True).clamp_min(torch.finfo(joint.dtype).tiny)
+    grad = grad - (grad * joint).sum((-2, -1), keepdim=True) / weight
+    return _binary_joint_backward(grad.contiguous(), logits, mask), None
 
 
 _binary_joint.register_autograd(_joint_gradient, setup_context=_keep)

@@ -17,6 +17,8 @@ from torch import Tensor
 
 __all__ = [
     "all_gather_rows",
+    "all_reduce_max",
+    "all_reduce_mean",
     "all_reduce_sum",
     "all_reduce_sum_grad",
     "broadcast",
@@ -43,6 +45,16 @@ def _all_reduce_sum(tensor: Tensor) -> Tensor:
     if world_size() > 1:
         dist.all_reduce(total)
     return total
+
+
+@torch.library.custom_op(
+    "vocabula::all_reduce_max", mutates_args=(), schema="(Tensor tensor) -> Tensor"
+)
+def _all_reduce_max(tensor: Tensor) -> Tensor:
+    largest = tensor.detach().clone(memory_format=torch.contiguous_format)
+    if world_size() > 1:
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    return largest
 
 
 @torch.library.custom_op(
@@ -85,6 +97,7 @@ def _same_shape(tensor: Tensor) -> Tensor:
 
 
 _all_reduce_sum.register_fake(_same_shape)
+_all_reduce_max.register_fake(_same_shape)
 _times_world_size.register_fake(_same_shape)
 _broadcast.register_fake(_same_shape)
 
@@ -113,9 +126,33 @@ def all_reduce_sum(tensor: Tensor) -> Tensor:
         tensor: (...), the same shape and dtype on every rank; it is not changed.
 
     Returns:
-        (...), `tensor` itself where there is no process group.
+        (...), a view of `tensor` where there is no process group.
     """
-    return tensor if _alone() else _all_reduce_sum(tensor.detach())
+    return tensor.detach() if _alone() else _all_reduce_sum(tensor.detach())
+
+
+def all_reduce_max(tensor: Tensor) -> Tensor:
+    """Return the elementwise maximum of `tensor` over all ranks; no gradient flows.
+
+    Args:
+        tensor: (...), the same shape and dtype on every rank; it is not changed.
+
+    Returns:
+        (...), a view of `tensor` where there is no process group.
+    """
+    return tensor.detach() if _alone() else _all_reduce_max(tensor.detach())
+
+
+def all_reduce_mean(tensor: Tensor) -> Tensor:
+    """Return the mean of `tensor` over all ranks; no gradient flows.
+
+    Args:
+        tensor: (...) floating point, the same shape on every rank; it is not changed.
+
+    Returns:
+        (...), a view of `tensor` where there is no process group.
+    """
+    return tensor.detach() if _alone() else all_reduce_sum(tensor) / world_size()
 
 
 def all_reduce_sum_grad(tensor: Tensor) -> Tensor:
@@ -143,9 +180,9 @@ def broadcast(tensor: Tensor) -> Tensor:
         tensor: (...), the same shape and dtype on every rank; it is not changed.
 
     Returns:
-        (...), `tensor` itself where there is no process group.
+        (...), a view of `tensor` where there is no process group.
     """
-    return tensor if _alone() else _broadcast(tensor.detach())
+    return tensor.detach() if _alone() else _broadcast(tensor.detach())
 
 
 def all_gather_rows(tensor: Tensor) -> Tensor:
@@ -155,6 +192,6 @@ def all_gather_rows(tensor: Tensor) -> Tensor:
         tensor: (N, ...), where N may differ between ranks and be 0.
 
     Returns:
-        (sum of N, ...), the same on every rank; `tensor` itself where there is no process group.
+        (sum of N, ...), the same on every rank; a view of `tensor` where there is no group.
     """
-    return tensor if world_size() == 1 else _all_gather_rows(tensor.detach())
+    return tensor.detach() if world_size() == 1 else _all_gather_rows(tensor.detach())

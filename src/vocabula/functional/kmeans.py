@@ -15,7 +15,7 @@ from vocabula.functional.statistics import code_counts, code_sums
 __all__ = ["kmeans"]
 
 #: Rounds of the k-means++ start: K / 64 centroids a round. One by one, 8192 centroids of 16384 x 64
-#: vectors take 8192 passes over the data; in 64 rounds the start costs about one Lloyd step.
+#: vectors take 8192 passes over the data; in 64 rounds the start costs about three Lloyd steps.
 _ROUNDS = 64
 
 
@@ -157,7 +157,8 @@ def kmeans(
     The start is k-means++ (for more than 64 clusters in 64 rounds of K / 64 draws each). A cluster
     that runs empty restarts at a vector drawn in proportion to its squared distance. With fewer
     distinct vectors than clusters, the other centroids are copies jittered by 1 % of the data's
-    root mean square deviation: no two centroids are equal, and none is left at zero.
+    root mean square deviation (of its magnitude, where all vectors are equal): no two centroids are
+    equal, and none is left at zero.
 
     Deterministic: the generator is its own, seeded, and the global one is not touched. In a process
     group each rank computes on its own rows; gather them first (`all_gather_rows`) for one result.

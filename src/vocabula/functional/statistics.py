@@ -153,8 +153,8 @@ def entropy(p: Tensor, dim: int = -1) -> Tensor:
         p's shape without `dim`, in p's dtype.
 
     Example:
-        >>> entropy(torch.tensor([1.0, 0.0]))
-        tensor(0.)
+        >>> entropy(torch.tensor([0.5, 0.5, 0.0]))
+        tensor(0.6931)
     """
     check_floating("p", p)
     floor = torch.finfo(p.dtype).tiny

@@ -194,7 +194,7 @@ class Quantizer(Bottleneck):
     def _track(self, codes: Tensor, mask: Tensor, z: Tensor, values: Tensor) -> None:
         """Count codes (N,) or (N, books) and the norms of z and values (N, D), if learning."""
         if self.usage_tracker is not None and self.learning_active:
-            self.usage_tracker.record(codes.reshape(len(codes), -1), mask, z, values)
+            self.usage_tracker.record(codes.reshape(-1, self.books), mask, z, values)
 
     @property
     def compute_dtype(self) -> torch.dtype:

@@ -42,7 +42,7 @@ class Codebook(nn.Module, ABC):
     def replace(self, where: Tensor, vectors: Tensor, mass: Tensor) -> None:
         """Replace the codewords where (K,) is true by rows of `vectors` (K, D).
 
-        `mass` () is the weight in vectors per update that a replaced codeword starts with.
+        `mass`, () or (K,), is the weight in vectors per update that they start with.
         """
 
     def accumulate(self, z: Tensor, codes: Tensor, mask: Tensor) -> None:

@@ -19,7 +19,7 @@ class KeepDtype(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         before = {name: self.get_buffer(name) for name in self.kept_buffers}
-        result = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        result = super()._apply(fn, recurse)
         for name, old in before.items():
             new = self.get_buffer(name)
             if new.dtype != old.dtype:

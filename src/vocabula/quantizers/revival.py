@@ -64,8 +64,15 @@ class RevivalState(KeepDtype, nn.Module):
         self.register_buffer("seen", torch.zeros(()), persistent=False)
 
     @torch.no_grad()
+    def restart(self, where: Tensor, counts: Tensor) -> None:
+        """Where () is true, start over from a codebook whose codewords have `counts` (K,) hits."""
+        share = counts * len(counts) / counts.sum().clamp_min(1)
+        self.share.copy_(torch.where(where, share, self.share))
+        self.low_for.mul_(~where)
+
+    @torch.no_grad()
     def observe(self, z: Tensor, mask: Tensor) -> None:
-        """Keep one uniformly drawn vector per codeword from all z (N, D) since the last `apply`."""
+        """Keep one uniformly drawn vector per codeword from all z (N, D) since the last `revive`."""
         if z.shape[0] == 0:
             return
         position = mask.cumsum(0)
@@ -78,7 +85,7 @@ class RevivalState(KeepDtype, nn.Module):
         self.drawn.copy_(torch.where(take[:, None], z[picked].to(self.drawn), self.drawn))
 
     @torch.no_grad()
-    def apply(self, book: Codebook, counts: Tensor) -> None:
+    def revive(self, book: Codebook, counts: Tensor) -> None:
         """Replace the dead codewords of `book`, given the hits (K,) of this update."""
         total = counts.sum()
         fair = (total / len(counts)).clamp_min(1e-12)

@@ -90,7 +90,7 @@ class VectorQuantizer(KeepDtype, Quantizer):
 
     kept_buffers = ("pending_counts",)
     pending_counts: Tensor
-    initialized: Tensor
+    fits: Tensor
 
     def __init__(
         self,
@@ -134,8 +134,9 @@ class VectorQuantizer(KeepDtype, Quantizer):
                 f"overwrite its effect, got {orthogonality_weight}; use learning=Gradient()"
             )
         self.register_buffer("pending_counts", torch.zeros(codebook_size), persistent=False)
-        self.register_buffer("initialized", torch.tensor(not initialization.needs_data))
-        self._ready = not initialization.needs_data
+        # Training forward passes with data, counted until the codewords are fitted for good.
+        self.register_buffer("fits", torch.zeros((), dtype=torch.int64))
+        self._settled = initialization.last_fit < 0
 
     # ------------------------------------------------------------- codebook
 
@@ -153,29 +154,32 @@ class VectorQuantizer(KeepDtype, Quantizer):
                 f"got {tuple(vectors.shape)}; give one row per codeword"
             )
         self.book.assign(vectors.detach())
-        self._set_ready()
+        self.fits.fill_(self.initialization.last_fit + 1)
+        self._settled = True
 
     def _codewords(self) -> Tensor:
         vectors = self.book.vectors().to(self.compute_dtype)
         return F.normalize(vectors, dim=-1) if self.distance == "cosine" else vectors
 
-    def _set_ready(self) -> None:
-        self._ready = True
-        self.initialized.fill_(True)
-
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._ready = bool(self.initialized)
+        self._settled = int(self.fits) > self.initialization.last_fit
+
+    def _fitting(self) -> bool:
+        # A traced graph cannot tell by a count, which changes: the operator in it asks each time.
+        compiling = torch.compiler.is_compiling()
+        return self.initialization.last_fit >= 0 if compiling else not self._settled
 
     @torch.no_grad()
-    def _initialize(self, z: Tensor, mask: Tensor) -> None:
-        """Set the codewords from the first batch with data, alike on every process."""
-        z, mask = distributed.all_gather_rows(z), distributed.all_gather_rows(mask)
-        if z.shape[0] == 0 or not (torch.compiler.is_compiling() or bool(mask.any())):
-            return
-        vectors, counts = self.initialization.from_data(z, mask, self.codebook_sizes[0])
-        self.book.assign(distributed.broadcast(vectors), distributed.broadcast(counts))
-        self._set_ready()
+    def _fit(self, z: Tensor, mask: Tensor) -> None:
+        """Set the codewords from the batch where that is due, alike on every process."""
+        vectors, counts, due = self.initialization.fit(z, mask, self.fits, self.codebook_sizes[0])
+        self.book.replace(due.expand(len(counts)), vectors, counts.clamp_min(1))
+        if self.revival is not None:
+            self.revival.restart(due, counts)
+        self.fits += due | (self.fits > 0)
+        if not torch.compiler.is_compiling():
+            self._settled = int(self.fits) > self.initialization.last_fit
 
     # ------------------------------------------------------------- quantizer
 
@@ -185,8 +189,8 @@ class VectorQuantizer(KeepDtype, Quantizer):
 
     def _quantize(self, z: Tensor, mask: Tensor, codes: Tensor | None = None) -> Quantized:
         inner = self._inner(z)
-        if self.learning_active and not self._ready:
-            self._initialize(inner.detach(), mask)
+        if self.learning_active and self._fitting():
+            self._fit(inner.detach(), mask)
         codebook = self._codewords()
         if codes is None:
             codes = self._search(inner.detach(), codebook.detach())
@@ -212,7 +216,7 @@ class VectorQuantizer(KeepDtype, Quantizer):
             losses["codebook"] = masked_mean((inner.detach() - chosen).square(), mask)
         if self.diversity_weight > 0:
             width, size = codebook.shape[1], codebook.shape[0]
-            error = distributed.mean(losses["commitment"].detach()) * width
+            error = distributed.all_reduce_mean(losses["commitment"].detach()) * width
             if not self.book.by_gradient:
                 codebook = codebook.clone()
             sample, batch = soft_assignment_entropies(
@@ -246,7 +250,7 @@ class VectorQuantizer(KeepDtype, Quantizer):
         counts = distributed.all_reduce_sum(self.pending_counts)
         self.book.update(counts)
         if self.revival is not None:
-            self.revival.apply(self.book, counts)
+            self.revival.revive(self.book, counts)
         self.pending_counts.zero_()
 
     def _encode(self, z: Tensor) -> Tensor:

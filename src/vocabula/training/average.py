@@ -23,9 +23,7 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self._averages = {
-            name: p.detach().float().clone() for name, p in model.named_parameters()
-        }
+        self._averages = {name: p.detach().float().clone() for name, p in model.named_parameters()}
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:

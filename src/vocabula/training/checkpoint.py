@@ -231,7 +231,6 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tenso
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-@torch.no_grad()
 def load_model(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Set the model's parameters and buffers in place.
 
@@ -246,8 +245,7 @@ def load_model(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             f"checkpoint: expected the tensors of this model, got a difference in {different[0]}; "
             "resume with the configuration that wrote it"
         )
-    for name, tensor in own.items():
-        tensor.copy_(tensors[name])
+    model.load_state_dict(dict(tensors))
 
 
 __all__ = [

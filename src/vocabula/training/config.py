@@ -155,9 +155,7 @@ def check_config(config: RunConfig) -> None:
 def explain(config: RunConfig) -> list[ExplainedOption]:
     """Every option in force: its value, default, accepted range and meaning."""
     return [
-        row
-        for section in SECTIONS
-        for row in _explain(section, config.sections[section], section)
+        row for section in SECTIONS for row in _explain(section, config.sections[section], section)
     ]
 
 
@@ -175,9 +173,7 @@ def _explain(kind: str, table: Table, path: str) -> Iterator[ExplainedOption]:
         if option.kind is not None and _is_component(option.kind, value):
             yield from _explain(option.kind, as_table(value, where), where)
         else:
-            yield ExplainedOption(
-                where, plain(value), plain(default), option.accepted, option.help
-            )
+            yield ExplainedOption(where, plain(value), plain(default), option.accepted, option.help)
 
 
 def _is_component(kind: str, value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 from collections.abc import Mapping
@@ -23,10 +24,7 @@ class RunLog:
 
     Args:
         path: the file.
-        tensorboard: folder for TensorBoard events, or None.
-
-    Raises:
-        OptionError: TensorBoard is asked for and not installed.
+        tensorboard: folder for TensorBoard events, or None; see `require_tensorboard`.
     """
 
     def __init__(self, path: Path, tensorboard: Path | None = None) -> None:
@@ -99,12 +97,20 @@ def _scalars(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, flo
     return found
 
 
-def _tensorboard_writer(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
+def require_tensorboard() -> None:
+    """Check that TensorBoard is there, before anything is written.
+
+    Raises:
+        OptionError: it is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
         raise OptionError(
             "training.tensorboard: expected the tensorboard package, got none; "
             "pip install 'vocabula[tensorboard]' or leave the option off"
-        ) from None
+        )
+
+
+def _tensorboard_writer(folder: Path) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter(str(folder))

@@ -123,9 +123,7 @@ class SGD(OptimizerSettings):
         )
 
 
-def _decay_groups(
-    parameters: Iterable[nn.Parameter], weight_decay: float
-) -> list[dict[str, Any]]:
+def _decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
     chosen = list(parameters)
     decayed = [p for p in chosen if p.ndim >= 2]
     kept = [p for p in chosen if p.ndim < 2]

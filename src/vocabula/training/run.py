@@ -26,7 +26,7 @@ from vocabula.training.collapse import CollapseWatch
 from vocabula.training.config import CUSTOM, RunConfig
 from vocabula.training.export import export_tokenizer
 from vocabula.training.folder import RunFolder, train_command
-from vocabula.training.log import RunLog
+from vocabula.training.log import RunLog, require_tensorboard
 from vocabula.training.measures import psnr
 from vocabula.training.progress import TrainingDisplay
 from vocabula.training.random_state import seed_everything
@@ -120,6 +120,8 @@ def _open_session(
     progress: bool,
 ) -> _Session:
     options: TrainingOptions = config.build("training")
+    if options.tensorboard:
+        require_tensorboard()
     if options.threads:
         torch.set_num_threads(options.threads)
     accelerator = make_accelerator()
@@ -141,8 +143,10 @@ def _open_session(
     batches = _feed(images, source, options, trainer, checkpoint.step if checkpoint else 0)
     is_main = accelerator.is_main_process
     name = source.name if isinstance(data, ImageSource) else os.fspath(data)
-    if is_main:
-        _prepare_folder(folder, config, name, len(source), continued, checkpoint)
+    if is_main and continued:
+        _continue_folder(folder, config, name, len(source), checkpoint)
+    elif is_main:
+        folder.create(config, name, len(source))
     session = _Session(
         config=config,
         options=options,
@@ -183,20 +187,12 @@ def _feed(
     return (batch.images for batch in itertools.chain([first], batches))
 
 
-def _prepare_folder(
-    folder: RunFolder,
-    config: RunConfig,
-    data: str,
-    images: int,
-    continued: bool,
-    checkpoint: Checkpoint | None,
+def _continue_folder(
+    folder: RunFolder, config: RunConfig, data: str, images: int, checkpoint: Checkpoint | None
 ) -> None:
-    if continued:
-        clean_checkpoints(folder.checkpoints)
-        folder.write_manifest(config, data, images)
-        RunLog(folder.log).truncate(checkpoint.step if checkpoint else 0)
-    else:
-        folder.create(config, data, images)
+    clean_checkpoints(folder.checkpoints)
+    folder.write_manifest(config, data, images)
+    RunLog(folder.log).truncate(checkpoint.step if checkpoint else 0)
 
 
 def _start(session: _Session, checkpoint: Checkpoint | None) -> None:

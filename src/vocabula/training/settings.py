@@ -48,7 +48,8 @@ class TrainingOptions:
         log_every: optimizer steps between lines of the log, each a mean over these steps.
         stages: parts that learn first, in order; after the last stage everything learns.
         tensorboard: also write TensorBoard events into the run's folder.
-        channels_last: run the convolutions in the channels-last memory format.
+        channels_last: run the convolutions in the channels-last memory format, which is about
+            6 % faster on a CPU (`cifar10` and `photos`, one thread).
         threads: CPU threads of each process; 0 leaves PyTorch's choice.
         max_minutes: stop in good order after this many minutes; 0 is no limit.
     """
@@ -67,7 +68,7 @@ class TrainingOptions:
     log_every: Annotated[int, Ge(1)] = 100
     stages: tuple[Stage, ...] = ()
     tensorboard: bool = False
-    channels_last: bool = False
+    channels_last: bool = True
     threads: Annotated[int, Ge(0), Le(1024)] = 0
     max_minutes: Annotated[float, Ge(0)] = 0.0
 

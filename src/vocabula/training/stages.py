@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from torch import nn
 
+from vocabula.quantizers.base import Quantizer
 from vocabula.training.settings import PARTS, Stage
 
 
@@ -33,8 +34,7 @@ def set_trained_parts(tokenizer: nn.Module, trained: Collection[str]) -> None:
         module = getattr(tokenizer, part, None)
         if not isinstance(module, nn.Module):
             continue
-        freeze = getattr(module, "freeze", None)
-        if callable(freeze):
-            freeze(part not in trained)
+        if isinstance(module, Quantizer):
+            module.freeze(part not in trained)
         else:
             module.requires_grad_(part in trained)

@@ -12,6 +12,8 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from vocabula.errors import OptionError, TrainingError
+from vocabula.quantizers.base import Quantizer
+from vocabula.tokenizers import Tokenizer
 from vocabula.training.average import WeightAverage
 from vocabula.training.checkpoint import Checkpoint, load_model, load_optimizer, optimizer_tensors
 from vocabula.training.measures import Meter, batch_perplexity, step_figures
@@ -45,7 +47,7 @@ class Trainer:
     accumulation counts every vector once. Gradients are averaged over processes.
 
     Args:
-        tokenizer: maps images (B, C, H, W) in [0, 1] to a `Reconstruction`.
+        tokenizer: what learns.
         options: how the run is carried out.
         optimizer: settings of the optimizer.
         schedule: factor of the learning rate by step.
@@ -61,7 +63,7 @@ class Trainer:
 
     def __init__(
         self,
-        tokenizer: nn.Module,
+        tokenizer: Tokenizer,
         *,
         options: TrainingOptions,
         optimizer: OptimizerSettings,
@@ -75,10 +77,11 @@ class Trainer:
         self.step = 0
         self.meter = Meter()
         layout = torch.channels_last if options.channels_last else torch.preserve_format
-        self.tokenizer = tokenizer.to(self.accelerator.device, memory_format=layout)
+        self.tokenizer = tokenizer.to(self.accelerator.device)
+        self.tokenizer.to(memory_format=layout)  # type: ignore[call-overload]
         self._layout = layout
         for module in self.tokenizer.modules():
-            if hasattr(module, "auto_update"):
+            if isinstance(module, Quantizer):
                 module.auto_update = False
         self.optimizer = optimizer.build(self.tokenizer.parameters())
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -113,31 +116,28 @@ class Trainer:
             TrainingError: the loss or a gradient is not finite; nothing has been changed.
         """
         self._prepare_step()
-        images = images.to(
-            self.accelerator.device, non_blocking=True, memory_format=self._layout
-        )
+        images = images.to(self.accelerator.device, non_blocking=True, memory_format=self._layout)
         figures, codes = self._accumulate(images)
         norm = self._gradient_norm()
         self._stop_unless_finite(figures["loss"], norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         quantizer = self.tokenizer.quantizer
-        if hasattr(quantizer, "update"):
+        if isinstance(quantizer, Quantizer):
             quantizer.update()
         if self.average is not None:
             self.average.update(self.tokenizer, self.step)
         self.step += 1
         figures["grad_norm"] = norm
-        sizes = getattr(quantizer, "codebook_sizes", ())
-        if sizes and codes.numel():
-            figures["perplexity"] = batch_perplexity(codes, sizes)
+        if isinstance(quantizer, Quantizer) and codes.numel():
+            figures["perplexity"] = batch_perplexity(codes, quantizer.codebook_sizes)
         self.meter.add(figures)
         return figures
 
     def usage_report(self) -> UsageReport | None:
         """The quantizer's usage lately; every process must call it. None where it has none."""
-        report = getattr(self.tokenizer.quantizer, "usage_report", None)
-        return report() if callable(report) else None
+        quantizer = self.tokenizer.quantizer
+        return quantizer.usage_report() if isinstance(quantizer, Quantizer) else None
 
     def means(self) -> dict[str, float]:
         """Means of the figures since the last call, over all processes; every one must call it."""

@@ -1,0 +1,52 @@
+"""Beam search for the codes of a sum of codewords."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vocabula.quantizers.base import Quantizer
+
+#: Elements of one block of candidate sums: 16 MiB in float32, and a few of them at a time.
+BLOCK = 2**22
+
+
+def beam_search(z: Tensor, stages: Sequence[Quantizer], beam: int) -> Tensor:
+    """Codes of a sum of one codeword per stage that comes near to each row.
+
+    At each stage every kept partial sum is extended by the stage's `candidates` for what is left,
+    and the `beam` sums of the smallest squared error are kept, ties to the earlier one.
+
+    Args:
+        z: (N, D).
+        stages: quantizers of width D.
+        beam: partial sums kept per row, at least 1.
+
+    Returns:
+        (N, books) int64, the codes of the stages side by side.
+    """
+    # A graph being traced knows no number of blocks; it takes all rows at once.
+    rows = max(1, BLOCK // (beam * beam * z.shape[1]))
+    blocks = [z] if torch.compiler.is_compiling() else z.split(rows)
+    return torch.cat([_search(block, stages, beam) for block in blocks])
+
+
+def _search(z: Tensor, stages: Sequence[Quantizer], beam: int) -> Tensor:
+    total = torch.zeros_like(z).unsqueeze(1)  # (N, kept, D)
+    codes = torch.zeros_like(total[..., :0], dtype=torch.int64)  # (N, kept, books so far)
+    for stage in stages:
+        kept = total.shape[1]
+        left = (z.unsqueeze(1) - total).flatten(0, 1)
+        found = stage.candidates(left, beam)
+        fresh = found.shape[1]
+        values = stage._decode(found.flatten(0, 1)).unflatten(0, (z.shape[0], kept * fresh))
+        sums = total.repeat_interleave(fresh, 1) + values
+        found = found.reshape(z.shape[0], kept * fresh, stage.books)
+        chains = torch.cat([codes.repeat_interleave(fresh, 1), found], dim=-1)
+        error = (z.unsqueeze(1) - sums).square().sum(-1)
+        best = error.sort(-1, stable=True).indices[:, :beam, None]
+        total = sums.gather(1, best.expand(-1, -1, sums.shape[-1]))
+        codes = chains.gather(1, best.expand(-1, -1, chains.shape[-1]))
+    return codes[:, 0]

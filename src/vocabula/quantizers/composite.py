@@ -1,0 +1,158 @@
+"""Quantizers made of quantizers: what the residual and the product quantizer have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+import torch
+from torch import Tensor, nn
+
+from vocabula.errors import OptionError
+from vocabula.quantizers.base import Quantizer
+from vocabula.types import Quantized, UsageReport
+
+
+class CompositeQuantizer(Quantizer):
+    """Several quantizers behind one interface; their codes stand side by side.
+
+    The children quantize flat rows for the composite, which alone handles the batch shape, the
+    channel and the moment of learning: it sets their `auto_update` to False and updates each of
+    them once per `update`. An object that occurs several times among the parts is one shared
+    codebook: it is stored once, counts the vectors of all its places, and learns once.
+
+    Args:
+        dim: D, width of the vectors.
+        parts: the quantizers in order of their codes, at least one.
+        channel_dim: where the vectors' components are.
+        auto_update: apply learning at the end of each training forward pass.
+
+    Shape:
+        codes (*batch, books), the codes of the parts in order; books is the sum over the parts.
+
+    Raises:
+        OptionError: if there is no part.
+    """
+
+    def __init__(
+        self, dim: int, parts: Sequence[Quantizer], *, channel_dim: int, auto_update: bool
+    ) -> None:
+        sizes = [size for part in parts for size in part.codebook_sizes]
+        super().__init__(
+            dim,
+            sizes,
+            (len(sizes),),
+            channel_dim=channel_dim,
+            auto_update=auto_update,
+            tracked=False,
+        )
+        distinct = list(dict.fromkeys(parts))
+        self.quantizers = nn.ModuleList(distinct)
+        self._order = tuple(distinct.index(part) for part in parts)
+        for part in distinct:
+            part.auto_update = False
+
+    @property
+    def parts(self) -> list[Quantizer]:
+        """The quantizers in order of their codes; a shared one occurs several times."""
+        return [self.quantizers[i] for i in self._order]  # type: ignore[misc]
+
+    def usage_report(self) -> UsageReport | None:
+        """How the codewords of each book were used lately; see `UsageReport`.
+
+        Each place of a shared codebook reports the figures of the whole book. None if any part
+        keeps no count.
+        """
+        distinct = [part.usage_report() for part in self.distinct]
+        if any(report is None for report in distinct):
+            return None
+        reports = [distinct[i] for i in self._order]
+        names = [f.name for f in fields(UsageReport) if f.name != "window"]
+        joined = {name: torch.cat([getattr(r, name) for r in reports]) for name in names}
+        return UsageReport(window=max(r.window for r in reports if r is not None), **joined)
+
+    @property
+    def distinct(self) -> list[Quantizer]:
+        """The quantizers without repetition."""
+        return list(self.quantizers)  # type: ignore[arg-type]
+
+    # ------------------------------------------------------------- internals
+
+    @property
+    def _ready(self) -> bool:
+        """Whether no part waits for a first batch to set its codebook."""
+        return all(getattr(part, "_ready", True) for part in self.distinct)
+
+    def _update(self) -> None:
+        for part in self.distinct:
+            part.update()
+
+    def _lowest_code(self) -> int:
+        return min(part._lowest_code() for part in self.distinct)
+
+    def _check_codes(self, codes: Tensor) -> None:
+        super()._check_codes(codes)
+        if torch.compiler.is_compiling() or codes.numel() == 0:
+            return
+        self._check_pieces(codes.reshape(-1, self.books))
+
+    def _check_pieces(self, codes: Tensor) -> None:
+        """Let each part check its own of codes (N, books)."""
+        for part, piece in zip(self.parts, self._pieces(codes), strict=True):
+            part._check_codes(piece)
+
+    def _pieces(self, codes: Tensor) -> list[Tensor]:
+        """Codes (N, books) as the parts want them: (N, *part.code_shape) each."""
+        split = codes.split([part.books for part in self.parts], dim=-1)
+        return [
+            piece.reshape(piece.shape[0], *part.code_shape)
+            for part, piece in zip(self.parts, split, strict=True)
+        ]
+
+    def _per_book(self, results: Sequence[Quantized]) -> dict[str, Tensor]:
+        """The losses of the parts by name, each (books,).
+
+        A term that a part states for all its books together is repeated for each of them; where a
+        part has no such term it is zero.
+        """
+        names = dict.fromkeys(name for result in results for name in result.losses)
+        pairs = list(zip(self.parts, results, strict=True))
+        return {
+            name: torch.cat(
+                [r.losses.get(name, r.loss.new_zeros(())).expand(part.books) for part, r in pairs]
+            )
+            for name in names
+        }
+
+
+def values_for_parameters(quantizer: Quantizer, z: Tensor, codes: Tensor) -> Tensor:
+    """The values (N, D) of codes for z (N, D), with gradients to the parameters but not to z.
+
+    A second pass, without learning, for quantizers whose values depend on parameters, such as
+    projections.
+    """
+    awake = [m for m in quantizer.modules() if isinstance(m, Quantizer) and not m.frozen]
+    everywhere = torch.ones_like(z[:, 0], dtype=torch.bool)
+    for module in awake:
+        module.frozen = True
+    try:
+        return quantizer._quantize(z.detach(), everywhere, codes).values
+    finally:
+        for module in awake:
+            module.frozen = False
+
+
+def joined_codes(pieces: Sequence[Tensor]) -> Tensor:
+    """Codes (N, *code_shape) of several quantizers side by side: (N, books)."""
+    return torch.cat([p.unsqueeze(-1) if p.ndim == 1 else p for p in pieces], dim=-1)
+
+
+def at_least_one(owner: str, option: str, parts: Sequence[Quantizer]) -> Sequence[Quantizer]:
+    """`parts`, if there are any.
+
+    Raises:
+        OptionError: if there are none.
+    """
+    if not parts:
+        raise OptionError(f"{owner}.{option}: expected one or more quantizers, got none; add one")
+    return parts

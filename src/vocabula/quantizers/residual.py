@@ -1,0 +1,247 @@
+"""The residual quantizer: each stage quantizes what the stages before it left over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor
+
+from vocabula.errors import CodeError, OptionError
+from vocabula.quantizers.base import Quantizer
+from vocabula.quantizers.beam import beam_search
+from vocabula.quantizers.composite import (
+    CompositeQuantizer,
+    at_least_one,
+    joined_codes,
+    values_for_parameters,
+)
+from vocabula.registry import component
+from vocabula.types import Quantized
+
+ABSENT = -1
+
+
+@component("quantizer", "residual")
+class ResidualQuantizer(CompositeQuantizer):
+    """Residual quantization: a sum of codewords, each nearest to what is still missing.
+
+    ::
+
+        r_1 = z      v_i = q_i(r_i)      r_{i+1} = z - sg(v_1 + ... + v_i)      values = sum_i v_i
+
+        z ──┬─▶ stage 1 ─ v_1 ──┬────────▶ + ──▶ values
+            └──────(-)◀─────────┘          ▲
+                    └─▶ stage 2 ─ v_2 ─ ...┘
+
+    The gradient of the values is passed straight through to z, once for the whole sum, and on to
+    the stages' own parameters (projections, Gumbel codebooks). Each stage's losses pull z towards
+    its own codeword: ``loss = sum_i loss_i``, where r_i carries the full gradient of z.
+
+    The same object given several times is one codebook that all its stages share; it sees the
+    vectors of all of them and learns once per update.
+
+    Quantizer dropout: in training, with probability `dropout` per item of the first batch
+    dimension (per vector inside another composite), only the first n stages are kept, n uniform
+    in 1, ..., stages. Dropped codes are -1, and count in no value, loss or statistic. `decode`
+    takes trailing -1 as absent stages, so that ``codes[..., n:] = -1`` decodes the first n only.
+
+    Beam search: with ``beam > 1`` the codes are the best of `beam` partial sums kept at each
+    stage, by squared error, and never worse than the greedy ones. Temporary memory is bounded
+    by blocks of rows, except in a compiled graph, which takes all rows at once. While a stage
+    still waits for its first batch, the search is greedy.
+
+    Args:
+        stages: quantizers of one width, first to last.
+        repeat: how often the list is run through; ``([book], repeat=4)`` has four stages that
+            share one codebook.
+        dropout: probability of keeping only some first stages of an item in training.
+        beam: partial sums kept in the search for codes; 1 is greedy.
+        channel_dim: where the vectors' components are; the stages' own setting is not used.
+        auto_update: apply learning at the end of each training forward pass; if False, call
+            `update` once per optimizer step.
+
+    Shape:
+        z (*batch, D) to values (*batch, D) and codes (*batch, books), the codes of the stages in
+        order. Each of `losses` is (books,), zero where a stage has no such term.
+
+    Raises:
+        OptionError: if there is no stage, or their widths differ.
+
+    Example:
+        >>> from vocabula.quantizers import VectorQuantizer
+        >>> quantizer = ResidualQuantizer([VectorQuantizer(8, 16) for _ in range(4)], beam=2)
+        >>> quantizer(torch.randn(2, 5, 8)).codes.shape
+        torch.Size([2, 5, 4])
+
+    Source:
+        Zeghidour et al. 2021 (SoundStream), algorithm 1 and section III-C (dropout, there always
+        on); Lee et al. 2022 (RQ-VAE), section 3.1, for the shared codebook; Babenko & Lempitsky
+        2014, "Additive Quantization", section 3.1, for beam search.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Quantizer],
+        *,
+        repeat: Annotated[int, Ge(1)] = 1,
+        dropout: Annotated[float, Ge(0), Le(1)] = 0.0,
+        beam: Annotated[int, Ge(1)] = 1,
+        channel_dim: int = -1,
+        auto_update: bool = True,
+    ) -> None:
+        stages = list(at_least_one("ResidualQuantizer", "stages", stages)) * repeat
+        widths = [stage.dim for stage in stages]
+        if len(set(widths)) > 1:
+            raise OptionError(
+                f"ResidualQuantizer.stages: expected stages of one width, got {widths}; "
+                "give them the same dim (codebook_dim may differ)"
+            )
+        super().__init__(widths[0], stages, channel_dim=channel_dim, auto_update=auto_update)
+        self.dropout = dropout
+        self.beam = beam
+        self._item_rows = 1
+
+    @property
+    def stages(self) -> list[Quantizer]:
+        """The quantizers, first to last; a shared one occurs several times."""
+        return self.parts
+
+    def forward(self, z: Tensor, mask: Tensor | None = None) -> Quantized:
+        """Quantize vectors; see `Quantizer.forward`.
+
+        Args:
+            z: (*batch, D) floating point, with D at `channel_dim`.
+            mask: (*batch) bool; rows that are False take part in no loss and no statistic.
+
+        Returns:
+            The codewords, codes and losses; see `Quantized`.
+
+        Raises:
+            ShapeError: if the width, the dtype or the mask's shape is wrong.
+        """
+        in_range = -z.ndim <= self.channel_dim < z.ndim
+        batch = z.movedim(self.channel_dim, -1).shape[:-1] if in_range else ()
+        self._item_rows = math.prod(batch[1:])
+        try:
+            return super().forward(z, mask)
+        finally:
+            self._item_rows = 1
+
+    # ------------------------------------------------------------- quantizer
+
+    def _quantize(self, z: Tensor, mask: Tensor, codes: Tensor | None = None) -> Quantized:
+        present = self._kept(z) if codes is None else self._present(codes)
+        waiting = self.learning_active and not self._ready
+        if codes is None and self.beam > 1 and not waiting:
+            codes = self._search(z.detach())
+        given: Sequence[Tensor | None] = (
+            [None] * len(self.stages) if codes is None else self._cleaned(codes, present)
+        )
+        total, results = torch.zeros_like(z), []
+        for stage, here, piece in zip(self.stages, present.unbind(-1), given, strict=True):
+            left = z - total.detach()
+            results.append(stage._quantize(left, here & mask, piece))
+            values = _values(stage, left, results[-1])
+            total = total + torch.where(here[:, None], values, 0)
+        return Quantized(
+            # Adding an exact zero keeps the bits of the sum and brings z its gradient.
+            values=total + (z - z.detach()),
+            codes=self._marked([r.codes for r in results], present),
+            loss=torch.stack([r.loss for r in results]).sum(),
+            losses=self._per_book(results),
+        )
+
+    def _encode(self, z: Tensor) -> Tensor:
+        return self._search(z)
+
+    def _decode(self, codes: Tensor) -> Tensor:
+        present = self._present(codes)
+        pieces = zip(self.stages, self._cleaned(codes, present), present.unbind(-1), strict=True)
+        total = torch.zeros(codes.shape[0], self.dim, dtype=self.compute_dtype, device=codes.device)
+        for stage, piece, here in pieces:
+            total = total + torch.where(here[:, None], stage._decode(piece), 0)
+        return total
+
+    # ------------------------------------------------------------- search
+
+    @torch.no_grad()
+    def _search(self, z: Tensor) -> Tensor:
+        """Codes (N, books) of z (N, D): the beam's where they are better than the greedy ones."""
+        greedy = self._greedy(z)
+        if self.beam == 1:
+            return greedy
+        found = beam_search(z, self.stages, self.beam)
+        better = self._squared_error(z, found) < self._squared_error(z, greedy)
+        return torch.where(better[:, None], found, greedy)
+
+    def _greedy(self, z: Tensor) -> Tensor:
+        total, pieces = torch.zeros_like(z), []
+        for stage in self.stages:
+            pieces.append(stage._encode(z - total))
+            total = total + stage._decode(pieces[-1])
+        return joined_codes(pieces)
+
+    def _squared_error(self, z: Tensor, codes: Tensor) -> Tensor:
+        return (z.double() - self._decode(codes).double()).square().sum(-1)
+
+    # ------------------------------------------------------------- absent stages
+
+    def _kept(self, z: Tensor) -> Tensor:
+        """Which stages (N, stages) dropout leaves to each row."""
+        stages, rows = len(self.stages), z.shape[0]
+        if not self.training or self.dropout == 0:
+            return torch.ones(rows, stages, dtype=torch.bool, device=z.device)
+        items = rows // max(1, self._item_rows)
+        first = torch.randint(1, stages + 1, (items, 1), device=z.device)
+        whole = torch.rand(items, 1, device=z.device) >= self.dropout
+        kept = whole | (torch.arange(stages, device=z.device) < first)
+        return kept[:, None].expand(items, self._item_rows, stages).reshape(rows, stages)
+
+    def _present(self, codes: Tensor) -> Tensor:
+        """Which stages (N, stages) the codes (N, books) have."""
+        pieces = [piece.reshape(len(codes), -1) for piece in self._pieces(codes)]
+        return torch.stack([(piece != ABSENT).any(-1) for piece in pieces], dim=-1)
+
+    def _cleaned(self, codes: Tensor, present: Tensor) -> list[Tensor]:
+        """The codes of each stage, 0 where it is absent."""
+        pairs = zip(self._pieces(codes), present.unbind(-1), strict=True)
+        return [torch.where(_like(here, piece), piece, 0) for piece, here in pairs]
+
+    def _marked(self, pieces: Sequence[Tensor], present: Tensor) -> Tensor:
+        """The codes (N, books) of the stages, -1 where one is absent."""
+        pairs = zip(pieces, present.unbind(-1), strict=True)
+        return joined_codes(
+            [torch.where(_like(here, piece), piece, ABSENT) for piece, here in pairs]
+        )
+
+    def _lowest_code(self) -> int:
+        return ABSENT
+
+    def _check_pieces(self, codes: Tensor) -> None:
+        present = self._present(codes)
+        if bool((present[:, 1:] & ~present[:, :-1]).any()):
+            raise CodeError(
+                f"ResidualQuantizer: expected {ABSENT}, for absent stages, after all present ones, "
+                "got it before a present one; drop the last stages, not the first"
+            )
+        for stage, piece, here in zip(
+            self.stages, self._pieces(codes), present.unbind(-1), strict=True
+        ):
+            stage._check_codes(piece[here])
+
+
+def _values(stage: Quantizer, left: Tensor, result: Quantized) -> Tensor:
+    """The stage's values (N, D), with gradients to its parameters but not to what is left."""
+    trained = torch.is_grad_enabled() and any(p.requires_grad for p in stage.parameters())
+    if not trained:
+        return result.values.detach()
+    return values_for_parameters(stage, left, result.codes)
+
+
+def _like(rows: Tensor, codes: Tensor) -> Tensor:
+    """Rows (N,) with as many dimensions as codes (N, *code_shape)."""
+    return rows.reshape(-1, *[1] * (codes.ndim - 1))

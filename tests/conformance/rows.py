@@ -1,0 +1,110 @@
+"""One row per configuration of every public quantizer: what the battery runs through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vocabula.quantizers import (
+    EMA,
+    Annealing,
+    FiniteScalarQuantizer,
+    Gradient,
+    GumbelQuantizer,
+    KMeans,
+    LinearReparametrization,
+    LookupFreeQuantizer,
+    Normal,
+    ProductQuantizer,
+    Quantizer,
+    ResidualQuantizer,
+    Revival,
+    VectorQuantizer,
+)
+
+D = 8
+
+
+@dataclass(frozen=True)
+class Row:
+    """A configuration.
+
+    Attributes:
+        name: as the tests print it.
+        make: builds the quantizer; `prepare` settles it.
+        random: whether codes in training are drawn.
+    """
+
+    name: str
+    make: Callable[[], Quantizer]
+    random: bool = False
+
+
+def vector(dim: int = D, **options: object) -> VectorQuantizer:
+    return VectorQuantizer(dim, 16, **{"learning": EMA(decay=0.9)} | options)
+
+
+def several(**options: object) -> list[Quantizer]:
+    return [vector(learning=Gradient(), **options) for _ in range(3)]
+
+
+ROWS = [
+    Row("vector", vector),
+    Row("vector, normal start, no revival", lambda: vector(initialization=Normal(), revival=None)),
+    Row("vector, gradient", lambda: vector(learning=Gradient())),
+    Row("vector, linear", lambda: vector(learning=LinearReparametrization())),
+    Row("vector, cosine", lambda: vector(distance="cosine", learning=Gradient())),
+    Row("vector, cosine, ema", lambda: vector(distance="cosine")),
+    Row("vector, low-dimensional", lambda: vector(codebook_dim=3, learning=Gradient())),
+    Row("vector, rotation", lambda: vector(estimator="rotation")),
+    Row("vector, diversity", lambda: vector(learning=Gradient(), diversity_weight=0.1)),
+    Row("vector, diversity, ema", lambda: vector(diversity_weight=0.1)),
+    Row("vector, orthogonality", lambda: vector(learning=Gradient(), orthogonality_weight=0.1)),
+    Row("vector, stochastic", lambda: vector(sampling_temperature=0.5), random=True),
+    Row("gumbel", lambda: GumbelQuantizer(D, 16), random=True),
+    Row("gumbel, soft", lambda: GumbelQuantizer(D, 16, hard=False), random=True),
+    Row("gumbel, annealed", lambda: GumbelQuantizer(D, 16, temperature=Annealing()), random=True),
+    Row("lookup free", lambda: LookupFreeQuantizer(D)),
+    Row("lookup free, several books", lambda: LookupFreeQuantizer(D, books=2)),
+    Row("lookup free, spherical", lambda: LookupFreeQuantizer(D, spherical=True)),
+    Row("lookup free, projected", lambda: LookupFreeQuantizer(D, bits=4, books=3)),
+    Row("finite scalar", lambda: FiniteScalarQuantizer([8, 5, 4, 3, 2, 2, 3, 5])),
+    Row("finite scalar, projected", lambda: FiniteScalarQuantizer([8, 5, 5], dim=D)),
+    Row("residual", lambda: ResidualQuantizer(several())),
+    Row("residual, ema", lambda: ResidualQuantizer([vector() for _ in range(3)])),
+    Row("residual, shared book", lambda: ResidualQuantizer([vector()] * 3)),
+    Row("residual, dropout", lambda: ResidualQuantizer(several(), dropout=0.5), random=True),
+    Row("residual, beam", lambda: ResidualQuantizer(several(), beam=3)),
+    Row(
+        "residual, lookup free",
+        lambda: ResidualQuantizer([LookupFreeQuantizer(D, scale=s) for s in (1.0, 0.5, 0.25)]),
+    ),
+    Row(
+        "residual, spherical",
+        lambda: ResidualQuantizer([LookupFreeQuantizer(D, spherical=True) for _ in range(2)]),
+    ),
+    Row("product", lambda: ProductQuantizer([vector(4), vector(4, learning=Gradient())])),
+]
+BY_NAME = {row.name: row for row in ROWS}
+
+
+def data(*batch: int, seed: int = 0) -> Tensor:
+    """Vectors (*batch, D)."""
+    return torch.randn(*batch, D, generator=torch.Generator().manual_seed(seed))
+
+
+def prepare(row: Row, *, training: bool = True, auto_update: bool = True) -> Quantizer:
+    """A quantizer of that row, built and led through its first step with data from one seed."""
+    torch.manual_seed(0)
+    quantizer = row.make()
+    quantizer(data(200, seed=7))
+    quantizer.auto_update = auto_update
+    return quantizer.train(training)
+
+
+def total(losses: dict[str, Tensor]) -> Tensor:
+    """All terms, also those of weight zero, as one number."""
+    return torch.stack([term.sum() for term in losses.values()]).sum()
