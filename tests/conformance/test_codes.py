@@ -14,6 +14,8 @@ by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 @by_row
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 def test_values_are_decoded_codes_bit_for_bit(row: Row, training: bool) -> None:
+    if row.soft and training:
+        pytest.skip("asked to return mixtures")
     quantizer = prepare(row, training=training, auto_update=False)
     for scale in (1e-3, 1.0, 100.0):
         result = quantizer(scale * data(40, 5))
@@ -40,7 +42,7 @@ def test_evaluation_changes_no_state(row: Row) -> None:
     parameters = {name: t.clone() for name, t in quantizer.named_parameters()}
     generator = torch.get_rng_state()
     for _ in range(3):
-        quantizer(data(200)).loss.backward()
+        quantizer(data(200).requires_grad_()).values.sum().backward()
         quantizer.decode(quantizer.encode(data(50)))
     quantizer.usage_report()
     assert all(torch.equal(t, before[name]) for name, t in quantizer.named_buffers())

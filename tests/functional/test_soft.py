@@ -69,7 +69,7 @@ def test_known_values() -> None:
 
 
 def test_blocks_agree_with_brute_force() -> None:
-    # 2^20 scores make a block: 3000 x 1000 takes three.
+    # 2^19 scores make a block: 3000 x 1000 takes six.
     z, codebook = normal(3000, 2), normal(1000, 2, seed=1)
     ours = soft_assignment_entropies(z, codebook, temperature=0.1)
     expected = brute_force(z, codebook, 0.1)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vocabula.errors import ShapeError
 from vocabula.functional._checks import (
+    TILE,
     Distance,
     check_distance,
     check_mask,
@@ -46,7 +47,7 @@ def _soft_assignment(
     """Return (N,) entropies H(p(·|z_n)) and (K,) sums of p(k|z_n) over the mask."""
     entropies = z.new_empty(z.shape[0])
     total = z.new_zeros(codebook.shape[0])
-    step = rows_per_block(max(codebook.shape))
+    step = rows_per_block(max(codebook.shape), TILE // 2)
     with torch.autocast(z.device.type, enabled=False):
         for start in range(0, z.shape[0], step):
             block = slice(start, start + step)
@@ -75,7 +76,7 @@ def _soft_assignment_backward(
 ) -> tuple[Tensor, Tensor]:
     grad_z = torch.empty_like(z, memory_format=torch.contiguous_format)
     grad_codebook = torch.zeros_like(codebook, memory_format=torch.contiguous_format)
-    step = rows_per_block(max(codebook.shape))
+    step = rows_per_block(max(codebook.shape), TILE // 2)
     with torch.autocast(z.device.type, enabled=False):
         for start in range(0, z.shape[0], step):
             block = slice(start, start + step)

@@ -46,7 +46,7 @@ def _search(z: Tensor, stages: Sequence[Quantizer], beam: int) -> Tensor:
         found = found.reshape(z.shape[0], kept * fresh, stage.books)
         chains = torch.cat([codes.repeat_interleave(fresh, 1), found], dim=-1)
         error = (z.unsqueeze(1) - sums).square().sum(-1)
-        best = error.sort(-1, stable=True).indices[:, :beam, None]
+        best = error.sort(dim=-1, stable=True).indices[:, :beam, None]
         total = sums.gather(1, best.expand(-1, -1, sums.shape[-1]))
         codes = chains.gather(1, best.expand(-1, -1, chains.shape[-1]))
     return codes[:, 0]

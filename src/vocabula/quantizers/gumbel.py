@@ -189,7 +189,7 @@ class GumbelQuantizer(Quantizer):
     def candidates(self, z: Tensor, count: int) -> Tensor:
         """The `count` most probable codes of each row, the most probable first."""
         count = min(count, self.codebook_sizes[0])
-        return self.to_logits(z).sort(-1, descending=True, stable=True).indices[:, :count]
+        return self.to_logits(z).sort(dim=-1, descending=True, stable=True).indices[:, :count]
 
 
 def _gumbel(like: Tensor) -> Tensor:
