@@ -77,7 +77,7 @@ ROWS = [
     Row("finite scalar, projected", lambda: FiniteScalarQuantizer([8, 5, 5], dim=D)),
     Row("residual", lambda: ResidualQuantizer(several())),
     Row("residual, ema", lambda: ResidualQuantizer([vector() for _ in range(3)])),
-    Row("residual, shared book", lambda: ResidualQuantizer([vector()] * 3)),
+    Row("residual, shared book", lambda: ResidualQuantizer([vector()], repeat=3)),
     Row("residual, dropout", lambda: ResidualQuantizer(several(), dropout=0.5), random=True),
     Row("residual, beam", lambda: ResidualQuantizer(several(), beam=3)),
     Row(

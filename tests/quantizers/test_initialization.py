@@ -30,7 +30,7 @@ def clusters() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_kmeans_starts_at_the_clusters_of_the_first_batch() -> None:
     z, centers = clusters()
-    quantizer = VectorQuantizer(8, 8, initialization=KMeans())
+    quantizer = VectorQuantizer(8, 8, initialization=KMeans(), revival=None)
     result = quantizer(z)
     assert (torch.cdist(centers, quantizer.codebook).amin(1) < 0.05).all()
     assert result.losses["commitment"].item() < 1e-3  # already the first pass uses them
@@ -63,10 +63,10 @@ def test_waits_for_the_first_batch_with_data(start: Initialization) -> None:
     quantizer(torch.full((9, 4), torch.nan))
     quantizer.eval()(torch.randn(9, 4))
     assert torch.equal(quantizer.codebook, before)
-    assert not quantizer.initialized
+    assert quantizer.fits == 0
     quantizer.train()(50 + torch.randn(100, 4))
     assert (quantizer.codebook > 40).all()
-    assert quantizer.initialized
+    assert quantizer.fits == 1
 
 
 def test_masked_vectors_take_no_part() -> None:
@@ -77,10 +77,46 @@ def test_masked_vectors_take_no_part() -> None:
     assert quantizer.codebook.abs().max() < 100
 
 
+@pytest.mark.parametrize(
+    ("start", "fitted_at"),
+    [
+        (KMeans(), [0, 1, 2, 4, 8, 16]),
+        (KMeans(refit_until=7), [0, 1, 2, 4]),
+        (KMeans(refit_until=0), [0]),
+        (FromData(), [0]),
+    ],
+    ids=repr,
+)
+def test_fits_again_before_the_updates_that_are_due(start: Initialization, fitted_at: list) -> None:
+    quantizer = VectorQuantizer(2, 4, initialization=start, revival=None)
+    seen = []
+    for step in range(20):
+        before = quantizer.codebook.clone()
+        quantizer(100.0 * step + torch.randn(50, 2))
+        # An average moves by a hundredth of the way; a fit goes all of it.
+        if step == 0 or (quantizer.codebook - before).min() > 50:
+            seen.append(step)
+        if step == 2:  # nothing that counts: no update of this counts
+            quantizer(torch.zeros(0, 2))
+    assert seen[:4] == fitted_at[:4]
+    assert len(seen) == len(fitted_at)
+
+
+def test_micro_batches_and_shared_stages_do_not_move_a_codebook_under_their_codes() -> None:
+    quantizer = VectorQuantizer(2, 4, auto_update=False, revival=None)
+    quantizer(torch.randn(50, 2))
+    fitted = quantizer.codebook.clone()
+    quantizer(100 + torch.randn(50, 2))
+    assert torch.equal(quantizer.codebook, fitted)
+    quantizer.update()
+    quantizer(100 + torch.randn(50, 2))
+    assert quantizer.codebook.min() > 90
+
+
 def test_happens_once_also_after_loading() -> None:
-    first = VectorQuantizer(4, 8, auto_update=False)
+    first = VectorQuantizer(4, 8, initialization=KMeans(refit_until=0))
     first(torch.randn(100, 4))
-    loaded = VectorQuantizer(4, 8, auto_update=False)
+    loaded = VectorQuantizer(4, 8, initialization=KMeans(refit_until=0), auto_update=False)
     loaded.load_state_dict(first.state_dict())
     loaded(100 + torch.randn(100, 4))
     assert torch.equal(loaded.codebook, first.codebook)
@@ -99,6 +135,7 @@ def test_seeded() -> None:
     books = []
     for seed in (0, 0, 1):
         quantizer = VectorQuantizer(4, 16, initialization=KMeans(iterations=1, seed=seed))
+        quantizer.revival = None
         quantizer(z)
         books.append(quantizer.codebook.clone())
     assert torch.equal(books[0], books[1])

@@ -54,14 +54,26 @@ def test_patience_is_counted_in_updates_in_a_row() -> None:
     assert quantizer.codebook[1].min() > 50
 
 
-def test_a_revived_codeword_starts_with_a_fair_mass_and_a_full_share() -> None:
+def test_a_revived_codeword_starts_over_at_the_threshold() -> None:
     quantizer, z = two_codewords(), near_origin(40)
     steps_until_revived(quantizer, z)
-    assert quantizer.book.mass[1].item() == 20.0  # 40 vectors over 2 codewords
-    assert quantizer.revival.share[1].item() == 1.0
+    assert quantizer.book.mass[1].item() == pytest.approx(6.0)  # 0.3 of 40 vectors / 2 codewords
+    assert quantizer.revival.share[1].item() == pytest.approx(0.3)
     before = quantizer.codebook.clone()
     quantizer(z)
     assert (quantizer.codebook - before).norm(dim=-1).max() < 5  # no stale sum takes it back
+
+
+def test_patience_is_longer_where_batches_are_smaller_than_the_book() -> None:
+    # 8 codewords and 2 vectors an update: one update of patience is four of these.
+    quantizer = VQ(2, 8, initialization=Normal(), revival=Revival(threshold=0.9, decay=0.5))
+    quantizer.codebook = 100 * torch.eye(8)[:, :2] + 1000 * torch.arange(8.0)[:, None]
+    before = quantizer.codebook.clone()
+    for _ in range(4):
+        quantizer(torch.tensor([[100.0, 0.0], [0.0, 0.0]]))
+        assert torch.equal(quantizer.codebook[1:], before[1:])
+    quantizer(torch.tensor([[100.0, 0.0], [0.0, 0.0]]))
+    assert (quantizer.codebook[1:] != before[1:]).any()
 
 
 def test_no_update_without_vectors() -> None:

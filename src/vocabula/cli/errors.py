@@ -13,10 +13,10 @@ from typer.core import TyperGroup
 from vocabula.cli.console import one_line
 from vocabula.cli.process import is_main_process, process_index
 from vocabula.errors import Interrupted, OptionError, OutputError, VocabulaError
+from vocabula.files import DISK_FULL
 
 USER_ERROR = 2
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {
     errno.EACCES,
     errno.EPERM,
@@ -83,7 +83,7 @@ def as_user_error(error: BaseException) -> VocabulaError | None:
         advice = "" if "Did you mean" in message else "; add --help to see the usage"
         return OptionError(f"{message}{advice}")
     text = str(error)
-    if getattr(error, "errno", None) in _FULL or "No space left on device" in text:
+    if getattr(error, "errno", None) in DISK_FULL or "No space left on device" in text:
         return OutputError(
             "output: expected free space on the disk, got none; free some and run the command "
             "again (train: with --resume)"

@@ -39,7 +39,7 @@ def evaluate(
     from vocabula.cli.figures import figures_json
     from vocabula.cli.runs import open_data, open_run, reading_data
     from vocabula.evaluation import evaluate as measure
-    from vocabula.evaluation.output import check_new, new_file
+    from vocabula.files import check_new, new_file
 
     if json is not None and json != "-":
         check_new(Path(json), overwrite=overwrite)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +16,7 @@ import pyarrow.parquet as pq
 
 from vocabula.data.token_layout import FORMAT, KEY, VERSION, TokenRecord, check_codes, schema
 from vocabula.errors import OutputError, TokensError
+from vocabula.files import Draft, output_error
 
 _GROUP_ROWS = 1024
 _GROUP_CODES = 4_000_000
@@ -41,7 +40,7 @@ class TokenWriter:
         count: records written so far.
 
     Raises:
-        OutputError: the file exists, its folder is missing or not writable, or the disk is full.
+        OutputError: the file exists, its folder is not writable, or the disk is full.
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class TokenWriter:
         self._path = Path(path)
         self._sizes = tuple(int(size) for size in codebook_sizes)
         self._code_shape = tuple(int(size) for size in code_shape)
-        self._overwrite = overwrite
         if not self._sizes:
             raise TokensError(
                 f"{path}: expected a tokenizer with a codebook, got a continuous one;"
@@ -77,10 +75,9 @@ class TokenWriter:
         self._rows: list[TokenRecord] = []
         self._pending = 0
         self.count = 0
-        self._refuse_existing()
-        self._temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.part")
+        self._draft = Draft(self._path, overwrite=overwrite)
         with self._reporting():
-            self._file = _open_new(self._temporary)
+            self._file = _open_new(self._draft.hidden)
             self._writer = pq.ParquetWriter(
                 self._file, self._schema, compression="zstd", write_page_checksum=True
             )
@@ -111,16 +108,8 @@ class TokenWriter:
         self._flush()
         with self._reporting():
             self._writer.close()
-            self._file.flush()
-            os.fsync(self._file.fileno())
             self._file.close()
-        try:
-            self._refuse_existing()
-        except OutputError:
-            self.discard()
-            raise
-        with self._reporting():
-            os.replace(self._temporary, self._path)
+            self._draft.publish()
         return self.count
 
     def discard(self) -> None:
@@ -130,8 +119,7 @@ class TokenWriter:
             self._writer.close()
         with contextlib.suppress(OSError, AttributeError):
             self._file.close()
-        with contextlib.suppress(OSError):
-            self._temporary.unlink()
+        self._draft.discard()
 
     def __enter__(self) -> TokenWriter:
         return self
@@ -169,26 +157,17 @@ class TokenWriter:
             self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
         self._rows, self._pending = [], 0
 
-    def _refuse_existing(self) -> None:
-        if self._path.is_dir():
-            raise OutputError(
-                f"{self._path}: expected a file name, got a folder; add a name such as"
-                " tokens.parquet"
-            )
-        if self._path.exists() and not self._overwrite:
-            raise OutputError(
-                f"{self._path}: expected a new file, got one that exists;"
-                " choose another name or allow overwriting"
-            )
-
     @contextlib.contextmanager
     def _reporting(self) -> Iterator[None]:
         """Turn a failed write into one line, and leave no partial file."""
         try:
             yield
+        except OutputError:
+            self.discard()
+            raise
         except (OSError, pa.ArrowException) as error:
             self.discard()
-            raise _output_error(self._path, error) from error
+            raise output_error(self._path, error) from error
 
 
 def write_tokens(
@@ -217,15 +196,3 @@ def write_tokens(
 
 def _open_new(path: Path) -> BinaryIO:
     return open(path, "xb")
-
-
-def _output_error(path: Path, error: Exception) -> OutputError:
-    code = getattr(error, "errno", None)
-    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        remedy = "free some space or write to another disk"
-    elif code in (errno.ENOENT, errno.ENOTDIR):
-        remedy = "make the folder first"
-    else:
-        remedy = "check the folder and its permissions"
-    reason = os.strerror(code) if code else " ".join(str(error).split())
-    return OutputError(f"{path}: expected to write the file, got '{reason}'; {remedy}")

@@ -16,7 +16,7 @@ from vocabula.errors import OptionError, OutputError
 from vocabula.evaluation.batches import BATCH_PIXELS, counted
 from vocabula.evaluation.evaluate import inference
 from vocabula.evaluation.names import OutputNames
-from vocabula.evaluation.output import new_folder
+from vocabula.files import new_folder
 from vocabula.tokenizers import Tokenizer
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}

@@ -22,9 +22,9 @@ from vocabula.evaluation.curves import training_curves
 from vocabula.evaluation.evaluate import evaluate
 from vocabula.evaluation.examples import LARGEST_SIDE, make_examples
 from vocabula.evaluation.gallery import make_galleries
-from vocabula.evaluation.output import check_new, new_file
 from vocabula.evaluation.plots import bars, ranked_usage
 from vocabula.evaluation.result import Evaluation
+from vocabula.files import check_new, new_file
 from vocabula.tokenizers import Tokenizer
 
 MOST_BOOKS = 4

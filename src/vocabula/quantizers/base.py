@@ -112,7 +112,7 @@ class Quantizer(Bottleneck):
             self.update()
         return Quantized(
             values=self._unflatten(result.values, batch),
-            codes=result.codes.reshape(*batch, *self.code_shape),
+            codes=result.codes.reshape((*batch, *self.code_shape)),
             loss=result.loss,
             losses=result.losses,
         )
@@ -128,7 +128,7 @@ class Quantizer(Bottleneck):
         finite = rows.isfinite().all(-1, keepdim=True)
         with torch.autocast(rows.device.type, enabled=False):
             codes = self._encode(torch.where(finite, rows, 0))
-        return codes.reshape(*batch, *self.code_shape)
+        return codes.reshape((*batch, *self.code_shape))
 
     def decode(self, codes: Tensor) -> Tensor:
         """Vectors (*batch, D) of codes (*batch, *code_shape), with D at `channel_dim`.

@@ -18,7 +18,7 @@ class Initialization(ABC):
     """Where the codewords start.
 
     Attributes:
-        last_fit: the training forward pass, from 0, that may set the codewords last; -1 for never.
+        last_fit: the update, from 0, before which the codewords are set last; -1 for never.
     """
 
     component_kind = "initialization"
@@ -34,7 +34,7 @@ class Initialization(ABC):
         Args:
             z: (N, D) vectors of this process.
             mask: (N,) the vectors that count.
-            step: () int64, training forward passes with data before this one.
+            step: () int64, updates with data before this one; -1 where nothing may be set.
             size: K.
         """
         raise NotImplementedError(f"{type(self).__name__} starts without data")
@@ -79,13 +79,13 @@ class KMeans(Initialization):
     """Centroids of the first training batch, fitted again while the encoder still moves fast.
 
     An untrained encoder's vectors move by more than their spread in a few steps, and a codebook
-    of moving averages stays behind. So the centroids are fitted anew at the training forward
-    passes 0, 1, 2, 4, 8, ... up to `refit_until`. On CIFAR-10 that halves the error of the first
+    of moving averages stays behind. So the centroids are fitted anew before the updates 0, 1, 2,
+    4, 8, ... up to `refit_until`. On CIFAR-10 that halves the error of the first
     250 steps.
 
     Args:
         iterations: Lloyd iterations after a k-means++ start.
-        refit_until: the last forward pass that may fit again; 0 fits the first batch only.
+        refit_until: the last update that may fit again; 0 fits the first batch only.
         vectors_per_codeword: the batch is thinned to at most this many vectors per codeword.
         seed: seed of the k-means++ start.
 
@@ -101,7 +101,7 @@ class KMeans(Initialization):
 
     @property
     def last_fit(self) -> int:  # type: ignore[override]
-        """The training forward pass that may set the codewords last."""
+        """The update before which the codewords are set last."""
         return self.refit_until
 
     def fit(self, z: Tensor, mask: Tensor, step: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -128,7 +128,7 @@ class FromData(Initialization):
 
 
 def is_due(step: int, last: int) -> bool:
-    """Whether the codewords are fitted at this forward pass: 0, 1, 2, 4, 8, ... up to `last`."""
+    """Whether the codewords are fitted before this update: 0, 1, 2, 4, 8, ... up to `last`."""
     return step <= last and step & (step - 1) == 0
 
 

@@ -203,7 +203,10 @@ class ResidualQuantizer(CompositeQuantizer):
 
     def _present(self, codes: Tensor) -> Tensor:
         """Which stages (N, stages) the codes (N, books) have."""
-        pieces = [piece.reshape(len(codes), -1) for piece in self._pieces(codes)]
+        pieces = [
+            piece.reshape(codes.shape[0], stage.books)
+            for stage, piece in zip(self.stages, self._pieces(codes), strict=True)
+        ]
         return torch.stack([(piece != ABSENT).any(-1) for piece in pieces], dim=-1)
 
     def _cleaned(self, codes: Tensor, present: Tensor) -> list[Tensor]:

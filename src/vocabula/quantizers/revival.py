@@ -21,13 +21,15 @@ class Revival:
     """Replaces codewords that stay below a fraction of their fair share of the vectors.
 
     The fair share is N / K hits an update. A codeword is dead when the moving average of its
-    hits over its fair share has stayed below `threshold` for `patience` updates; it is then
-    replaced by a vector drawn from the vectors of this update, over all processes, and gets
-    `patience` updates of grace. The rule reads the same for any batch size and codebook size.
+    hits over its fair share has stayed below `threshold` for `patience` updates (longer by K / N
+    where an update has fewer vectors than codewords); it is then replaced by a vector drawn from
+    the vectors of this update, over all processes. It starts over at the threshold, so that a
+    place where nobody comes is given up at once and another is tried. The rule reads the same
+    for any batch size and codebook size.
 
     Args:
         threshold: fraction of the fair share below which a codeword counts as unused.
-        patience: updates below the threshold before it is replaced.
+        patience: updates below the threshold before it is replaced, each of at least K vectors.
         decay: decay of the moving average of hits.
 
     Source:
@@ -37,9 +39,9 @@ class Revival:
 
     component_kind = "revival"
 
-    threshold: Annotated[float, Gt(0), Lt(1)] = 0.05
-    patience: Annotated[int, Ge(1)] = 5
-    decay: Annotated[float, Gt(0), Lt(1)] = 0.95
+    threshold: Annotated[float, Gt(0), Lt(1)] = 0.5
+    patience: Annotated[int, Ge(1)] = 1
+    decay: Annotated[float, Gt(0), Lt(1)] = 0.99
 
     def state(self, codebook_size: int, dim: int) -> RevivalState:
         """The state for a codebook of that size."""
@@ -49,7 +51,7 @@ class Revival:
 class RevivalState(KeepDtype, nn.Module):
     """Shares of the codewords, how long each was low, and vectors to replace them with."""
 
-    kept_buffers = ("share", "drawn", "seen")
+    kept_buffers = ("share", "low_for", "drawn", "seen")
     share: Tensor
     low_for: Tensor
     drawn: Tensor
@@ -59,7 +61,7 @@ class RevivalState(KeepDtype, nn.Module):
         super().__init__()
         self.rule = rule
         self.register_buffer("share", torch.ones(codebook_size))
-        self.register_buffer("low_for", torch.zeros(codebook_size, dtype=torch.int32))
+        self.register_buffer("low_for", torch.zeros(codebook_size))
         self.register_buffer("drawn", torch.zeros(codebook_size, dim), persistent=False)
         self.register_buffer("seen", torch.zeros(()), persistent=False)
 
@@ -92,10 +94,12 @@ class RevivalState(KeepDtype, nn.Module):
         decay = torch.where(total > 0, self.rule.decay, 1.0)
         self.share.mul_(decay).add_((1 - decay) * counts / fair)
         low = (self.share < self.rule.threshold) & (total > 0)
-        self.low_for.copy_(torch.where(low, self.low_for + 1, 0))
-        dead = self.low_for >= self.rule.patience
-        book.replace(dead, self._joined(), fair)
-        self.share.copy_(torch.where(dead, 1.0, self.share))
+        waited = self.low_for + fair.clamp(max=1)
+        self.low_for.copy_(torch.where(low, waited, 0.0))
+        # A tolerance, because K / N steps of N / K may sum to less than 1 by rounding.
+        dead = self.low_for > self.rule.patience - 1e-4
+        book.replace(dead, self._joined(), self.rule.threshold * fair)
+        self.share.copy_(torch.where(dead, self.rule.threshold, self.share))
         self.low_for.mul_(~dead)
         self.seen.zero_()
 

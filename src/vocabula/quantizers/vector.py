@@ -91,6 +91,7 @@ class VectorQuantizer(KeepDtype, Quantizer):
     kept_buffers = ("pending_counts",)
     pending_counts: Tensor
     fits: Tensor
+    fresh: Tensor
 
     def __init__(
         self,
@@ -134,8 +135,10 @@ class VectorQuantizer(KeepDtype, Quantizer):
                 f"overwrite its effect, got {orthogonality_weight}; use learning=Gradient()"
             )
         self.register_buffer("pending_counts", torch.zeros(codebook_size), persistent=False)
-        # Training forward passes with data, counted until the codewords are fitted for good.
+        # Updates with data, counted until the codewords are fitted for good.
         self.register_buffer("fits", torch.zeros((), dtype=torch.int64))
+        # Whether no vector was seen since the last update: only then may the codewords be fitted.
+        self.register_buffer("fresh", torch.ones((), dtype=torch.bool), persistent=False)
         self._settled = initialization.last_fit < 0
 
     # ------------------------------------------------------------- codebook
@@ -171,15 +174,23 @@ class VectorQuantizer(KeepDtype, Quantizer):
         return self.initialization.last_fit >= 0 if compiling else not self._settled
 
     @torch.no_grad()
-    def _fit(self, z: Tensor, mask: Tensor) -> None:
-        """Set the codewords from the batch where that is due, alike on every process."""
-        vectors, counts, due = self.initialization.fit(z, mask, self.fits, self.codebook_sizes[0])
+    def _fit(self, z: Tensor, mask: Tensor) -> Tensor:
+        """Set the codewords from the batch where that is due (), alike on every process.
+
+        Once per update, before its first vectors: neither another micro-batch nor another stage
+        that shares the codebook may move it under codes that were found already.
+        """
+        step = torch.where(self.fresh, self.fits, -1)
+        vectors, counts, due = self.initialization.fit(z, mask, step, self.codebook_sizes[0])
         self.book.replace(due.expand(len(counts)), vectors, counts.clamp_min(1))
         if self.revival is not None:
             self.revival.restart(due, counts)
-        self.fits += due | (self.fits > 0)
+        seen = due | (self.fits > 0)
+        self.fits += seen & self.fresh
+        self.fresh &= ~seen
         if not torch.compiler.is_compiling():
             self._settled = int(self.fits) > self.initialization.last_fit
+        return due
 
     # ------------------------------------------------------------- quantizer
 
@@ -189,11 +200,14 @@ class VectorQuantizer(KeepDtype, Quantizer):
 
     def _quantize(self, z: Tensor, mask: Tensor, codes: Tensor | None = None) -> Quantized:
         inner = self._inner(z)
-        if self.learning_active and self._fitting():
-            self._fit(inner.detach(), mask)
+        fitting = self.learning_active and self._fitting()
+        fitted = self._fit(inner.detach(), mask) if fitting else None
         codebook = self._codewords()
         if codes is None:
             codes = self._search(inner.detach(), codebook.detach())
+        elif fitted is not None:  # then given codes are those of the codebook before
+            found = self._search(inner.detach(), codebook.detach())
+            codes = torch.where(fitted, found, codes)
         chosen = F.embedding(codes, codebook)
         if self.learning_active:
             self._learn(inner.detach(), codes, mask)
@@ -252,6 +266,7 @@ class VectorQuantizer(KeepDtype, Quantizer):
         if self.revival is not None:
             self.revival.revive(self.book, counts)
         self.pending_counts.zero_()
+        self.fresh.fill_(True)
 
     def _encode(self, z: Tensor) -> Tensor:
         return nearest_codeword(self._inner(z), self._codewords())

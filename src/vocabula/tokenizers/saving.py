@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -16,7 +14,8 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from torch import nn
 
 from vocabula import __version__, registry
-from vocabula.errors import CheckpointError, OptionError, OutputError
+from vocabula.errors import CheckpointError, OptionError
+from vocabula.files import dump_json, new_folder, output_errors, write_bytes
 from vocabula.tokenizers.card import model_card
 from vocabula.tokenizers.weights import fingerprint, first_line, read_weights, write_weights
 
@@ -126,22 +125,10 @@ def save(
         metrics=metrics,
         command=command,
     )
-    try:
-        place = folder.resolve()
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-        try:
-            (draft / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-            (draft / CARD).write_text(card, encoding="utf-8")
-            write_weights(tokenizer, draft / WEIGHTS)
-            _publish(draft, place)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: expected a folder that can be written, got {error.strerror or error}; "
-            "free space on the disk or choose another folder"
-        ) from None
+    with output_errors(folder), new_folder(folder, overwrite=True, last=CONFIG) as draft:
+        write_weights(tokenizer, draft / WEIGHTS)
+        write_bytes(draft / CARD, card.encode())
+        write_bytes(draft / CONFIG, dump_json(config))
 
 
 def load(path: str | Path) -> Tokenizer:
@@ -212,26 +199,6 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{type(config.get('tokenizer')).__name__}; copy the folder again"
         )
     return config
-
-
-def _publish(draft: Path, folder: Path) -> None:
-    """Move a finished draft into place: as a whole if the folder is new, else file by file."""
-    for path in sorted(draft.iterdir()):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    if not folder.exists():
-        draft.chmod(0o777 & ~_umask())
-        draft.rename(folder)
-        return
-    for name in (WEIGHTS, CARD, CONFIG):
-        os.replace(draft / name, folder / name)
-
-
-def _umask() -> int:
-    """The process's file mode mask, which `tempfile` bypasses."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _download(name: str, hub_options: Mapping[str, Any]) -> Path:

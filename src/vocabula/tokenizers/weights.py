@@ -10,11 +10,12 @@ from typing import Any
 
 import safetensors
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from vocabula import registry
 from vocabula.errors import CheckpointError
+from vocabula.files import write_bytes
 
 # What learning remembers, as opposed to what encode, decode and likelihood compute with.
 LEARNING_STATE = ("usage_tracker", "revival", "mass", "sums", "noise_updates")
@@ -48,10 +49,8 @@ def write_weights(module: nn.Module, path: Path) -> None:
     """
     tensors = {n: t.detach().cpu().contiguous().clone() for n, t in unique_tensors(module).items()}
     metadata = {"format": "pt", "library": "vocabula", "sha256": digest(tensors)}
-    try:
-        save_file(tensors, path, metadata=metadata)
-    except safetensors.SafetensorError as error:
-        raise OSError(str(error)) from None
+    # the library's own writing to files ignores the umask
+    write_bytes(path, save(tensors, metadata=metadata))
 
 
 def read_weights(module: nn.Module, path: Path) -> None:

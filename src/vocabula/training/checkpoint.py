@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +21,16 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vocabula.errors import CheckpointError
-from vocabula.training.files import (
+from vocabula.files import (
     dump_json,
-    move_into_place,
+    hidden_folder,
     output_errors,
     remove_folder,
+    replace_folder,
     sync_folder,
     write_bytes,
 )
+from vocabula.training.log import RESUME
 
 _FORMAT = "vocabula-checkpoint"
 _VERSION = 1
@@ -61,17 +62,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
         OutputError: if the disk is full or not writable; earlier checkpoints are unharmed.
     """
     target = folder / f"step-{checkpoint.step:08d}"
-    temporary = folder / f".{target.name}.tmp"
-    with output_errors(target, "earlier checkpoints are unharmed"):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir()
-            _write(temporary, checkpoint)
-            move_into_place(temporary, target)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+    with output_errors(target, then=RESUME, kept="earlier checkpoints are unharmed"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with hidden_folder(target) as hidden:
+            _write(hidden, checkpoint)
+            replace_folder(hidden, target)
         for old in list_checkpoints(folder)[keep:]:
             remove_folder(old)
     return target
@@ -83,12 +78,6 @@ def list_checkpoints(folder: Path) -> list[Path]:
         return []
     found = [(int(m[1]), p) for p in folder.iterdir() if (m := _NAME.fullmatch(p.name))]
     return [path for _, path in sorted(found, reverse=True)]
-
-
-def clean_checkpoints(folder: Path) -> None:
-    """Remove what an interrupted write left behind."""
-    for path in folder.glob(".step-*") if folder.is_dir() else ():
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -250,7 +239,6 @@ def load_model(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 __all__ = [
     "Checkpoint",
-    "clean_checkpoints",
     "list_checkpoints",
     "load_model",
     "load_optimizer",

@@ -11,8 +11,9 @@ from typing import Any
 
 import vocabula
 from vocabula.errors import OptionError, OutputError
+from vocabula.files import dump_json, is_hidden, output_errors, replace_file
 from vocabula.training.config import RunConfig, config_from_sections, explain
-from vocabula.training.files import dump_json, output_errors, replace_file
+from vocabula.training.log import RESUME
 
 _FORMAT = "vocabula-run"
 _OWN_FILES = ("run.json", "log.jsonl", "config.json", "model.safetensors", "README.md")
@@ -82,7 +83,7 @@ class RunFolder:
         Raises:
             OutputError: if the folder cannot be written.
         """
-        with output_errors(self.path):
+        with output_errors(self.path, then=RESUME):
             self.path.mkdir(parents=True, exist_ok=True)
             for name in _OWN_FOLDERS:
                 shutil.rmtree(self.path / name, ignore_errors=True)
@@ -102,7 +103,7 @@ class RunFolder:
             "images": images,
             "command": train_command(config, data, self.path),
         }
-        with output_errors(self.path):
+        with output_errors(self.path, then=RESUME):
             replace_file(self.path / "run.json", dump_json(content))
 
     def manifest(self) -> dict[str, Any] | None:
@@ -117,8 +118,8 @@ class RunFolder:
     def _is_empty(self) -> bool:
         if not self.path.exists():
             return True
-        # a crash before the first word was written leaves this one file
-        return {p.name for p in self.path.iterdir()} <= {".run.json.tmp"}
+        # a crash before the first word was written leaves a hidden file
+        return all(is_hidden(path) for path in self.path.iterdir())
 
     def _check_same(self, config: RunConfig, images: int, manifest: Mapping[str, Any]) -> None:
         before = config_from_sections(manifest["config"], manifest["preset"])

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from vocabula.errors import OptionError
-from vocabula.training.files import output_errors, replace_file
+from vocabula.files import output_errors, replace_file
+
+RESUME = "and run again with --resume"
+"""What helps once the cause of a failed write is mended."""
 
 
 class RunLog:
@@ -44,7 +47,7 @@ class RunLog:
             if not line.endswith(b"\n") or record.get("step", 0) > step:
                 break
             kept.append(line)
-        with output_errors(self.path):
+        with output_errors(self.path, then=RESUME):
             replace_file(self.path, b"".join(kept))
 
     def write(self, record: Mapping[str, Any]) -> None:
@@ -55,7 +58,8 @@ class RunLog:
         """
         line = json.dumps(_finite(record)) + "\n"
         kept = "checkpoints are unharmed"
-        with output_errors(self.path, kept), open(self.path, "ab") as file:
+        writing = output_errors(self.path, then=RESUME, kept=kept)
+        with writing, open(self.path, "ab") as file:
             file.write(line.encode())
         if self._writer is not None:
             for name, value in _scalars(record):

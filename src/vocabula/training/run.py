@@ -15,10 +15,10 @@ from torch import Tensor
 
 from vocabula.data import ImageSource
 from vocabula.errors import Interrupted, TrainingError
+from vocabula.files import remove_hidden
 from vocabula.tokenizers import build_tokenizer
 from vocabula.training.checkpoint import (
     Checkpoint,
-    clean_checkpoints,
     newest_checkpoint,
     save_checkpoint,
 )
@@ -190,7 +190,8 @@ def _feed(
 def _continue_folder(
     folder: RunFolder, config: RunConfig, data: str, images: int, checkpoint: Checkpoint | None
 ) -> None:
-    clean_checkpoints(folder.checkpoints)
+    remove_hidden(folder.path)
+    remove_hidden(folder.checkpoints)
     folder.write_manifest(config, data, images)
     RunLog(folder.log).truncate(checkpoint.step if checkpoint else 0)
 
