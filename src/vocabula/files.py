@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from vocabula.errors import OutputError
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Error numbers that say that there is no room left."""
 
-_ENDING = ".part"
+_HIDDEN = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 
 
 class Draft:
@@ -158,7 +159,7 @@ def remove_hidden(folder: Path) -> None:
 
 def is_hidden(path: Path) -> bool:
     """Whether a path is named like a file or folder that is being written."""
-    return path.name.startswith(".") and path.name.endswith(_ENDING)
+    return _HIDDEN.fullmatch(path.name) is not None
 
 
 def sync_folder(folder: Path) -> None:
@@ -234,7 +235,7 @@ def dump_json(content: Any) -> bytes:
 
 
 def _hidden(path: Path) -> Path:
-    return path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}{_ENDING}")
+    return path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}.part")
 
 
 def _move_into(source: Path, target: Path, last: str) -> None:

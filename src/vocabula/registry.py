@@ -24,6 +24,8 @@ from vocabula.errors import OptionError
 C = TypeVar("C", bound=type)
 
 _COMPONENTS: dict[str, dict[str, type]] = {}
+#: ``{"same_as": i}`` in a list of components is the i-th of them once more, not another like it.
+SAME = "same_as"
 _RECORD = "_component_options"
 _NAME = "_component_name"
 
@@ -197,7 +199,12 @@ def _plain(value: Any, path: str) -> Any:
     if isinstance(value, Mapping):
         return {str(k): _plain(v, f"{path}.{k}") for k, v in value.items()}
     if isinstance(value, Iterable):
-        return [_plain(v, path) for v in value]
+        items = list(value)
+        first = [next(j for j, other in enumerate(items) if other is item) for item in items]
+        return [
+            {SAME: j} if j < i and hasattr(item, _RECORD) else _plain(item, path)
+            for i, (item, j) in enumerate(zip(items, first, strict=True))
+        ]
     raise OptionError(
         f"{path}: expected a value that can be saved, got {type(value).__name__}; "
         "use a registered component or a name instead"
@@ -274,12 +281,7 @@ def _convert(annotation: Any, value: Any, where: str, build_parts: bool) -> Any:
             check(kind, value, path=where)
             return value
     if kind is not None and signatures.is_sequence(annotation) and isinstance(value, Iterable):
-        return [
-            _convert(
-                typing.get_args(signatures.bare(annotation))[0], v, f"{where}[{i}]", build_parts
-            )
-            for i, v in enumerate(value)
-        ]
+        return _convert_list(annotation, value, where, build_parts)
     adapter = _adapter(annotation)
     if adapter is None:
         return value
@@ -289,6 +291,21 @@ def _convert(annotation: Any, value: Any, where: str, build_parts: bool) -> Any:
         hint = suggest(value, signatures.literals(annotation)) if isinstance(value, str) else ""
         accepted = signatures.describe(annotation, names)
         raise OptionError(f"{where}: expected {accepted}, got {value!r}{hint}") from None
+
+
+def _convert_list(
+    annotation: Any, values: Iterable[Any], where: str, build_parts: bool
+) -> list[Any]:
+    item = typing.get_args(signatures.bare(annotation))[0]
+    made: list[Any] = []
+    for i, value in enumerate(values):
+        if isinstance(value, Mapping) and set(value) == {SAME}:
+            if value[SAME] not in range(i):
+                raise OptionError(f"{where}[{i}].{SAME}: expected an index below {i}, got {value}")
+            made.append(made[value[SAME]] if build_parts else value)
+        else:
+            made.append(_convert(item, value, f"{where}[{i}]", build_parts))
+    return made
 
 
 _ADAPTERS: dict[Any, TypeAdapter[Any] | None] = {}

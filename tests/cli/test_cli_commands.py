@@ -105,6 +105,24 @@ def test_skipped_files_are_said_in_one_line(
     assert json.loads(done.out)["images"] == 4
 
 
+def test_of_several_splits_one_is_read_and_named(
+    vocabula: Callable, saved: Path, pictures: Path, tmp_path: Path
+) -> None:
+    for split, count in (("train", 3), ("test", 1)):
+        (tmp_path / "data" / split).mkdir(parents=True)
+        for i in range(count):
+            shutil.copy(pictures / f"{i}.png", tmp_path / "data" / split)
+    held_out = f"data has several splits: reading {Path('data', 'test')}\n"
+    done = vocabula("evaluate", saved / "run", "data", "--json", "-")
+    assert (json.loads(done.out)["images"], done.err) == (1, held_out)
+    assert json.loads(done.out)["data"] == str(Path("data", "test"))
+    assert vocabula("report", saved / "run", "data", "-o", "page.html").err == held_out
+    done = vocabula("encode", saved / "run", "data", "-o", "tokens.parquet")
+    assert done.out.startswith("encoded 3 images")
+    assert done.err == f"data has several splits: reading {Path('data', 'train')}\n"
+    assert vocabula("evaluate", saved / "run", Path("data", "train")).err == ""
+
+
 def test_config_lists_presets(vocabula: Callable) -> None:
     done = vocabula("config")
     assert done.code == 0

@@ -49,7 +49,7 @@ CASES = [
     ("evaluate run pictures --json notes.txt/x.json", "notes.txt"),
     ("encode run pictures", "Missing option"),
     ("encode run pictures -o taken.json", "overwrit"),
-    ("encode run pictures -o absent/t.parquet", "folder"),
+    ("encode run pictures -o notes.txt/t.parquet", "got a file"),
     ("encode vae pictures -o new.parquet", "no codes"),
     ("decode run nothing.parquet -o new", "nothing.parquet"),
     ("decode run notes.txt -o new", "notes.txt"),
@@ -219,7 +219,7 @@ def test_interrupt_ends_with_130(
         raise KeyboardInterrupt
 
     before = _snapshot(place)
-    monkeypatch.setattr(Tokenizer, "encode", stop)
+    monkeypatch.setattr(Tokenizer, "_vectors", stop)
     for words in ("evaluate run pictures", "encode run pictures -o t.parquet"):
         done = vocabula(*words.split())
         assert done.code == 130
@@ -235,7 +235,7 @@ def test_a_defect_keeps_its_traceback(
     def wrong(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(Tokenizer, "encode", wrong)
+    monkeypatch.setattr(Tokenizer, "analyse", wrong)
     with pytest.raises(ZeroDivisionError, match="a defect"):
         vocabula("evaluate", "run", "pictures")
 

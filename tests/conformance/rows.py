@@ -49,6 +49,10 @@ def vector(dim: int = D, **options: object) -> VectorQuantizer:
     return VectorQuantizer(dim, 16, **{"learning": EMA(decay=0.9)} | options)
 
 
+def lookup_free(**options: object) -> LookupFreeQuantizer:
+    return LookupFreeQuantizer(D, **{"inverse_temperature": 1.0} | options)
+
+
 def several(**options: object) -> list[Quantizer]:
     return [vector(learning=Gradient(), **options) for _ in range(3)]
 
@@ -70,23 +74,27 @@ ROWS = [
     Row("gumbel, soft", lambda: GumbelQuantizer(D, 16, hard=False), random=True, soft=True),
     Row("gumbel, annealed", lambda: GumbelQuantizer(D, 16, temperature=Annealing(1.0, 0.1, steps=100)), random=True),
     Row("lookup free", lambda: LookupFreeQuantizer(D)),
-    Row("lookup free, several books", lambda: LookupFreeQuantizer(D, books=2)),
-    Row("lookup free, spherical", lambda: LookupFreeQuantizer(D, spherical=True)),
-    Row("lookup free, projected", lambda: LookupFreeQuantizer(D, bits=4, books=3)),
+    Row("lookup free, several books", lambda: lookup_free(books=2)),
+    Row("lookup free, spherical", lambda: lookup_free(spherical=True)),
+    Row("lookup free, projected", lambda: lookup_free(bits=4, books=3)),
     Row("finite scalar", lambda: FiniteScalarQuantizer([8, 5, 4, 3, 2, 2, 3, 5])),
     Row("finite scalar, projected", lambda: FiniteScalarQuantizer([8, 5, 5], dim=D)),
     Row("residual", lambda: ResidualQuantizer(several())),
     Row("residual, ema", lambda: ResidualQuantizer([vector() for _ in range(3)])),
     Row("residual, shared book", lambda: ResidualQuantizer([vector()], repeat=3)),
     Row("residual, dropout", lambda: ResidualQuantizer(several(), dropout=0.5), random=True),
-    Row("residual, beam", lambda: ResidualQuantizer(several(), beam=3)),
+    # Fitted once: while fits go on, an eager search is greedy and a compiled one is not.
+    Row(
+        "residual, beam",
+        lambda: ResidualQuantizer(several(initialization=KMeans(refit_until=0)), beam=3),
+    ),
     Row(
         "residual, lookup free",
-        lambda: ResidualQuantizer([LookupFreeQuantizer(D, scale=s) for s in (1.0, 0.5, 0.25)]),
+        lambda: ResidualQuantizer([lookup_free(scale=s) for s in (1.0, 0.5, 0.25)]),
     ),
     Row(
         "residual, spherical",
-        lambda: ResidualQuantizer([LookupFreeQuantizer(D, spherical=True) for _ in range(2)]),
+        lambda: ResidualQuantizer([lookup_free(spherical=True) for _ in range(2)]),
     ),
     Row("product", lambda: ProductQuantizer([vector(4), vector(4, learning=Gradient())])),
 ]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from vocabula.data import default_evaluation, open_source
+from vocabula.data import default_evaluation, held_out_split, open_source, split_names
 from vocabula.data.samples import TEST_PHOTOS, TRAIN_PHOTOS
 from vocabula.errors import DataError
 
@@ -103,6 +103,23 @@ def test_picture_folders_of_splits(tmp_path: Path) -> None:
     assert source.label_names == ["cat", "dog"] and len(source) == 2
     for data in (tmp_path, tmp_path / "train"):
         assert default_evaluation(data) == str(tmp_path / "val")
+
+
+def test_only_data_with_several_splits_have_splits(tmp_path: Path) -> None:
+    for split in ("train", "validation", "test"):
+        picture(tmp_path / "pictures" / split / "a.png")
+        shard(tmp_path / "shards" / f"{split}-0.parquet", 0)
+        shard(tmp_path / "shards" / f"{split}-1.parquet", 0)
+    assert held_out_split("sample:photos") == "sample:photos/test"
+    assert held_out_split(tmp_path / "pictures") == str(tmp_path / "pictures" / "test")
+    assert split_names(tmp_path / "shards") == {
+        split: str(tmp_path / "shards" / f"{split}*.parquet")
+        for split in ("train", "validation", "test")
+    }
+    named = ("sample:photos/train", "sample:none", "shards/train-*.parquet", "pictures/train", "no")
+    for name in named:
+        data = name if name.startswith("sample:") else tmp_path / name
+        assert (held_out_split(data), split_names(data)) == (None, {})
 
 
 def test_one_sub_folder_is_a_class_not_a_split(tmp_path: Path) -> None:

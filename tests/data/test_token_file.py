@@ -80,15 +80,16 @@ def test_no_records(tmp_path: Path) -> None:
 def test_existing_file_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     path.write_text("precious")
-    with pytest.raises(OutputError, match="got one that exists"):
+    with pytest.raises(OutputError, match="got an existing one"):
         write_tokens(path, records(1), **OPTIONS)
     assert path.read_text() == "precious"
     write_tokens(path, records(1), overwrite=True, **OPTIONS)
     assert len(read_tokens(path)) == 1
     with pytest.raises(OutputError, match="got a folder"):
         write_tokens(tmp_path, records(1), **OPTIONS)
-    with pytest.raises(OutputError, match="make the folder first"):
-        write_tokens(tmp_path / "none" / "t.parquet", records(1), **OPTIONS)
+    with pytest.raises(OutputError, match="got a file"):
+        write_tokens(path / "t.parquet", records(1), **OPTIONS)
+    assert write_tokens(tmp_path / "made" / "t.parquet", records(1), **OPTIONS) == 1
 
 
 def test_failure_in_the_middle_leaves_nothing(tmp_path: Path) -> None:

@@ -104,3 +104,14 @@ def test_errors() -> None:
         soft_assignment_entropies(z[None], codebook, temperature=1.0)
     with pytest.raises(ShapeError, match="last dimension"):
         soft_assignment_entropies(z[:, :3], codebook, temperature=1.0)
+
+
+def test_temperature_may_be_a_tensor() -> None:
+    z = torch.randn(7, 3, requires_grad=True)
+    book = torch.randn(5, 3)
+    results = []
+    for temperature in (0.7, torch.tensor(0.7)):
+        sample, batch = soft_assignment_entropies(z, book, temperature=temperature)
+        (gradient,) = torch.autograd.grad(sample - batch, z)
+        results.append((sample, batch, gradient))
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))

@@ -108,7 +108,7 @@ def test_operators_keep_torchs_rules() -> None:
         (ops.nearest, (Z, BOOK, True)),
         (ops.nearest_several, (Z, BOOK, 2, False)),
         (ops.binary_joint, (logits, MASK[:5])),
-        (ops.soft_assignment, (Z.clone().requires_grad_(), table, MASK, 1.0)),
+        (ops.soft_assignment, (Z.clone().requires_grad_(), table, MASK, torch.tensor(1.0))),
         (ops.all_reduce_sum, (Z.clone().requires_grad_(),)),
         (ops.kmeans, (Z, MASK, 3, 2, 0)),
     ]:

@@ -15,7 +15,7 @@ from vocabula.quantizers import Annealing, GumbelQuantizer
 
 def with_logits(size: int = 3, **options: object) -> GumbelQuantizer:
     """A quantizer whose vectors are the logits themselves."""
-    quantizer = GumbelQuantizer(size, size, **options).double()  # type: ignore[arg-type]
+    quantizer = GumbelQuantizer(size, size, **options).double()
     with torch.no_grad():
         quantizer.to_logits.weight.copy_(torch.eye(size))
         quantizer.to_logits.bias.zero_()
@@ -118,7 +118,7 @@ def test_soft_training_mixes_and_evaluation_does_not() -> None:
     [("exponential", 0.25), ("linear", 0.53125), ("cosine", 0.53125)],
 )
 def test_annealing_from_1_to_a_sixteenth(shape: str, middle: float) -> None:
-    annealing = Annealing(1.0, 0.0625, steps=100, shape=shape)  # type: ignore[arg-type]
+    annealing = Annealing(1.0, 0.0625, steps=100, shape=shape)
     found = [float(annealing.at(torch.tensor(step))) for step in (0, 50, 100, 10_000)]
     assert found == pytest.approx([1.0, middle, 0.0625, 0.0625])
 
@@ -187,7 +187,7 @@ def test_it_learns_the_modes_of_its_data() -> None:
 )
 def test_wrong_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(OptionError):
-        GumbelQuantizer(4, 4, **options)  # type: ignore[arg-type]
+        GumbelQuantizer(4, 4, **options)
 
 
 @pytest.mark.parametrize("training", [True, False])

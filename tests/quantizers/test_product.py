@@ -20,7 +20,7 @@ from vocabula.quantizers import (
 
 def book(dim: int, size: int, **options: object) -> VectorQuantizer:
     settings = {"initialization": Normal(), "revival": None} | options
-    return VectorQuantizer(dim, size, **settings)  # type: ignore[arg-type]
+    return VectorQuantizer(dim, size, **settings)
 
 
 def mixed() -> ProductQuantizer:
@@ -94,7 +94,7 @@ def test_a_shared_book_learns_once() -> None:
     shared = book(2, 4, learning=EMA(decay=0.9))
     quantizer = ProductQuantizer([shared, shared])
     quantizer(torch.randn(50, 4))
-    assert float(shared.book.mass.sum()) == pytest.approx(0.9 * 4 + 0.1 * 100)  # type: ignore[union-attr, operator]
+    assert float(shared.book.mass.sum()) == pytest.approx(0.9 * 4 + 0.1 * 100)
     report = quantizer.usage_report()
     assert report is not None
     assert report.vectors.tolist() == [100, 100]  # each place reports the whole book

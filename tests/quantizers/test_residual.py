@@ -25,7 +25,7 @@ from vocabula.quantizers import (
 
 def book(dim: int, size: int, **options: object) -> VectorQuantizer:
     settings = {"initialization": Normal(), "revival": None} | options
-    return VectorQuantizer(dim, size, **settings)  # type: ignore[arg-type]
+    return VectorQuantizer(dim, size, **settings)
 
 
 def fixed(rows: Sequence[Sequence[float]]) -> VectorQuantizer:
@@ -40,12 +40,12 @@ def mixed() -> list[VectorQuantizer | GumbelQuantizer | FiniteScalarQuantizer]:
         book(8, 16, codebook_dim=3),
         GumbelQuantizer(8, 12),
         FiniteScalarQuantizer([5, 5, 5], dim=8),
-        LookupFreeQuantizer(8, books=2),  # type: ignore[list-item]
+        LookupFreeQuantizer(8, books=2),
     ]
 
 
 def squared_error(z: Tensor, values: Tensor) -> Tensor:
-    return (z.double() - values.double()).square().sum(-1)
+    return (z.double() - values.detach().double()).square().sum(-1)
 
 
 def test_a_sum_by_hand() -> None:
@@ -79,7 +79,7 @@ def test_each_stage_has_its_own_commitment_gradient() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"beam": 3}, {"dropout": 1.0}])
 def test_the_sum_passes_the_gradient_once(options: dict[str, object]) -> None:
-    quantizer = ResidualQuantizer(mixed(), **options)  # type: ignore[arg-type]
+    quantizer = ResidualQuantizer(mixed(), **options)
     z = torch.randn(6, 8, requires_grad=True)
     weight = torch.randn(6, 8)
     (found,) = torch.autograd.grad((quantizer(z).values * weight).sum(), z)
@@ -101,28 +101,29 @@ def test_gumbel_codebooks_learn_from_the_sum() -> None:
     quantizer = ResidualQuantizer([GumbelQuantizer(4, 6), GumbelQuantizer(4, 6)])
     quantizer(torch.randn(9, 4)).values.square().sum().backward()
     for stage in quantizer.stages:
-        assert float(stage.codebook.grad.abs().sum()) > 0  # type: ignore[union-attr, operator]
+        assert float(stage.codebook.grad.abs().sum()) > 0
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("options", [{}, {"beam": 3}, {"dropout": 0.7}])
 def test_values_are_decode_of_codes(options: dict[str, object], training: bool) -> None:
-    quantizer = ResidualQuantizer(mixed(), auto_update=False, **options)  # type: ignore[arg-type]
+    quantizer = ResidualQuantizer(mixed(), auto_update=False, **options)
     quantizer.train(training)
     z = torch.randn(3, 5, 8)
     result = quantizer(z)
     assert result.codes.shape == (3, 5, 5)
     assert torch.equal(result.values, quantizer.decode(result.codes))
     assert quantizer(torch.randn(0, 8)).values.shape == (0, 8)
+    assert quantizer(torch.randn(2, 0, 8)).codes.shape == (2, 0, 5)
+    assert quantizer(torch.randn(8)).codes.shape == (5,)
     if not training:
         assert torch.equal(result.codes, quantizer.encode(z))
 
 
 def test_losses_are_stated_per_book() -> None:
     losses = ResidualQuantizer(mixed())(torch.randn(3, 8)).losses
-    assert {name: term.shape for name, term in losses.items()} == {
-        name: (5,) for name in ("commitment", "kl", "entropy_sample", "entropy_batch")
-    }
+    assert set(losses) == {"commitment", "kl", "entropy_sample", "entropy_batch"}
+    assert all(term.shape == (5,) for term in losses.values())
     assert losses["kl"].count_nonzero() == 1
     assert losses["commitment"][2] == 0  # finite scalar quantization has none
 
@@ -135,7 +136,7 @@ def test_a_shared_book_learns_once() -> None:
     quantizer = ResidualQuantizer([shared, shared, shared])
     quantizer(torch.randn(50, 2))
     # masses start at 1: 0.9 * 4 + 0.1 * (3 stages * 50 vectors)
-    assert float(shared.book.mass.sum()) == pytest.approx(0.9 * 4 + 0.1 * 150)  # type: ignore[union-attr, operator]
+    assert float(shared.book.mass.sum()) == pytest.approx(0.9 * 4 + 0.1 * 150)
     assert len(list(quantizer.quantizers)) == 1
     assert sum(p.numel() for p in quantizer.state_dict().values()) == sum(
         p.numel() for p in shared.state_dict().values()
@@ -154,7 +155,7 @@ def test_repeat_shares_the_book_and_survives_saving() -> None:
 
 def test_stages_learn_from_what_is_left() -> None:
     first, second = fixed([[0.0], [8.0]]), fixed([[-1.0], [2.0]])
-    first.book.rule = second.book.rule = EMA(decay=0.5)  # type: ignore[union-attr, assignment]
+    first.book.rule = second.book.rule = EMA(decay=0.5)
     ResidualQuantizer([first, second])(torch.tensor([[9.0], [9.0]]))
     # e = (0.5 * 1 * e + 0.5 * sum) / (0.5 * 1 + 0.5 * 2)
     assert first.codebook[1].item() == pytest.approx((0.5 * 8 + 0.5 * 18) / 1.5, abs=1e-3)
@@ -165,9 +166,9 @@ def test_stages_learn_from_what_is_left() -> None:
 def test_every_vector_is_counted_once(build: type) -> None:
     quantizer = ResidualQuantizer([build(4, 8), build(4, 8, codebook_dim=2)])
     quantizer(torch.randn(20, 4))
-    assert quantizer.usage_report().vectors.tolist() == [20, 20]  # type: ignore[union-attr]
+    assert quantizer.usage_report().vectors.tolist() == [20, 20]
     quantizer.eval()(torch.randn(20, 4))
-    assert quantizer.usage_report().vectors.tolist() == [20, 20]  # type: ignore[union-attr]
+    assert quantizer.usage_report().vectors.tolist() == [20, 20]
 
 
 def test_update_waits_and_freezing_stops_it() -> None:
@@ -195,7 +196,6 @@ def test_codebooks_start_from_the_first_batch(beam: int) -> None:
     quantizer = ResidualQuantizer(stages, beam=beam)
     z = 5 + torch.randn(400, 4)
     quantizer(z)
-    assert all(bool(stage.initialized) for stage in stages)
     quantizer.eval()
     errors = squared_error(z, quantizer(z).values).mean(), squared_error(z, z.mean(0)).mean()
     assert errors[0] < 0.2 * errors[1]
@@ -213,7 +213,7 @@ def test_dropout_keeps_the_first_stages() -> None:
     shares = depth.bincount(minlength=5) / 4000
     # uniform on 1 to 4, standard error 0.007
     torch.testing.assert_close(shares[1:], torch.full((4,), 0.25), atol=0.03, rtol=0)
-    counted = [int(stage.usage_tracker.counts.sum()) for stage in stages]  # type: ignore[union-attr]
+    counted = [int(stage.usage_tracker.counts.sum()) for stage in stages]
     assert counted == (codes >= 0).sum(0).tolist()
 
 
@@ -338,7 +338,7 @@ def test_wrong_stages_are_refused(stages: list[tuple[str, int]]) -> None:
 @pytest.mark.parametrize("options", [{"dropout": 0.5}, {"beam": 2}])
 def test_compiles_whole(options: dict[str, object], training: bool) -> None:
     stages = [VectorQuantizer(4, 8), book(4, 8, codebook_dim=2)]
-    quantizer = ResidualQuantizer(stages, auto_update=False, **options).train(training)  # type: ignore[arg-type]
+    quantizer = ResidualQuantizer(stages, auto_update=False, **options).train(training)
     z = torch.randn(3, 5, 4, requires_grad=True)
     compiled = torch.compile(quantizer, fullgraph=True, backend="aot_eager")
     result = compiled(z)

@@ -110,6 +110,18 @@ def test_saving_again_replaces_and_leaves_other_files(saved: Path) -> None:
     assert [p.name for p in saved.parent.iterdir()] == ["model"]
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_files_have_the_rights_that_the_umask_gives(tmp_path: Path, mask: int) -> None:
+    tokenizer = trained(QUANTIZERS["vector"])
+    before = os.umask(mask)
+    try:
+        tokenizer.save_pretrained(tmp_path / "model")
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()}
+    assert modes == {0o666 & ~mask}
+
+
 def test_a_failed_save_keeps_the_old_model(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = load(saved).fingerprint()
 
@@ -117,7 +129,7 @@ def test_a_failed_save_keeps_the_old_model(saved: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(saving, "write_weights", full)
-    with pytest.raises(OutputError, match="No space left on device; free space"):
+    with pytest.raises(OutputError, match="No space left on device'; free some space"):
         trained(QUANTIZERS["gaussian"]).save_pretrained(saved)
     assert load(saved).fingerprint() == old
     assert [p.name for p in saved.parent.iterdir()] == ["model"]

@@ -204,7 +204,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("x", "message"), BAD)
-@pytest.mark.parametrize("verb", ["forward", "encode", "reconstruct", "bits_per_dim"])
+@pytest.mark.parametrize(
+    "verb", ["forward", "encode", "vectors", "reconstruct", "analyse", "bits_per_dim"]
+)
 def test_bad_images_are_refused(x: torch.Tensor, message: str, verb: str) -> None:
     with pytest.raises(DataError, match=message):
         getattr(small(), verb)(x)
@@ -258,3 +260,29 @@ def test_every_tokenizer_gets_its_own_default_likelihood() -> None:
     again = Tokenizer(a.encoder, a.quantizer, a.decoder)
     assert isinstance(again.likelihood, Gaussian)
     assert a.likelihood is not b.likelihood
+
+
+@pytest.mark.parametrize("quantizer", [VECTOR, VAE])
+@pytest.mark.parametrize("likelihood", ["gaussian", "logistic_mixture"])
+def test_an_analysis_is_what_the_single_verbs_give(quantizer: Any, likelihood: str) -> None:
+    tokenizer = small(quantizer=quantizer, likelihood=likelihood).eval()
+    x = images(2, 3, 9, 14)
+    found = tokenizer.analyse(x, seed=3)
+    assert found.vectors.shape == (2, 3, 4, 6)
+    assert torch.equal(found.vectors, tokenizer.vectors(x))
+    assert torch.equal(found.output, tokenizer.reconstruct(x))
+    assert torch.equal(found.bits.total, tokenizer.bits_per_dim(x, seed=3).total)
+    if quantizer is VAE:
+        assert found.codes is None
+        mean = tokenizer.quantizer.posterior(found.vectors)[0]
+        assert torch.equal(tokenizer.quantizer(found.vectors).values, mean)
+    else:
+        assert torch.equal(found.codes, tokenizer.encode(x))
+
+
+def test_an_analysis_runs_each_network_once() -> None:
+    tokenizer, calls = small().eval(), []
+    for part in ("encoder", "decoder"):
+        getattr(tokenizer, part).register_forward_hook(lambda *_, part=part: calls.append(part))
+    tokenizer.analyse(images(2, 3, 8, 8))
+    assert calls == ["encoder", "decoder"]

@@ -10,11 +10,10 @@ import torch
 from torch import nn
 
 from vocabula.errors import CheckpointError, OutputError
+from vocabula.files import remove_hidden
 from vocabula.training import checkpoint as checkpoints
-from vocabula.training import files
 from vocabula.training.checkpoint import (
     Checkpoint,
-    clean_checkpoints,
     list_checkpoints,
     load_model,
     load_optimizer,
@@ -96,7 +95,7 @@ def test_a_full_disk_leaves_earlier_checkpoints_alone(
 ) -> None:
     save_checkpoint(tmp_path, make(1), keep=1)
     calls = 0
-    write = files.write_bytes
+    write = checkpoints.write_bytes
 
     def full(path: Path, content: bytes) -> None:
         nonlocal calls
@@ -107,7 +106,7 @@ def test_a_full_disk_leaves_earlier_checkpoints_alone(
         write(path, content)
 
     monkeypatch.setattr(checkpoints, "write_bytes", full)
-    with pytest.raises(OutputError, match=r"no space left.*free some space.*--resume"):
+    with pytest.raises(OutputError, match=r"No space left.*free some space.*--resume"):
         save_checkpoint(tmp_path, make(2), keep=1)
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000001"]
     assert read_checkpoint(tmp_path / "step-00000001").step == 1
@@ -115,10 +114,10 @@ def test_a_full_disk_leaves_earlier_checkpoints_alone(
 
 def test_leftovers_of_an_interrupted_write_are_removed(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, make(1), keep=1)
-    (tmp_path / ".step-00000002.tmp").mkdir()
-    (tmp_path / ".step-00000002.tmp" / "model.safetensors").write_bytes(b"half")
+    (tmp_path / ".step-00000002.0a1b2c3d.part").mkdir()
+    (tmp_path / ".step-00000002.0a1b2c3d.part" / "model.safetensors").write_bytes(b"half")
     assert [p.name for p in list_checkpoints(tmp_path)] == ["step-00000001"]
-    clean_checkpoints(tmp_path)
+    remove_hidden(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000001"]
 
 

@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 
 from vocabula.errors import DataError, Interrupted, OptionError, OutputError, TrainingError
 from vocabula.tokenizers import load
-from vocabula.training import files
 from vocabula.training.checkpoint import list_checkpoints, read_checkpoint
 from vocabula.training.config import RunConfig, config_from_sections
 from vocabula.training.log import read_log
@@ -268,11 +267,10 @@ def test_a_full_disk_is_one_clear_error(
         def full(path: Path, content: bytes) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(files, "write_bytes", full)
         monkeypatch.setattr("vocabula.training.checkpoint.write_bytes", full)
 
     fail_at(monkeypatch, 6, fill)
-    with pytest.raises(OutputError, match=r"no space left.*earlier checkpoints are unharmed"):
+    with pytest.raises(OutputError, match=r"No space left.*earlier checkpoints are unharmed"):
         train(configured(sections), DIGITS, run, progress=False)
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["step-00000004"]
 

@@ -26,6 +26,12 @@ def say(text: str) -> None:
         print(text)
 
 
+def note(text: str) -> None:
+    """Print one line about what is being done to standard error, from the main process."""
+    if is_main_process():
+        print(one_line(text), file=sys.stderr)
+
+
 def warn(text: str) -> None:
     """Print one line that begins with ``warning:`` to standard error, from the main process."""
     if is_main_process():

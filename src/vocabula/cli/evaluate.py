@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli.runs import BatchSize, Data, Device, Limit, Overwrite, Run, Strict, ValueRange
+from vocabula.cli.runs import BatchSize, Device, HeldOut, Limit, Overwrite, Run, Strict, ValueRange
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -20,7 +20,7 @@ EXAMPLES = """[bold]Examples[/bold]
 
 def evaluate(
     run: Run,
-    data: Data,
+    data: HeldOut,
     json: Annotated[
         str | None,
         typer.Option("--json", metavar="FILE", help="Write the figures; - prints them alone."),
@@ -45,13 +45,15 @@ def evaluate(
         check_new(Path(json), overwrite=overwrite)
     with reading_data():
         tokenizer = open_run(run, device)
-        source = open_data(data, tokenizer, run, strict=strict, value_range=value_range)
+        source = open_data(
+            data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
+        )
         result = measure(tokenizer, source, batch_size=batch_size, limit=limit, progress=True)
     text = figures_json(result, tokenizer, run)
     if json == "-":
         say(text.rstrip())
         return
-    stdout_console().print(result.table(f"{run} on {data}"))
+    stdout_console().print(result.table(f"{run} on {source.name}"))
     if json is not None:
         with new_file(Path(json), overwrite=overwrite) as draft:
             draft.write_text(text, encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli.runs import BatchSize, Data, Device, Limit, Overwrite, Run, Strict, ValueRange
+from vocabula.cli.runs import BatchSize, Device, HeldOut, Limit, Overwrite, Run, Strict, ValueRange
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -18,7 +18,7 @@ EXAMPLES = """[bold]Examples[/bold]
 
 def report(
     run: Run,
-    data: Data,
+    data: HeldOut,
     out: Annotated[
         str | None,
         typer.Option("-o", "--out", metavar="FILE", help="The page; default RUN/report.html."),
@@ -46,7 +46,9 @@ def report(
     page = Path(out) if out is not None else folder / "report.html"
     with reading_data():
         tokenizer = open_run(run, device)
-        source = open_data(data, tokenizer, run, strict=strict, value_range=value_range)
+        source = open_data(
+            data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
+        )
         build_report(
             tokenizer,
             source,

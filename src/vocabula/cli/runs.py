@@ -23,7 +23,16 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Folder of images, .parquet, .npy, .npz or a sample such as sample:photos.",
+        help="Folder of images, .parquet, .npy, .npz or a sample such as sample:photos; "
+        "of data with several splits the training split.",
+    ),
+]
+HeldOut = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="Folder of images, .parquet, .npy, .npz or a sample such as sample:photos; "
+        "of data with several splits the test split (else the validation split).",
     ),
 ]
 Device = Annotated[
@@ -76,10 +85,19 @@ def open_data(
     tokenizer: Tokenizer,
     run: str,
     *,
+    held_out: bool = False,
     strict: bool = False,
     value_range: tuple[float, float] | None = None,
 ) -> ImageSource:
     """The images of DATA with the tokenizer's channels, arrays scaled as in the run's training.
+
+    Args:
+        data: as the user names them.
+        tokenizer: what they are read for.
+        run: the run's folder.
+        held_out: of data with several splits take the held-out one, not that of training.
+        strict: refuse files that are no readable images.
+        value_range: of the values in arrays.
 
     Raises:
         DataError: missing, damaged, or of channels that do not convert.
@@ -88,7 +106,32 @@ def open_data(
 
     if value_range is None and Path(data).suffix.lower() in (".npy", ".npz"):
         value_range = _trained_range(read_manifest(Path(run).expanduser()))
-    return open_source(data, strict=strict, channels=tokenizer.channels, value_range=value_range)
+    source = open_source(
+        chosen_split(data, held_out=held_out),
+        strict=strict,
+        channels=tokenizer.channels,
+        value_range=value_range,
+    )
+    say_split(data, held_out=held_out)
+    return source
+
+
+def chosen_split(data: str, *, held_out: bool) -> str:
+    """The part of DATA that is read: DATA itself unless it has several splits."""
+    from vocabula.data import held_out_split, split_names
+
+    if held_out:
+        return held_out_split(data) or data
+    return split_names(data).get("train", data)
+
+
+def say_split(data: str, *, held_out: bool) -> None:
+    """Say which split is read, where DATA has several."""
+    from vocabula.cli.console import note
+
+    chosen = chosen_split(data, held_out=held_out)
+    if chosen != data:
+        note(f"{data} has several splits: reading {chosen}")
 
 
 def is_unfinished(folder: Path) -> bool:

@@ -44,13 +44,14 @@ def train(
 ) -> None:
     """Train a tokenizer. Ctrl-C stops in good order and says how to continue."""
     from vocabula.cli.console import say
-    from vocabula.cli.runs import plain_warnings
+    from vocabula.cli.runs import plain_warnings, say_split
     from vocabula.training.config import load_config
 
     changed = [*(overrides or []), *(["data.strict=true"] if strict else [])]
     config = load_config(preset, changed)
     from vocabula.training import train as run_training
 
+    say_split(data, held_out=False)
     with plain_warnings():
         figures = run_training(config, data, out, resume=resume, overwrite=overwrite)
     say(f"trained {figures['steps']} steps in {figures['seconds']:.0f} s: {figures['out']}")

@@ -3,7 +3,7 @@
 from vocabula.data.arrays import ArraySource
 from vocabula.data.folder import FolderSource
 from vocabula.data.images import Batch, ImageData
-from vocabula.data.opening import default_evaluation, open_source
+from vocabula.data.opening import default_evaluation, held_out_split, open_source, split_names
 from vocabula.data.parquet import ParquetSource
 from vocabula.data.source import DataWarning, ImageSource, Sample
 from vocabula.data.token_file import TokenFile, read_tokens
@@ -23,7 +23,9 @@ __all__ = [
     "TokenRecord",
     "TokenWriter",
     "default_evaluation",
+    "held_out_split",
     "open_source",
     "read_tokens",
+    "split_names",
     "write_tokens",
 ]

@@ -11,7 +11,7 @@ from vocabula.data.folder import IMAGE_SUFFIXES, FolderSource
 from vocabula.data.parquet import ParquetSource
 from vocabula.data.samples import SAMPLES
 from vocabula.data.source import ImageSource
-from vocabula.data.splits import EVALUATION_SPLITS, split_folder, split_shards
+from vocabula.data.splits import EVALUATION_SPLITS, SPLITS, split_folder, split_shards
 from vocabula.errors import DataError
 from vocabula.registry import suggest
 
@@ -84,25 +84,48 @@ def default_evaluation(path_or_name: str | os.PathLike[str]) -> str | None:
         Something for `open_source`, or None.
     """
     name = os.fspath(path_or_name)
+    parts = split_names(name)
+    inside = held_out_split(name)
+    if inside is not None and "train" in parts:
+        return inside
     if name.startswith("sample:"):
-        sample, _, split = name.removeprefix("sample:").partition("/")
-        known = sample in SAMPLES and split in ("", "train")
-        return f"sample:{sample}/test" if known else None
+        trained = name.removesuffix("/train")
+        return split_names(trained).get("test") if trained != name else None
     path = Path(name).expanduser()
-    if path.is_dir():
-        inside = split_folder(path, EVALUATION_SPLITS)
-        if inside is not None and split_folder(path, ("train",)) is not None:
-            return str(inside)
-        shards = split_shards(path)
-        for split in EVALUATION_SPLITS:
-            if "train" in shards and split in shards:
-                return _pattern(shards[split], split)
     for split in EVALUATION_SPLITS:
         if "train" in path.name:
             other = path.with_name(path.name.replace("train", split, 1))
             if other.exists() or glob.glob(str(other)):
                 return str(other)
     return None
+
+
+def split_names(path_or_name: str | os.PathLike[str]) -> dict[str, str]:
+    """The splits of data that have several, each as something for `open_source`.
+
+    Returns:
+        Names by split: of a built-in sample named without a split, of a folder whose sub-folders
+        or shards are named by splits; empty where there are not at least two.
+    """
+    name = os.fspath(path_or_name)
+    if name.startswith("sample:"):
+        known = name.removeprefix("sample:") in SAMPLES
+        return {split: f"{name}/{split}" for split in ("train", "test")} if known else {}
+    path = Path(name).expanduser()
+    if not path.is_dir() or not os.access(path, os.R_OK | os.X_OK):
+        return {}
+    folders = {split: split_folder(path, (split,)) for split in SPLITS}
+    found = {split: str(folder) for split, folder in folders.items() if folder is not None}
+    if not found:
+        shards = split_shards(path)
+        found = {s: _pattern(shards[s], s) for s in SPLITS if s in shards}
+    return found if len(found) > 1 else {}
+
+
+def held_out_split(path_or_name: str | os.PathLike[str]) -> str | None:
+    """The split to evaluate on, for `open_source`, of data that have several; else None."""
+    parts = split_names(path_or_name)
+    return next((parts[split] for split in EVALUATION_SPLITS if split in parts), None)
 
 
 def _open_sample(name: str, *, strict: bool, channels: int | None) -> ImageSource:

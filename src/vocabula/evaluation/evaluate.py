@@ -14,7 +14,7 @@ from vocabula.evaluation.batches import as_unit, counted, image_count, read_batc
 from vocabula.evaluation.histogram import CodeHistogram, books_of
 from vocabula.evaluation.metrics import mse, psnr, ssim, ssim_window
 from vocabula.evaluation.result import BookUsage, Evaluation
-from vocabula.tokenizers import GaussianBottleneck, Tokenizer
+from vocabula.tokenizers import Analysis, GaussianBottleneck, Tokenizer
 from vocabula.tokenizers.posterior import PosteriorStatistics
 
 
@@ -107,10 +107,10 @@ class Meter:
     def add(self, images: Tensor) -> None:
         """Measure images (B, C, H, W), uint8 or float in [0, 1]."""
         x = as_unit(images.to(device_of(self._tokenizer)))
-        output = self._reconstruct(x)
-        dims = x[0].numel()
+        found = self._tokenizer.analyse(x)
+        self._count_latent(found)
+        output, bits, dims = found.output, found.bits, x[0].numel()
         error = mse(output, x).cpu()
-        bits = self._tokenizer.bits_per_dim(x)
         values = x.double()
         self._count("error", error.sum() * dims)
         self._count("psnr", psnr(error).sum())
@@ -128,18 +128,16 @@ class Meter:
     def _count(self, name: str, value: Tensor | float) -> None:
         self._sums[name] += float(value)
 
-    def _reconstruct(self, x: Tensor) -> Tensor:
-        """Reconstruct through the codes alone and count them; a VAE decodes its mean."""
+    def _count_latent(self, found: Analysis) -> None:
+        """Count the codes, or the posterior of a VAE."""
         quantizer = self._tokenizer.quantizer
         if self._posterior is not None and isinstance(quantizer, GaussianBottleneck):
-            self._posterior.add(*quantizer.posterior(self._tokenizer._vectors(x)))
-            return self._tokenizer.reconstruct(x)
-        codes = self._tokenizer.encode(x)
-        books = books_of(codes, len(self._histograms))
-        for histogram, book in zip(self._histograms, books, strict=True):
-            histogram.add(book)
-        self._count("code_bits", books[0].numel() * self._tokenizer.bits_per_code)
-        return self._tokenizer.decode(codes, size=(x.shape[-2], x.shape[-1]))
+            self._posterior.add(*quantizer.posterior(found.vectors))
+        elif found.codes is not None:
+            books = books_of(found.codes, len(self._histograms))
+            for histogram, book in zip(self._histograms, books, strict=True):
+                histogram.add(book)
+            self._count("code_bits", books[0].numel() * self._tokenizer.bits_per_code)
 
     def result(self, *, data: str, skipped: int = 0, seconds: float = 0.0) -> Evaluation:
         """The figures of everything added.

@@ -66,7 +66,8 @@ def _example(tokenizer: Tokenizer, sample: Sample, device: torch.device, scale: 
     image = torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1)))[None]
     x = as_unit(image.to(device))
     height, width = x.shape[-2:]
-    output = tokenizer.reconstruct(x)
+    found = tokenizer.analyse(x)
+    output = found.output
     error, similarity = mse(output, x), float(ssim(output, x)[0])
     caption = f"{width} x {height} px, PSNR {float(psnr(error)[0]):.2f} dB, SSIM {similarity:.3f}"
     original, decoded = to_array(x[0]), to_array(output[0])
@@ -74,7 +75,7 @@ def _example(tokenizer: Tokenizer, sample: Sample, device: torch.device, scale: 
         _picture(original, "original"),
         _picture(decoded, "reconstruction"),
         _picture(error_map(decoded, original, scale=scale), "error"),
-        *_code_maps(tokenizer, x),
+        *_code_maps(tokenizer, found.codes),
     ]
     return Example(sample.path, caption, pictures)
 
@@ -86,11 +87,10 @@ def _picture(pixels: np.ndarray, caption: str) -> Picture:
     return Picture(uri, caption, sharp)
 
 
-def _code_maps(tokenizer: Tokenizer, x: Tensor) -> list[Picture]:
+def _code_maps(tokenizer: Tokenizer, codes: Tensor | None) -> list[Picture]:
     """One map a book, a pixel a code; none for a continuous bottleneck."""
-    if not isinstance(tokenizer.quantizer, Quantizer):
+    if codes is None or not isinstance(tokenizer.quantizer, Quantizer):
         return []
-    codes = tokenizer.encode(x)
     books = tokenizer.quantizer.books
     grid = codes.shape[1:3]
     maps = []

@@ -29,7 +29,7 @@ from vocabula.functional.statistics import entropy, masked_row_mean
 __all__ = ["soft_assignment_entropies"]
 
 
-def _log_probabilities(z: Tensor, codebook: Tensor, temperature: float) -> Tensor:
+def _log_probabilities(z: Tensor, codebook: Tensor, temperature: Tensor) -> Tensor:
     """Return (rows, K) log p(k|z); |z|² is the same for all k and left out."""
     half_square = codebook.square().sum(-1) / 2
     logits = torch.addmm(half_square, z, codebook.t(), alpha=-1).mul_(-2 / temperature)
@@ -39,10 +39,10 @@ def _log_probabilities(z: Tensor, codebook: Tensor, temperature: float) -> Tenso
 @torch.library.custom_op(
     "vocabula::soft_assignment",
     mutates_args=(),
-    schema="(Tensor z, Tensor codebook, Tensor mask, float temperature) -> (Tensor, Tensor)",
+    schema="(Tensor z, Tensor codebook, Tensor mask, Tensor temperature) -> (Tensor, Tensor)",
 )
 def _soft_assignment(
-    z: Tensor, codebook: Tensor, mask: Tensor, temperature: float
+    z: Tensor, codebook: Tensor, mask: Tensor, temperature: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return (N,) entropies H(p(·|z_n)) and (K,) sums of p(k|z_n) over the mask."""
     entropies = z.new_empty(z.shape[0])
@@ -63,7 +63,7 @@ def _soft_assignment(
     mutates_args=(),
     schema=(
         "(Tensor grad_entropies, Tensor grad_total, Tensor z, Tensor codebook, Tensor mask, "
-        "float temperature) -> (Tensor, Tensor)"
+        "Tensor temperature) -> (Tensor, Tensor)"
     ),
 )
 def _soft_assignment_backward(
@@ -72,7 +72,7 @@ def _soft_assignment_backward(
     z: Tensor,
     codebook: Tensor,
     mask: Tensor,
-    temperature: float,
+    temperature: Tensor,
 ) -> tuple[Tensor, Tensor]:
     grad_z = torch.empty_like(z, memory_format=torch.contiguous_format)
     grad_codebook = torch.zeros_like(codebook, memory_format=torch.contiguous_format)
@@ -95,7 +95,7 @@ def _soft_assignment_backward(
 
 
 @_soft_assignment.register_fake
-def _(z: Tensor, codebook: Tensor, mask: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def _(z: Tensor, codebook: Tensor, mask: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
     return z.new_empty(z.shape[0]), z.new_empty(codebook.shape[0])
 
 
@@ -106,7 +106,7 @@ def _(
     z: Tensor,
     codebook: Tensor,
     mask: Tensor,
-    temperature: float,
+    temperature: Tensor,
 ) -> tuple[Tensor, Tensor]:
     contiguous = torch.contiguous_format
     return (
@@ -115,16 +115,15 @@ def _(
     )
 
 
-def _keep(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, float], output: Any) -> None:
-    *tensors, ctx.temperature = inputs
-    ctx.save_for_backward(*tensors)
+def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
+    ctx.save_for_backward(*inputs)
 
 
 def _gradient(
     ctx: Any, grad_entropies: Tensor, grad_total: Tensor
 ) -> tuple[Tensor, Tensor, None, None]:
     grads = _soft_assignment_backward(
-        grad_entropies.contiguous(), grad_total.contiguous(), *ctx.saved_tensors, ctx.temperature
+        grad_entropies.contiguous(), grad_total.contiguous(), *ctx.saved_tensors
     )
     return *grads, None, None
 
@@ -136,7 +135,7 @@ def soft_assignment_entropies(
     z: Tensor,
     codebook: Tensor,
     *,
-    temperature: float,
+    temperature: float | Tensor,
     mask: Tensor | None = None,
     distance: Distance = "euclidean",
 ) -> tuple[Tensor, Tensor]:
@@ -153,7 +152,8 @@ def soft_assignment_entropies(
     Args:
         z: (N, D) vectors; masked rows may hold anything.
         codebook: (K, D) codewords.
-        temperature: T > 0, in units of squared distance.
+        temperature: T > 0, in units of squared distance: a number, or a tensor (), which is not
+            checked and gets no gradient.
         mask: (N,) bool, true where a row counts; None counts all.
         distance: d² is |z - e|², or for "cosine" |z/|z| - e/|e||² = 2 - 2 cos.
 
@@ -175,7 +175,8 @@ def soft_assignment_entropies(
         The entropy penalty of Chang et al. 2022, "MaskGIT" (public code) and Yu et al. 2023, eq. 6.
     """
     check_distance(distance)
-    check_temperature(temperature, zero=False)
+    if not isinstance(temperature, Tensor):
+        check_temperature(temperature, zero=False)
     check_vectors(z, codebook)
     if z.dim() != 2:
         raise ShapeError(f"z: expected shape (N, D), got {tuple(z.shape)}; flatten the batch")
@@ -191,7 +192,8 @@ def soft_assignment_entropies(
     center = codebook.detach().double().mean(0)
     z = (z.double() - center).to(dtype)
     codebook = (codebook.double() - center).to(dtype)
-    entropies, total = _soft_assignment(z, codebook, mask, float(temperature))
+    heat = torch.as_tensor(temperature, dtype=dtype, device=z.device).detach()
+    entropies, total = _soft_assignment(z, codebook, mask, heat)
     rows = all_reduce_sum(mask.sum()).clamp_min(1)
     batch = entropy(all_reduce_sum_grad(total).double() / rows).to(dtype)
     return masked_row_mean(entropies, mask), batch

@@ -79,9 +79,9 @@ class CompositeQuantizer(Quantizer):
     # ------------------------------------------------------------- internals
 
     @property
-    def _ready(self) -> bool:
-        """Whether no part waits for a first batch to set its codebook."""
-        return all(getattr(part, "_ready", True) for part in self.distinct)
+    def _settled(self) -> bool:
+        """Whether no part waits for first batches to set its codebook."""
+        return all(getattr(part, "_settled", True) for part in self.distinct)
 
     def _update(self) -> None:
         for part in self.distinct:

@@ -20,7 +20,7 @@ from vocabula.functional import (
     unpack_bits,
 )
 from vocabula.quantizers.base import Quantizer
-from vocabula.quantizers.projection import Projection
+from vocabula.quantizers.projection import Projection, unit
 from vocabula.registry import component
 from vocabula.types import Quantized
 
@@ -32,9 +32,6 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 MAX_ENTROPY_BITS = 24  # the batch distribution of a book has 2^bits entries
-
-# Below this norm a vector is scaled by 1 / it, so that the gradient at z = 0 stays bounded.
-SMALLEST_NORM = 1e-4
 
 
 @component("quantizer", "lookup_free")
@@ -134,7 +131,7 @@ class LookupFreeQuantizer(Quantizer):
         inner: Tensor = self.project_in(z)
         inner = inner if self.activation is None else self.activation(inner)
         inner = inner.unflatten(-1, (self.books, self.bits_per_book))
-        return F.normalize(inner, dim=-1, eps=SMALLEST_NORM) if self.spherical else inner
+        return unit(inner) if self.spherical else inner
 
     def _pack(self, inner: Tensor) -> Tensor:
         return pack_bits(inner.detach() > 0).reshape(-1, *self.code_shape)

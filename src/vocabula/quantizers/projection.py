@@ -1,9 +1,18 @@
-"""A linear map that computes in the precision of its input."""
+"""Maps between vectors and codewords: a linear one in the precision of its input, and to norm 1."""
 
 from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+#: Below this norm a vector is scaled by 1e4 instead: the gradient of scaling is one over the norm.
+SMALLEST_NORM = 1e-4
+
+
+def unit(x: Tensor) -> Tensor:
+    """Vectors (*, D) scaled to norm 1, those shorter than `SMALLEST_NORM` to less."""
+    return F.normalize(x, dim=-1, eps=SMALLEST_NORM)
 
 
 class Projection(nn.Linear):

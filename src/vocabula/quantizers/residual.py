@@ -51,8 +51,8 @@ class ResidualQuantizer(CompositeQuantizer):
 
     Beam search: with ``beam > 1`` the codes are the best of `beam` partial sums kept at each
     stage, by squared error, and never worse than the greedy ones. Temporary memory is bounded
-    by blocks of rows, except in a compiled graph, which takes all rows at once. While a stage
-    still waits for its first batch, the search is greedy.
+    by blocks of rows, except in a compiled graph, which takes all rows at once. While the first
+    batches still set a stage's codebook, the search is greedy.
 
     Args:
         stages: quantizers of one width, first to last.
@@ -135,8 +135,7 @@ class ResidualQuantizer(CompositeQuantizer):
 
     def _quantize(self, z: Tensor, mask: Tensor, codes: Tensor | None = None) -> Quantized:
         present = self._kept(z) if codes is None else self._present(codes)
-        waiting = self.learning_active and not self._ready
-        if codes is None and self.beam > 1 and not waiting:
+        if codes is None and self.beam > 1 and not self._waiting():
             codes = self._search(z.detach())
         given: Sequence[Tensor | None] = (
             [None] * len(self.stages) if codes is None else self._cleaned(codes, present)
@@ -167,6 +166,11 @@ class ResidualQuantizer(CompositeQuantizer):
         return total
 
     # ------------------------------------------------------------- search
+
+    def _waiting(self) -> bool:
+        """Whether a search now would be in codebooks that this batch is about to set."""
+        # A traced graph cannot tell; there the stages search again where they set their codebook.
+        return self.learning_active and not torch.compiler.is_compiling() and not self._settled
 
     @torch.no_grad()
     def _search(self, z: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.initialization import Initialization, KMeans
 from vocabula.quantizers.learning import EMA, LearningRule
 from vocabula.quantizers.precision import KeepDtype
-from vocabula.quantizers.projection import Projection
+from vocabula.quantizers.projection import Projection, unit
 from vocabula.quantizers.regularization import orthogonality
 from vocabula.quantizers.revival import Revival
 from vocabula.registry import component
@@ -162,11 +162,16 @@ class VectorQuantizer(KeepDtype, Quantizer):
 
     def _codewords(self) -> Tensor:
         vectors = self.book.vectors().to(self.compute_dtype)
-        return F.normalize(vectors, dim=-1) if self.distance == "cosine" else vectors
+        return unit(vectors) if self.distance == "cosine" else vectors
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._settled = int(self.fits) > self.initialization.last_fit
+
+    @property
+    def _ready(self) -> bool:
+        """Whether the codewords stand: no batch will replace them all."""
+        return torch.compiler.is_compiling() or self._settled
 
     def _fitting(self) -> bool:
         # A traced graph cannot tell by a count, which changes: the operator in it asks each time.
@@ -196,7 +201,7 @@ class VectorQuantizer(KeepDtype, Quantizer):
 
     def _inner(self, z: Tensor) -> Tensor:
         inner: Tensor = self.project_in(z)
-        return F.normalize(inner, dim=-1) if self.distance == "cosine" else inner
+        return unit(inner) if self.distance == "cosine" else inner
 
     def _quantize(self, z: Tensor, mask: Tensor, codes: Tensor | None = None) -> Quantized:
         inner = self._inner(z)
@@ -237,8 +242,10 @@ class VectorQuantizer(KeepDtype, Quantizer):
                 inner, codebook, temperature=error.clamp_min(1e-8), mask=mask
             )
             losses["assignment_entropy"] = sample
-            losses["usage_kl"] = torch.where(mask.any(), torch.log(batch.new_tensor(size)), 0.0)
-            losses["usage_kl"] = losses["usage_kl"] - batch
+            # Over all processes: one whose mask is empty states the same divergence as the others.
+            rows = distributed.all_reduce_sum(mask.sum())
+            highest = torch.where(rows > 0, torch.log(batch.new_tensor(size)), 0.0)
+            losses["usage_kl"] = highest - batch
         if self.orthogonality_weight > 0:
             losses["orthogonality"] = orthogonality(codebook)
         return losses

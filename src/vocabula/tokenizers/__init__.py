@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from vocabula.tokenizers.analysis import Analysis, BitsPerDim
 from vocabula.tokenizers.builder import build_tokenizer
 from vocabula.tokenizers.categorical import Categorical
 from vocabula.tokenizers.gaussian import Gaussian
@@ -15,9 +16,10 @@ from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.logistic_mixture import LogisticMixture
 from vocabula.tokenizers.posterior import PosteriorStatistics
 from vocabula.tokenizers.saving import load, save
-from vocabula.tokenizers.tokenizer import BitsPerDim, Tokenizer
+from vocabula.tokenizers.tokenizer import Tokenizer
 
 __all__ = [
+    "Analysis",
     "BitsPerDim",
     "Categorical",
     "Gaussian",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,30 +12,13 @@ from vocabula.errors import CodeError, OptionError
 from vocabula.nn.base import Decoder, Encoder
 from vocabula.quantizers.base import Bottleneck, Quantizer
 from vocabula.registry import component
+from vocabula.tokenizers.analysis import Analysis, BitsPerDim
 from vocabula.tokenizers.gaussian import Gaussian
 from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
 from vocabula.tokenizers.images import as_images
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.saving import Pretrained
 from vocabula.types import Reconstruction
-
-
-@dataclass(frozen=True, slots=True)
-class BitsPerDim:
-    """What an image costs, in bits per channel of a pixel.
-
-    Attributes:
-        codes: (B,) bits of the codes, or of the continuous latent.
-        likelihood: (B,) bits of the 8-bit image given the latent.
-    """
-
-    codes: Tensor
-    likelihood: Tensor
-
-    @property
-    def total(self) -> Tensor:
-        """(B,) the sum: an upper bound on -log2 p(x) / (C H W)."""
-        return self.codes + self.likelihood
 
 
 @component("tokenizer", "tokenizer")
@@ -165,6 +147,14 @@ class Tokenizer(Pretrained, nn.Module):
         size = self._size(size, codes.shape[1:3])
         return self.likelihood.mean(self._describe(quantizer.decode(codes), size))
 
+    def vectors(self, x: Tensor) -> Tensor:
+        """The encoder's vectors (B, h, w, D) of images (B, C, H, W), before the bottleneck.
+
+        Raises:
+            DataError: wrong shape, dtype, channels or values.
+        """
+        return self._vectors(as_images(x, self.channels))
+
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """What remains of images (B, C, H, W) after the bottleneck, in [0, 1]; changes no state.
@@ -175,13 +165,7 @@ class Tokenizer(Pretrained, nn.Module):
             DataError: wrong shape, dtype, channels or values.
         """
         x = as_images(x, self.channels)
-        vectors = self._vectors(x)
-        if isinstance(self.quantizer, Quantizer):
-            values = self.quantizer.decode(self.quantizer.encode(vectors))
-        elif isinstance(self.quantizer, GaussianBottleneck):
-            values = self.quantizer.posterior(vectors)[0]
-        else:
-            values = self.quantizer(vectors).values
+        values = self._bottleneck(self._vectors(x))[1]
         return self.likelihood.mean(self._describe(values, x.shape[-2:]))
 
     @torch.no_grad()
@@ -202,19 +186,41 @@ class Tokenizer(Pretrained, nn.Module):
 
         Raises:
             DataError: wrong shape, dtype, channels or values.
+            OptionError: the bottleneck is neither a quantizer nor a `GaussianBottleneck`.
+        """
+        return self.analyse(x, seed=seed).bits
+
+    @torch.no_grad()
+    def analyse(self, x: Tensor, *, seed: int = 0) -> Analysis:
+        """Codes, reconstruction and bits per dimension of images, from one pass.
+
+        The parts are those of `vectors`, `encode`, `reconstruct` and `bits_per_dim`. A continuous
+        bottleneck is decoded twice: its mean for the output, a sample for the bits.
+
+        Args:
+            x: (B, C, H, W), uint8 or in [0, 1].
+            seed: of the sample, where the bottleneck is continuous.
+
+        Raises:
+            DataError: wrong shape, dtype, channels or values.
+            OptionError: the bottleneck is neither a quantizer nor a `GaussianBottleneck`.
         """
         x = as_images(x, self.channels)
-        vectors, dims = self._vectors(x), x.shape[1:].numel()
+        vectors, dims, size = self._vectors(x), x.shape[1:].numel(), x.shape[-2:]
+        codes, values = self._bottleneck(vectors)
+        parameters = self._describe(values, size)
+        output = self.likelihood.mean(parameters)
         if isinstance(self.quantizer, GaussianBottleneck):
             latent_bits = self.quantizer.kl_bits(vectors).sum((1, 2))
-            values = self.quantizer.sample(vectors, generator=torch.Generator().manual_seed(seed))
+            generator = torch.Generator().manual_seed(seed)
+            sample = self.quantizer.sample(vectors, generator=generator)
+            parameters = self._describe(sample, size)
         else:
-            quantizer = self._discrete("bits_per_dim")
-            values = quantizer.decode(quantizer.encode(vectors))
+            self._discrete("analyse")
             positions = vectors.shape[1] * vectors.shape[2]
             latent_bits = torch.full((len(x),), self.bits_per_code * positions, device=x.device)
-        parameters = self._describe(values, x.shape[-2:])
-        return BitsPerDim(latent_bits / dims, self.likelihood.bits_per_dim(parameters, x))
+        bits = BitsPerDim(latent_bits / dims, self.likelihood.bits_per_dim(parameters, x))
+        return Analysis(vectors, codes, output, bits)
 
     @property
     def bits_per_code(self) -> float:
@@ -237,6 +243,15 @@ class Tokenizer(Pretrained, nn.Module):
             centred = pad(centred, (0, right, 0, below), mode="replicate")
         z: Tensor = self.encoder(centred)
         return z.movedim(1, -1)
+
+    def _bottleneck(self, vectors: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Codes, if there are any, and the values that the decoder gets in evaluation."""
+        if isinstance(self.quantizer, Quantizer):
+            codes = self.quantizer.encode(vectors)
+            return codes, self.quantizer.decode(codes)
+        if isinstance(self.quantizer, GaussianBottleneck):
+            return None, self.quantizer.posterior(vectors)[0]
+        return None, self.quantizer(vectors).values
 
     def _describe(self, values: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
         """The likelihood's parameters (B, P, H, W) of vectors (B, h, w, D), cropped to size."""

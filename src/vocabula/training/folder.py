@@ -11,7 +11,7 @@ from typing import Any
 
 import vocabula
 from vocabula.errors import OptionError, OutputError
-from vocabula.files import dump_json, is_hidden, output_errors, replace_file
+from vocabula.files import dump_json, is_hidden, output_errors, remove_hidden, replace_file
 from vocabula.training.config import RunConfig, config_from_sections, explain
 from vocabula.training.log import RESUME
 
@@ -85,6 +85,7 @@ class RunFolder:
         """
         with output_errors(self.path, then=RESUME):
             self.path.mkdir(parents=True, exist_ok=True)
+            remove_hidden(self.path)
             for name in _OWN_FOLDERS:
                 shutil.rmtree(self.path / name, ignore_errors=True)
             for name in _OWN_FILES[1:]:

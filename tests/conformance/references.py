@@ -1,0 +1,152 @@
+"""Every loss term by its formula, in float64, with the matrices that the library never builds.
+
+Each function takes a quantizer, its parameters in float64 by name, vectors z (N, D) and the codes
+that were chosen, and returns the terms by name, as `Quantized.losses` has them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vocabula.quantizers import (
+    FiniteScalarQuantizer,
+    GumbelQuantizer,
+    LookupFreeQuantizer,
+    ProductQuantizer,
+    Quantizer,
+    ResidualQuantizer,
+    VectorQuantizer,
+)
+
+Weights = dict[str, Tensor]
+Terms = dict[str, Tensor]
+
+
+def weights_of(quantizer: Quantizer) -> Weights:
+    """Parameters and floating-point buffers in float64, parameters with gradients."""
+    weights = {name: b.double() for name, b in quantizer.named_buffers() if b.is_floating_point()}
+    for name, p in quantizer.named_parameters():
+        weights[name] = p.detach().double().requires_grad_()
+    return weights
+
+
+def entropy(p: Tensor) -> Tensor:
+    return -(p * p.clamp_min(1e-300).log()).sum(-1)
+
+
+def unit(x: Tensor) -> Tensor:
+    return x / x.norm(dim=-1, keepdim=True)
+
+
+def projected(weights: Weights, name: str, x: Tensor) -> Tensor:
+    if f"{name}.weight" not in weights:
+        return x
+    return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+
+def codewords(quantizer: VectorQuantizer, weights: Weights) -> Tensor:
+    book = weights["book.weight"]
+    if "book.basis" in weights:
+        book = weights["book.basis"] @ book
+    return unit(book) if quantizer.distance == "cosine" else book
+
+
+def vector(quantizer: VectorQuantizer, weights: Weights, z: Tensor, codes: Tensor) -> Terms:
+    book = codewords(quantizer, weights)
+    inner = projected(weights, "project_in", z)
+    inner = unit(inner) if quantizer.distance == "cosine" else inner
+    one_hot = torch.eye(len(book)).double()[codes]
+    chosen = one_hot @ book
+    terms = {"commitment": (inner - chosen.detach()).square().mean()}
+    if quantizer.book.by_gradient:
+        terms["codebook"] = (inner.detach() - chosen).square().mean()
+    if quantizer.diversity_weight:
+        squares = (inner[:, None] - book).square().sum(-1)
+        temperature = (inner - chosen).square().sum(-1).mean().detach()
+        p = (-squares / temperature).softmax(-1)
+        terms["assignment_entropy"] = entropy(p).mean()
+        terms["usage_kl"] = math.log(len(book)) - entropy(p.mean(0))
+    if quantizer.orthogonality_weight:
+        gram = unit(book) @ unit(book).T
+        terms["orthogonality"] = (gram - torch.eye(len(book))).square().sum() / len(book) ** 2
+    return terms
+
+
+def gumbel(quantizer: GumbelQuantizer, weights: Weights, z: Tensor, codes: Tensor) -> Terms:
+    q = projected(weights, "to_logits", z).softmax(-1)
+    return {"kl": (q * (q * q.shape[-1]).log()).sum(-1).mean()}
+
+
+def lookup_free(quantizer: LookupFreeQuantizer, weights: Weights, z: Tensor, codes: Tensor) -> Terms:
+    inner = projected(weights, "project_in", z)
+    inner = inner.unflatten(-1, (quantizer.books, quantizer.bits_per_book))
+    inner = unit(inner) if quantizer.spherical else inner
+    bits = list(itertools.product((-1.0, 1.0), repeat=quantizer.bits_per_book))
+    corners = quantizer.magnitude * torch.tensor(bits).double()
+    chosen = corners[codes.reshape(len(z), -1)]
+    p = (2 * quantizer.inverse_temperature * inner @ corners.T).softmax(-1)
+    return {
+        "commitment": (inner - chosen).square().mean(),
+        "entropy_sample": entropy(p).mean(0),
+        "entropy_batch": entropy(p.mean(0)),
+    }
+
+
+def finite_scalar(quantizer: Quantizer, weights: Weights, z: Tensor, codes: Tensor) -> Terms:
+    return {}
+
+
+def below(weights: Weights, prefix: str) -> Weights:
+    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+
+
+def joined(parts: list[tuple[Quantizer, Terms]]) -> Terms:
+    """The terms of several quantizers, one number per book, zero where a part lacks one."""
+    names = dict.fromkeys(name for _, terms in parts for name in terms)
+    zero = torch.zeros(()).double()
+    return {
+        name: torch.cat([terms.get(name, zero).expand(part.books) for part, terms in parts])
+        for name in names
+    }
+
+
+def places(quantizer: ResidualQuantizer | ProductQuantizer, weights: Weights) -> list[Weights]:
+    """The weights of each part, the same ones for parts that share them."""
+    distinct = list(quantizer.quantizers)
+    return [below(weights, f"quantizers.{distinct.index(p)}.") for p in quantizer.parts]
+
+
+def residual(quantizer: ResidualQuantizer, weights: Weights, z: Tensor, codes: Tensor) -> Terms:
+    parts, left = [], z
+    for i, (stage, own) in enumerate(zip(quantizer.stages, places(quantizer, weights), strict=True)):
+        here = codes[:, i] >= 0
+        piece = codes[:, i].clamp_min(0)
+        terms = REFERENCES[type(stage)](stage, own, left[here], piece[here])
+        parts.append((stage, terms))
+        with torch.no_grad():
+            values = stage.decode(piece).double()
+        left = left - torch.where(here[:, None], values, 0)
+    return joined(parts)
+
+
+def product(quantizer: ProductQuantizer, weights: Weights, z: Tensor, codes: Tensor) -> Terms:
+    slices = z.split([part.dim for part in quantizer.parts], dim=-1)
+    parts = []
+    for i, (part, own) in enumerate(zip(quantizer.parts, places(quantizer, weights), strict=True)):
+        parts.append((part, REFERENCES[type(part)](part, own, slices[i], codes[:, i])))
+    return joined(parts)
+
+
+REFERENCES: dict[type, Callable[..., Terms]] = {
+    VectorQuantizer: vector,
+    GumbelQuantizer: gumbel,
+    LookupFreeQuantizer: lookup_free,
+    FiniteScalarQuantizer: finite_scalar,
+    ResidualQuantizer: residual,
+    ProductQuantizer: product,
+}

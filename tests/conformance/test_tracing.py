@@ -1,0 +1,91 @@
+"""One graph for torch.compile and torch.export, with the results of eager execution."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conformance.rows import BY_NAME, ROWS, Row, data, prepare
+from torch import Tensor, nn
+
+from vocabula.quantizers import Quantizer
+
+by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+
+
+def run(quantizer: Quantizer, forward: object, seed: int) -> list[Tensor]:
+    torch.manual_seed(seed)
+    z = data(24, 4, seed=seed).requires_grad_()
+    mask = torch.arange(96).reshape(24, 4) % 5 > 0
+    result = forward(z, mask)
+    quantizer.zero_grad()
+    (result.loss + result.values.square().mean()).backward()
+    outputs = [result.values, result.loss, *result.losses.values(), z.grad]
+    return [*outputs, *(p.grad for p in quantizer.parameters() if p.grad is not None)]
+
+
+def agree(row: Row, training: bool, backend: str) -> None:
+    torch._dynamo.reset()
+    eager, traced = (prepare(row, training=training) for _ in "ab")
+    compiled = torch.compile(traced, fullgraph=True, backend=backend)
+    for seed in range(3):  # with k-means again before the third
+        expected, ours = run(eager, eager, seed), run(traced, compiled, seed)
+        for a, b in zip(ours, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=5e-5)
+    state = traced.state_dict()
+    for name, value in eager.state_dict().items():
+        torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+
+@by_row
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_compiles_to_one_graph(row: Row, training: bool) -> None:
+    agree(row, training, "aot_eager")
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # inside torch
+def test_compiles_with_the_default_compiler() -> None:
+    agree(BY_NAME["vector"], training=True, backend="inductor")
+
+
+def test_a_graph_initializes_a_new_quantizer() -> None:
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    eager, traced = (BY_NAME["vector"].make() for _ in "ab")
+    traced.load_state_dict(eager.state_dict())
+    compiled = torch.compile(traced, fullgraph=True, backend="aot_eager")
+    for seed in range(4):
+        z = 50 + data(100, seed=seed)
+        torch.manual_seed(seed)
+        expected = eager(z).values
+        torch.manual_seed(seed)
+        torch.testing.assert_close(compiled(z).values, expected)
+    torch.testing.assert_close(traced.codebook, eager.codebook)
+
+
+class Encode(nn.Module):
+    def __init__(self, quantizer: Quantizer) -> None:
+        super().__init__()
+        self.quantizer = quantizer
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.quantizer.encode(z)
+
+
+class Decode(Encode):
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.quantizer.decode(codes)
+
+
+@by_row
+def test_exports_with_a_dynamic_batch(row: Row) -> None:
+    quantizer = prepare(row, training=False)
+    batch = torch.export.Dim("batch", min=2, max=4096)
+    z = data(12, 3)
+    codes = quantizer.encode(z)
+    for module, example in ((Encode(quantizer), z), (Decode(quantizer), codes)):
+        program = torch.export.export(module, (example,), dynamic_shapes=({0: batch},)).module()
+        for rows in (12, 5, 40):
+            more = data(rows, 3, seed=rows)
+            if isinstance(module, Decode):
+                more = quantizer.encode(more)
+            assert torch.equal(program(more), module(more))
