@@ -45,7 +45,7 @@ class TrainingError(VocabulaError):
     """Training cannot go on: the loss or a gradient is not finite."""
 
 
-class Interrupted(VocabulaError):
+class Interrupted(VocabulaError):  # noqa: N818 - what happened is no error
     """Work was stopped from outside (Ctrl-C) after everything finished had been saved."""
 
     exit_code = 130

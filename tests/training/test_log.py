@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from vocabula.training.log import RunLog, read_log
+from vocabula.evaluation.run_files import read_log
+from vocabula.training.log import RunLog
 from vocabula.training.progress import clock, describe
 
 

@@ -16,10 +16,10 @@ import pytest
 from safetensors.torch import load_file
 
 from vocabula.errors import DataError, Interrupted, OptionError, OutputError, TrainingError
+from vocabula.evaluation.run_files import read_log
 from vocabula.tokenizers import load
 from vocabula.training.checkpoint import list_checkpoints, read_checkpoint
 from vocabula.training.config import RunConfig, config_from_sections
-from vocabula.training.log import read_log
 from vocabula.training.run import train
 from vocabula.training.trainer import Trainer
 

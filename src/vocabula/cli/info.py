@@ -23,15 +23,15 @@ def info(run: Run) -> None:
     from rich.text import Text
 
     from vocabula.cli.console import stdout_console
-    from vocabula.cli.runs import is_unfinished, open_run, read_manifest
-    from vocabula.evaluation.curves import read_records
+    from vocabula.cli.runs import is_unfinished, open_run
+    from vocabula.evaluation.run_files import read_log, read_manifest
 
     folder = Path(run).expanduser()
     if is_unfinished(folder):
         rows = [("tokenizer", "not saved yet: the run has not ended")]
     else:
         rows = model_rows(open_run(run, "cpu"))
-    rows += run_rows(read_manifest(folder), read_records(folder / "log.jsonl"))
+    rows += run_rows(read_manifest(folder), read_log(folder / "log.jsonl"))
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

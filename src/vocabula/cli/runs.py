@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -59,6 +58,7 @@ def open_run(run: str, device: str = "auto") -> Tokenizer:
     """
     import torch
 
+    from vocabula.evaluation.run_files import read_manifest
     from vocabula.tokenizers import load
 
     folder = Path(run).expanduser()
@@ -103,6 +103,7 @@ def open_data(
         DataError: missing, damaged, or of channels that do not convert.
     """
     from vocabula.data import open_source
+    from vocabula.evaluation.run_files import read_manifest
 
     if value_range is None and Path(data).suffix.lower() in (".npy", ".npz"):
         value_range = _trained_range(read_manifest(Path(run).expanduser()))
@@ -137,15 +138,6 @@ def say_split(data: str, *, held_out: bool) -> None:
 def is_unfinished(folder: Path) -> bool:
     """Whether the folder is a run that has not saved its tokenizer yet."""
     return (folder / "run.json").is_file() and not (folder / "config.json").is_file()
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What ``run.json`` says; empty for a saved tokenizer that is no run."""
-    try:
-        content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _trained_range(manifest: dict[str, Any]) -> tuple[float, float] | None:

@@ -8,6 +8,7 @@ from vocabula.evaluation.evaluate import evaluate
 from vocabula.evaluation.metrics import mse, psnr, ssim
 from vocabula.evaluation.report import build_report
 from vocabula.evaluation.result import BookUsage, Evaluation
+from vocabula.evaluation.run_files import read_log, read_manifest
 
 __all__ = [
     "BookUsage",
@@ -18,5 +19,7 @@ __all__ = [
     "evaluate",
     "mse",
     "psnr",
+    "read_log",
+    "read_manifest",
     "ssim",
 ]

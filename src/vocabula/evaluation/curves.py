@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vocabula.evaluation.plots import Line, lines
+from vocabula.evaluation.run_files import read_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def training_curves(log: Path) -> list[Curve]:
     Args:
         log: one JSON object a line, each with ``step``; a damaged tail is ignored.
     """
-    records = read_records(log)
+    records = read_log(log)
     if not records:
         return []
     curves = [
@@ -51,20 +51,6 @@ def training_curves(log: Path) -> list[Curve]:
     flat = [{"step": record["step"], **_terms(record)} for record in records]
     curves.insert(1, _curve("Loss terms", "loss", True, [_line(flat, t, t) for t in terms]))
     return [curve for curve in curves if curve.svg]
-
-
-def read_records(log: Path) -> list[dict[str, Any]]:
-    """The complete lines of a log that have a step."""
-    records = []
-    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    for line in text.splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            break
-        if isinstance(record, dict) and isinstance(record.get("step"), int):
-            records.append(record)
-    return records
 
 
 def _terms(record: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from vocabula.evaluation.examples import LARGEST_SIDE, make_examples
 from vocabula.evaluation.gallery import make_galleries
 from vocabula.evaluation.plots import bars, ranked_usage
 from vocabula.evaluation.result import Evaluation
+from vocabula.evaluation.run_files import read_manifest
 from vocabula.files import check_new, new_file
 from vocabula.tokenizers import Tokenizer
 
@@ -73,7 +74,7 @@ def build_report(
     out = Path(out)
     check_new(out, overwrite=overwrite)
     result = evaluate(tokenizer, source, batch_size=batch_size, limit=limit, progress=progress)
-    manifest = _manifest(Path(run)) if run is not None else {}
+    manifest = read_manifest(Path(run)) if run is not None else {}
     context = {
         **_header(tokenizer, result, Path(run) if run is not None else out),
         **_reconstructions(tokenizer, source, result, examples),
@@ -224,11 +225,3 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _manifest(run: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

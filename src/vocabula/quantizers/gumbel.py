@@ -175,7 +175,8 @@ class GumbelQuantizer(Quantizer):
         return masked_mean((log_q.exp() * (log_q + math.log(logits.shape[-1]))).sum(-1), mask)
 
     def _update(self) -> None:
-        self.updates += self.pending
+        # Replaced, not changed in place: a compiled backward pass computes the temperature again.
+        self.updates = self.updates + self.pending
         self.pending.zero_()
 
     def _encode(self, z: Tensor) -> Tensor:

@@ -191,7 +191,7 @@ class VectorQuantizer(KeepDtype, Quantizer):
         if self.revival is not None:
             self.revival.restart(due, counts)
         seen = due | (self.fits > 0)
-        self.fits += seen & self.fresh
+        self.fits += seen & self.fresh & (self.fits <= self.initialization.last_fit)
         self.fresh &= ~seen
         if not torch.compiler.is_compiling():
             self._settled = int(self.fits) > self.initialization.last_fit

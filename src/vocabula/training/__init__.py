@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         load_config,
         preset_names,
     )
-    from vocabula.training.log import read_log
     from vocabula.training.run import train
     from vocabula.training.settings import Stage, TrainingOptions
     from vocabula.training.trainer import Trainer
@@ -32,7 +31,6 @@ _MODULES = {
     "explain": "config",
     "load_config": "config",
     "preset_names": "config",
-    "read_log": "log",
     "train": "run",
 }
 
@@ -48,7 +46,6 @@ __all__ = [
     "explain",
     "load_config",
     "preset_names",
-    "read_log",
     "train",
 ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 import vocabula
 from vocabula.errors import OptionError, OutputError
+from vocabula.evaluation.run_files import read_manifest
 from vocabula.files import dump_json, is_hidden, output_errors, remove_hidden, replace_file
 from vocabula.training.config import RunConfig, config_from_sections, explain
 from vocabula.training.log import RESUME
@@ -109,12 +109,8 @@ class RunFolder:
 
     def manifest(self) -> dict[str, Any] | None:
         """The content of ``run.json``, or None if this is no run of ours."""
-        try:
-            content = json.loads((self.path / "run.json").read_bytes())
-        except (OSError, ValueError):
-            return None
-        valid = isinstance(content, dict) and content.get("format") == _FORMAT
-        return content if valid else None
+        content = read_manifest(self.path)
+        return content if content.get("format") == _FORMAT else None
 
     def _is_empty(self) -> bool:
         if not self.path.exists():

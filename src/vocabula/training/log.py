@@ -71,17 +71,6 @@ class RunLog:
             self._writer.close()
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """All complete lines of a log."""
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
-    return records
-
-
 def _finite(value: Any) -> Any:
     """Infinities and NaN as None, which JSON can hold."""
     if isinstance(value, Mapping):
