@@ -1,7 +1,7 @@
 """Write the results tables of README.md from benchmarks/results/*.json.
 
-    python benchmarks/render.py            rewrite the tables
-    python benchmarks/render.py --check    fail if they are not up to date
+python benchmarks/render.py            rewrite the tables
+python benchmarks/render.py --check    fail if they are not up to date
 """
 
 from __future__ import annotations

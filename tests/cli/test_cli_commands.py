@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from vocabula.cli.toml import to_toml
@@ -131,7 +130,7 @@ def test_config_lists_presets(vocabula: Callable) -> None:
 
 
 def test_config_prints_what_train_reads(vocabula: Callable, tmp_path: Path) -> None:
-    done = vocabula("config", "photos", "quantizer.commitment_weight=0.5", "training.steps=7")
+    done = vocabula("config", "cifar10", "quantizer.commitment_weight=0.5", "training.steps=7")
     document = tomllib.loads(done.out)
     assert document["training"]["steps"] == 7
     assert document["quantizer"]["commitment_weight"] == 0.5
@@ -141,7 +140,7 @@ def test_config_prints_what_train_reads(vocabula: Callable, tmp_path: Path) -> N
 
 
 def test_config_explains(vocabula: Callable) -> None:
-    done = vocabula("config", "photos", "--explain", "training.steps=7")
+    done = vocabula("config", "cifar10", "--explain", "training.steps=7")
     assert done.code == 0
     for text in ("training.steps", "an integer >= 1", "quantizer.commitment_weight", "meaning"):
         assert text in done.out
@@ -175,7 +174,6 @@ def test_toml_of_values() -> None:
     }
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_train_and_what_follows(vocabula: Callable, tmp_path: Path) -> None:
     done = vocabula("train", "sample:digits", "--preset", "digits", "--out", "run", *TINY)
     assert done.code == 0, done.err

@@ -82,7 +82,9 @@ def gumbel(quantizer: GumbelQuantizer, weights: Weights, z: Tensor, codes: Tenso
     return {"kl": (q * (q * q.shape[-1]).log()).sum(-1).mean()}
 
 
-def lookup_free(quantizer: LookupFreeQuantizer, weights: Weights, z: Tensor, codes: Tensor) -> Terms:
+def lookup_free(
+    quantizer: LookupFreeQuantizer, weights: Weights, z: Tensor, codes: Tensor
+) -> Terms:
     inner = projected(weights, "project_in", z)
     inner = inner.unflatten(-1, (quantizer.books, quantizer.bits_per_book))
     inner = unit(inner) if quantizer.spherical else inner
@@ -123,7 +125,9 @@ def places(quantizer: ResidualQuantizer | ProductQuantizer, weights: Weights) ->
 
 def residual(quantizer: ResidualQuantizer, weights: Weights, z: Tensor, codes: Tensor) -> Terms:
     parts, left = [], z
-    for i, (stage, own) in enumerate(zip(quantizer.stages, places(quantizer, weights), strict=True)):
+    for i, (stage, own) in enumerate(
+        zip(quantizer.stages, places(quantizer, weights), strict=True)
+    ):
         here = codes[:, i] >= 0
         piece = codes[:, i].clamp_min(0)
         terms = REFERENCES[type(stage)](stage, own, left[here], piece[here])

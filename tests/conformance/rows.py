@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,7 +23,6 @@ from vocabula.quantizers import (
     ProductQuantizer,
     Quantizer,
     ResidualQuantizer,
-    Revival,
     VectorQuantizer,
 )
 
@@ -53,8 +54,8 @@ def lookup_free(**options: object) -> LookupFreeQuantizer:
     return LookupFreeQuantizer(D, **{"inverse_temperature": 1.0} | options)
 
 
-def several(**options: object) -> list[Quantizer]:
-    return [vector(learning=Gradient(), **options) for _ in range(3)]
+def several(stages: int, **options: object) -> list[Quantizer]:
+    return [vector(**{"learning": Gradient()} | options) for _ in range(stages)]
 
 
 ROWS = [
@@ -72,25 +73,29 @@ ROWS = [
     Row("vector, stochastic", lambda: vector(sampling_temperature=0.5), random=True),
     Row("gumbel", lambda: GumbelQuantizer(D, 16), random=True),
     Row("gumbel, soft", lambda: GumbelQuantizer(D, 16, hard=False), random=True, soft=True),
-    Row("gumbel, annealed", lambda: GumbelQuantizer(D, 16, temperature=Annealing(1.0, 0.1, steps=100)), random=True),
+    Row(
+        "gumbel, annealed",
+        lambda: GumbelQuantizer(D, 16, temperature=Annealing(1.0, 0.1, steps=100)),
+        random=True,
+    ),
     Row("lookup free", lambda: LookupFreeQuantizer(D)),
     Row("lookup free, several books", lambda: lookup_free(books=2)),
     Row("lookup free, spherical", lambda: lookup_free(spherical=True)),
     Row("lookup free, projected", lambda: lookup_free(bits=4, books=3)),
     Row("finite scalar", lambda: FiniteScalarQuantizer([8, 5, 4, 3, 2, 2, 3, 5])),
     Row("finite scalar, projected", lambda: FiniteScalarQuantizer([8, 5, 5], dim=D)),
-    Row("residual", lambda: ResidualQuantizer(several())),
-    Row("residual, ema", lambda: ResidualQuantizer([vector() for _ in range(3)])),
+    Row("residual", lambda: ResidualQuantizer(several(3))),
+    Row("residual, ema", lambda: ResidualQuantizer(several(2, learning=EMA(decay=0.9)))),
     Row("residual, shared book", lambda: ResidualQuantizer([vector()], repeat=3)),
-    Row("residual, dropout", lambda: ResidualQuantizer(several(), dropout=0.5), random=True),
+    Row("residual, dropout", lambda: ResidualQuantizer(several(2), dropout=0.5), random=True),
     # Fitted once: while fits go on, an eager search is greedy and a compiled one is not.
     Row(
         "residual, beam",
-        lambda: ResidualQuantizer(several(initialization=KMeans(refit_until=0)), beam=3),
+        lambda: ResidualQuantizer(several(2, initialization=KMeans(refit_until=0)), beam=3),
     ),
     Row(
         "residual, lookup free",
-        lambda: ResidualQuantizer([lookup_free(scale=s) for s in (1.0, 0.5, 0.25)]),
+        lambda: ResidualQuantizer([lookup_free(scale=s) for s in (1.0, 0.5)]),
     ),
     Row(
         "residual, spherical",
@@ -111,12 +116,18 @@ def prepare(row: Row, *, training: bool = True, auto_update: bool = True) -> Qua
 
     K-means fits again at the steps 0, 1, 2, 4 and 8, so the next two steps are ordinary ones.
     """
-    torch.manual_seed(0)
-    quantizer = row.make()
-    for seed in range(6):
-        quantizer(data(100, seed=100 + seed))
+    quantizer = copy.deepcopy(_prepared(row.name))
     quantizer.auto_update = auto_update
     return quantizer.train(training)
+
+
+@functools.cache
+def _prepared(name: str) -> Quantizer:
+    torch.manual_seed(0)
+    quantizer = BY_NAME[name].make()
+    for seed in range(6):
+        quantizer(data(100, seed=100 + seed))
+    return quantizer
 
 
 def total(losses: dict[str, Tensor]) -> Tensor:

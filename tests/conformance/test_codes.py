@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conformance.rows import ROWS, Row, data, prepare
 
+from conformance.rows import ROWS, Row, data, prepare
 from vocabula.errors import CodeError
 
 by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

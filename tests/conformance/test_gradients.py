@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conformance.references import REFERENCES, weights_of
-from conformance.rows import BY_NAME, ROWS, Row, data, prepare
 from torch import Tensor
 
+from conformance.references import REFERENCES, weights_of
+from conformance.rows import BY_NAME, ROWS, Row, data, prepare
 from vocabula.quantizers import Quantizer, VectorQuantizer
 
 by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -38,7 +38,11 @@ def test_terms_and_gradients(row: Row, training: bool) -> None:
 
 
 def compare_gradients(
-    ours: Tensor, expected: Tensor, inputs: dict[str, Tensor], references: dict[str, Tensor], what: str
+    ours: Tensor,
+    expected: Tensor,
+    inputs: dict[str, Tensor],
+    references: dict[str, Tensor],
+    what: str,
 ) -> None:
     if not expected.requires_grad:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from conformance.rows import ROWS, Row, data, prepare, total
 
 by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -33,7 +34,7 @@ def test_losses_are_those_of_the_rows_that_count(row: Row, training: bool) -> No
 
 
 @by_row
-@pytest.mark.parametrize("filling", [0.0, 1e4, torch.nan, torch.inf])
+@pytest.mark.parametrize("filling", [1e4, torch.nan])
 def test_a_mask_hides_what_it_covers(row: Row, filling: float) -> None:
     results = []
     for fill in (-1.0, filling):

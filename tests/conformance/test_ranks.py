@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from conformance import ranks
 from conformance.rows import ROWS, Row
 

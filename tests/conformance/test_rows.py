@@ -7,8 +7,8 @@ import json
 
 import pytest
 import torch
-from conformance.rows import ROWS, D, Row, data, prepare
 
+from conformance.rows import ROWS, D, Row, data, prepare
 from vocabula import quantizers, registry
 from vocabula.quantizers import Quantizer
 

@@ -6,8 +6,8 @@ import copy
 
 import pytest
 import torch
-from conformance.rows import ROWS, Row, data, prepare
 
+from conformance.rows import ROWS, Row, data, prepare
 from vocabula.quantizers import Quantizer
 
 by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conformance.rows import ROWS, D, Row, data, prepare
 
+from conformance.rows import ROWS, D, Row, data, prepare
 from vocabula.types import Quantized
 
 FULL = [(), (5,), (2, 3), (2, 3, 2), (2, 2, 1, 3)]

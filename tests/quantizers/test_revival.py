@@ -4,17 +4,26 @@ import pytest
 import torch
 from torch import Tensor
 
-from vocabula.quantizers import EMA, Gradient, LinearReparametrization, Normal, Revival
-from vocabula.quantizers import VectorQuantizer as VQ
+from vocabula.quantizers import (
+    EMA,
+    Gradient,
+    LinearReparametrization,
+    Normal,
+    Revival,
+    VectorQuantizer,
+)
 from vocabula.quantizers.learning import LearningRule
 
 RULE = Revival(threshold=0.3, patience=2, decay=0.5)
+AVERAGES = EMA()
 #: With every vector on codeword 0, the share of the other goes 1, 0.5, 0.25 (low), 0.125 (dead).
 STEPS_TO_DEATH = 3
 
 
-def two_codewords(learning: LearningRule = EMA(), revival: Revival | None = RULE) -> VQ:  # noqa: B008
-    quantizer = VQ(2, 2, learning=learning, initialization=Normal(), revival=revival)
+def two_codewords(
+    learning: LearningRule = AVERAGES, revival: Revival | None = RULE
+) -> VectorQuantizer:
+    quantizer = VectorQuantizer(2, 2, learning=learning, initialization=Normal(), revival=revival)
     quantizer.codebook = torch.tensor([[0.0, 0.0], [100.0, 100.0]])
     return quantizer
 
@@ -23,7 +32,7 @@ def near_origin(count: int) -> Tensor:
     return torch.randn(count, 2, generator=torch.Generator().manual_seed(0))
 
 
-def steps_until_revived(quantizer: VQ, z: Tensor, limit: int = 50) -> int:
+def steps_until_revived(quantizer: VectorQuantizer, z: Tensor, limit: int = 50) -> int:
     for step in range(1, limit + 1):
         quantizer(z)
         if quantizer.codebook[1].abs().max() < 50:
@@ -66,7 +75,9 @@ def test_a_revived_codeword_starts_over_at_the_threshold() -> None:
 
 def test_patience_is_longer_where_batches_are_smaller_than_the_book() -> None:
     # 8 codewords and 2 vectors an update: one update of patience is four of these.
-    quantizer = VQ(2, 8, initialization=Normal(), revival=Revival(threshold=0.9, decay=0.5))
+    quantizer = VectorQuantizer(
+        2, 8, initialization=Normal(), revival=Revival(threshold=0.9, decay=0.5)
+    )
     quantizer.codebook = 100 * torch.eye(8)[:, :2] + 1000 * torch.arange(8.0)[:, None]
     before = quantizer.codebook.clone()
     for _ in range(3):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,7 +13,7 @@ from vocabula.functional import distributed, kmeans
 from vocabula.registry import component
 
 
-class Initialization(ABC):
+class Initialization:
     """Where the codewords start.
 
     Attributes:
@@ -28,7 +27,9 @@ class Initialization(ABC):
         """Random codewords (K, D) to start with: normal, of mean square norm 1 whatever K."""
         return torch.randn(codebook_size, dim) / dim**0.5
 
-    def fit(self, z: Tensor, mask: Tensor, step: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    def fit(
+        self, z: Tensor, mask: Tensor, step: Tensor, size: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Codewords (K, D), counts (K,) and whether they are due () from a batch.
 
         Args:
@@ -104,7 +105,9 @@ class KMeans(Initialization):
         """The update before which the codewords are set last."""
         return self.refit_until
 
-    def fit(self, z: Tensor, mask: Tensor, step: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    def fit(
+        self, z: Tensor, mask: Tensor, step: Tensor, size: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Centroids, cluster sizes and whether they are due; see `Initialization.fit`."""
         limit = size * self.vectors_per_codeword
         return _fit(z, mask, step, size, self.iterations, self.refit_until, limit, self.seed)
@@ -122,7 +125,9 @@ class FromData(Initialization):
     seed: Annotated[int, Ge(0)] = 0
     last_fit = 0
 
-    def fit(self, z: Tensor, mask: Tensor, step: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    def fit(
+        self, z: Tensor, mask: Tensor, step: Tensor, size: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Chosen vectors, the number of vectors nearest to each, and whether they are due."""
         return _fit(z, mask, step, size, 0, 0, 256 * size, self.seed)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 #: Below this norm a vector is scaled by 1e4 instead: the gradient of scaling is one over the norm.
 SMALLEST_NORM = 1e-4
 

@@ -23,4 +23,6 @@ def orthogonality(codebook: Tensor) -> Tensor:
     """
     unit = F.normalize(codebook, dim=-1)
     size = unit.shape[0]
-    return (torch.square(unit.mT @ unit).sum() - torch.square(unit).sum(-1).square().sum()) / size**2
+    return (
+        torch.square(unit.mT @ unit).sum() - torch.square(unit).sum(-1).square().sum()
+    ) / size**2

@@ -74,7 +74,7 @@ class RevivalState(KeepDtype, nn.Module):
 
     @torch.no_grad()
     def observe(self, z: Tensor, mask: Tensor) -> None:
-        """Keep one uniformly drawn vector per codeword from all z (N, D) since the last `revive`."""
+        """Keep one uniformly drawn vector per codeword of all z (N, D) since the last `revive`."""
         if z.shape[0] == 0:
             return
         position = mask.cumsum(0)

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 from annotated_types import Ge, Gt
+from torch import Tensor
 
 from vocabula.types import UsageReport
 
@@ -21,7 +23,7 @@ class CollapseLimits:
     """When the watch speaks.
 
     Attributes:
-        usage: warn when less than this fraction of a book is used.
+        usage: warn when less than this fraction of what the window could use is used.
         usage_fall: warn when usage falls below this fraction of its best value.
         share: warn when one codeword takes more than this fraction of the vectors.
         commitment_growth: warn when the commitment term exceeds this multiple of its lowest
@@ -86,11 +88,12 @@ class CollapseWatch:
         return text
 
     def _usage(self, report: UsageReport) -> dict[str, str]:
-        usage = float(report.usage.min())
+        usage = float((report.usage / attainable_usage(report)).min())
         self._best_usage = max(self._best_usage, usage)
         remedy = (
             "Dead codewords come back with quantizer.revival=revival; a smaller "
-            "quantizer.codebook_size or a larger training.batch_size also helps."
+            "quantizer.codebook_size or a larger training.batch_size also helps "
+            "(for lookup_free: fewer quantizer.bits, a larger quantizer.entropy_weight)."
         )
         if usage < self.limits.usage_fall * self._best_usage:
             return {
@@ -139,3 +142,10 @@ class CollapseWatch:
             "quantizer.initialization=kmeans places the codebook on the data; a larger "
             "quantizer.commitment_weight or a smaller quantizer.learning.decay keeps them close."
         }
+
+
+def attainable_usage(report: UsageReport) -> Tensor:
+    """The usage (books,) that uniformly drawn codes would show: 1 - exp(-vectors / K)."""
+    size = report.dead / (1 - report.usage).clamp_min(1e-9)  # of no account where none is dead
+    expected = -torch.expm1(-report.vectors / size.clamp_min(1))
+    return torch.where(report.dead > 0, expected, 1.0).clamp_min(1e-9)
