@@ -42,7 +42,7 @@ demo: $(VENV)/.runtime ## train on bundled photographs (about 3 minutes on two c
 	@echo
 	@echo "Done. Look at:"
 	@echo "  $(RUN)/report.html       reconstructions, codewords, usage and training curves; open it in a browser"
-	@echo "  $(RUN)/tokens.parquet    every photograph as integer codes"
+	@echo "  $(RUN)/tokens.parquet    the training photographs as integer codes"
 	@echo "  $(RUN)                   the trained tokenizer: vocabula.load('$(RUN)')"
 
 test: check ## lint, types, layers and all tests

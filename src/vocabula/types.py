@@ -14,7 +14,8 @@ class Quantized:
     """What every quantizer returns, for any batch shape.
 
     Attributes:
-        values: (*batch, dim), exactly ``decode(codes)``; its gradient is the estimator's.
+        values: (*batch, dim), exactly ``decode(codes)`` in the codebook that was searched (with
+            ``auto_update``, a training forward pass then moves it); gradient: the estimator's.
         codes: (*batch, *code_shape), int64.
         loss: (), the weighted sum of `losses`: add it to the reconstruction loss.
         losses: unweighted terms by name, each () or (books,).

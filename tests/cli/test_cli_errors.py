@@ -77,6 +77,7 @@ CASES = [
     (f"{TRAIN} --preset photos training.steps=many", "an integer >= 1, got 'many'"),
     (f"{TRAIN} --preset photos quantizer.codebook_size=-1", "codebook_size"),
     (f"{TRAIN} --preset photos quantizer.dim=0", "dim"),
+    (f"{TRAIN} --preset cifar10 quantizer.codebook_size=1000000000000", "codebook_size"),
     (f"{TRAIN} --preset photos", "data.crop"),  # the pictures are 16 x 12, the crop is 64
     ("train nothing --out new", "nothing: expected a folder"),
     ("train empty --out new", "got an empty folder"),

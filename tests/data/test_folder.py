@@ -159,3 +159,10 @@ def test_index_out_of_range(tmp_path: Path) -> None:
     save(tmp_path / "a.png", 7)
     with pytest.raises(IndexError):
         open_source(tmp_path).read(1)
+
+
+def test_colour_pictures_become_grey_with_a_word(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
+    with pytest.warns(DataWarning, match="as grey, for a model of 1 channel"):
+        source = open_source(tmp_path, channels=1)
+    np.testing.assert_array_equal(source.read(0).image, np.full((8, 8, 1), 76))  # 0.299 * 255

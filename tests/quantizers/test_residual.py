@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vocabula import registry
 from vocabula.errors import CodeError, OptionError
@@ -21,6 +23,7 @@ from vocabula.quantizers import (
     ResidualQuantizer,
     VectorQuantizer,
 )
+from vocabula.types import Quantized
 
 
 def book(dim: int, size: int, **options: object) -> VectorQuantizer:
@@ -376,3 +379,31 @@ def test_settings_make_an_equal_quantizer() -> None:
     again.load_state_dict(quantizer.state_dict())
     z = torch.randn(9, 8)
     assert torch.equal(again(z).values, quantizer(z).values)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_beam_search_repeats_its_codes_under_activation_checkpointing(reentrant: bool) -> None:
+    torch.manual_seed(0)
+    stages = [VectorQuantizer(8, 16, revival=None) for _ in range(3)]
+    plain = ResidualQuantizer(stages, beam=4, auto_update=False)
+    plain(torch.randn(64, 8))
+    plain.update()
+    copied = copy.deepcopy(plain)
+    data, weight = torch.randn(50, 8), torch.randn(50, 8)
+
+    def gradient(run: Callable[[Tensor], Quantized]) -> Tensor:
+        z = data.clone().requires_grad_()
+        result = run(z)
+        ((result.values * weight).sum() + result.loss).backward()
+        assert z.grad is not None
+        return z.grad
+
+    def checkpointed(z: Tensor) -> Quantized:
+        def parts(x: Tensor) -> tuple[Tensor, Tensor]:
+            result = copied(x)
+            return result.values, result.loss
+
+        values, loss = checkpoint(parts, z, use_reentrant=reentrant)
+        return Quantized(values, torch.empty(0), loss)
+
+    torch.testing.assert_close(gradient(checkpointed), gradient(plain))

@@ -260,3 +260,19 @@ def test_beside_vector_quantize_pytorch() -> None:
     assert torch.equal(ours.codes, codes)
     assert torch.allclose(ours.values, values, atol=1e-6)
     assert torch.allclose(ours.losses["commitment"], F.mse_loss(z, book[codes]))
+
+
+def test_frozen_codes_are_not_drawn() -> None:
+    quantizer = VectorQuantizer(4, 8, initialization="normal", sampling_temperature=1.0)
+    quantizer.freeze()
+    z = torch.randn(200, 4)
+    assert torch.equal(quantizer(z).codes, quantizer.encode(z))
+
+
+def test_codes_of_any_integer_type_decode() -> None:
+    quantizer = VectorQuantizer(4, 8, initialization="normal")
+    codes = torch.tensor([0, 7, 3])
+    for dtype in (torch.uint8, torch.uint16, torch.int32):
+        assert torch.equal(quantizer.decode(codes.to(dtype)), quantizer.decode(codes))
+    with pytest.raises(CodeError, match="got 8"):
+        quantizer.decode(torch.tensor([8], dtype=torch.uint16))

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import re
+
+import pytest
 import torch
 
+from vocabula.registry import names, options
+from vocabula.training import RunConfig, load_config, preset_names
 from vocabula.training.collapse import CollapseWatch
 from vocabula.types import UsageReport
 
@@ -95,3 +100,21 @@ def test_nothing_is_said_during_the_warmup() -> None:
 
 def test_a_bottleneck_without_a_report_is_fine() -> None:
     assert watch().observe(0, None, {"kl": 3.0}) == []
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_the_advice_names_options_that_the_preset_has(preset: str) -> None:
+    config = load_config(preset)
+    advice = CollapseWatch(quantizer=config.sections["quantizer"]["name"]).remedies
+    named = re.findall(r"(?:quantizer|training|optimizer)\.[a-z_]+", " ".join(advice.values()))
+    assert named
+    assert {name for name in named if name not in options_of(config)} == set()
+
+
+def options_of(config: RunConfig) -> set[str]:
+    """Every option of the components that the preset names."""
+    return {
+        f"{section}.{option.name}"
+        for section in ("quantizer", "training", "optimizer")
+        for option in options(section, config.sections[section].get("name", names(section)[0]))
+    }

@@ -91,12 +91,18 @@ def as_user_error(error: BaseException) -> VocabulaError | None:
     if isinstance(error, OSError) and error.errno in _REFUSED:
         where = f"{error.filename}: " if error.filename else ""
         return OutputError(f"{where}{error.strerror or text}; check the path and its permissions")
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if _out_of_memory(error, text):
         return OptionError(
-            "memory: expected enough for one batch, got too little; lower data.batch_size or "
-            "--batch-size"
+            "memory: expected enough for the model and one batch, got too little; lower "
+            "training.batch_size (--batch-size), quantizer.codebook_size or the networks' widths"
         )
     return None
+
+
+def _out_of_memory(error: BaseException, text: str) -> bool:
+    """Whether memory ran out; on the CPU, torch says so by a plain RuntimeError."""
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return known or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in text)
 
 
 def print_failure(failure: VocabulaError) -> None:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from vocabula.data.pixels import FILE_CHANNELS, Header, channel_error, decode, read_header
-from vocabula.data.source import BrokenImageError, ImageSource, Sample, report_problems, summarize
+from vocabula.data.source import (
+    BrokenImageError,
+    DataWarning,
+    ImageSource,
+    Sample,
+    report_problems,
+    summarize,
+)
 from vocabula.errors import DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -55,8 +63,11 @@ class FolderSource(ImageSource):
         if not kept:
             raise _nothing(name, problems)
         report_problems(name, problems, len(files) + len(others), strict=strict)
-        if channels is None:
-            channels = max(header.channels for header in headers)
+        have = max(header.channels for header in headers)
+        if channels == 1 and have > 1:
+            text = f"{name}: reading colour pictures as grey, for a model of 1 channel"
+            warnings.warn(text, DataWarning, stacklevel=3)
+        channels = channels or have
         self._files = kept
         self._smallest = (min(h.height for h in headers), min(h.width for h in headers))
         classes = [path.relative_to(root).parts[:-1][:1] for path in kept]

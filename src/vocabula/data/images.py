@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -74,7 +74,7 @@ class ImageData:
         pad: bool = False,
         flip: bool = False,
         cache: Literal["auto", "always", "never"] = "auto",
-        workers: Annotated[int, Ge(0)] = 0,
+        workers: Annotated[int, Ge(0), Le(256)] = 0,
         strict: bool = False,
         value_range: tuple[float, float] | None = None,
     ) -> None:

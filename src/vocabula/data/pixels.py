@@ -105,7 +105,8 @@ def check_convertible(name: str, have: int, want: int) -> None:
     Raises:
         DataError: no conversion is known between the two counts.
     """
-    if have != want and not (have in (1, 3, 4) and want in (1, 3)):
+    # Colour pictures become grey without a word, but arrays were made for one model or another.
+    if have != want and (have, want) not in ((1, 3), (4, 3)):
         raise channel_error(name, want, have)
 
 

@@ -41,7 +41,7 @@ class Quantizer(Bottleneck):
     Subclasses implement `_quantize`, `_encode` and `_decode` on flat data; this class moves the
     channel, flattens the batch, keeps the arithmetic in float32 (float64 for a float64 module)
     under autocast and in half precision, and checks what comes in. A row with a NaN or an
-    infinity gets code 0 (or its nearest representable) and takes part in no loss or statistic.
+    infinity gets the code of the zero vector and takes part in no loss or statistic.
 
     Attributes:
         codebook_sizes: K of each book.
@@ -251,7 +251,7 @@ class Quantizer(Bottleneck):
             )
         if torch.compiler.is_compiling() or codes.numel() == 0:
             return
-        flat = codes.reshape(-1, self.books)
+        flat = codes.long().reshape(-1, self.books)
         low = int(flat.min())
         highs = flat.amax(0).tolist()
         for book, (high, size) in enumerate(zip(highs, self.codebook_sizes, strict=True)):

@@ -170,7 +170,9 @@ class ResidualQuantizer(CompositeQuantizer):
     def _waiting(self) -> bool:
         """Whether a search now would be in codebooks that this batch is about to set."""
         # A traced graph cannot tell; there the stages search again where they set their codebook.
-        return self.learning_active and not torch.compiler.is_compiling() and not self._settled
+        # Not `learning_active`: a recomputation under checkpointing must search as the first pass.
+        waiting = self.training and not self.frozen and not self._settled
+        return waiting and not torch.compiler.is_compiling()
 
     @torch.no_grad()
     def _search(self, z: Tensor) -> Tensor:

@@ -223,7 +223,7 @@ class VectorQuantizer(KeepDtype, Quantizer):
 
     def _search(self, inner: Tensor, codebook: Tensor) -> Tensor:
         # Rows are normalised already, and nearest is then the same by angle and by distance.
-        if self.training and self.sampling_temperature > 0:
+        if self.training and not self.frozen and self.sampling_temperature > 0:
             return sample_codeword(inner, codebook, self.sampling_temperature)
         return nearest_codeword(inner, codebook)
 

@@ -14,6 +14,42 @@ from torch import Tensor
 
 from vocabula.types import UsageReport
 
+_ANY = {
+    "usage": "A larger training.batch_size or a smaller optimizer.learning_rate helps.",
+    "share": "A larger training.batch_size or a smaller optimizer.learning_rate helps.",
+    "commitment": "A smaller optimizer.learning_rate or training.clip_norm=1 holds it.",
+    "drift": "A smaller optimizer.learning_rate or training.clip_norm=1 holds them.",
+}
+_STAGED = "give its {} a smaller codebook_size, or a diversity_weight above 0"
+_REMEDIES = {
+    "vector": {
+        "usage": "Dead codewords come back with quantizer.revival=revival; a smaller "
+        "quantizer.codebook_size or a larger training.batch_size also helps.",
+        "share": "A larger quantizer.diversity_weight spreads them; "
+        "quantizer.initialization=kmeans starts them apart.",
+        "commitment": "A larger quantizer.commitment_weight or a smaller "
+        "optimizer.learning_rate holds it.",
+        "drift": "quantizer.initialization=kmeans places the codebook on the data; a larger "
+        "quantizer.commitment_weight keeps them close.",
+    },
+    "lookup_free": {
+        "usage": "A larger quantizer.entropy_weight or quantizer.diversity_gamma helps, "
+        "and so do fewer quantizer.bits.",
+        "share": "A larger quantizer.entropy_weight or quantizer.diversity_gamma spreads them.",
+        "commitment": "A larger quantizer.commitment_weight or quantizer.spherical=true holds it.",
+        "drift": "A larger quantizer.commitment_weight or quantizer.spherical=true holds them.",
+    },
+    "gumbel": {
+        "usage": "A larger quantizer.kl_weight or quantizer.temperature, or a smaller "
+        "quantizer.codebook_size helps.",
+        "share": "A larger quantizer.kl_weight or quantizer.temperature spreads them.",
+    },
+    "finite_scalar": {
+        "usage": "Fewer quantizer.levels or a smaller optimizer.learning_rate helps.",
+    },
+    "residual": {"usage": f"In quantizer.stages, {_STAGED.format('stages')}."},
+    "product": {"usage": f"In quantizer.parts, {_STAGED.format('parts')}."},
+}
 _HISTORY = 20
 _RISING = 4
 
@@ -46,6 +82,7 @@ class CollapseWatch:
         quiet: steps for which a warning is not repeated.
         warmup: steps before the watch speaks; a fresh codebook is rarely used in full.
         limits: when it speaks.
+        quantizer: registered name of the quantizer, whose own options the advice names.
     """
 
     def __init__(
@@ -54,7 +91,9 @@ class CollapseWatch:
         quiet: Annotated[int, Ge(1)] = 1000,
         warmup: Annotated[int, Ge(0)] = 200,
         limits: CollapseLimits | None = None,
+        quantizer: str = "vector",
     ) -> None:
+        self.remedies = _ANY | _REMEDIES.get(quantizer, {})
         self.quiet = quiet
         self.warmup = warmup
         self.limits = limits or CollapseLimits()
@@ -90,11 +129,7 @@ class CollapseWatch:
     def _usage(self, report: UsageReport) -> dict[str, str]:
         usage = float((report.usage / attainable_usage(report)).min())
         self._best_usage = max(self._best_usage, usage)
-        remedy = (
-            "Dead codewords come back with quantizer.revival=revival; a smaller "
-            "quantizer.codebook_size or a larger training.batch_size also helps "
-            "(for lookup_free: fewer quantizer.bits, a larger quantizer.entropy_weight)."
-        )
+        remedy = self.remedies["usage"]
         if usage < self.limits.usage_fall * self._best_usage:
             return {
                 "usage": f"Codebook usage fell from {self._best_usage:.0%} to {usage:.0%}. {remedy}"
@@ -109,8 +144,7 @@ class CollapseWatch:
             return {}
         return {
             "share": f"One codeword takes {share:.0%} of all vectors, so most codes say nothing. "
-            "A larger quantizer.diversity_weight (entropy_weight for lookup_free) spreads "
-            "them; quantizer.initialization=kmeans starts them apart."
+            + self.remedies["share"]
         }
 
     def _growth(self, commitment: float) -> dict[str, str]:
@@ -124,8 +158,7 @@ class CollapseWatch:
             return {}
         return {
             "commitment": f"The commitment term grew from {lowest:.3g} to {commitment:.3g} and "
-            "still rises: the encoder runs away from the codebook. A larger "
-            "quantizer.commitment_weight or a smaller optimizer.learning_rate holds it."
+            "still rises: the encoder runs away from the codebook. " + self.remedies["commitment"]
         }
 
     def _drift(self, report: UsageReport) -> dict[str, str]:
@@ -138,9 +171,7 @@ class CollapseWatch:
         factor = ratio if ratio > 1 else 1 / max(ratio, 1e-12)
         return {
             "drift": f"The encoder's vectors are {factor:.1f} times {direction} than their "
-            "codewords: latents drift away from the codebook. "
-            "quantizer.initialization=kmeans places the codebook on the data; a larger "
-            "quantizer.commitment_weight or a smaller quantizer.learning.decay keeps them close."
+            "codewords: latents drift away from the codebook. " + self.remedies["drift"]
         }
 
 

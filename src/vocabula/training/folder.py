@@ -18,10 +18,12 @@ from vocabula.training.log import RESUME
 _FORMAT = "vocabula-run"
 _OWN_FILES = ("run.json", "log.jsonl", "config.json", "model.safetensors", "README.md")
 _OWN_FOLDERS = ("checkpoints", "tensorboard")
-_FREE_TO_CHANGE = frozenset(
+_FREE_TO_CHANGE = frozenset({"optimizer.learning_rate"}) | frozenset(
     f"training.{name}"
     for name in (
         "steps",
+        "clip_norm",
+        "precision",
         "checkpoint_every",
         "keep_checkpoints",
         "log_every",

@@ -93,7 +93,7 @@ class _Session:
     log: RunLog
     display: TrainingDisplay
     is_main: bool
-    watch: CollapseWatch = field(default_factory=CollapseWatch)
+    watch: CollapseWatch
     seconds_before: float = 0.0
     started: float = field(default_factory=time.monotonic)
     last_checkpoint: Path | None = None
@@ -159,6 +159,7 @@ def _open_session(
             options.steps, checkpoint.step if checkpoint else 0, shown=progress and is_main
         ),
         is_main=is_main,
+        watch=CollapseWatch(quantizer=config.sections["quantizer"]["name"]),
     )
     for text in notices if is_main else ():
         session.display.notice(text)
@@ -236,6 +237,8 @@ def _log(session: _Session) -> None:
     record = _record(trainer, steps * session.options.batch_size / elapsed, seconds)
     session.marked = (trainer.step, seconds)
     report = trainer.usage_report()
+    if getattr(trainer.tokenizer.quantizer, "frozen", False):
+        report = None  # nothing is counted while frozen: these would be old figures
     if report is not None:
         record |= {
             "usage": float(report.usage.mean()),

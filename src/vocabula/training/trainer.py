@@ -113,7 +113,8 @@ class Trainer:
             The step's figures, each (), also added to `meter`.
 
         Raises:
-            TrainingError: the loss or a gradient is not finite; nothing has been changed.
+            TrainingError: the loss or a gradient is not finite; no weight has been changed, but the
+                batch stays counted in the codebook's pending statistics.
         """
         self._prepare_step()
         images = images.to(self.accelerator.device, non_blocking=True, memory_format=self._layout)
@@ -271,6 +272,7 @@ class Trainer:
             f"training step {self.step + 1}: expected a finite {what}, got {value}; try "
             f"optimizer.learning_rate={rate / 4:.2g} or training.clip_norm=1"
             + (" or training.precision=no" if self.options.precision != "no" else "")
+            + " with --resume"
         )
 
 
