@@ -44,12 +44,12 @@ def write_result(name: str, figures: dict[str, Any]) -> Path:
 
 
 def command() -> str:
-    """The command line, with the data's folder named DATA."""
-    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    data = [word for word in words[1:] if Path(word).exists()]
-    return "python benchmarks/" + " ".join(
-        "DATA" if word in data else shlex.quote(word) for word in words
-    )
+    """The command line that repeats the figures: the data's folder named DATA, no --out."""
+    words = [Path(sys.argv[0]).name, "DATA", *map(shlex.quote, sys.argv[2:])]
+    if "--out" in words:
+        place = words.index("--out")
+        del words[place : place + 2]
+    return "python benchmarks/" + " ".join(words)
 
 
 def git(*words: str) -> str:

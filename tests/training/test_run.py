@@ -186,10 +186,16 @@ def test_steps_can_be_extended_and_nothing_else_changed(
     train(configured(sections, steps=6), DIGITS, run, progress=False)
     result = train(configured(sections, steps=9), DIGITS, run, resume=True, progress=False)
     assert result["steps"] == 9
+    # What the error of a loss that is not finite advises can be changed too.
     sections["optimizer"]["learning_rate"] = 5e-4
-    with pytest.raises(OptionError, match=r"learning_rate: expected 0\.001.*got 0\.0005"):
+    again = train(
+        configured(sections, steps=10, clip_norm=1.0), DIGITS, run, resume=True, progress=False
+    )
+    assert again["steps"] == 10 and again["lr"] == 5e-4
+    sections["optimizer"]["beta1"] = 0.8
+    with pytest.raises(OptionError, match=r"beta1: expected 0\.9.*got 0\.8"):
         train(configured(sections), DIGITS, run, resume=True, progress=False)
-    sections["optimizer"]["learning_rate"] = 1e-3
+    del sections["optimizer"]["beta1"]
     with pytest.raises(OptionError, match="expected the 1500 images of sample:digits"):
         train(configured(sections), f"{DIGITS}/test", run, resume=True, progress=False)
 
