@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="section.option=value")
     parser.add_argument("--name", help="name of the result; default: the preset's")
     parser.add_argument("--out", type=Path, help="keep the run in this folder")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     name = options.name or options.preset
     config = load_config(options.preset, options.overrides)
     train_data, test_data = (str(options.data / f"{s}.parquet") for s in ("train", "test"))
