@@ -54,7 +54,7 @@ def main() -> None:
                 "grad_norm": last.get("grad_norm"),
             },
             "seconds": last["seconds"],
-            "test": test,
+            "test": {**test, "data": "DATA/test.parquet"},
         },
     )
 

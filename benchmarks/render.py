@@ -30,7 +30,6 @@ def preset_table() -> list[str]:
     """Runs of whole presets on CIFAR-10."""
     labels = {
         "cifar10": "`cifar10`",
-        "cifar10-5000": "`cifar10`",
         "cifar10-lfq": "`cifar10-lfq`, 2^9 codes",
         "cifar10-lfq-18-bits": "`cifar10-lfq`, 2^18 codes",
         "large-codebook": "`cifar10`, 8192 codes",
