@@ -42,8 +42,8 @@ class _Book:
     """A codebook made ready for search.
 
     Attributes:
-        exact: (K, D) float64 codewords, normalised for the cosine.
-        center: (D,) float64 mean of `exact`.
+        exact: (K, D) codewords as they are, or for the cosine normalised in float64.
+        center: (D,) the mean of `exact`, rounded to the working dtype.
         table: (K, D + 1) rows (-e, |e|² / 2) about the center, in the working dtype, so that one
             product with (z, 1) gives the scores.
         cosine: whether rows are to be normalised too.
@@ -93,19 +93,19 @@ def _relative_error(size: int, dtype: torch.dtype, device: torch.device) -> floa
 
 
 def _prepare(codebook: Tensor, cosine: bool) -> _Book:
-    exact = codebook.double()
-    lifted = False
+    exact, lifted = codebook, False
     if cosine:
-        exact = _normalise(exact)
+        exact = _normalise(codebook.double())
         zero = (exact == 0).all(-1, keepdim=True)
         lifted = bool(zero.any())
         if lifted:
             # A zero codeword has cosine 0 with everything, like a unit vector of its own dimension.
             exact = torch.cat([exact, zero.double()], -1)
-    center = exact.mean(0)
+    # Any point serves as center that z and e share exactly: their differences then round only once.
+    center = exact.mean(0).to(codebook.dtype)
     centered = exact - center
-    square = centered.square().sum(-1)
-    norm = square.sqrt()
+    norm = torch.linalg.vector_norm(centered, dim=-1, dtype=torch.float64)
+    square = norm.square()
     size, dtype = exact.shape[1], codebook.dtype
     relative = _relative_error(size + 1, dtype, codebook.device)
     # The float64 distances that decide also round: relative to (|z| + |e|)², in units of d² / 2.
@@ -114,7 +114,7 @@ def _prepare(codebook: Tensor, cosine: bool) -> _Book:
     return _Book(
         exact=exact,
         center=center,
-        table=torch.cat([-centered, square.unsqueeze(-1) / 2], -1).to(dtype),
+        table=torch.cat([-centered.to(dtype), (square / 2).to(dtype).unsqueeze(-1)], -1),
         cosine=cosine,
         lifted=lifted,
         linear=((relative + 2 * double) * norm + underflow).to(dtype),
@@ -124,13 +124,11 @@ def _prepare(codebook: Tensor, cosine: bool) -> _Book:
 
 
 def _exact_rows(z: Tensor, book: _Book) -> Tensor:
-    """Return rows in float64, normalised and lifted as the codebook is."""
-    rows = z.double()
-    if book.cosine:
-        rows = _normalise(rows)
-        if book.lifted:
-            rows = torch.nn.functional.pad(rows, (0, 1))
-    return rows
+    """Return rows as they are, or for the cosine in float64, normalised and lifted."""
+    if not book.cosine:
+        return z
+    rows = _normalise(z.double())
+    return torch.nn.functional.pad(rows, (0, 1)) if book.lifted else rows
 
 
 def _no_autocast(device: torch.device) -> AbstractContextManager[object]:
@@ -146,17 +144,18 @@ def _tile(rows: int, book: _Book) -> tuple[Tensor, Tensor, int]:
     At 2048 x 512 x 64 a product into ready memory takes two thirds of an addmm into new memory.
     """
     size, width = book.table.shape
-    step = max(1, min(rows, rows_per_block(max(size, width))))
+    # Half a tile stays in the cache, but fewer than 256 rows waste the product.
+    most = min(rows_per_block(max(size, width)), max(256, rows_per_block(size, TILE // 2)))
+    step = max(1, min(rows, most))
     return book.table.new_ones((step, width)), book.table.new_empty((step, size)), step
 
 
 def _score(exact_rows: Tensor, book: _Book, operand: Tensor, scores: Tensor) -> Tensor:
     """Write |e|² / 2 - z·e about the center into `scores`; return the (rows,) float64 norms."""
-    centered = exact_rows - book.center
-    operand[:, :-1] = centered
+    centered = operand[:, :-1].copy_(exact_rows - book.center)
     with _no_autocast(operand.device):
         torch.mm(operand, book.table.t(), out=scores)
-    return torch.linalg.vector_norm(centered, dim=-1)
+    return torch.linalg.vector_norm(centered, dim=-1, dtype=torch.float64)
 
 
 def _candidates(scores: Tensor, norm: Tensor, count: int, book: _Book) -> Tensor:
@@ -176,7 +175,8 @@ def _pair_distances(rows: Tensor, pairs: Tensor, book: _Book) -> Tensor:
     """Return (pairs,) float64 squared distances, in chunks of the workspace."""
     chunk = rows_per_block(book.exact.shape[1])
     parts = [
-        (rows[part[:, 0]] - book.exact[part[:, 1]]).square_().sum(-1) for part in pairs.split(chunk)
+        (rows[part[:, 0]].double() - book.exact[part[:, 1]]).square_().sum(-1)
+        for part in pairs.split(chunk)
     ]
     return torch.cat(parts)
 
@@ -204,7 +204,7 @@ def _decide(exact_rows: Tensor, scores: Tensor, norm: Tensor, book: _Book) -> Te
     best, codes = scores.min(-1)
     finite = torch.isfinite(norm)
     norm = norm.to(scores.dtype)
-    slack = norm * book.linear.max() + book.constant.max() + book.square * norm.square()
+    slack = (norm * book.square + book.linear.max()) * norm + book.constant.max()
     # The winner steps aside, and a second, vectorised minimum says whether the rest is clear of it.
     column = codes.unsqueeze(-1)
     second = scores.scatter_(-1, column, torch.inf).amin(-1)
