@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -84,7 +85,7 @@ class Quantizer(Bottleneck):
     @property
     def bits(self) -> float:
         """Bits of one vector's codes at a fixed length: the sum of log2 K over the books."""
-        return float(sum(torch.tensor(self.codebook_sizes, dtype=torch.float64).log2()))
+        return float(sum(math.log2(size) for size in self.codebook_sizes))
 
     @property
     def learning_active(self) -> bool:

@@ -168,11 +168,6 @@ class VectorQuantizer(KeepDtype, Quantizer):
         super()._load_from_state_dict(*args, **kwargs)
         self._settled = int(self.fits) > self.initialization.last_fit
 
-    @property
-    def _ready(self) -> bool:
-        """Whether the codewords stand: no batch will replace them all."""
-        return torch.compiler.is_compiling() or self._settled
-
     def _fitting(self) -> bool:
         # A traced graph cannot tell by a count, which changes: the operator in it asks each time.
         compiling = torch.compiler.is_compiling()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -225,8 +223,7 @@ class Tokenizer(Pretrained, nn.Module):
     @property
     def bits_per_code(self) -> float:
         """Bits of one grid position at a fixed length: sum of log2 K over books; 0 for a VAE."""
-        sizes: tuple[int, ...] = getattr(self.quantizer, "codebook_sizes", ())
-        return float(sum(math.log2(size) for size in sizes))
+        return self.quantizer.bits if isinstance(self.quantizer, Quantizer) else 0.0
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """The (h, w) positions of codes that an image of `height` by `width` pixels gets."""

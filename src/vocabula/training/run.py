@@ -172,8 +172,7 @@ def _feed(
 ) -> Iterator[Tensor]:
     """This process's images of every step from `start` on.
 
-    The first batch is read at once: errors in the data show before anything is written, and
-    reader processes draw their seed before the generators are set.
+    The first batch is read at once: errors in the data show before anything is written.
     """
     accelerator = trainer.accelerator
     batches = images.train_batches(
