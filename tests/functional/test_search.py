@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from vocabula.errors import OptionError, ShapeError
 from vocabula.functional import nearest_codeword, nearest_codewords, sample_codeword
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 def distances(z: torch.Tensor, codebook: torch.Tensor, distance: str = "euclidean"):
     """Float64 brute force: every squared distance, by its definition."""

@@ -31,6 +31,8 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor], object]] = {
     "pack_bits": lambda z: V.pack_bits(z > 0),
     "unpack_bits": lambda z: V.unpack_bits(CODES, 5),
     "pack_digits": lambda z: V.pack_digits((z > 0).long(), (2,) * 6),
+    "finite_scalar": lambda z: V.finite_scalar(z.double(), (3, 4, 5, 6, 7, 8)),
+    "finite_scalar_values": lambda z: V.finite_scalar_values(CODES, (3, 4), z.dtype),
     "unpack_digits": lambda z: V.unpack_digits(CODES, (3, 4)),
     "binary_entropies": lambda z: V.binary_entropies(
         z.reshape(40, 2, 3), scale=1.0, inverse_temperature=1.0, mask=MASK

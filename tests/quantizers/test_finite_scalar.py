@@ -11,6 +11,8 @@ from vocabula import registry
 from vocabula.errors import CodeError, OptionError
 from vocabula.quantizers import FiniteScalarQuantizer
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 @pytest.mark.parametrize(
     ("levels", "size"),

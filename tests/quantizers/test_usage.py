@@ -7,6 +7,8 @@ import torch
 
 from vocabula.quantizers import UsageTracker, VectorQuantizer
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 def record(tracker: UsageTracker, codes: list[int], mask: list[bool] | None = None) -> None:
     rows = torch.tensor(codes)[:, None]

@@ -15,6 +15,7 @@ from vocabula.functional.distributed import (
     world_size,
 )
 from vocabula.functional.estimators import rotation, straight_through
+from vocabula.functional.finite_scalar import finite_scalar, finite_scalar_values
 from vocabula.functional.kmeans import kmeans
 from vocabula.functional.packing import (
     MAX_BITS,
@@ -45,6 +46,8 @@ __all__ = [
     "code_counts",
     "code_sums",
     "entropy",
+    "finite_scalar",
+    "finite_scalar_values",
     "kmeans",
     "masked_mean",
     "masked_row_mean",

@@ -38,27 +38,30 @@ _LARGEST_LOGIT = 1e3
 
 
 def _probabilities(logits: Tensor) -> Tensor:
-    """Turn (rows, bits) logits into (rows, 2^bits) probabilities, most significant bit first."""
-    joint = torch.ones_like(logits[:, :0]).sum(-1, keepdim=True) + 1.0
-    for bit in logits.unbind(-1):
-        pair = torch.stack([torch.sigmoid(-bit), torch.sigmoid(bit)], -1)
-        joint = (joint.unsqueeze(-1) * pair.unsqueeze(-2)).flatten(1)
+    """Turn (bits, rows) logits into (2^bits, rows) probabilities, most significant bit first.
+
+    Rows come last: every step then multiplies long contiguous runs.
+    """
+    joint = torch.ones_like(logits[:0]).sum(0, keepdim=True) + 1.0
+    pairs = torch.stack([torch.sigmoid(-logits), torch.sigmoid(logits)], 1)
+    for pair in pairs.unbind(0):
+        joint = (joint.unsqueeze(1) * pair).flatten(0, 1)
     return joint
 
 
 def _bit_table(bits: int, like: Tensor) -> Tensor:
-    """Return the (2^bits, bits) digits of 0, 1, 2, ..., most significant bit first."""
+    """Return the (bits, 2^bits) digits of 0, 1, 2, ..., most significant bit first."""
     codes = torch.arange(2**bits, device=like.device)
     shifts = torch.arange(bits - 1, -1, -1, device=like.device)
-    return ((codes.unsqueeze(-1) >> shifts) & 1).to(like.dtype)
+    return ((codes >> shifts.unsqueeze(-1)) & 1).to(like.dtype)
 
 
 def _logit_gradient(grad: Tensor, joint: Tensor, logits: Tensor, table: Tensor) -> Tensor:
-    """Go back through `_probabilities` to (rows, bits): dp_j/dl_i = p_j (b_ij - σ(l_i))."""
-    weights = grad * joint
+    """Go back through `_probabilities` to (bits, rows): dp_j/dl_i = p_j (b_ij - σ(l_i))."""
+    weights = grad.mul_(joint)
     # As (1 - σ) Σ_{b=1} - σ Σ_{b=0}: each small factor multiplies its own sum, nothing cancels.
-    ones = weights @ table
-    zeros = weights @ (1 - table)
+    ones = table @ weights
+    zeros = (1 - table) @ weights
     return torch.sigmoid(-logits) * ones - torch.sigmoid(logits) * zeros
 
 
@@ -81,9 +84,9 @@ def _binary_joint(logits: Tensor, mask: Tensor) -> Tensor:
     with torch.autocast(logits.device.type, enabled=False):
         for book in range(books):
             for block in _row_blocks(rows, bits):
-                part = logits[block, book]
-                lefts = _probabilities(part[:, :left]) * mask[block].unsqueeze(-1)
-                joint[book].addmm_(lefts.t(), _probabilities(part[:, left:]))
+                part = logits[block, book].t().contiguous()
+                lefts = _probabilities(part[:left]) * mask[block]
+                joint[book].addmm_(lefts, _probabilities(part[left:]).t())
     return joint
 
 
@@ -100,15 +103,16 @@ def _binary_joint_backward(grad: Tensor, logits: Tensor, mask: Tensor) -> Tensor
     with torch.autocast(logits.device.type, enabled=False):
         for book in range(books):
             for block in _row_blocks(rows, bits):
-                part = logits[block, book]
-                lefts = _probabilities(part[:, :left]) * mask[block].unsqueeze(-1)
-                rights = _probabilities(part[:, left:])
-                result[block, book, :left] = _logit_gradient(
-                    rights @ grad[book].t(), lefts, part[:, :left], left_table
-                )
-                result[block, book, left:] = _logit_gradient(
-                    lefts @ grad[book], rights, part[:, left:], right_table
-                )
+                part = logits[block, book].t().contiguous()
+                lefts = _probabilities(part[:left]) * mask[block]
+                rights = _probabilities(part[left:])
+                to_left, to_right = grad[book] @ rights, grad[book].t() @ lefts
+                result[block, book] = torch.cat(
+                    [
+                        _logit_gradient(to_left, lefts, part[:left], left_table),
+                        _logit_gradient(to_right, rights, part[left:], right_table),
+                    ]
+                ).t()
     return result
 
 

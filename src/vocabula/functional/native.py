@@ -1,7 +1,7 @@
-"""The compiled search: its library, found and loaded once, and what it can be asked for.
+"""The compiled kernels: their library, found and loaded once, and what it can be asked for.
 
-`kernels/nearest.c` is built when the package is installed where a C compiler is found, and comes
-ready in a wheel; without it everything runs in torch operations. The library uses torch's own
+`kernels/*.c` are built when the package is installed where a C compiler is found, and come ready
+in a wheel; without them everything runs in torch operations. The library uses torch's own
 threads, through `torch_parallel_for`, and so obeys `torch.set_num_threads` and shares its pool.
 """
 
@@ -17,18 +17,50 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["instructions", "nearest", "searches"]
+__all__ = [
+    "finite_scalar",
+    "finite_scalar_backward",
+    "instructions",
+    "nearest",
+    "record_usage",
+    "rounds",
+    "searches",
+]
 
 _LIBRARIES = {"linux": "libtorch_cpu.so", "darwin": "libtorch_cpu.dylib"}
+
+_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
+_ARGUMENTS = {
+    "vocabula_nearest": [
+        *(_POINTER, _SIZE, _POINTER, _SIZE, _SIZE),
+        *(ctypes.c_int32, _POINTER),
+    ],
+    "vocabula_record_usage": [
+        *(_POINTER, _SIZE, _SIZE, _POINTER, _SIZE, _POINTER),
+        *(_POINTER, _SIZE, _POINTER, _SIZE, _SIZE, _SIZE, _SIZE),
+        *(_POINTER, _POINTER, _POINTER),
+    ],
+    "vocabula_finite_scalar": [_POINTER, _SIZE, _SIZE, *[_POINTER] * 4],
+    "vocabula_finite_scalar_backward": [_POINTER, _POINTER, _SIZE, _SIZE, *[_POINTER] * 2],
+}
 
 
 @dataclass(frozen=True, slots=True)
 class _Kernel:
-    """The library's function, the instruction set it shall use and torch's thread pool."""
+    """The library, the instruction set it shall use and torch's thread pool."""
 
-    nearest: Any
+    library: ctypes.CDLL
     instructions: str
     parallel: ctypes.c_void_p
+
+    def call(self, function: str, *arguments: Any) -> None:
+        """Call a function of the library with tensors and integers, which it takes as pointers."""
+        plain = (x.data_ptr() if isinstance(x, Tensor) else x for x in arguments)
+        status = getattr(self.library, function)(*plain, self.instructions.encode(), self.parallel)
+        if status == 1:
+            raise MemoryError(f"{function}: no memory for its workspace; use a smaller codebook")
+        if status != 0:
+            raise RuntimeError(f"{function}: this processor has no {self.instructions}")
 
 
 @functools.cache
@@ -50,13 +82,9 @@ def _load() -> _Kernel | None:
     allowed = torch.backends.cpu.get_cpu_capability()
     if best is None or (allowed == "DEFAULT" and best != b"neon"):
         return None
-    pointer, size = ctypes.c_void_p, ctypes.c_int64
-    function = library.vocabula_nearest
-    function.argtypes = [
-        *(pointer, size, pointer, size, size),
-        *(ctypes.c_int32, pointer, ctypes.c_char_p, pointer),
-    ]
-    return _Kernel(function, "avx2" if allowed == "AVX2" else best.decode(), parallel)
+    for function, arguments in _ARGUMENTS.items():
+        getattr(library, function).argtypes = [*arguments, ctypes.c_char_p, _POINTER]
+    return _Kernel(library, "avx2" if allowed == "AVX2" else best.decode(), parallel)
 
 
 def instructions() -> str | None:
@@ -65,23 +93,67 @@ def instructions() -> str | None:
     return None if kernel is None else kernel.instructions
 
 
+def _kernel() -> _Kernel:
+    kernel = _load()
+    assert kernel is not None, "ask `searches` or `rounds` first"
+    return kernel
+
+
 def searches(z: Tensor) -> bool:
-    """Whether the compiled search serves this tensor: float32 on the CPU, and the library is."""
+    """Whether the kernels serve this tensor: float32 on the CPU, and they were built."""
     return z.device.type == "cpu" and z.dtype == torch.float32 and _load() is not None
 
 
 def nearest(z: Tensor, codebook: Tensor, cosine: bool) -> Tensor:
     """Return the (N,) nearest codes of z (N, D) in codebook (K, D), both float32 on the CPU."""
-    kernel = _load()
-    assert kernel is not None, "ask `searches` first"
     rows, book = z.contiguous(), codebook.contiguous()
     codes = torch.empty(rows.shape[0], dtype=torch.int64)
-    if rows.shape[0] == 0:
-        return codes
-    status = kernel.nearest(
-        rows.data_ptr(), rows.shape[0], book.data_ptr(), *book.shape,
-        cosine, codes.data_ptr(), kernel.instructions.encode(), kernel.parallel,
-    )  # fmt: skip
-    if status != 0:
-        raise MemoryError(f"nearest: no memory to search {book.shape[0]} codewords; use fewer")
+    if rows.shape[0] > 0:
+        _kernel().call("vocabula_nearest", rows, rows.shape[0], book, *book.shape, cosine, codes)
     return codes
+
+
+def rounds(z: Tensor, levels: tuple[int, ...]) -> bool:
+    """Whether the kernels serve finite scalar quantization of z (N, levels)."""
+    return len(levels) <= 16 and max(levels) <= 2**20 and searches(z)
+
+
+def finite_scalar(z: Tensor, constants: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+    """Return values (N, levels) and codes (N,) of z (N, levels); see `finite_scalar.py`."""
+    z = z.contiguous()
+    values, codes = torch.empty_like(z), torch.empty(z.shape[0], dtype=torch.int64)
+    _kernel().call("vocabula_finite_scalar", z, *z.shape, constants, basis, values, codes)
+    return values, codes
+
+
+def finite_scalar_backward(grad: Tensor, z: Tensor, constants: Tensor) -> Tensor:
+    """Return the gradient to z (N, levels) of that to the values (N, levels)."""
+    grad, z = grad.contiguous(), z.contiguous()
+    result = torch.empty_like(z)
+    _kernel().call("vocabula_finite_scalar_backward", grad, z, *z.shape, constants, result)
+    return result
+
+
+def record_usage(
+    codes: Tensor,
+    mask: Tensor | None,
+    vectors: tuple[Tensor, Tensor],
+    *,
+    starts: Tensor,
+    clock: int,
+    fresh: bool,
+    step: int,
+    bucket: Tensor,
+    norms: Tensor,
+    last_seen: Tensor,
+) -> None:
+    """Add one recording to a tracker's `bucket`, `norms` and `last_seen`; see `UsageTracker`."""
+    codes = codes.contiguous()
+    z, values = (x.detach().contiguous() for x in vectors)
+    mask = None if mask is None else mask.contiguous()
+    _kernel().call(
+        "vocabula_record_usage",
+        *(codes, *codes.shape, starts, len(last_seen), mask),
+        *(z, z.shape[1], values, values.shape[1], step, fresh, clock),
+        *(bucket, norms, last_seen),
+    )

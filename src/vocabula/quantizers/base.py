@@ -107,8 +107,9 @@ class Quantizer(Bottleneck):
         """
         rows, batch = self._rows(z)
         valid = self._valid(rows, mask, batch)
+        clean = rows if valid is None else torch.where(valid[:, None], rows, 0)
         with torch.autocast(rows.device.type, enabled=False):
-            result = self._quantize(torch.where(valid[:, None], rows, 0), valid)
+            result = self._quantize(clean, valid)
         if self.auto_update and self.learning_active:
             self.update()
         return Quantized(
@@ -126,9 +127,10 @@ class Quantizer(Bottleneck):
             ShapeError: if the width or the dtype is wrong.
         """
         rows, batch = self._rows(z)
-        finite = _finite(rows)[:, None]
+        valid = self._valid(rows, None, batch)
+        clean = rows if valid is None else torch.where(valid[:, None], rows, 0)
         with torch.autocast(rows.device.type, enabled=False):
-            codes = self._encode(torch.where(finite, rows, 0))
+            codes = self._encode(clean)
         return codes.reshape((*batch, *self.code_shape))
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -178,8 +180,11 @@ class Quantizer(Bottleneck):
     # ------------------------------------------------------- for subclasses
 
     @abstractmethod
-    def _quantize(self, z: Tensor, mask: Tensor, codes: Tensor | None = None) -> Quantized:
-        """Quantize z (N, D) with mask (N,); use `codes` (N, *code_shape) if they are given."""
+    def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
+        """Quantize z (N, D) with mask (N,); use `codes` (N, *code_shape) if they are given.
+
+        Without a mask every row counts.
+        """
 
     @abstractmethod
     def _encode(self, z: Tensor) -> Tensor:
@@ -192,7 +197,7 @@ class Quantizer(Bottleneck):
     def _update(self) -> None:
         """Apply and clear pending learning."""
 
-    def _track(self, codes: Tensor, mask: Tensor, z: Tensor, values: Tensor) -> None:
+    def _track(self, codes: Tensor, mask: Tensor | None, z: Tensor, values: Tensor) -> None:
         """Count codes (N,) or (N, books) and the norms of z and values (N, D), if learning."""
         if self.usage_tracker is not None and self.learning_active:
             self.usage_tracker.record(codes.reshape(-1, self.books), mask, z, values)
@@ -222,10 +227,11 @@ class Quantizer(Bottleneck):
         moved = z.movedim(self.channel_dim, -1)
         return moved.reshape(-1, self.dim).to(self.compute_dtype), moved.shape[:-1]
 
-    def _valid(self, rows: Tensor, mask: Tensor | None, batch: torch.Size) -> Tensor:
-        finite = _finite(rows)
+    def _valid(self, rows: Tensor, mask: Tensor | None, batch: torch.Size) -> Tensor | None:
+        """Which rows (N,) count: inside the mask and finite; None says that all do."""
         if mask is None:
-            return finite
+            return None if _surely_finite(rows) else _finite(rows)
+        finite = _finite(rows)
         if mask.shape != batch:
             raise ShapeError(
                 f"{type(self).__name__}: expected a mask of shape {tuple(batch)}, "
@@ -262,6 +268,16 @@ class Quantizer(Bottleneck):
                     f"{book}, got {low if low < self._lowest_code() else high}; "
                     "were they made by another quantizer?"
                 )
+
+
+def _surely_finite(rows: Tensor) -> bool:
+    """Whether one cheap look says that all is finite: a NaN or an infinity makes no finite sum.
+
+    Only where looking is free: an accelerator would stall, and a traced graph cannot branch.
+    """
+    if torch.compiler.is_compiling() or rows.device.type != "cpu":
+        return False
+    return math.isfinite(float(rows.detach().sum()))
 
 
 def _finite(rows: Tensor) -> Tensor:

@@ -141,7 +141,7 @@ class GumbelQuantizer(Quantizer):
     def _codewords(self) -> Tensor:
         return self.codebook.to(self.compute_dtype)
 
-    def _quantize(self, z: Tensor, mask: Tensor, codes: Tensor | None = None) -> Quantized:
+    def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
         logits, codebook = self.to_logits(z), self._codewords()
         scores = self._scores(logits, codes)
         codes = scores.detach().argmax(-1) if codes is None else codes
@@ -170,7 +170,7 @@ class GumbelQuantizer(Quantizer):
         here = torch.zeros_like(logits, dtype=torch.bool).scatter(1, codes[:, None], True)
         return torch.where(here, top, below)
 
-    def _kl(self, logits: Tensor, mask: Tensor) -> Tensor:
+    def _kl(self, logits: Tensor, mask: Tensor | None) -> Tensor:
         log_q = torch.log_softmax(logits, -1)
         return masked_mean((log_q.exp() * (log_q + math.log(logits.shape[-1]))).sum(-1), mask)
 

@@ -45,8 +45,8 @@ class Codebook(nn.Module, ABC):
         `mass`, () or (K,), is the weight in vectors per update that they start with.
         """
 
-    def accumulate(self, z: Tensor, codes: Tensor, mask: Tensor) -> None:
-        """Note z (N, D) with codes (N,) where mask (N,) is true, for the next `update`."""
+    def accumulate(self, z: Tensor, codes: Tensor, mask: Tensor | None) -> None:
+        """Note z (N, D) with codes (N,) inside the mask (N,), for the next `update`."""
 
     def update(self, counts: Tensor) -> None:
         """Learn from what was accumulated; `counts` (K,) are the hits over all processes."""
@@ -127,7 +127,7 @@ class EMACodebook(KeepDtype, Codebook):
         self.mass.copy_(torch.where(where, mass.to(self.mass), self.mass))
 
     @torch.no_grad()
-    def accumulate(self, z: Tensor, codes: Tensor, mask: Tensor) -> None:
+    def accumulate(self, z: Tensor, codes: Tensor, mask: Tensor | None) -> None:
         """Add the sums of z (N, D) by code to what is pending."""
         self.pending_sums += code_sums(z, codes, len(self.mass), mask)
 

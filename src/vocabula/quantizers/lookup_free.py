@@ -142,7 +142,7 @@ class LookupFreeQuantizer(Quantizer):
         magnitude = torch.full((), self.magnitude, dtype=self.compute_dtype, device=codes.device)
         return torch.where(signs, magnitude, -magnitude)
 
-    def _quantize(self, z: Tensor, mask: Tensor, codes: Tensor | None = None) -> Quantized:
+    def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
         inner = self._inner(z)
         codes = self._pack(inner) if codes is None else codes
         corners = self._corners(codes)
@@ -153,7 +153,7 @@ class LookupFreeQuantizer(Quantizer):
         return Quantized(values, codes, loss, losses)
 
     def _losses(
-        self, inner: Tensor, corners: Tensor, mask: Tensor
+        self, inner: Tensor, corners: Tensor, mask: Tensor | None
     ) -> tuple[dict[str, Tensor], Tensor]:
         commitment = masked_mean((inner - corners).square(), mask)
         losses = {"commitment": commitment}

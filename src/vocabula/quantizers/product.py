@@ -68,7 +68,7 @@ class ProductQuantizer(CompositeQuantizer):
     def _slices(self, z: Tensor) -> tuple[Tensor, ...]:
         return z.split(self.widths, dim=-1)
 
-    def _quantize(self, z: Tensor, mask: Tensor, codes: Tensor | None = None) -> Quantized:
+    def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
         given: Sequence[Tensor | None] = (
             [None] * len(self.widths) if codes is None else self._pieces(codes)
         )

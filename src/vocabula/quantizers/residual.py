@@ -133,7 +133,7 @@ class ResidualQuantizer(CompositeQuantizer):
 
     # ------------------------------------------------------------- quantizer
 
-    def _quantize(self, z: Tensor, mask: Tensor, codes: Tensor | None = None) -> Quantized:
+    def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
         present = self._kept(z) if codes is None else self._present(codes)
         if codes is None and self.beam > 1 and not self._waiting():
             codes = self._search(z.detach())
@@ -141,11 +141,11 @@ class ResidualQuantizer(CompositeQuantizer):
             [None] * len(self.stages) if codes is None else self._cleaned(codes, present)
         )
         total, results = torch.zeros_like(z), []
-        for stage, here, piece in zip(self.stages, present.unbind(-1), given, strict=True):
+        for stage, here, piece in zip(self.stages, self._each(present), given, strict=True):
             left = z - total.detach()
-            results.append(stage._quantize(left, here & mask, piece))
+            results.append(stage._quantize(left, _both(here, mask), piece))
             values = _values(stage, left, results[-1])
-            total = total + torch.where(here[:, None], values, 0)
+            total = total + (values if here is None else torch.where(here[:, None], values, 0))
         return Quantized(
             # Adding an exact zero keeps the bits of the sum and brings z its gradient.
             values=total + (z - z.detach()),
@@ -196,11 +196,11 @@ class ResidualQuantizer(CompositeQuantizer):
 
     # ------------------------------------------------------------- absent stages
 
-    def _kept(self, z: Tensor) -> Tensor:
-        """Which stages (N, stages) dropout leaves to each row."""
+    def _kept(self, z: Tensor) -> Tensor | None:
+        """Which stages (N, stages) dropout leaves to each row; None for all."""
         stages, rows = len(self.stages), z.shape[0]
         if not self.training or self.dropout == 0:
-            return torch.ones(rows, stages, dtype=torch.bool, device=z.device)
+            return None
         items = rows // max(1, self._item_rows)
         first = torch.randint(1, stages + 1, (items, 1), device=z.device)
         whole = torch.rand(items, 1, device=z.device) >= self.dropout
@@ -215,13 +215,21 @@ class ResidualQuantizer(CompositeQuantizer):
         ]
         return torch.stack([(piece != ABSENT).any(-1) for piece in pieces], dim=-1)
 
-    def _cleaned(self, codes: Tensor, present: Tensor) -> list[Tensor]:
+    def _each(self, present: Tensor | None) -> Sequence[Tensor | None]:
+        """One column (N,) of `present` for each stage."""
+        return [None] * len(self.stages) if present is None else present.unbind(-1)
+
+    def _cleaned(self, codes: Tensor, present: Tensor | None) -> Sequence[Tensor]:
         """The codes of each stage, 0 where it is absent."""
+        if present is None:
+            return self._pieces(codes)
         pairs = zip(self._pieces(codes), present.unbind(-1), strict=True)
         return [torch.where(_like(here, piece), piece, 0) for piece, here in pairs]
 
-    def _marked(self, pieces: Sequence[Tensor], present: Tensor) -> Tensor:
+    def _marked(self, pieces: Sequence[Tensor], present: Tensor | None) -> Tensor:
         """The codes (N, books) of the stages, -1 where one is absent."""
+        if present is None:
+            return joined_codes(pieces)
         pairs = zip(pieces, present.unbind(-1), strict=True)
         return joined_codes(
             [torch.where(_like(here, piece), piece, ABSENT) for piece, here in pairs]
@@ -254,3 +262,10 @@ def _values(stage: Quantizer, left: Tensor, result: Quantized) -> Tensor:
 def _like(rows: Tensor, codes: Tensor) -> Tensor:
     """Rows (N,) with as many dimensions as codes (N, *code_shape)."""
     return rows.reshape(-1, *[1] * (codes.ndim - 1))
+
+
+def _both(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """The rows (N,) inside both masks, None being all rows."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other

@@ -73,15 +73,19 @@ class RevivalState(KeepDtype, nn.Module):
         self.low_for.mul_(~where)
 
     @torch.no_grad()
-    def observe(self, z: Tensor, mask: Tensor) -> None:
+    def observe(self, z: Tensor, mask: Tensor | None) -> None:
         """Keep one uniformly drawn vector per codeword of all z (N, D) since the last `revive`."""
         if z.shape[0] == 0:
             return
-        position = mask.cumsum(0)
-        fresh = position[-1]
         uniform = torch.rand(2, len(self.share), device=z.device)
-        rank = torch.floor(uniform[0] * fresh).long() + 1
-        picked = torch.searchsorted(position, rank.clamp(max=z.shape[0])).clamp(max=len(z) - 1)
+        if mask is None:
+            fresh = self.seen.new_tensor(len(z))
+            picked = torch.floor(uniform[0] * fresh).long().clamp_(max=len(z) - 1)
+        else:
+            position = mask.cumsum(0)
+            fresh = position[-1]
+            rank = torch.floor(uniform[0] * fresh).long() + 1
+            picked = torch.searchsorted(position, rank.clamp(max=len(z))).clamp(max=len(z) - 1)
         self.seen += fresh
         take = uniform[1] * self.seen < fresh
         self.drawn.copy_(torch.where(take[:, None], z[picked].to(self.drawn), self.drawn))

@@ -7,19 +7,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vocabula.functional import distributed
+from vocabula.functional import distributed, native
 from vocabula.functional.statistics import perplexity
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.types import UsageReport
 
 BUCKETS = 8
+NORM_ROWS = 8192
 
 
 class UsageTracker(KeepDtype, nn.Module):
     """Counts codes in a ring of buckets that together cover the last `window` recordings.
 
     The window slides by an eighth of its length: it covers between 7/8 and all of the last
-    `window` recordings. Recording costs one count of the codes and two mean norms.
+    `window` recordings. Recording costs one count of the codes and two mean norms, these over at
+    most 8192 evenly spaced vectors of a recording.
 
     Args:
         codebook_sizes: K of each book.
@@ -45,22 +47,53 @@ class UsageTracker(KeepDtype, nn.Module):
         self.register_buffer("clock", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def record(self, codes: Tensor, mask: Tensor, z: Tensor, values: Tensor) -> None:
-        """Count codes (N, books) where mask (N,) is true, and the norms of z and values (N, D)."""
+    def record(self, codes: Tensor, mask: Tensor | None, z: Tensor, values: Tensor) -> None:
+        """Count codes (N, books) and the norms of z and values (N, D), inside the mask (N,)."""
         step = max(1, self.window // BUCKETS)
+        stride = -(-codes.shape[0] // NORM_ROWS) or 1
+        if _compiled(z, values, self.norms):
+            self._record_at_once(codes, mask, (z, values), step, stride)
+            return
         bucket = torch.div(self.clock, step, rounding_mode="floor") % BUCKETS
-        fresh = (self.clock % step == 0).to(torch.int32)
-        kept = 1 - fresh * (torch.arange(BUCKETS, device=codes.device) == bucket).to(torch.int32)
+        fresh = self.clock % step == 0
+        # A bucket is emptied when its turn comes again.
+        kept = ~(fresh & (torch.arange(BUCKETS, device=codes.device) == bucket))
         shifted = (codes + self.get_buffer("starts")).reshape(-1)
-        weight = mask[:, None].expand(codes.shape).reshape(-1).to(torch.int32)
-        new = torch.zeros_like(self.last_seen, dtype=torch.int32).index_add(0, shifted, weight)
-        norms = torch.stack(
-            [(torch.linalg.vector_norm(x.detach(), dim=-1) * mask).sum() for x in (z, values)]
-        )
+        if mask is None:
+            weight = torch.ones_like(shifted, dtype=torch.int32)
+        else:
+            weight = mask[:, None].expand(codes.shape).reshape(-1).to(torch.int32)
+        new = torch.zeros_like(self.last_seen, dtype=torch.int32).index_add_(0, shifted, weight)
+        norms = torch.stack([_total_norm(x.detach(), mask, stride) for x in (z, values)])
         self.counts.mul_(kept[:, None]).index_add_(0, bucket[None], new[None])
         self.norms.mul_(kept[:, None]).index_add_(0, bucket[None], norms[None].to(self.norms))
         self.clock += 1
         self.last_seen.copy_(torch.where(new > 0, self.clock, self.last_seen))
+
+    def _record_at_once(
+        self,
+        codes: Tensor,
+        mask: Tensor | None,
+        vectors: tuple[Tensor, Tensor],
+        step: int,
+        stride: int,
+    ) -> None:
+        """The same in one pass of the compiled kernel: thirty small operations take ten times."""
+        now = int(self.clock)
+        bucket = now // step % BUCKETS
+        native.record_usage(
+            codes,
+            mask,
+            vectors,
+            starts=self.get_buffer("starts"),
+            clock=now + 1,
+            fresh=now % step == 0,
+            step=stride,
+            bucket=self.counts[bucket],
+            norms=self.norms[bucket],
+            last_seen=self.last_seen,
+        )
+        self.clock += 1
 
     @torch.no_grad()
     def report(self) -> UsageReport:
@@ -86,3 +119,14 @@ class UsageTracker(KeepDtype, nn.Module):
         """Forget everything counted so far."""
         for buffer in (self.counts, self.norms, self.last_seen, self.clock):
             buffer.zero_()
+
+
+def _compiled(*tensors: Tensor) -> bool:
+    """Whether the compiled kernel serves these tensors here and now."""
+    return not torch.compiler.is_compiling() and all(map(native.searches, tensors))
+
+
+def _total_norm(rows: Tensor, mask: Tensor | None, step: int) -> Tensor:
+    """The sum () of the norms of the rows (N, D) inside the mask (N,), from every step-th one."""
+    norm = torch.linalg.vector_norm(rows[::step], dim=-1)
+    return step * (norm.sum() if mask is None else (norm * mask[::step]).sum())

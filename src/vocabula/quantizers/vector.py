@@ -174,12 +174,14 @@ class VectorQuantizer(KeepDtype, Quantizer):
         return self.initialization.last_fit >= 0 if compiling else not self._settled
 
     @torch.no_grad()
-    def _fit(self, z: Tensor, mask: Tensor) -> Tensor:
+    def _fit(self, z: Tensor, mask: Tensor | None) -> Tensor:
         """Set the codewords from the batch where that is due (), alike on every process.
 
         Once per update, before its first vectors: neither another micro-batch nor another stage
         that shares the codebook may move it under codes that were found already.
         """
+        if mask is None:
+            mask = torch.ones(len(z), dtype=torch.bool, device=z.device)
         step = torch.where(self.fresh, self.fits, -1)
         vectors, counts, due = self.initialization.fit(z, mask, step, self.codebook_sizes[0])
         self.book.replace(due.expand(len(counts)), vectors, counts.clamp_min(1))
@@ -198,7 +200,7 @@ class VectorQuantizer(KeepDtype, Quantizer):
         inner: Tensor = self.project_in(z)
         return unit(inner) if self.distance == "cosine" else inner
 
-    def _quantize(self, z: Tensor, mask: Tensor, codes: Tensor | None = None) -> Quantized:
+    def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
         inner = self._inner(z)
         fitting = self.learning_active and self._fitting()
         fitted = self._fit(inner.detach(), mask) if fitting else None
@@ -223,7 +225,7 @@ class VectorQuantizer(KeepDtype, Quantizer):
         return nearest_codeword(inner, codebook)
 
     def _losses(
-        self, inner: Tensor, chosen: Tensor, codebook: Tensor, mask: Tensor
+        self, inner: Tensor, chosen: Tensor, codebook: Tensor, mask: Tensor | None
     ) -> dict[str, Tensor]:
         losses = {"commitment": masked_mean((inner - chosen.detach()).square(), mask)}
         if self.book.by_gradient:
@@ -238,7 +240,8 @@ class VectorQuantizer(KeepDtype, Quantizer):
             )
             losses["assignment_entropy"] = sample
             # Over all processes: one whose mask is empty states the same divergence as the others.
-            rows = distributed.all_reduce_sum(mask.sum())
+            here = batch.new_tensor(len(inner)) if mask is None else mask.sum()
+            rows = distributed.all_reduce_sum(here)
             highest = torch.where(rows > 0, torch.log(batch.new_tensor(size)), 0.0)
             losses["usage_kl"] = highest - batch
         if self.orthogonality_weight > 0:
@@ -256,7 +259,7 @@ class VectorQuantizer(KeepDtype, Quantizer):
         return torch.stack([weights[name] * term for name, term in losses.items()]).sum()
 
     @torch.no_grad()
-    def _learn(self, inner: Tensor, codes: Tensor, mask: Tensor) -> None:
+    def _learn(self, inner: Tensor, codes: Tensor, mask: Tensor | None) -> None:
         self.pending_counts += code_counts(codes, self.codebook_sizes[0], mask)
         self.book.accumulate(inner, codes, mask)
         if self.revival is not None:

@@ -10,26 +10,17 @@
  * the function `torch_parallel_for` that the caller hands over.
  */
 
+#include "common.h"
+
 #include <float.h>
 #include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#include <cpuid.h>
+#ifdef X86
 #include <immintrin.h>
-#define X86 1
-#elif defined(__aarch64__)
+#elif defined(ARM)
 #include <arm_neon.h>
-#define ARM 1
-#endif
-
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-EXPORT void *PyInit__kernels(void) { return 0; } /* the linker asks for it */
-#else
-#define EXPORT __attribute__((visibility("default")))
 #endif
 
 #define CODES 6              /* codewords of a tile and of a group */
@@ -38,9 +29,6 @@ EXPORT void *PyInit__kernels(void) { return 0; } /* the linker asks for it */
 
 typedef float eight __attribute__((vector_size(32)));
 typedef float loose __attribute__((vector_size(32), aligned(4), may_alias));
-typedef void (*range)(int64_t begin, int64_t end, void *context);
-typedef int32_t (*parallel)(int64_t begin, int64_t end, int64_t grain, range body, void *context);
-
 typedef struct {
     /* the problem */
     const float *z, *codebook; /* (count of all rows, dim), (size, dim) */
@@ -65,14 +53,10 @@ typedef struct {
     int *failed;
 } search;
 
-static void *scratch_bytes(size_t bytes) {
+static void *scratch_bytes(size_t bytes)
+{
     void *memory = 0;
-#if defined(_WIN32)
-    memory = malloc(bytes ? bytes : 1);
-#else
-    if (posix_memalign(&memory, 64, bytes ? bytes : 1)) memory = 0;
-#endif
-    return memory;
+    return posix_memalign(&memory, 64, bytes ? bytes : 1) ? 0 : memory;
 }
 
 static float *scratch(size_t floats) { return scratch_bytes(floats * sizeof(float)); }
@@ -96,7 +80,7 @@ static int all_finite(const search *s, int64_t row)
 #define UNROLL _Pragma("GCC unroll 16")
 #define ALIGNED __attribute__((aligned(64)))
 
-#if X86
+#ifdef X86
 #define NAME(x) x##_avx512
 #define TARGET __attribute__((target("avx512f,fma")))
 #define LANES 16
@@ -140,7 +124,7 @@ static int all_finite(const search *s, int64_t row)
 #include "nearest.h"
 #endif
 
-#if ARM
+#ifdef ARM
 #define NAME(x) x##_neon
 #define TARGET
 #define LANES 4
@@ -171,51 +155,17 @@ typedef struct {
 
 #define SET(x, width) {#x, width, scan_##x, settle_##x}
 static const instructions sets[] = {
-#if X86
+#ifdef X86
     SET(avx512, 64), SET(avx2, 16),
-#elif ARM
+#elif defined(ARM)
     SET(neon, 16),
 #endif
     {0}};
 
-static int supported(const char *name)
-{
-#if X86
-    __builtin_cpu_init();
-    if (!strcmp(name, "avx512")) return __builtin_cpu_supports("avx512f");
-    if (!strcmp(name, "avx2")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#endif
-    return 1;
-}
-
-/* Whether 512-bit operations run as two halves (AMD family 19h): then 256 bits waste fewer rows. */
-static int halves_512(void)
-{
-#if X86
-    unsigned int version, vendor[3], unused;
-    if (!__get_cpuid(0, &unused, vendor, vendor + 2, vendor + 1)) return 0;
-    if (memcmp(vendor, "AuthenticAMD", 12) || !__get_cpuid(1, &version, &unused, &unused, &unused))
-        return 0;
-    return (version >> 8 & 15) + (version >> 20 & 255) == 0x19;
-#else
-    return 0;
-#endif
-}
-
 static const instructions *find(const char *name)
 {
     for (const instructions *set = sets; set->name; set++)
-        if (!strcmp(set->name, name)) return supported(name) ? set : 0;
-    return 0;
-}
-
-/* The name of the fastest instruction set of this processor, or null where none was compiled in. */
-EXPORT const char *vocabula_instructions(void)
-{
-    for (const instructions *set = sets; set->name; set++)
-        if (supported(set->name) && !(halves_512() && !strcmp(set->name, "avx512") &&
-                                      supported("avx2")))
-            return set->name;
+        if (!strcmp(set->name, name)) return has_instructions(name) ? set : 0;
     return 0;
 }
 

@@ -1,0 +1,162 @@
+/* Finite scalar quantization on the CPU: bound, round and count in mixed radix, in one pass.
+ *
+ * For each coordinate i of a row, with constants of its own (see `finite_scalar.py`):
+ *
+ *   b = half tanh(z + shift) - offset         digit = clamp(round(b) + middle, 0, top)
+ *   value = (digit - middle) / middle         code += digit * basis
+ *
+ * and on the way back dL/dz = dL/dvalue slope (1 - tanh(z + shift)^2), slope = half / middle. The
+ * way back computes tanh again: that takes less time than new memory to keep it.
+ */
+
+#include "common.h"
+
+#include <string.h>
+
+#define RUN 64 /* rows that the constants are repeated for, so that loops run over contiguous data */
+#define MOST_LEVELS 16
+
+typedef struct {
+    const float *z, *grad;
+    float *out; /* the values, or the gradient to z */
+    int64_t *codes;
+    int64_t rows, levels, size; /* size: the number of codes */
+    const int64_t *basis;
+    /* (RUN * levels) each */
+    float shift[RUN * MOST_LEVELS], half[RUN * MOST_LEVELS], offset[RUN * MOST_LEVELS];
+    float middle[RUN * MOST_LEVELS], top[RUN * MOST_LEVELS], slope[RUN * MOST_LEVELS];
+    float weight[RUN * MOST_LEVELS]; /* the basis */
+} lattice;
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* To the nearest integer, ties to even, for |x| < 2^22. */
+INLINE float round_even(float x) { return (x + 12582912.0f) - 12582912.0f; }
+
+/* tanh(x) = 1 - 2 / (e^2x + 1) to an absolute 2e-7, which is what rounding to levels asks for. */
+INLINE float tanh_of(float x)
+{
+    x = x < 10.0f ? x : 10.0f;
+    x = x > -10.0f ? x : -10.0f;
+    /* e^2x = 2^n e^r, |r| <= log(2) / 2, e^r by its Taylor series to r^6 */
+    float n = round_even(x * 2.885390082f);
+    float r = (2 * x - n * 0.693359375f) + n * 2.12194440e-4f;
+    float power = 1 + r * (1 + r * (5.0e-1f + r * (1.6666667e-1f + r * (4.1666668e-2f +
+                  r * (8.3333338e-3f + r * 1.3888889e-3f)))));
+    union { int32_t bits; float number; } scale = {.bits = ((int32_t)n + 127) << 23};
+    return 1 - 2 / (power * scale.number + 1);
+}
+
+INLINE void forward_run(const lattice *s, int64_t row, int64_t count)
+{
+    int64_t levels = s->levels, total = count * levels;
+    const float *restrict z = s->z + row * levels;
+    float *restrict values = s->out + row * levels;
+    float digits[RUN * MOST_LEVELS];
+    for (int64_t i = 0; i < total; i++) {
+        float bounded = s->half[i] * tanh_of(z[i] + s->shift[i]) - s->offset[i];
+        float digit = round_even(bounded) + s->middle[i];
+        digit = digit > 0 ? digit : 0;
+        digit = digit < s->top[i] ? digit : s->top[i];
+        digits[i] = digit;
+        values[i] = (digit - s->middle[i]) / s->middle[i];
+    }
+    /* Whole numbers below 2^24 are exact in float32, where they are added faster. */
+    if (s->size <= 1 << 24) {
+        for (int64_t i = 0; i < total; i++) digits[i] *= s->weight[i];
+        for (int64_t r = 0; r < count; r++) {
+            float code = 0;
+            for (int64_t i = 0; i < levels; i++) code += digits[r * levels + i];
+            s->codes[row + r] = (int64_t)code;
+        }
+        return;
+    }
+    for (int64_t r = 0; r < count; r++) {
+        int64_t code = 0;
+        for (int64_t i = 0; i < levels; i++)
+            code += (int64_t)digits[r * levels + i] * s->basis[i];
+        s->codes[row + r] = code;
+    }
+}
+
+INLINE void backward_run(const lattice *s, int64_t row, int64_t count)
+{
+    int64_t total = count * s->levels;
+    const float *restrict z = s->z + row * s->levels;
+    const float *restrict grad = s->grad + row * s->levels;
+    float *restrict out = s->out + row * s->levels;
+    for (int64_t i = 0; i < total; i++) {
+        float height = tanh_of(z[i] + s->shift[i]);
+        out[i] = grad[i] * s->slope[i] * (1 - height * height);
+    }
+}
+
+#define OVER_RUNS(run)                                                                    \
+    const lattice *s = context;                                                           \
+    for (int64_t row = begin * RUN; row < end * RUN && row < s->rows; row += RUN)         \
+        run(s, row, s->rows - row < RUN ? s->rows - row : RUN);
+
+#ifdef X86
+__attribute__((target("avx512f,fma")))
+static void forward_avx512(int64_t begin, int64_t end, void *context) { OVER_RUNS(forward_run) }
+__attribute__((target("avx512f,fma")))
+static void backward_avx512(int64_t begin, int64_t end, void *context) { OVER_RUNS(backward_run) }
+__attribute__((target("avx2,fma")))
+static void forward_avx2(int64_t begin, int64_t end, void *context) { OVER_RUNS(forward_run) }
+__attribute__((target("avx2,fma")))
+static void backward_avx2(int64_t begin, int64_t end, void *context) { OVER_RUNS(backward_run) }
+#else
+static void forward_base(int64_t begin, int64_t end, void *context) { OVER_RUNS(forward_run) }
+static void backward_base(int64_t begin, int64_t end, void *context) { OVER_RUNS(backward_run) }
+#endif
+
+/* Repeat the constants (6, levels): shift, half, offset, middle, top, slope. */
+static void spread(lattice *s, const float *constants)
+{
+    float *into[6] = {s->shift, s->half, s->offset, s->middle, s->top, s->slope};
+    for (int c = 0; c < 6; c++)
+        for (int64_t i = 0; i < RUN * s->levels; i++)
+            into[c][i] = constants[c * s->levels + i % s->levels];
+}
+
+static void run(lattice *s, const char *name, parallel over, int forward)
+{
+    range body;
+#ifdef X86
+    int wide = !strcmp(name, "avx512");
+    body = forward ? (wide ? forward_avx512 : forward_avx2)
+                   : (wide ? backward_avx512 : backward_avx2);
+#else
+    (void)name;
+    body = forward ? forward_base : backward_base;
+#endif
+    over(0, (s->rows + RUN - 1) / RUN, 1 + 4096 / (RUN * s->levels), body, s);
+}
+
+/* z and values (rows, levels), codes (rows), constants (6, levels), basis (levels).
+ * Returns 0, or 2 where the processor lacks the instruction set or there are too many levels. */
+EXPORT int32_t vocabula_finite_scalar(const float *z, int64_t rows, int64_t levels,
+                                      const float *constants, const int64_t *basis, float *values,
+                                      int64_t *codes, const char *name, parallel over)
+{
+    if (!has_instructions(name) || levels > MOST_LEVELS) return 2;
+    lattice s = {.z = z, .out = values, .codes = codes,
+                 .rows = rows, .levels = levels, .basis = basis};
+    spread(&s, constants);
+    s.size = basis[levels - 1] * ((int64_t)s.top[levels - 1] + 1);
+    for (int64_t i = 0; i < RUN * levels; i++) s.weight[i] = (float)basis[i % levels];
+    run(&s, name, over, 1);
+    return 0;
+}
+
+/* out (rows, levels) = the gradient to z of grad (rows, levels), that to the values. */
+EXPORT int32_t vocabula_finite_scalar_backward(const float *grad, const float *z, int64_t rows,
+                                               int64_t levels, const float *constants, float *out,
+                                               const char *name, parallel over)
+{
+    if (!has_instructions(name) || levels > MOST_LEVELS) return 2;
+    lattice s = {.grad = grad, .z = z, .out = out, .rows = rows, .levels = levels};
+    spread(&s, constants);
+    run(&s, name, over, 0);
+    return 0;
+}
