@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vocabula.errors import OptionError, ShapeError
+from vocabula.functional import native
 from vocabula.functional._checks import check_floating, check_mask, check_size
 from vocabula.functional.search import nearest_codeword
 from vocabula.functional.statistics import code_counts, code_sums
@@ -17,6 +18,14 @@ __all__ = ["kmeans"]
 #: Rounds of the k-means++ start: K / 64 centroids a round. One by one, 8192 centroids of 16384 x 64
 #: vectors take 8192 passes over the data; in 64 rounds the start costs about three Lloyd steps.
 _ROUNDS = 64
+
+#: Vectors per cluster that the start looks at, evenly spaced; the Lloyd steps take all.
+_SAMPLE = 32
+
+#: How far a centroid goes towards and beyond its mean, but for the last step, which ends on it.
+#: After 20 steps of 1024 centroids on 100,000 x 64 vectors the total distance is 0.2 % lower than
+#: with 1.0 on normal noise and 1 to 2 % lower on clusters; 1.3 and 1.7 gain less.
+_STRIDE = 1.5
 
 
 def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -31,9 +40,13 @@ def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return rows[weights[rows] > 0]
 
 
-def _square_distance(x: Tensor, centroids: Tensor, codes: Tensor) -> Tensor:
-    """Return (N,) float64 |x_n - centroid_codes_n|², exactly zero for copies."""
-    return (x - centroids[codes]).square().sum(-1).double()
+def _nearest(x: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (N,) codes and float64 |x_n - centroid|², exactly zero for copies."""
+    if native.searches(x):
+        distance = torch.empty(len(x), dtype=torch.float64)
+        return native.nearest(x, centroids, False, distance), distance
+    codes = nearest_codeword(x, centroids)
+    return codes, (x - centroids[codes]).square().sum(-1).double()
 
 
 def _best_of(x: Tensor, distance: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -55,7 +68,7 @@ def _start(x: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
     """Choose up to `clusters` distinct rows of `x`, each far from those before: k-means++."""
     ones = torch.ones(x.shape[0], dtype=torch.float64, device=x.device)
     centroids = x[_draw(ones, 1, generator)]
-    distance = _square_distance(x, centroids, torch.zeros_like(ones, dtype=torch.int64))
+    distance = _nearest(x, centroids)[1]
     a_round = -(-clusters // _ROUNDS)
     while centroids.shape[0] < clusters:
         wanted = min(a_round, clusters - centroids.shape[0])
@@ -68,8 +81,7 @@ def _start(x: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
         fresh = x[rows]
         fresh = fresh[_distinct(fresh)]
         centroids = torch.cat([centroids, fresh])
-        closer = _square_distance(x, fresh, nearest_codeword(x, fresh))
-        distance = torch.minimum(distance, closer)
+        distance = torch.minimum(distance, _nearest(x, fresh)[1])
     return centroids
 
 
@@ -89,18 +101,21 @@ def _lloyd(
 ) -> tuple[Tensor, Tensor]:
     """Alternate assignment and means; return the centroids and the counts of their last use."""
     clusters = centroids.shape[0]
-    codes = nearest_codeword(x, centroids)
-    for _ in range(iterations):
+    codes, settled = nearest_codeword(x, centroids), False
+    for step in range(iterations):
         counts = code_counts(codes, clusters)
         means = code_sums(x, codes, clusters) / counts.clamp_min(1).unsqueeze(-1)
-        centroids = torch.where(counts.unsqueeze(-1) > 0, means, centroids)
+        last = settled or step == iterations - 1
+        moved = means if last else centroids + _STRIDE * (means - centroids)
+        centroids = torch.where(counts.unsqueeze(-1) > 0, moved, centroids)
         empty = (counts == 0).nonzero().squeeze(-1)
         if empty.numel() > 0:
-            rows = _draw(_square_distance(x, centroids, codes), empty.numel(), generator)
+            rows = _draw((x - centroids[codes]).square().sum(-1), empty.numel(), generator)
             centroids[empty[: rows.numel()]] = x[rows]
         before, codes = codes, nearest_codeword(x, centroids)
-        if torch.equal(before, codes):
+        if last and torch.equal(before, codes):
             break
+        settled = torch.equal(before, codes)
     return centroids, code_counts(codes, clusters)
 
 
@@ -137,7 +152,8 @@ def _kmeans(
     fallback = float(mean.abs().max()) or 1.0
     unit = size if size > 1e-7 * fallback else fallback
     scaled = ((x - mean) / unit).float()
-    centroids = _fill(_start(scaled, clusters, generator), clusters, 0.01, generator)
+    sample = scaled[:: -(-len(scaled) // (_SAMPLE * clusters))]
+    centroids = _fill(_start(sample, clusters, generator), clusters, 0.01, generator)
     centroids, counts = _lloyd(scaled, centroids, iterations, generator)
     result = (centroids.double() * unit + mean).float()
     return _separate(result, max(0.01 * unit, 1e-6 * fallback), generator), counts
@@ -154,7 +170,10 @@ def kmeans(
 ) -> tuple[Tensor, Tensor]:
     """Cluster vectors: centroids that lower Σ_n min_k |z_n - centroid_k|², by Lloyd's algorithm.
 
-    The start is k-means++ (for more than 64 clusters in 64 rounds of K / 64 draws each). A cluster
+    Each step but the last moves a centroid 1.5 times as far as its mean, which converges sooner.
+
+    The start is k-means++ on 32 vectors a cluster (for more than 64 clusters in 64 rounds of K / 64
+    draws each). A cluster
     that runs empty restarts at a vector drawn in proportion to its squared distance. With fewer
     distinct vectors than clusters, the other centroids are copies jittered by 1 % of the data's
     root mean square deviation (of its magnitude, where all vectors are equal): no two centroids are

@@ -33,7 +33,7 @@ _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
 _ARGUMENTS = {
     "vocabula_nearest": [
         *(_POINTER, _SIZE, _POINTER, _SIZE, _SIZE),
-        *(ctypes.c_int32, _POINTER),
+        *(ctypes.c_int32, _POINTER, _POINTER),
     ],
     "vocabula_record_usage": [
         *(_POINTER, _SIZE, _SIZE, _POINTER, _SIZE, _POINTER),
@@ -104,12 +104,16 @@ def searches(z: Tensor) -> bool:
     return z.device.type == "cpu" and z.dtype == torch.float32 and _load() is not None
 
 
-def nearest(z: Tensor, codebook: Tensor, cosine: bool) -> Tensor:
-    """Return the (N,) nearest codes of z (N, D) in codebook (K, D), both float32 on the CPU."""
+def nearest(z: Tensor, codebook: Tensor, cosine: bool, distances: Tensor | None = None) -> Tensor:
+    """Return the (N,) nearest codes of z (N, D) in codebook (K, D), both float32 on the CPU.
+
+    Write to `distances` (N,), float64, the squared distance of each.
+    """
     rows, book = z.contiguous(), codebook.contiguous()
     codes = torch.empty(rows.shape[0], dtype=torch.int64)
     if rows.shape[0] > 0:
-        _kernel().call("vocabula_nearest", rows, rows.shape[0], book, *book.shape, cosine, codes)
+        sizes = rows.shape[0], book, *book.shape
+        _kernel().call("vocabula_nearest", rows, *sizes, cosine, codes, distances)
     return codes
 
 

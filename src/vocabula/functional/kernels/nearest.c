@@ -33,6 +33,7 @@ typedef struct {
     /* the problem */
     const float *z, *codebook; /* (count of all rows, dim), (size, dim) */
     int64_t *codes;
+    double *distances; /* of each row to its codeword, or null */
     int64_t dim, size;
     /* the codebook made ready */
     float *center;       /* (dim) */
@@ -150,10 +151,10 @@ static int all_finite(const search *s, int64_t row)
 typedef struct {
     const char *name;
     int64_t width;
-    range scan, settle;
+    range scan, settle, measure;
 } instructions;
 
-#define SET(x, width) {#x, width, scan_##x, settle_##x}
+#define SET(x, width) {#x, width, scan_##x, settle_##x, measure_rows_##x}
 static const instructions sets[] = {
 #ifdef X86
     SET(avx512, 64), SET(avx2, 16),
@@ -282,10 +283,11 @@ static void search_block(search *s, parallel over, const instructions *set, int6
 
 /* Write to `codes` the index of the codeword nearest to each row: z (count, dim) and codebook
  * (size, dim), contiguous, all of them at least 1; cosine 0 or 1. Rows with NaN or infinity get 0.
+ * `distances` (count) receives |z - e|^2, or the cosine with its sign turned; it may be null.
  * Returns 0, 1 without memory, or 2 where the processor lacks the instruction set. */
 EXPORT int32_t vocabula_nearest(const float *z, int64_t count, const float *codebook, int64_t size,
-                                int64_t dim, int32_t cosine, int64_t *codes, const char *name,
-                                parallel over)
+                                int64_t dim, int32_t cosine, int64_t *codes, double *distances,
+                                const char *name, parallel over)
 {
     const instructions *set = find(name);
     if (!set) return 2;
@@ -294,7 +296,8 @@ EXPORT int32_t vocabula_nearest(const float *z, int64_t count, const float *code
     if (chunk < CODES) chunk = CODES;
     int64_t padded = blocks(size, CODES) * CODES, part = chunk < padded ? chunk : padded;
     int64_t state = blocks(count < BLOCK_ROWS ? count : BLOCK_ROWS, set->width) * set->width;
-    search s = {.z = z, .codebook = codebook, .codes = codes, .dim = dim, .size = size};
+    search s = {.z = z, .codebook = codebook, .codes = codes, .distances = distances,
+                .dim = dim, .size = size};
     s.failed = &failed;
     s.center = calloc((size_t)dim, sizeof(float));
     s.half = scratch((size_t)padded);
@@ -317,6 +320,7 @@ EXPORT int32_t vocabula_nearest(const float *z, int64_t count, const float *code
             s.count = count - s.first < state ? count - s.first : state;
             search_block(&s, over, set, chunk, &laid_out);
         }
+        if (distances) over(0, count, 1 + 32768 / dim, set->measure, &s);
     } else {
         failed = 1;
     }

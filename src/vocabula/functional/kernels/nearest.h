@@ -73,6 +73,14 @@ TARGET static double NAME(measure)(const search *s, int64_t row, int64_t code)
     return s->inverse ? sum * s->inverse[code] : sum;
 }
 
+/* Distances of the rows [begin, end) to the codewords that were found. */
+TARGET static void NAME(measure_rows)(int64_t begin, int64_t end, void *context)
+{
+    const search *s = context;
+    for (int64_t row = begin; row < end; row++)
+        s->distances[row] = NAME(measure)(s, row, s->codes[row]);
+}
+
 /* The nearest of codewords [from, to), ties to the lowest index. */
 TARGET static int64_t NAME(nearest_of)(const search *s, int64_t row, int64_t from, int64_t to)
 {
