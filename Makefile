@@ -1,6 +1,7 @@
 # make demo   train a tokenizer on bundled photographs, evaluate it, write tokens and a report
 # make test   linters, types, layers and the whole test suite
-# Both set themselves up: a virtual environment in .venv with the pinned packages.
+# make bench  every benchmark beside its rivals, for docs/benchmarks.md
+# All set themselves up: a virtual environment in .venv with the pinned packages.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -13,7 +14,7 @@ SETUP   := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint type layers check format clean
+.PHONY: help demo bench test lint type layers check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -25,6 +26,10 @@ $(BIN)/python:
 
 $(VENV)/.runtime: $(SETUP) | $(BIN)/python
 	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.runtime
+	$(INSTALL) -e '.[bench]'
 	@touch $@
 
 $(VENV)/.development: $(VENV)/.runtime
@@ -44,6 +49,9 @@ demo: $(VENV)/.runtime ## train on bundled photographs (about 3 minutes on two c
 	@echo "  $(RUN)/report.html       reconstructions, codewords, usage and training curves; open it in a browser"
 	@echo "  $(RUN)/tokens.parquet    the training photographs as integer codes"
 	@echo "  $(RUN)                   the trained tokenizer: vocabula.load('$(RUN)')"
+
+bench: $(VENV)/.bench ## time everything beside its rivals (about 25 minutes), rewrite docs/benchmarks.md
+	$(BIN)/python benchmarks/suite.py
 
 test: check ## lint, types, layers and all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)

@@ -1,11 +1,9 @@
-"""What every benchmark shares: the record it leaves and the data it reads."""
+"""What the benchmarks share: the records they leave and read, and the data."""
 
 from __future__ import annotations
 
 import json
-import platform
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,32 +11,35 @@ from typing import Any
 import numpy as np
 import torch
 
-import vocabula
 from vocabula import open_source
+from vocabula.benchmark import record
+from vocabula.files import replace_file
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks/results"
+
+
+def result(name: str) -> dict[str, Any] | None:
+    """A committed result, or None where it has not been measured."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def row(*cells: object) -> str:
+    """One line of a Markdown table."""
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
 def write_result(name: str, figures: dict[str, Any]) -> Path:
     """Write ``results/NAME.json``: the figures with command, commit, machine and versions."""
-    record = {
-        "name": name,
-        "command": command(),
-        "commit": git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(git("status", "--porcelain", "--", "src")),
-        "machine": {
-            "processor": processor(),
-            "threads": torch.get_num_threads(),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "vocabula": vocabula.__version__,
-        },
-        **figures,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=2))
+    return write(record(name, command(), torch.get_num_threads(), figures))
+
+
+def write(content: dict[str, Any]) -> Path:
+    """Write a record to ``results``, under its name."""
+    path = RESULTS / f"{content['name']}.json"
+    replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
     print(f"wrote {path}")
     return path
 
@@ -50,23 +51,6 @@ def command() -> str:
         place = words.index("--out")
         del words[place : place + 2]
     return "python benchmarks/" + " ".join(words)
-
-
-def git(*words: str) -> str:
-    """The output of a git command in the project's folder."""
-    run = ["git", "-C", str(Path(__file__).parent), *words]
-    return subprocess.run(run, capture_output=True, text=True, check=False).stdout.strip()
-
-
-def processor() -> str:
-    """The processor's name and the number of its cores that this process may use."""
-    info = Path("/proc/cpuinfo")
-    names = [
-        line.partition(":")[2].strip()
-        for line in (info.read_text().splitlines() if info.exists() else [])
-        if line.startswith("model name")
-    ]
-    return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads"
 
 
 def variance(data: str) -> float:

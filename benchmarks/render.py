@@ -1,29 +1,17 @@
-"""Write the results tables of README.md from benchmarks/results/*.json.
+"""Write the tables of README.md and docs/benchmarks.md, and its plots, from the results.
 
-python benchmarks/render.py            rewrite the tables
-python benchmarks/render.py --check    fail if they are not up to date
+python benchmarks/render.py            rewrite the tables and plots
+python benchmarks/render.py --check    fail if the tables are not up to date
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+import suites_page
+from common import ROOT, result, row
+
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-
-
-def result(name: str) -> dict[str, Any] | None:
-    """A committed result, or None where it has not been measured."""
-    path = ROOT / "benchmarks/results" / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def row(*cells: object) -> str:
-    """One line of a Markdown table."""
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
 def preset_table() -> list[str]:
@@ -116,19 +104,22 @@ def rendered() -> str:
 
 
 def main() -> None:
-    """Rewrite or check the block in README.md."""
+    """Rewrite or check the blocks between the markers."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare")
     check = parser.parse_args().check
-    path = ROOT / "README.md"
-    text = path.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    new = f"{before}{BEGIN}\n\n{rendered()}\n\n{END}{after}"
-    if check and new != text:
-        raise SystemExit("README.md: tables are out of date; run python benchmarks/render.py")
+    for name, block in (("README.md", rendered()), ("docs/benchmarks.md", suites_page.rendered())):
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        before, rest = text.split(BEGIN)
+        after = rest.split(END)[1]
+        new = f"{before}{BEGIN}\n\n{block}\n\n{END}{after}"
+        if check and new != text:
+            raise SystemExit(f"{name}: tables are out of date; run python benchmarks/render.py")
+        if not check:
+            path.write_text(new, encoding="utf-8")
     if not check:
-        path.write_text(new, encoding="utf-8")
+        suites_page.draw()
 
 
 if __name__ == "__main__":

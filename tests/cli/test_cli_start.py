@@ -12,7 +12,7 @@ import pytest
 
 import vocabula as package
 
-COMMANDS = ("train", "evaluate", "encode", "decode", "report", "config", "info")
+COMMANDS = ("train", "evaluate", "encode", "decode", "report", "config", "info", "benchmark")
 
 
 def _python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli import config, decode, encode, evaluate, info, report, train
+from vocabula.cli import benchmark, config, decode, encode, evaluate, info, report, train
 from vocabula.cli.errors import Commands
 from vocabula.cli.process import alone
 
@@ -37,7 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (train, evaluate, encode, decode, report, config, info):
+for module in (train, evaluate, encode, decode, report, config, info, benchmark):
     name = module.__name__.rpartition(".")[2]
     command = getattr(module, name)
     app.command(name, epilog=module.EXAMPLES)(command if module is train else alone(command))
