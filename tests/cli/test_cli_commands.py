@@ -57,6 +57,17 @@ def test_encode_and_decode(vocabula: Callable, saved: Path, pictures: Path, tmp_
         assert (image.mode, image.size) == ("RGB", (12, 16))
 
 
+def test_workers(vocabula: Callable, saved: Path, pictures: Path, tmp_path: Path) -> None:
+    for number in (0, 1, 3):
+        words = ("encode", saved / "run", pictures, "-o", f"{number}.parquet")
+        assert vocabula(*words, "--workers", number).code == 0
+        assert vocabula("evaluate", saved / "run", pictures, "--workers", number).code == 0
+    contents = {(tmp_path / f"{number}.parquet").read_bytes() for number in (0, 1, 3)}
+    assert len(contents) == 1
+    words = ("report", saved / "run", pictures, "-o", "page.html", "--workers", 2)
+    assert vocabula(*words).code == 0
+
+
 def test_report(vocabula: Callable, saved: Path, pictures: Path, tmp_path: Path) -> None:
     done = vocabula("report", saved / "run", pictures, "-o", "page.html", "--examples", 2)
     assert (done.code, done.out) == (0, "report: page.html\n")

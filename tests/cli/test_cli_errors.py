@@ -50,6 +50,8 @@ CASES = [
     ("encode run pictures", "Missing option"),
     ("encode run pictures -o taken.json", "overwrit"),
     ("encode run pictures -o notes.txt/t.parquet", "got a file"),
+    ("encode run pictures -o new.parquet --workers -1", "--workers"),
+    ("encode run mixed -o new.parquet --strict --workers 2", "bad.png"),
     ("encode vae pictures -o new.parquet", "no codes"),
     ("decode run nothing.parquet -o new", "nothing.parquet"),
     ("decode run notes.txt -o new", "notes.txt"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vocabula.data import ArraySource, open_source
+from vocabula.data import ArraySource, DataWarning, open_source
 from vocabula.data.token_file import TokenRecord, read_tokens, write_tokens
-from vocabula.errors import OptionError, OutputError, TokensError
+from vocabula.errors import DataError, OptionError, OutputError, TokensError
 from vocabula.evaluation import decode_tokens, encode_dataset
 from vocabula.tokenizers import Tokenizer
 
@@ -116,6 +117,45 @@ def test_failure_half_way_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         encode_dataset(tokenizer, source, tmp_path / "new.parquet", batch_size=1)
     assert [p.name for p in tmp_path.iterdir()] == ["t.parquet"]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_do_not_change_the_file(
+    make_tokenizer: Make, pictures: Path, tmp_path: Path, workers: int
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    cut = pictures / "cats" / "2.jpg"  # the header is whole, the body ends early
+    Image.fromarray(noise).save(cut)
+    cut.write_bytes(cut.read_bytes()[:900])
+    tokenizer, files = make_tokenizer(), []
+    for number in (0, workers):
+        source = open_source(pictures)
+        with pytest.warns(DataWarning, match=r"skipped cats/2\.jpg"):
+            count = encode_dataset(
+                tokenizer, source, tmp_path / f"{number}.parquet", workers=number
+            )
+        assert count == 5 and [p.partition(":")[0] for p in source.problems[1:]] == ["cats/2.jpg"]
+        files.append((tmp_path / f"{number}.parquet").read_bytes())
+    assert files[0] == files[1]
+    with pytest.raises(DataError, match=r"cats/2\.jpg"):
+        source.strict = True
+        source._broken.clear()
+        encode_dataset(tokenizer, source, tmp_path / "strict.parquet", workers=workers)
+    assert not (tmp_path / "strict.parquet").exists()
+
+
+def test_an_interrupt_stops_the_readers(
+    make_tokenizer: Make, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    tokenizer = make_tokenizer()
+    monkeypatch.setattr(tokenizer, "encode", interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:  # its traceback keeps every frame alive
+        encode_dataset(tokenizer, open_source(pictures), tmp_path / "t.parquet", workers=2)
+    assert [t.name for t in threading.enumerate() if t.name.startswith("vocabula")] == []
+    assert caught.traceback and not (tmp_path / "t.parquet").exists()
 
 
 def test_what_has_no_codes_or_no_png(make_tokenizer: Make, tmp_path: Path) -> None:

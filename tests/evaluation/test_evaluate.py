@@ -148,6 +148,8 @@ def test_wrong_input_is_named(make_tokenizer: Make) -> None:
         evaluate(tokenizer, source, limit=0)
     with pytest.raises(OptionError, match="batch size"):
         evaluate(tokenizer, source, batch_size=0)
+    with pytest.raises(OptionError, match="workers: expected an integer >= 0, got -1"):
+        evaluate(tokenizer, source, workers=-1)
     with pytest.raises(DataError, match="channels"):
         evaluate(tokenizer, ArraySource(_images(2, 8, 8, channels=1)))
     assert not tokenizer.training

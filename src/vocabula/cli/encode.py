@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli.runs import BatchSize, Data, Device, Limit, Overwrite, Run, Strict, ValueRange
+from vocabula.cli.runs import (
+    BatchSize,
+    Data,
+    Device,
+    Limit,
+    Overwrite,
+    Run,
+    Strict,
+    ValueRange,
+    Workers,
+)
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -22,6 +32,7 @@ def encode(
     out: Annotated[str, typer.Option("-o", "--out", metavar="FILE", help="The .parquet to write.")],
     limit: Limit = None,
     batch_size: BatchSize = 64,
+    workers: Workers = None,
     device: Device = "auto",
     value_range: ValueRange = None,
     strict: Strict = False,
@@ -41,6 +52,7 @@ def encode(
             out,
             batch_size=batch_size,
             limit=limit,
+            workers=workers,
             overwrite=overwrite,
             progress=True,
         )

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli.runs import BatchSize, Device, HeldOut, Limit, Overwrite, Run, Strict, ValueRange
+from vocabula.cli.runs import (
+    BatchSize,
+    Device,
+    HeldOut,
+    Limit,
+    Overwrite,
+    Run,
+    Strict,
+    ValueRange,
+    Workers,
+)
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -27,6 +37,7 @@ def evaluate(
     ] = None,
     limit: Limit = None,
     batch_size: BatchSize = 64,
+    workers: Workers = None,
     device: Device = "auto",
     value_range: ValueRange = None,
     strict: Strict = False,
@@ -48,7 +59,9 @@ def evaluate(
         source = open_data(
             data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
         )
-        result = measure(tokenizer, source, batch_size=batch_size, limit=limit, progress=True)
+        result = measure(
+            tokenizer, source, batch_size=batch_size, limit=limit, workers=workers, progress=True
+        )
     text = figures_json(result, tokenizer, run)
     if json == "-":
         say(text.rstrip())

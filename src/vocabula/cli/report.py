@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli.runs import BatchSize, Device, HeldOut, Limit, Overwrite, Run, Strict, ValueRange
+from vocabula.cli.runs import (
+    BatchSize,
+    Device,
+    HeldOut,
+    Limit,
+    Overwrite,
+    Run,
+    Strict,
+    ValueRange,
+    Workers,
+)
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -26,6 +36,7 @@ def report(
     examples: Annotated[int, typer.Option(min=1, max=64, help="Images to show.")] = 8,
     limit: Limit = None,
     batch_size: BatchSize = 64,
+    workers: Workers = None,
     device: Device = "auto",
     value_range: ValueRange = None,
     strict: Strict = False,
@@ -57,6 +68,7 @@ def report(
             examples=examples,
             batch_size=batch_size,
             limit=limit,
+            workers=workers,
             overwrite=overwrite,
             progress=True,
         )

@@ -46,6 +46,12 @@ ValueRange = Annotated[
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse files that are no readable images.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=256, metavar="N", help="Threads that decode ahead; default: one for each core."
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 
 

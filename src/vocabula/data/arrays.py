@@ -71,6 +71,10 @@ class ArraySource(ImageSource):
         """``name[index]``."""
         return f"{self.name}[{index}]"
 
+    def pixels(self, index: int) -> int:
+        """Height times width, the same for every image."""
+        return self._images.shape[1] * self._images.shape[2]
+
     def smallest(self) -> tuple[int, int]:
         """Height and width of every image."""
         return self._images.shape[1], self._images.shape[2]

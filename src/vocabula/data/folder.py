@@ -69,6 +69,7 @@ class FolderSource(ImageSource):
             warnings.warn(text, DataWarning, stacklevel=3)
         channels = channels or have
         self._files = kept
+        self._pixels = [header.height * header.width for header in headers]
         self._smallest = (min(h.height for h in headers), min(h.width for h in headers))
         classes = [path.relative_to(root).parts[:-1][:1] for path in kept]
         names = sorted({c[0] for c in classes if c}) if all(classes) else None
@@ -83,6 +84,10 @@ class FolderSource(ImageSource):
     def describe(self, index: int) -> str:
         """The path of one picture, relative to the folder."""
         return self._files[index].relative_to(self._root).as_posix()
+
+    def pixels(self, index: int) -> int:
+        """Height times width of one picture, from its header."""
+        return self._pixels[index]
 
     def smallest(self) -> tuple[int, int]:
         """The smallest height and the smallest width, from the headers."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -143,8 +144,14 @@ class ImageData:
         return self._read_ahead(batches, start)
 
     def evaluation_batches(
-        self, source: ImageSource, *, batch_size: int, limit: int | None = None
-    ) -> Iterator[Batch]:
+        self,
+        source: ImageSource,
+        *,
+        batch_size: int,
+        batch_pixels: int | None = None,
+        limit: int | None = None,
+        workers: int = 0,
+    ) -> Generator[Batch, None, None]:
         """Whole images, once each, in order; neighbours of equal size share a batch.
 
         Broken images are left out; they are listed in the source's `problems`.
@@ -152,21 +159,21 @@ class ImageData:
         Args:
             source: the images.
             batch_size: images to a batch at most.
+            batch_pixels: pixels of a batch of several images at most; None sets no limit.
             limit: number of images to stop after; None reads all.
+            workers: threads that decode ahead; 0 decodes in this thread. Unlike the processes of
+                training, which are an option of this class, they start at once.
 
         Yields:
             Batches with indices and paths.
         """
         waiting: list[Sample] = []
-        for index in range(len(source) if limit is None else min(limit, len(source))):
-            sample = source.read(index)
-            if sample.index != index:  # a broken image: its replacement has its own turn
-                continue
-            full = len(waiting) == batch_size
-            if waiting and (full or sample.image.shape != waiting[0].image.shape):
-                yield _evaluation_batch(waiting)
-                waiting = []
-            waiting.append(sample)
+        with closing(source.samples(limit=limit, workers=workers)) as samples:
+            for sample in samples:
+                if waiting and not _fits(waiting, sample, batch_size, batch_pixels):
+                    yield _evaluation_batch(waiting)
+                    waiting = []
+                waiting.append(sample)
         if waiting:
             yield _evaluation_batch(waiting)
 
@@ -284,9 +291,16 @@ def _to_tensor(images: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).contiguous()
 
 
+def _fits(waiting: list[Sample], one: Sample, batch_size: int, batch_pixels: int | None) -> bool:
+    first, count = waiting[0].image, len(waiting) + 1
+    if one.image.shape != first.shape or one.image.dtype != first.dtype or count > batch_size:
+        return False
+    return batch_pixels is None or count * first.shape[0] * first.shape[1] <= batch_pixels
+
+
 def _evaluation_batch(samples: list[Sample]) -> Batch:
     return Batch(
-        _to_tensor(np.stack([sample.image for sample in samples])),
+        torch.from_numpy(np.stack([sample.image.transpose(2, 0, 1) for sample in samples])),
         torch.tensor([-1 if s.label is None else s.label for s in samples], dtype=torch.int64),
         torch.tensor([sample.index for sample in samples], dtype=torch.int64),
         [sample.path for sample in samples],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ class ParquetSource(ImageSource):
         self._open: dict[int, pq.ParquetFile] = {}
         self._cache: OrderedDict[int, _Rows] = OrderedDict()
         self._process = os.getpid()
+        self._lock = threading.Lock()
         sizes, rows, columns = [], [0], None
         for number, file in enumerate(self._files):
             parquet = _open_file(file)
@@ -105,6 +107,16 @@ class ParquetSource(ImageSource):
         first = next(b for b, group in enumerate(self._groups) if group[0] == number)
         return f"{self._files[number].name}[{index - int(self._bounds[first])}]"
 
+    def pixels(self, index: int) -> int:
+        """Height times width of one picture, from its header; 0 where that is broken."""
+        block = self._block(index)
+        row = index - int(self._bounds[block])
+        try:
+            header = read_header(self._encoded(self._rows(block), row, block))
+        except BrokenImageError:
+            return 0
+        return header.height * header.width
+
     def _read(self, index: int) -> Sample:
         block = self._block(index)
         rows = self._rows(block)
@@ -136,6 +148,10 @@ class ParquetSource(ImageSource):
         return int(np.searchsorted(self._bounds, index, side="right")) - 1
 
     def _rows(self, block: int) -> _Rows:
+        with self._lock:
+            return self._cached_rows(block)
+
+    def _cached_rows(self, block: int) -> _Rows:
         if self._process != os.getpid():  # after a fork, file handles are not shared
             self._process, self._open = os.getpid(), {}
         if block in self._cache:
@@ -166,7 +182,13 @@ class ParquetSource(ImageSource):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without open files and cached rows, for worker processes that are not forked."""
-        return {**self.__dict__, "_open": {}, "_cache": OrderedDict()}
+        state = {**self.__dict__, "_open": {}, "_cache": OrderedDict()}
+        del state["_lock"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """What `__getstate__` gave, with a lock of its own."""
+        self.__dict__.update(state, _lock=threading.Lock())
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,8 @@ def decode(file: Path | bytes, channels: int) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
             picture.load()
-            upright = ImageOps.exif_transpose(picture)
-            pixels = np.asarray(_to_mode(upright, channels), dtype=np.uint8)
+            ImageOps.exif_transpose(picture, in_place=True)
+            pixels = np.asarray(_to_mode(picture, channels), dtype=np.uint8)
     except (BrokenImageError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise nearly every type on damaged input
@@ -121,13 +121,16 @@ def channel_error(name: str, want: int, have: int) -> DataError:
 def _to_mode(picture: Image.Image, channels: int) -> Image.Image:
     if picture.mode.startswith("I") or picture.mode == "F":
         picture = Image.fromarray(_wide_grey(np.asarray(picture)))
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
+    if picture.mode == mode and (channels == 4 or not picture.has_transparency_data):
+        return picture  # as most are: converting would copy every pixel
     if channels == 4:
-        return picture.convert("RGBA")
+        return picture.convert(mode)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture).convert("RGB")
-    return picture.convert("L" if channels == 1 else "RGB")
+    return picture.convert(mode)
 
 
 def _wide_grey(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vocabula.data.ahead import map_ahead
 from vocabula.errors import DataError
+
+_TASK_PIXELS = 2**16  # small images are read several to a task, since handing over a task costs
+_TASK_IMAGES = 64  #    as much as decoding a thumbnail
 
 
 class DataWarning(UserWarning):
@@ -77,11 +82,18 @@ class ImageSource(ABC):
 
     @abstractmethod
     def _read(self, index: int) -> Sample:
-        """Decode one image; raises `BrokenImageError` when it cannot be decoded."""
+        """Decode one image; raises `BrokenImageError` when it cannot be decoded.
+
+        Several threads may call it at the same time.
+        """
 
     @abstractmethod
     def describe(self, index: int) -> str:
         """The name of one item, for messages."""
+
+    @abstractmethod
+    def pixels(self, index: int) -> int:
+        """Height times width of one image, without decoding it; 0 where its header is broken."""
 
     @property
     def block_size(self) -> int:
@@ -115,8 +127,66 @@ class ImageSource(ABC):
                 return self._read(candidate)
             except BrokenImageError as reason:
                 self._note_broken(candidate, str(reason))
-        raise DataError(
-            f"{self.name}: expected readable images, got {length} broken ones"
+        raise self._all_broken()
+
+    def samples(
+        self, *, limit: int | None = None, workers: int = 0
+    ) -> Generator[Sample, None, None]:
+        """Read images from the first on, in order, each once; broken ones are left out.
+
+        What is left out stands in `problems`, in order, with one warning each. Samples, problems
+        and errors do not depend on `workers`.
+
+        Args:
+            limit: how many images to read at most, broken ones included; None reads all.
+            workers: threads that decode ahead, see `map_ahead`; 0 decodes in this thread.
+
+        Yields:
+            The samples; their images lie in memory as (C, H, W).
+
+        Raises:
+            DataError: an image is broken and `strict` is set, or no image of the source is
+                readable.
+        """
+        count = len(self) if limit is None else min(limit, len(self))
+        with closing(map_ahead(self._attempt, self._tasks(count), workers=workers)) as results:
+            for index, result in (pair for task in results for pair in task):
+                if isinstance(result, Sample):
+                    yield result
+                else:
+                    self._note_broken(index, str(result))
+        if len(self._broken) == len(self):
+            raise self._all_broken()
+
+    def _tasks(self, count: int) -> Iterator[tuple[range, int]]:
+        """Runs of the first `count` indices that are read at a time, and how many pixels each."""
+        start = pixels = 0
+        for end in range(1, count + 1):
+            pixels += self.pixels(end - 1)
+            if pixels >= _TASK_PIXELS or end - start == _TASK_IMAGES or end == count:
+                yield range(start, end), pixels
+                start, pixels = end, 0
+
+    def _attempt(self, indices: range) -> list[tuple[int, Sample | BrokenImageError]]:
+        """Read some images in any thread; errors of single images are results."""
+        found: list[tuple[int, Sample | BrokenImageError]] = []
+        for index in indices:
+            if index in self._broken:
+                continue
+            try:
+                sample = self._read(index)
+            except BrokenImageError as reason:
+                found.append((index, reason))
+                continue
+            # Batches are (B, C, H, W). Moving the channels takes as long as a tenth of decoding,
+            # so it belongs here, where it is done in parallel.
+            planes = np.ascontiguousarray(sample.image.transpose(2, 0, 1))
+            found.append((index, replace(sample, image=planes.transpose(1, 2, 0))))
+        return found
+
+    def _all_broken(self) -> DataError:
+        return DataError(
+            f"{self.name}: expected readable images, got {len(self)} broken ones"
             f" ({self.problems[-1] if self.problems else 'no reason known'}); check the data"
         )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 
 import torch
 from torch import Tensor
 
 from vocabula.data import Batch, ImageData, ImageSource
+from vocabula.data.ahead import default_workers
 from vocabula.errors import DataError, OptionError
 
 BATCH_PIXELS = 2**19
@@ -21,8 +22,12 @@ def as_unit(images: Tensor) -> Tensor:
 
 
 def read_batches(
-    source: ImageSource, *, batch_size: int = 64, limit: int | None = None
-) -> Iterator[Batch]:
+    source: ImageSource,
+    *,
+    batch_size: int = 64,
+    limit: int | None = None,
+    workers: int | None = None,
+) -> Generator[Batch, None, None]:
     """Batches of consecutive images of the same size and type, in the order of the source.
 
     An image that cannot be decoded is left out; the source notes it in its ``problems``.
@@ -31,26 +36,34 @@ def read_batches(
         source: the images.
         batch_size: most images of a batch; a batch also ends at `BATCH_PIXELS` pixels.
         limit: read the first `limit` images only; None reads all.
+        workers: threads that decode ahead; None takes one for each core, 0 decodes in this one.
 
     Raises:
         DataError: no image can be read, or one holds NaN or infinity.
-        OptionError: `batch_size` or `limit` is below 1.
+        OptionError: `batch_size` or `limit` is below 1, or `workers` is below 0.
     """
     if batch_size < 1:
         raise OptionError(f"batch size: expected an integer >= 1, got {batch_size}")
-    waiting: list[Batch] = []
-    count = image_count(source, limit)
-    # One image at a time: reading a whole batch of photographs ahead could take gigabytes.
-    for one in ImageData().evaluation_batches(source, batch_size=1, limit=count):
-        if waiting and not _fits(waiting, one, batch_size):
-            yield _join(waiting)
-            waiting = []
-        waiting.append(one)
-    if not waiting:
+    if workers is None:
+        workers = default_workers()
+    elif workers < 0:
+        raise OptionError(f"workers: expected an integer >= 0, got {workers}")
+    batches = ImageData().evaluation_batches(
+        source,
+        batch_size=batch_size,
+        batch_pixels=BATCH_PIXELS,
+        limit=image_count(source, limit),
+        workers=workers,
+    )
+    none = True
+    with closing(batches):
+        for batch in batches:
+            none = False
+            yield batch
+    if none:
         raise DataError(
             f"{source.name}: expected images, got none that can be read; check the data"
         )
-    yield _join(waiting)
 
 
 def image_count(source: ImageSource, limit: int | None) -> int:
@@ -93,19 +106,3 @@ def counted(description: str, total: int, *, show: bool) -> Iterator[Callable[[i
     with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task(description, total=total)
         yield lambda count: bar.advance(task, count)
-
-
-def _fits(waiting: list[Batch], one: Batch, batch_size: int) -> bool:
-    first = waiting[0].images
-    pixels = (len(waiting) + 1) * first.shape[-2] * first.shape[-1]
-    same = first.shape == one.images.shape and first.dtype == one.images.dtype
-    return same and len(waiting) < batch_size and pixels <= BATCH_PIXELS
-
-
-def _join(batches: list[Batch]) -> Batch:
-    return Batch(
-        torch.cat([b.images for b in batches]),
-        torch.cat([b.labels for b in batches]),
-        torch.cat([b.indices for b in batches]),
-        [path for b in batches for path in b.paths],
-    )

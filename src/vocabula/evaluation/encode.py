@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 
 from vocabula.data import ImageSource
 from vocabula.data.token_file import TokenRecord, TokenWriter
@@ -20,6 +21,7 @@ def encode_dataset(
     *,
     batch_size: int = 64,
     limit: int | None = None,
+    workers: int | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> int:
@@ -35,6 +37,7 @@ def encode_dataset(
         out: the file to write, by custom ``.parquet``.
         batch_size: most images of a batch.
         limit: encode the first `limit` images only.
+        workers: threads that decode ahead; None takes one for each core, 0 decodes in this one.
         overwrite: replace an existing file.
         progress: show a progress bar on a terminal.
 
@@ -53,6 +56,7 @@ def encode_dataset(
             f"{type(quantizer).__name__}, which has no codes; train one with another quantizer"
         )
     total = image_count(source, limit)
+    batches = read_batches(source, batch_size=batch_size, limit=limit, workers=workers)
     writer = TokenWriter(
         out,
         fingerprint=tokenizer.fingerprint(),
@@ -67,8 +71,9 @@ def encode_dataset(
         writer,
         inference(tokenizer) as device,
         counted("encoding", total, show=progress) as advance,
+        closing(batches),
     ):
-        for batch in read_batches(source, batch_size=batch_size, limit=limit):
+        for batch in batches:
             height, width = batch.images.shape[-2:]
             codes = tokenizer.encode(batch.images.to(device)).cpu().numpy()
             for i, path in enumerate(batch.paths):

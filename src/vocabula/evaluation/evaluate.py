@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ def evaluate(
     *,
     batch_size: int = 64,
     limit: int | None = None,
+    workers: int | None = None,
     progress: bool = False,
 ) -> Evaluation:
     """Reconstruct every image of a source through its codes and measure the result.
@@ -36,6 +37,7 @@ def evaluate(
         source: the images, with the tokenizer's number of channels.
         batch_size: most images of a batch.
         limit: measure the first `limit` images only.
+        workers: threads that decode ahead; None takes one for each core, 0 decodes in this one.
         progress: show a progress bar on a terminal.
 
     Returns:
@@ -43,7 +45,7 @@ def evaluate(
 
     Raises:
         DataError: no image can be read, or the channels differ from the tokenizer's.
-        OptionError: `batch_size` or `limit` is below 1.
+        OptionError: `batch_size` or `limit` is below 1, or `workers` is below 0.
 
     Example:
         >>> from vocabula import load, open_source
@@ -53,8 +55,13 @@ def evaluate(
     meter = Meter(tokenizer)
     started = time.perf_counter()
     total = image_count(source, limit)
-    with inference(tokenizer), counted("evaluating", total, show=progress) as advance:
-        for batch in read_batches(source, batch_size=batch_size, limit=limit):
+    batches = read_batches(source, batch_size=batch_size, limit=limit, workers=workers)
+    with (
+        inference(tokenizer),
+        counted("evaluating", total, show=progress) as advance,
+        closing(batches),
+    ):
+        for batch in batches:
             meter.add(batch.images)
             advance(len(batch.paths))
     return meter.result(

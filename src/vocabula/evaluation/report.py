@@ -41,6 +41,7 @@ def build_report(
     examples: int = 8,
     batch_size: int = 64,
     limit: int | None = None,
+    workers: int | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> Evaluation:
@@ -58,6 +59,7 @@ def build_report(
         examples: how many images are shown.
         batch_size: most images of a batch.
         limit: evaluate the first `limit` images only.
+        workers: threads that decode ahead; None takes one for each core, 0 decodes in this one.
         overwrite: replace an existing file.
         progress: show a progress bar on a terminal.
 
@@ -73,7 +75,14 @@ def build_report(
         raise OptionError(f"examples: expected an integer >= 1, got {examples}")
     out = Path(out)
     check_new(out, overwrite=overwrite)
-    result = evaluate(tokenizer, source, batch_size=batch_size, limit=limit, progress=progress)
+    result = evaluate(
+        tokenizer,
+        source,
+        batch_size=batch_size,
+        limit=limit,
+        workers=workers,
+        progress=progress,
+    )
     manifest = read_manifest(Path(run)) if run is not None else {}
     context = {
         **_header(tokenizer, result, Path(run) if run is not None else out),

@@ -1,0 +1,62 @@
+"""Reading ahead: threads work on the next items while the caller is busy with earlier ones."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+AHEAD_PIXELS = 2**26
+"""Most pixels of the tasks that are under way or wait for the caller: 200 MB of RGB."""
+_SPARE_TASKS = 16  # ready results beside those under way: several batches, at any speed of either
+
+
+def default_workers() -> int:
+    """One worker for each core that this process may use, 16 at most."""
+    has_affinity = hasattr(os, "sched_getaffinity")  # macOS and Windows do not say
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return min(16, cores)
+
+
+def map_ahead(
+    function: Callable[[Task], Result], tasks: Iterable[tuple[Task, int]], *, workers: int
+) -> Generator[Result, None, None]:
+    """``function(task)`` of every task, in order, computed by threads ahead of use.
+
+    Threads suffice where the work leaves Python's lock: Pillow's decoders and NumPy's copies do.
+    Of tasks that are under way or done and not yet taken, there are at most 16 + 2 `workers`, of
+    at most `AHEAD_PIXELS` together; one task alone may have more. Close the iterator to stop the
+    threads before its end.
+
+    Args:
+        function: called in any thread; what it raises is raised here, at its task's turn.
+        tasks: (task, pixels) pairs; iterated in the caller's thread, no further than needed.
+        workers: number of threads; 0 calls `function` in the caller's thread.
+
+    Yields:
+        The results, in the order of the tasks.
+    """
+    if workers == 0:
+        for task, _ in tasks:
+            yield function(task)
+        return
+    waiting: deque[tuple[Future[Result], int]] = deque()
+    most, pixels = _SPARE_TASKS + 2 * workers, 0
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="vocabula-read")
+    try:
+        for task, size in tasks:
+            while waiting and (len(waiting) == most or pixels + size > AHEAD_PIXELS):
+                future, taken = waiting.popleft()
+                yield future.result()
+                pixels -= taken
+            waiting.append((pool.submit(function, task), size))
+            pixels += size
+        while waiting:
+            yield waiting.popleft()[0].result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
