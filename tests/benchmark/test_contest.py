@@ -86,7 +86,9 @@ def test_peak_memory_is_what_a_call_holds_beside_its_output() -> None:
 
     peak = memory.peak_bytes(run, lambda result: result.nbytes, "cpu")
     assert peak is not None
-    assert 115e6 < peak < 130e6  # and the other 20 MB, which the product was made from
+    # The 20 MB that the product was made from count too. A system that takes idle pages back while
+    # they are held shows less, but still far more than what is kept.
+    assert 60e6 < peak < 130e6
 
 
 @LINUX
