@@ -25,7 +25,7 @@
 
 #define CODES 6              /* codewords of a tile and of a group */
 #define CHUNK (4 << 20)      /* most floats of a codebook laid out at a time: 16 MiB */
-#define BLOCK_ROWS (1 << 18) /* most rows whose state is kept at a time: 5 MiB */
+#define BLOCK_ROWS (1 << 14) /* most rows whose state is kept at a time: half a MiB */
 
 typedef float eight __attribute__((vector_size(32)));
 typedef float loose __attribute__((vector_size(32), aligned(4), may_alias));

@@ -109,11 +109,12 @@ TARGET static int64_t NAME(nearest_in_group)(const search *s, int64_t row, const
     part[0] = (part[0] + part[1]) + (part[2] + part[3]);
     float best = INFINITY, other = INFINITY;
     int code = 0;
-    for (int j = 0; j < CODES; j++) {
+    UNROLL for (int j = 0; j < CODES; j++) {
         float score = s->half[from + j] - part[0][j];
+        float above = score < best ? best : score;
         code = score < best ? j : code;
-        other = fminf(other, fmaxf(best, score));
-        best = fminf(best, score);
+        best = score < best ? score : best;
+        other = above < other ? above : other;
     }
     if ((double)other > (double)best + bound) return from + code;
     return NAME(nearest_of)(s, row, from, to);
