@@ -47,20 +47,25 @@ _ARGUMENTS = {
 
 @dataclass(frozen=True, slots=True)
 class _Kernel:
-    """The library, the instruction set it shall use and torch's thread pool."""
+    """The library, the instruction set it must use, None for its choice, and torch's threads."""
 
     library: ctypes.CDLL
-    instructions: str
+    instructions: str | None
     parallel: ctypes.c_void_p
 
-    def call(self, function: str, *arguments: Any) -> None:
-        """Call a function of the library with tensors and integers, which it takes as pointers."""
+    def fastest(self, dim: int) -> str:
+        """Return the instruction set for vectors of `dim` coordinates."""
+        return self.instructions or self.library.vocabula_instructions(dim).decode()
+
+    def call(self, function: str, dim: int, *arguments: Any) -> None:
+        """Call a function of the library for vectors of `dim`; tensors become their pointers."""
         plain = (x.data_ptr() if isinstance(x, Tensor) else x for x in arguments)
-        status = getattr(self.library, function)(*plain, self.instructions.encode(), self.parallel)
+        instructions = self.fastest(dim)
+        status = getattr(self.library, function)(*plain, instructions.encode(), self.parallel)
         if status == 1:
             raise MemoryError(f"{function}: no memory for its workspace; use a smaller codebook")
         if status != 0:
-            raise RuntimeError(f"{function}: this processor has no {self.instructions}")
+            raise RuntimeError(f"{function}: this processor has no {instructions}")
 
 
 @functools.cache
@@ -76,21 +81,22 @@ def _load() -> _Kernel | None:
         parallel = ctypes.cast(ctypes.CDLL(str(torch_library)).torch_parallel_for, ctypes.c_void_p)
     except (OSError, AttributeError):
         return None
+    library.vocabula_instructions.argtypes = [_SIZE]
     library.vocabula_instructions.restype = ctypes.c_char_p
-    best = library.vocabula_instructions()
+    best = library.vocabula_instructions(1)
     # ATEN_CPU_CAPABILITY restrains torch's kernels, and with them ours.
     allowed = torch.backends.cpu.get_cpu_capability()
     if best is None or (allowed == "DEFAULT" and best != b"neon"):
         return None
     for function, arguments in _ARGUMENTS.items():
         getattr(library, function).argtypes = [*arguments, ctypes.c_char_p, _POINTER]
-    return _Kernel(library, "avx2" if allowed == "AVX2" else best.decode(), parallel)
+    return _Kernel(library, "avx2" if allowed == "AVX2" else None, parallel)
 
 
-def instructions() -> str | None:
-    """Return the instruction set of the compiled search, "avx512", "avx2" or "neon", or None."""
+def instructions(dim: int = 64) -> str | None:
+    """Return what a search among vectors of `dim` runs on: "avx512", "avx2", "neon", or None."""
     kernel = _load()
-    return None if kernel is None else kernel.instructions
+    return None if kernel is None else kernel.fastest(dim)
 
 
 def _kernel() -> _Kernel:
@@ -113,7 +119,7 @@ def nearest(z: Tensor, codebook: Tensor, cosine: bool, distances: Tensor | None 
     codes = torch.empty(rows.shape[0], dtype=torch.int64)
     if rows.shape[0] > 0:
         sizes = rows.shape[0], book, *book.shape
-        _kernel().call("vocabula_nearest", rows, *sizes, cosine, codes, distances)
+        _kernel().call("vocabula_nearest", rows.shape[1], rows, *sizes, cosine, codes, distances)
     return codes
 
 
@@ -126,7 +132,9 @@ def finite_scalar(z: Tensor, constants: Tensor, basis: Tensor) -> tuple[Tensor, 
     """Return values (N, levels) and codes (N,) of z (N, levels); see `finite_scalar.py`."""
     z = z.contiguous()
     values, codes = torch.empty_like(z), torch.empty(z.shape[0], dtype=torch.int64)
-    _kernel().call("vocabula_finite_scalar", z, *z.shape, constants, basis, values, codes)
+    _kernel().call(
+        "vocabula_finite_scalar", z.shape[1], z, *z.shape, constants, basis, values, codes
+    )
     return values, codes
 
 
@@ -134,7 +142,9 @@ def finite_scalar_backward(grad: Tensor, z: Tensor, constants: Tensor) -> Tensor
     """Return the gradient to z (N, levels) of that to the values (N, levels)."""
     grad, z = grad.contiguous(), z.contiguous()
     result = torch.empty_like(z)
-    _kernel().call("vocabula_finite_scalar_backward", grad, z, *z.shape, constants, result)
+    _kernel().call(
+        "vocabula_finite_scalar_backward", z.shape[1], grad, z, *z.shape, constants, result
+    )
     return result
 
 
@@ -157,6 +167,7 @@ def record_usage(
     mask = None if mask is None else mask.contiguous()
     _kernel().call(
         "vocabula_record_usage",
+        z.shape[1],
         *(codes, *codes.shape, starts, len(last_seen), mask),
         *(z, z.shape[1], values, values.shape[1], step, fresh, clock),
         *(bucket, norms, last_seen),
