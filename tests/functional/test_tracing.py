@@ -31,6 +31,11 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor], object]] = {
     "pack_bits": lambda z: V.pack_bits(z > 0),
     "unpack_bits": lambda z: V.unpack_bits(CODES, 5),
     "pack_digits": lambda z: V.pack_digits((z > 0).long(), (2,) * 6),
+    "code_statistics": lambda z: V.code_statistics(z, CODES, 20),
+    "nearest_of_books": lambda z: V.nearest_of_books(
+        z.unflatten(-1, (2, 3)), BOOK.unflatten(-1, (2, 3)).transpose(0, 1)
+    ),
+    "residual_codes": lambda z: V.residual_codes(z, torch.stack([BOOK, 0.3 * BOOK])),
     "finite_scalar": lambda z: V.finite_scalar(z.double(), (3, 4, 5, 6, 7, 8)),
     "finite_scalar_values": lambda z: V.finite_scalar_values(CODES, (3, 4), z.dtype),
     "unpack_digits": lambda z: V.unpack_digits(CODES, (3, 4)),

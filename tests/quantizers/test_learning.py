@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from vocabula.functional import code_sums
 from vocabula.quantizers import EMA, Gradient, LinearReparametrization, Normal, VectorQuantizer
 
 
@@ -42,7 +43,7 @@ def test_laplace_smoothing_by_hand() -> None:
     book = EMA(decay=0.5, eps=0.5).codebook(column(1.0, 2.0))
     book.assign(column(1.0, 2.0), torch.tensor([3, 1]))
     # N~ = (3.5, 1.5) / 5 * 4 = (2.8, 1.2), so m = (2.8, 2.4).
-    book.accumulate(column(5.0, 5.0), torch.tensor([0, 1]), torch.ones(2).bool())
+    book.accumulate(code_sums(column(5.0, 5.0), torch.tensor([0, 1]), 2))
     book.update(torch.tensor([1.0, 1.0]))
     assert book.mass.tolist() == [2.0, 1.0]
     # N~ = (2.5, 1.5) / 4 * 3 = (1.875, 1.125); m = (1.4 + 2.5, 1.2 + 2.5).
@@ -62,7 +63,7 @@ def test_agrees_with_the_textbook_recursion_when_every_codeword_is_hit() -> None
         one_hot = torch.eye(size).double()[codes]
         mass = g * mass + (1 - g) * one_hot.sum(0)
         m = g * m + (1 - g) * one_hot.T @ z.double()
-        book.accumulate(z, codes, torch.ones(len(codes)).bool())
+        book.accumulate(code_sums(z, codes, len(book.mass)))
         book.update(one_hot.sum(0).float())
     expected = m / ((mass + eps) / (mass.sum() + size * eps) * mass.sum())[:, None]
     assert torch.allclose(book.vectors().double(), expected, rtol=1e-5, atol=1e-6)

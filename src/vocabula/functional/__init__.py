@@ -5,6 +5,7 @@ Every function works on plain tensors, keeps no state, and traces under ``torch.
 
 from __future__ import annotations
 
+from vocabula.functional import gpu
 from vocabula.functional.binary import binary_entropies
 from vocabula.functional.distributed import (
     all_gather_rows,
@@ -24,10 +25,17 @@ from vocabula.functional.packing import (
     unpack_bits,
     unpack_digits,
 )
-from vocabula.functional.search import nearest_codeword, nearest_codewords, sample_codeword
+from vocabula.functional.search import (
+    nearest_codeword,
+    nearest_codewords,
+    nearest_of_books,
+    residual_codes,
+    sample_codeword,
+)
 from vocabula.functional.soft import soft_assignment_entropies
 from vocabula.functional.statistics import (
     code_counts,
+    code_statistics,
     code_sums,
     entropy,
     masked_mean,
@@ -44,6 +52,7 @@ __all__ = [
     "binary_entropies",
     "broadcast",
     "code_counts",
+    "code_statistics",
     "code_sums",
     "entropy",
     "finite_scalar",
@@ -53,10 +62,12 @@ __all__ = [
     "masked_row_mean",
     "nearest_codeword",
     "nearest_codewords",
+    "nearest_of_books",
     "pack_bits",
     "pack_digits",
     "perplexity",
     "rank",
+    "residual_codes",
     "rotation",
     "sample_codeword",
     "soft_assignment_entropies",
@@ -66,3 +77,5 @@ __all__ = [
     "usage",
     "world_size",
 ]
+
+gpu.register()

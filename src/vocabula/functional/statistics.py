@@ -14,6 +14,7 @@ from vocabula.functional.distributed import all_reduce_sum, world_size
 
 __all__ = [
     "code_counts",
+    "code_statistics",
     "code_sums",
     "entropy",
     "masked_mean",
@@ -101,6 +102,48 @@ def code_sums(z: Tensor, codes: Tensor, codebook_size: int, mask: Tensor | None 
         vectors = torch.where(mask.unsqueeze(-1), vectors, 0.0)
     vectors = vectors.reshape(-1, z.shape[-1])
     return vectors.new_zeros((codebook_size, z.shape[-1])).index_add(0, flat, vectors)
+
+
+@torch.library.custom_op(
+    "vocabula::code_statistics",
+    mutates_args=(),
+    schema="(Tensor z, Tensor codes, Tensor? mask, int size) -> (Tensor, Tensor)",
+)
+def _code_statistics(
+    z: Tensor, codes: Tensor, mask: Tensor | None, size: int
+) -> tuple[Tensor, Tensor]:
+    return code_counts(codes, size, mask), code_sums(z, codes, size, mask)
+
+
+@_code_statistics.register_fake
+def _(z: Tensor, codes: Tensor, mask: Tensor | None, size: int) -> tuple[Tensor, Tensor]:
+    sums = z.new_empty((size, z.shape[1]), dtype=torch.float32)
+    return codes.new_empty(size), sums
+
+
+def code_statistics(
+    z: Tensor, codes: Tensor, codebook_size: int, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return `code_counts` (K,) and `code_sums` (K, D) together; on a GPU in one launch.
+
+    Args:
+        z: (N, D) vectors.
+        codes: (N,) int64 in [0, codebook_size).
+        codebook_size: K >= 1.
+        mask: (N,) bool, true where a vector counts; None counts all.
+
+    Raises:
+        CodeError: a code is out of range (checked on the CPU).
+        ShapeError: shapes or dtypes do not fit.
+
+    Example:
+        >>> code_statistics(torch.tensor([[1.0], [2.0]]), torch.tensor([1, 1]), 2)
+        (tensor([0, 2]), tensor([[0.],
+                [3.]]))
+    """
+    if z.device.type == "cpu" and not torch.compiler.is_compiling():
+        return code_counts(codes, codebook_size, mask), code_sums(z, codes, codebook_size, mask)
+    return _code_statistics(z.detach(), codes, mask, codebook_size)
 
 
 def usage(counts: Tensor) -> Tensor:

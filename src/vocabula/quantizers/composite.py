@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vocabula.errors import OptionError
 from vocabula.quantizers.base import Quantizer
+from vocabula.quantizers.vector import VectorQuantizer
 from vocabula.types import Quantized, UsageReport
 
 
@@ -52,6 +53,16 @@ class CompositeQuantizer(Quantizer):
         for part in distinct:
             part.auto_update = False
 
+    def _codebooks_at_once(self, z: Tensor) -> Tensor | None:
+        """The codebooks (parts, K, D) if one launch on a GPU can search them all, else None."""
+        if not _launches(z):
+            return None
+        books = [part for part in self.parts if isinstance(part, VectorQuantizer) and part.plain]
+        shapes = {book.codebook.shape for book in books}
+        if len(books) < len(self.parts) or len(shapes) != 1:
+            return None
+        return torch.stack([book.codebook.to(self.compute_dtype) for book in books])
+
     @property
     def parts(self) -> list[Quantizer]:
         """The quantizers in order of their codes; a shared one occurs several times."""
@@ -82,6 +93,13 @@ class CompositeQuantizer(Quantizer):
     def _settled(self) -> bool:
         """Whether no part waits for first batches to set its codebook."""
         return all(getattr(part, "_settled", True) for part in self.distinct)
+
+    def _waiting(self) -> bool:
+        """Whether a search now would be in codebooks that this batch is about to set."""
+        # A traced graph cannot tell; there the stages search again where they set their codebook.
+        # Not `learning_active`: a recomputation under checkpointing must search as the first pass.
+        waiting = self.training and not self.frozen and not self._settled
+        return waiting and not torch.compiler.is_compiling()
 
     def _update(self) -> None:
         for part in self.distinct:
@@ -156,3 +174,8 @@ def at_least_one(owner: str, option: str, parts: Sequence[Quantizer]) -> Sequenc
     if not parts:
         raise OptionError(f"{owner}.{option}: expected one or more quantizers, got none; add one")
     return parts
+
+
+def _launches(z: Tensor) -> bool:
+    """Whether work on this tensor is launched: then one launch is better than several."""
+    return z.device.type == "cuda"

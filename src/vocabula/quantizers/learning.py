@@ -10,7 +10,7 @@ import torch
 from annotated_types import Gt, Lt
 from torch import Tensor, nn
 
-from vocabula.functional import code_sums, distributed
+from vocabula.functional import distributed
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.registry import component
 
@@ -45,8 +45,8 @@ class Codebook(nn.Module, ABC):
         `mass`, () or (K,), is the weight in vectors per update that they start with.
         """
 
-    def accumulate(self, z: Tensor, codes: Tensor, mask: Tensor | None) -> None:
-        """Note z (N, D) with codes (N,) inside the mask (N,), for the next `update`."""
+    def accumulate(self, sums: Tensor) -> None:
+        """Note the sums (K, D) of the vectors of each codeword, for the next `update`."""
 
     def update(self, counts: Tensor) -> None:
         """Learn from what was accumulated; `counts` (K,) are the hits over all processes."""
@@ -127,9 +127,9 @@ class EMACodebook(KeepDtype, Codebook):
         self.mass.copy_(torch.where(where, mass.to(self.mass), self.mass))
 
     @torch.no_grad()
-    def accumulate(self, z: Tensor, codes: Tensor, mask: Tensor | None) -> None:
-        """Add the sums of z (N, D) by code to what is pending."""
-        self.pending_sums += code_sums(z, codes, len(self.mass), mask)
+    def accumulate(self, sums: Tensor) -> None:
+        """Add the sums (K, D) to what is pending."""
+        self.pending_sums += sums
 
     @torch.no_grad()
     def update(self, counts: Tensor) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from vocabula.functional import nearest_of_books
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.composite import CompositeQuantizer, at_least_one, joined_codes
 from vocabula.registry import component
@@ -69,6 +70,8 @@ class ProductQuantizer(CompositeQuantizer):
         return z.split(self.widths, dim=-1)
 
     def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
+        if codes is None and not self._waiting():
+            codes = self._at_once(z.detach())
         given: Sequence[Tensor | None] = (
             [None] * len(self.widths) if codes is None else self._pieces(codes)
         )
@@ -84,7 +87,17 @@ class ProductQuantizer(CompositeQuantizer):
             losses=self._per_book(results),
         )
 
+    def _at_once(self, z: Tensor) -> Tensor | None:
+        """Codes (N, books) by one launch for all parts, None where that does not serve."""
+        codebooks = self._codebooks_at_once(z)
+        if codebooks is None:
+            return None
+        return nearest_of_books(z.unflatten(-1, (len(self.parts), -1)), codebooks)
+
     def _encode(self, z: Tensor) -> Tensor:
+        codes = self._at_once(z)
+        if codes is not None:
+            return codes
         slices = zip(self.parts, self._slices(z), strict=True)
         return joined_codes([part._encode(piece) for part, piece in slices])
 

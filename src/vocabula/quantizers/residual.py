@@ -11,6 +11,7 @@ from annotated_types import Ge, Le
 from torch import Tensor
 
 from vocabula.errors import CodeError, OptionError
+from vocabula.functional import residual_codes
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.beam import beam_search
 from vocabula.quantizers.composite import (
@@ -135,8 +136,8 @@ class ResidualQuantizer(CompositeQuantizer):
 
     def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
         present = self._kept(z) if codes is None else self._present(codes)
-        if codes is None and self.beam > 1 and not self._waiting():
-            codes = self._search(z.detach())
+        if codes is None and not self._waiting():
+            codes = self._search(z.detach()) if self.beam > 1 else self._at_once(z.detach())
         given: Sequence[Tensor | None] = (
             [None] * len(self.stages) if codes is None else self._cleaned(codes, present)
         )
@@ -167,13 +168,6 @@ class ResidualQuantizer(CompositeQuantizer):
 
     # ------------------------------------------------------------- search
 
-    def _waiting(self) -> bool:
-        """Whether a search now would be in codebooks that this batch is about to set."""
-        # A traced graph cannot tell; there the stages search again where they set their codebook.
-        # Not `learning_active`: a recomputation under checkpointing must search as the first pass.
-        waiting = self.training and not self.frozen and not self._settled
-        return waiting and not torch.compiler.is_compiling()
-
     @torch.no_grad()
     def _search(self, z: Tensor) -> Tensor:
         """Codes (N, books) of z (N, D): the beam's where they are better than the greedy ones."""
@@ -184,7 +178,15 @@ class ResidualQuantizer(CompositeQuantizer):
         better = self._squared_error(z, found) < self._squared_error(z, greedy)
         return torch.where(better[:, None], found, greedy)
 
+    def _at_once(self, z: Tensor) -> Tensor | None:
+        """Codes (N, books) by one launch for all stages, None where that does not serve."""
+        codebooks = self._codebooks_at_once(z)
+        return None if codebooks is None else residual_codes(z, codebooks)
+
     def _greedy(self, z: Tensor) -> Tensor:
+        codes = self._at_once(z)
+        if codes is not None:
+            return codes
         total, pieces = torch.zeros_like(z), []
         for stage in self.stages:
             pieces.append(stage._encode(z - total))

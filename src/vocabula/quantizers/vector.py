@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vocabula.errors import OptionError, ShapeError
 from vocabula.functional import (
     code_counts,
+    code_statistics,
     distributed,
     masked_mean,
     nearest_codeword,
@@ -168,6 +169,13 @@ class VectorQuantizer(KeepDtype, Quantizer):
         super()._load_from_state_dict(*args, **kwargs)
         self._settled = int(self.fits) > self.initialization.last_fit
 
+    @property
+    def plain(self) -> bool:
+        """Whether the codes are those of a Euclidean search for the vectors as they come in."""
+        projected = not isinstance(self.project_in, nn.Identity)
+        drawn = self.training and self.sampling_temperature > 0
+        return self.distance == "euclidean" and not projected and not drawn
+
     def _fitting(self) -> bool:
         # A traced graph cannot tell by a count, which changes: the operator in it asks each time.
         compiling = torch.compiler.is_compiling()
@@ -260,8 +268,13 @@ class VectorQuantizer(KeepDtype, Quantizer):
 
     @torch.no_grad()
     def _learn(self, inner: Tensor, codes: Tensor, mask: Tensor | None) -> None:
-        self.pending_counts += code_counts(codes, self.codebook_sizes[0], mask)
-        self.book.accumulate(inner, codes, mask)
+        size = self.codebook_sizes[0]
+        if self.book.by_gradient:
+            counts = code_counts(codes, size, mask)
+        else:
+            counts, sums = code_statistics(inner, codes, size, mask)
+            self.book.accumulate(sums)
+        self.pending_counts += counts
         if self.revival is not None:
             self.revival.observe(inner, mask)
 
