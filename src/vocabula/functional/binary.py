@@ -145,7 +145,7 @@ _binary_joint.register_autograd(_joint_gradient, setup_context=_keep)
 def _binary_entropy(logits: Tensor) -> Tensor:
     """Return H(σ(l)) in nats, elementwise, without rounding σ(l) to 1."""
     size = logits.abs()
-    return F.softplus(-size, threshold=1e9) + size * torch.sigmoid(-size)
+    return size * torch.sigmoid(-size) - F.logsigmoid(size)
 
 
 def _check(z: Tensor, scale: float, inverse_temperature: float, mask: Tensor | None) -> None:
