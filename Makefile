@@ -10,7 +10,7 @@ JOBS   ?= 2
 
 BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-SETUP   := pyproject.toml constraints.txt
+SETUP   := pyproject.toml constraints.txt $(wildcard src/vocabula/functional/kernels/*)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
