@@ -79,11 +79,29 @@ def test_tasks_run_at_the_same_time_in_other_threads() -> None:
     assert len(set(names)) == 2 and threading.current_thread().name not in names
 
 
+def test_without_overlap_threads_rest_while_the_caller_is_busy() -> None:
+    running = set()
+
+    def count(number: int) -> int:
+        running.add(number)
+        time.sleep(0.002)
+        running.discard(number)
+        return number
+
+    tasks = ((number, 1) for number in range(70))
+    for taken, number in enumerate(map_ahead(count, tasks, workers=2, overlap=False)):
+        assert taken == number and not running
+    assert taken == 69
+
+
+@pytest.mark.parametrize("overlap", [True, False])
 @pytest.mark.parametrize(
     ("pixels", "most"),
     [(1, 16 + 2 * 2), (30, 3), (60, 1), (1000, 1)],  # 100 pixels ahead; 20 tasks for two workers
 )
-def test_reading_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch, pixels: int, most: int) -> None:
+def test_reading_ahead_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, pixels: int, most: int, overlap: bool
+) -> None:
     monkeypatch.setattr(ahead_module, "AHEAD_PIXELS", 100)
     asked = []
 
@@ -92,7 +110,8 @@ def test_reading_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch, pixels: int, 
             asked.append(number)
             yield number, pixels
 
-    for taken, _ in enumerate(map_ahead(lambda n: n, tasks(), workers=2), start=1):
+    results = map_ahead(lambda n: n, tasks(), workers=2, overlap=overlap)
+    for taken, _ in enumerate(results, start=1):
         # one more has been asked for, to know its size, but is not under way
         assert len(asked) - taken <= most
     assert taken == 50

@@ -8,7 +8,7 @@ import typer
 
 from vocabula.cli import benchmark, config, decode, encode, evaluate, info, report, train
 from vocabula.cli.errors import Commands
-from vocabula.cli.process import alone
+from vocabula.cli.process import alone, keep_freed_memory
 
 HELP = (
     "Learn a discrete vocabulary for images: train, judge and use tokenizers.\n\n"
@@ -67,6 +67,7 @@ def _root(
 
 def main() -> None:
     """Entry point of the command ``vocabula``."""
+    keep_freed_memory()
     app(prog_name="vocabula")
 
 

@@ -1,13 +1,16 @@
-"""Which process this is under a launcher that starts several with the same command."""
+"""The process of a command: which of several it is under a launcher, and how it keeps memory."""
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
+import sys
 from collections.abc import Callable
 from typing import ParamSpec
 
 P = ParamSpec("P")
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # numbers of glibc's malloc.h
 
 
 def process_index() -> int:
@@ -30,3 +33,20 @@ def alone(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
 
     return run
+
+
+def keep_freed_memory() -> None:
+    """Let glibc's allocator keep what is freed for the next batch, which needs the same again.
+
+    By default it returns large blocks to the system, which clears every page before it hands it
+    out anew: a tenth to a third of a step on the CPU. Does nothing where the allocator is another,
+    or where the user has set it by a variable ``MALLOC_...``.
+    """
+    if not sys.platform.startswith("linux") or any(
+        name.startswith("MALLOC_") for name in os.environ
+    ):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, -1)

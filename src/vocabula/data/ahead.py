@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 Task = TypeVar("Task")
@@ -16,15 +16,23 @@ AHEAD_PIXELS = 2**26
 _SPARE_TASKS = 16  # ready results beside those under way: several batches, at any speed of either
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    has_affinity = hasattr(os, "sched_getaffinity")  # macOS and Windows do not say
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+
+
 def default_workers() -> int:
     """One worker for each core that this process may use, 16 at most."""
-    has_affinity = hasattr(os, "sched_getaffinity")  # macOS and Windows do not say
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return min(16, cores)
+    return min(16, cores())
 
 
 def map_ahead(
-    function: Callable[[Task], Result], tasks: Iterable[tuple[Task, int]], *, workers: int
+    function: Callable[[Task], Result],
+    tasks: Iterable[tuple[Task, int]],
+    *,
+    workers: int,
+    overlap: bool = True,
 ) -> Generator[Result, None, None]:
     """``function(task)`` of every task, in order, computed by threads ahead of use.
 
@@ -37,6 +45,9 @@ def map_ahead(
         function: called in any thread; what it raises is raised here, at its task's turn.
         tasks: (task, pixels) pairs; iterated in the caller's thread, no further than needed.
         workers: number of threads; 0 calls `function` in the caller's thread.
+        overlap: go on while the caller is busy with results. False: work only while the caller
+            waits for more, which is faster where it keeps all cores busy itself: a thread that
+            took a core from one of its threads would make all of them wait.
 
     Yields:
         The results, in the order of the tasks.
@@ -50,12 +61,18 @@ def map_ahead(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="vocabula-read")
     try:
         for task, size in tasks:
-            while waiting and (len(waiting) == most or pixels + size > AHEAD_PIXELS):
-                future, taken = waiting.popleft()
-                yield future.result()
-                pixels -= taken
+            if len(waiting) == most or pixels + size > AHEAD_PIXELS:
+                if not overlap:
+                    wait([future for future, _ in waiting])
+                leave = most - 1 if overlap else 0
+                while waiting and (len(waiting) > leave or pixels + size > AHEAD_PIXELS):
+                    future, taken = waiting.popleft()
+                    yield future.result()
+                    pixels -= taken
             waiting.append((pool.submit(function, task), size))
             pixels += size
+        if not overlap:
+            wait([future for future, _ in waiting])
         while waiting:
             yield waiting.popleft()[0].result()
     finally:

@@ -151,6 +151,7 @@ class ImageData:
         batch_pixels: int | None = None,
         limit: int | None = None,
         workers: int = 0,
+        overlap: bool = True,
     ) -> Generator[Batch, None, None]:
         """Whole images, once each, in order; neighbours of equal size share a batch.
 
@@ -163,12 +164,13 @@ class ImageData:
             limit: number of images to stop after; None reads all.
             workers: threads that decode ahead; 0 decodes in this thread. Unlike the processes of
                 training, which are an option of this class, they start at once.
+            overlap: whether they go on while the caller is busy with a batch.
 
         Yields:
             Batches with indices and paths.
         """
         waiting: list[Sample] = []
-        with closing(source.samples(limit=limit, workers=workers)) as samples:
+        with closing(source.samples(limit=limit, workers=workers, overlap=overlap)) as samples:
             for sample in samples:
                 if waiting and not _fits(waiting, sample, batch_size, batch_pixels):
                     yield _evaluation_batch(waiting)

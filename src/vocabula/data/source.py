@@ -130,7 +130,7 @@ class ImageSource(ABC):
         raise self._all_broken()
 
     def samples(
-        self, *, limit: int | None = None, workers: int = 0
+        self, *, limit: int | None = None, workers: int = 0, overlap: bool = True
     ) -> Generator[Sample, None, None]:
         """Read images from the first on, in order, each once; broken ones are left out.
 
@@ -140,6 +140,7 @@ class ImageSource(ABC):
         Args:
             limit: how many images to read at most, broken ones included; None reads all.
             workers: threads that decode ahead, see `map_ahead`; 0 decodes in this thread.
+            overlap: whether they go on while the caller is busy, see `map_ahead`.
 
         Yields:
             The samples; their images lie in memory as (C, H, W).
@@ -149,7 +150,8 @@ class ImageSource(ABC):
                 readable.
         """
         count = len(self) if limit is None else min(limit, len(self))
-        with closing(map_ahead(self._attempt, self._tasks(count), workers=workers)) as results:
+        ahead = map_ahead(self._attempt, self._tasks(count), workers=workers, overlap=overlap)
+        with closing(ahead) as results:
             for index, result in (pair for task in results for pair in task):
                 if isinstance(result, Sample):
                     yield result

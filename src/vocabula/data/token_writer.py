@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -72,6 +73,7 @@ class TokenWriter:
             "label_names": None if label_names is None else list(label_names),
         }
         self._schema = schema(max(self._sizes)).with_metadata({KEY: json.dumps(header)})
+        self._kind = self._schema.field("codes").type.value_type
         self._rows: list[TokenRecord] = []
         self._pending = 0
         self.count = 0
@@ -90,7 +92,7 @@ class TokenWriter:
             OutputError: the disk is full.
         """
         check_codes(record.codes, self._sizes, self._code_shape, record.path)
-        self._rows.append(record)
+        self._rows.append(replace(record, codes=record.codes.astype(self._kind.to_pandas_dtype())))
         self._pending += record.codes.size
         self.count += 1
         if len(self._rows) >= _GROUP_ROWS or self._pending >= _GROUP_CODES:
@@ -140,8 +142,7 @@ class TokenWriter:
             return
         codes = [record.codes.reshape(-1) for record in self._rows]
         offsets = np.concatenate([[0], np.cumsum([len(c) for c in codes])]).astype(np.int32)
-        kind = self._schema.field("codes").type.value_type
-        flat = pa.array(np.concatenate(codes).astype(kind.to_pandas_dtype()), kind)
+        flat = pa.array(np.concatenate(codes), self._kind)
         shapes = pa.array(
             [list(r.codes.shape) for r in self._rows], self._schema.field("shape").type
         )

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from vocabula.data import Batch, ImageData, ImageSource
-from vocabula.data.ahead import default_workers
+from vocabula.data.ahead import cores, default_workers
 from vocabula.errors import DataError, OptionError
 
+CPU = torch.device("cpu")
 BATCH_PIXELS = 2**19
 """Most pixels of a batch of several images: large photographs go one at a time."""
 
@@ -27,6 +28,7 @@ def read_batches(
     batch_size: int = 64,
     limit: int | None = None,
     workers: int | None = None,
+    device: torch.device = CPU,
 ) -> Generator[Batch, None, None]:
     """Batches of consecutive images of the same size and type, in the order of the source.
 
@@ -37,6 +39,8 @@ def read_batches(
         batch_size: most images of a batch; a batch also ends at `BATCH_PIXELS` pixels.
         limit: read the first `limit` images only; None reads all.
         workers: threads that decode ahead; None takes one for each core, 0 decodes in this one.
+        device: where the model runs that the batches are for. If it runs on the CPU with a thread
+            for each core, the workers decode while it waits, and not beside it.
 
     Raises:
         DataError: no image can be read, or one holds NaN or infinity.
@@ -54,6 +58,7 @@ def read_batches(
         batch_pixels=BATCH_PIXELS,
         limit=image_count(source, limit),
         workers=workers,
+        overlap=device.type != "cpu" or torch.get_num_threads() < cores(),
     )
     none = True
     with closing(batches):

@@ -9,7 +9,7 @@ from vocabula.data import ImageSource
 from vocabula.data.token_file import TokenRecord, TokenWriter
 from vocabula.errors import OptionError
 from vocabula.evaluation.batches import counted, image_count, label_of, read_batches
-from vocabula.evaluation.evaluate import inference
+from vocabula.evaluation.evaluate import device_of, inference
 from vocabula.quantizers.base import Quantizer
 from vocabula.tokenizers import Tokenizer
 
@@ -56,7 +56,9 @@ def encode_dataset(
             f"{type(quantizer).__name__}, which has no codes; train one with another quantizer"
         )
     total = image_count(source, limit)
-    batches = read_batches(source, batch_size=batch_size, limit=limit, workers=workers)
+    batches = read_batches(
+        source, batch_size=batch_size, limit=limit, workers=workers, device=device_of(tokenizer)
+    )
     writer = TokenWriter(
         out,
         fingerprint=tokenizer.fingerprint(),

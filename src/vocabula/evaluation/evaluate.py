@@ -55,7 +55,9 @@ def evaluate(
     meter = Meter(tokenizer)
     started = time.perf_counter()
     total = image_count(source, limit)
-    batches = read_batches(source, batch_size=batch_size, limit=limit, workers=workers)
+    batches = read_batches(
+        source, batch_size=batch_size, limit=limit, workers=workers, device=device_of(tokenizer)
+    )
     with (
         inference(tokenizer),
         counted("evaluating", total, show=progress) as advance,
