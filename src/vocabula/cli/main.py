@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli import benchmark, config, decode, encode, evaluate, info, report, train
+from vocabula.cli import (
+    benchmark,
+    complete,
+    config,
+    decode,
+    encode,
+    evaluate,
+    info,
+    report,
+    sample,
+    train,
+    train_prior,
+)
 from vocabula.cli.errors import Commands
 from vocabula.cli.process import alone, keep_freed_memory
 
@@ -37,10 +49,27 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (train, evaluate, encode, decode, report, config, info, benchmark):
-    name = module.__name__.rpartition(".")[2]
-    command = getattr(module, name)
-    app.command(name, epilog=module.EXAMPLES)(command if module is train else alone(command))
+COMMANDS = (
+    train,
+    evaluate,
+    encode,
+    decode,
+    report,
+    train_prior,
+    sample,
+    complete,
+    config,
+    info,
+    benchmark,
+)
+IN_EVERY_PROCESS = (train, train_prior)
+"""Commands that a launcher may start in several processes; of others one process does the work."""
+
+for module in COMMANDS:
+    function = module.__name__.rpartition(".")[2]
+    command = getattr(module, function)
+    shared = command if module in IN_EVERY_PROCESS else alone(command)
+    app.command(function.replace("_", "-"), epilog=module.EXAMPLES)(shared)
 
 
 def _print_version(wanted: bool) -> None:
