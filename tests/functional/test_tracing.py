@@ -10,6 +10,8 @@ import torch
 import vocabula.functional as V
 
 Z = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+COUNTED = {"context_nats"}
+"""What counts the distinct values of its input, whose number no graph can know."""
 BOOK = torch.randn(10, 6, generator=torch.Generator().manual_seed(1))
 CODES = torch.arange(40) % 10
 MASK = torch.arange(40) % 4 > 0
@@ -65,7 +67,8 @@ def run(function: Callable[[torch.Tensor], object]) -> tuple[list[torch.Tensor],
 
 
 def test_every_public_function_is_here() -> None:
-    assert set(FUNCTIONS) == {name for name in V.__all__ if callable(getattr(V, name))}
+    public = {name for name in V.__all__ if callable(getattr(V, name))}
+    assert set(FUNCTIONS) == public - COUNTED
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
