@@ -32,6 +32,12 @@ def _seed() -> None:
     np.random.seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _compiler() -> None:
+    """Each test compiles afresh: torch counts graphs of others toward its limit of a function."""
+    torch._dynamo.reset()
+
+
 @pytest.fixture(params=["compiled", "torch"])
 def each_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run a test with the compiled kernels, and again with torch operations in their place."""

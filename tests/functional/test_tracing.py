@@ -73,7 +73,6 @@ def test_every_public_function_is_here() -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_compiles_to_one_graph(name: str) -> None:
-    torch._dynamo.reset()
     compiled = torch.compile(FUNCTIONS[name], fullgraph=True, backend="aot_eager")
     outputs, gradient = run(compiled)
     expected, expected_gradient = run(FUNCTIONS[name])
@@ -85,7 +84,6 @@ def test_compiles_to_one_graph(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["nearest_codeword", "binary_entropies", "code_sums", "rotation"])
 def test_one_graph_serves_every_batch_size(name: str) -> None:
-    torch._dynamo.reset()
     functions = {
         "nearest_codeword": lambda z: V.nearest_codeword(z, BOOK),
         "code_sums": lambda z: V.code_sums(z, V.nearest_codeword(z, BOOK), 10),
