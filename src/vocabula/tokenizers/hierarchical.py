@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 import torch
 from annotated_types import MinLen
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from vocabula.errors import OptionError
 from vocabula.levels import level_name
@@ -38,6 +39,9 @@ class Level(nn.Module):
 
     `join` is a 1 x 1 convolution. The context, what the level above decoded, has
     ``decoder.dim - quantizer.dim`` channels: the decoder gets values and context side by side.
+    Encoder and decoder each have a shortcut without parameters around them, the mean of the pixels
+    of a code and its inverse, so that the networks of several levels learn at once and not from
+    the finest to the coarsest (He et al. 2016, "Deep Residual Learning", shortcut A).
 
     Args:
         encoder: the features of the next finer level, or the image, to features.
@@ -74,8 +78,10 @@ class Level(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """The encoder's features (B, F, h, w) of what lies below (B, in_channels, H, W)."""
-        encoded: Tensor = self.encoder(features.to(dtype_of(self.encoder, features)))
-        return encoded
+        features = features.to(dtype_of(self.encoder, features))
+        encoded: Tensor = self.encoder(features)
+        stride = self.encoder.stride
+        return encoded + of_channels(avg_pool2d(features, stride), encoded.shape[1])
 
     def vectors(self, features: Tensor, context: Tensor | None) -> Tensor:
         """The vectors (B, h, w, D) to quantize: features (B, F, h, w) joined with the context."""
@@ -89,8 +95,15 @@ class Level(nn.Module):
 
     def decode(self, joined: Tensor) -> Tensor:
         """The context (B, C, h stride, w stride) for the next finer level."""
-        decoded: Tensor = self.decoder(joined.movedim(-1, 1).to(dtype_of(self.decoder, joined)))
-        return decoded
+        joined = joined.movedim(-1, 1).to(dtype_of(self.decoder, joined))
+        decoded: Tensor = self.decoder(joined)
+        wide = interpolate(joined, scale_factor=float(self.decoder.stride), mode="nearest")
+        return decoded + of_channels(wide, decoded.shape[1])
+
+
+def of_channels(x: Tensor, channels: int) -> Tensor:
+    """The first of the channels of x (B, C, H, W), or all of them and zeros after them."""
+    return pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
 
 
 @component("tokenizer", "hierarchical")
