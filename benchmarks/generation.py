@@ -39,14 +39,19 @@ from vocabula.training import load_config, train, train_prior
 
 MODELS = {
     "digits": {
-        "pixelcnn": ["prior.hidden=48", "prior.layers=4", "prior.kernel=3"],
-        "pixelsnail": ["prior.hidden=64", "prior.blocks=2", "prior.residuals=1"],
-        "transformer": ["prior.hidden=72", "prior.layers=4", "prior.heads=4"],
+        "pixelcnn": ["prior.hidden=48", "prior.layers=4", "prior.dropout=0.5"],
+        "pixelsnail": [
+            "prior.hidden=64",
+            "prior.blocks=2",
+            "prior.residuals=1",
+            "prior.dropout=0.5",
+        ],
+        "transformer": ["prior.hidden=72", "prior.layers=3", "prior.dropout=0.3"],
     },
     "cifar10": {
-        "pixelcnn": ["prior.hidden=64", "prior.layers=8", "prior.kernel=3"],
-        "pixelsnail": ["prior.hidden=64", "prior.blocks=3", "prior.residuals=2"],
-        "transformer": ["prior.hidden=128", "prior.layers=4", "prior.heads=4"],
+        "pixelcnn": ["prior.hidden=64", "prior.layers=8"],
+        "pixelsnail": ["prior.hidden=80", "prior.blocks=3", "prior.residuals=2"],
+        "transformer": ["prior.hidden=120", "prior.layers=4", "prior.heads=4"],
     },
 }
 """Overrides of each model that make their parameters about equal."""
