@@ -39,12 +39,12 @@ def test_the_last_lines_say_what_was_reached(
     made = coded(levels=2)
     words = ["train-prior", made.run, made.tokens, "--model", "pixelcnn", "--out", "p", *SMALL]
     lines = vocabula(*words).out.splitlines()
-    assert lines[0].startswith("level 0: ") and lines[1].startswith("level 1: ")
+    assert lines[0].startswith("level 1: ") and lines[1].startswith("level 2: ")
     assert all("nats per token held out" in line and "order 0" in line for line in lines[:2])
     assert lines[2] == "prior: p"
     again = vocabula(*words)
     assert again.code == 2
-    assert again.err.startswith("error: p/level-0: expected a new folder, got an earlier run")
+    assert again.err.startswith("error: p/level-1: expected a new folder, got an earlier run")
     assert vocabula(*words, "--resume").code == 0
 
 
@@ -54,7 +54,7 @@ def test_the_last_lines_say_what_was_reached(
         (["--model", "pixelcn"], "expected one of cifar10"),
         (["--model", "digits"], "expected the configuration of a prior, got digits"),
         (["--model", "pixelcnn", "prior.layers=0"], "prior.layers: expected an integer >= 1"),
-        (["--model", "pixelcnn", "--level", "1"], "--level: expected a number in [0, 1)"),
+        (["--model", "pixelcnn", "--level", "2"], "--level: expected a number in [1, 1]"),
         (["--model", "pixelcnn", "--captions", "none.parquet"], "none.parquet: expected a .parq"),
         (["--model", "pixelcnn", "--held-out", "none.parquet"], "expected a file of tokens"),
         (["--model", "transformer", "prior.heads=3"], "expected hidden=128 to be a multiple"),

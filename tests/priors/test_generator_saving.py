@@ -30,10 +30,10 @@ def test_a_round_trip_draws_the_same(kind: str, levels: int, tmp_path: Path) -> 
 
 def test_where_the_parts_are(tmp_path: Path) -> None:
     assert level_folder(tmp_path, 0, 1) == tmp_path
-    assert level_folder(tmp_path, 1, 2) == tmp_path / "level-1"
+    assert level_folder(tmp_path, 1, 2) == tmp_path / "level-2"
     save_generator(tmp_path, make_generator("gpt2", 2))
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/config.json")}
-    assert found == {f"{name}/config.json" for name in ("tokenizer", "level-0", "level-1")}
+    assert found == {f"{name}/config.json" for name in ("tokenizer", "level-1", "level-2")}
 
 
 def test_a_transformers_folder_still_opens_in_transformers(tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_what_is_wrong_gets_one_clear_line(damage: Any, message: str, tmp_path: 
 
 def test_a_missing_level_is_named_with_the_command_that_trains_it(tmp_path: Path) -> None:
     folder = save_generator(tmp_path / "prior", make_generator("pixelsnail", 2))
-    shutil.rmtree(folder / "level-1")
-    message = "level-1: expected the prior of level 2 of 2, got none; train it with: vocabula"
+    shutil.rmtree(folder / "level-2")
+    message = "level-2: expected the prior of level 2 of 2, got none; train it with: vocabula"
     with pytest.raises(CheckpointError, match=f"{message} .*--model pixelsnail .* --resume"):
         load_generator(folder)
     (folder / "run.json").write_text('{"command": "vocabula train-prior RUN t.parquet"}')

@@ -85,7 +85,7 @@ def test_a_run_leaves_a_generator_a_log_and_figures(
     assert [r["step"] for r in log(out)] == [3, 4, 6, 8, 9, 12]
     assert ["held_out_nats" in r for r in log(out)] == [False, True, False, True, False, True]
     (figures,) = result["levels"]
-    assert figures == {"level": 0, **json.loads((out / "metrics.json").read_text())}
+    assert figures == {"level": 1, **json.loads((out / "metrics.json").read_text())}
     assert (figures["signals"], figures["held_out_signals"]) == (91, 5)
     assert figures["uniform"] == pytest.approx(math.log(16))
     # 16 codes of a 16 x 16 image of one channel
@@ -187,21 +187,21 @@ def test_every_level_gets_a_prior_and_one_can_be_chosen(
 ) -> None:
     made = coded(levels=2)
     result = run(made, tmp_path / "both")
-    assert [figures["level"] for figures in result["levels"]] == [0, 1]
+    assert [figures["level"] for figures in result["levels"]] == [1, 2]
     total = sum(figures["bits_per_dim"] for figures in result["levels"])
     assert result["bits_per_dim"] == pytest.approx(total)
     assert (
         json.loads((tmp_path / "both" / "metrics.json").read_text())["levels"] == result["levels"]
     )
     assert load_generator(tmp_path / "both").sample(1, seed=0).images.shape == (1, 1, 16, 16)
-    run(made, tmp_path / "each", level=1)
+    run(made, tmp_path / "each", level=2)
     with pytest.raises(OutputError, match="--resume"):
-        run(made, tmp_path / "each", level=1)
-    assert len(run(made, tmp_path / "each", level=0)["levels"]) == 2
-    for level in ("level-0", "level-1"):
+        run(made, tmp_path / "each", level=2)
+    assert len(run(made, tmp_path / "each", level=1)["levels"]) == 2
+    for level in ("level-1", "level-2"):
         assert weights(tmp_path / "each" / level) == weights(tmp_path / "both" / level)
-    with pytest.raises(OptionError, match=r"--level: expected a number in \[0, 2\).*got 2"):
-        run(made, tmp_path / "new", level=2)
+    with pytest.raises(OptionError, match=r"--level: expected a number in \[1, 2\].*got 3"):
+        run(made, tmp_path / "new", level=3)
     assert not (tmp_path / "new").exists()
     # stopped in the second level, it goes on there
     calls: list[int] = []
@@ -218,7 +218,7 @@ def test_every_level_gets_a_prior_and_one_can_be_chosen(
         with pytest.raises(Interrupted, match="after step 5 of 12"):
             run(made, tmp_path / "cut")
     run(made, tmp_path / "cut", resume=True)
-    for level in ("level-0", "level-1"):
+    for level in ("level-1", "level-2"):
         assert weights(tmp_path / "cut" / level) == weights(tmp_path / "both" / level)
 
 

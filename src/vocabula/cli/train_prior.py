@@ -64,7 +64,7 @@ def train_prior(
     ] = None,
     level: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Train this level only, 0 for the coarsest; default: all."),
+        typer.Option(metavar="N", help="Train this level only, 1 for the coarsest; default: all."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in PRIOR; starts it where none is.")

@@ -23,10 +23,10 @@ def level_folder(folder: str | Path, level: int, levels: int) -> Path:
 
     Args:
         folder: of the generator.
-        level: 0 for the coarsest.
+        level: index of the level, 0 for the coarsest, whose folder is ``level-1``.
         levels: number of levels.
     """
-    return Path(folder) if levels == 1 else Path(folder) / f"level-{level}"
+    return Path(folder) if levels == 1 else Path(folder) / f"level-{level + 1}"
 
 
 def save_tokenizer_beside(folder: str | Path, tokenizer: ImageTokenizer) -> None:
@@ -45,7 +45,7 @@ def load_generator(path: str | Path) -> Generator:
 
         PRIOR/tokenizer/                  the tokenizer
         PRIOR/config.json, ...            the prior, where there is one level of codes
-        PRIOR/level-0/, level-1/, ...     where there are several: a prior each, coarsest first
+        PRIOR/level-1/, level-2/, ...     where there are several: a prior each, coarsest first
 
     Args:
         path: a folder that ``vocabula train-prior --out`` wrote.
@@ -83,7 +83,7 @@ def _refuse_without_tokenizer(folder: Path) -> NoReturn:
     command = _command(folder)
     if (folder / CONFIG).is_file():
         load(folder)  # refuses what is no prior
-    elif not any((folder / f"level-{i}" / CONFIG).is_file() for i in range(9)):
+    elif not any((folder / f"level-{i}" / CONFIG).is_file() for i in range(1, 10)):
         remedy = (
             f"let it go on with: {command} --resume"
             if command

@@ -56,7 +56,7 @@ def train_prior(
         caption_column: the column of texts in a parquet file of captions.
         held_out: a file of codes to measure on; None holds a share of `tokens` out.
         classes: whether the labels in `tokens`, if there are any, become conditions.
-        level: train the prior of this level only, 0 for the coarsest; None trains all.
+        level: train the prior of this level only, 1 for the coarsest; None trains all.
         resume: continue the run in `out`; starts from the beginning where there is none.
         overwrite: replace the run in `out`; files that are not a run's own are kept.
         progress: show a bar, or plain lines where the output is no terminal.
@@ -174,12 +174,12 @@ def _chosen(level: int | None, levels: int) -> list[int]:
     """The levels to train."""
     if level is None:
         return list(range(levels))
-    if not 0 <= level < levels:
+    if not 1 <= level <= levels:
         raise OptionError(
-            f"--level: expected a number in [0, {levels}), 0 for the coarsest level, got {level}; "
+            f"--level: expected a number in [1, {levels}], 1 for the coarsest level, got {level}; "
             "leave it out to train all"
         )
-    return [level]
+    return [level - 1]
 
 
 def _subject(
@@ -207,7 +207,7 @@ def _summary(folder: Path, levels: int, *, write: bool) -> dict[str, Any]:
     for k in range(levels):
         path = level_folder(folder, k, levels) / METRICS
         if path.is_file():
-            found.append({"level": k, **json.loads(path.read_text(encoding="utf-8"))})
+            found.append({"level": k + 1, **json.loads(path.read_text(encoding="utf-8"))})
     total = {"bits_per_dim": sum(item["bits_per_dim"] for item in found), "levels": found}
     if write:
         with output_errors(folder / METRICS, then=RESUME):
