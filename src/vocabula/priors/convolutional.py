@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,6 +57,11 @@ class ConvolutionalPrior(Prior):
         """Logits (B, *grid, V_s) of every symbol given all before it; see `Prior`."""
         encoded = self.encode_condition(condition, symbols.shape[1:-1])
         return self.head(self.features(self.embed(symbols), encoded), symbols)
+
+    def embeddings(self) -> list[list[Tensor]]:
+        """What embeds each symbol, of this and of coarser levels; see `Prior`."""
+        encoders: list[Any] = [] if self.encoder is None else list(self.encoder.upper)
+        return [part.weights() for part in (self.embed, *(each.embed for each in encoders))]
 
     def encode_condition(self, condition: Condition, grid: Sequence[int]) -> Tensor | None:
         """The condition as vectors, (B, *grid, C) or (B, 1, ..., 1, C), or None."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,11 @@ class CodeEmbedding(nn.Module):
     def __init__(self, codes: CodeGrid, width: int) -> None:
         super().__init__()
         self.tables = nn.ModuleList(nn.Embedding(size, width) for size in codes.symbol_sizes)
+
+    def weights(self) -> list[Tensor]:
+        """The parameters (V_s, C) of each symbol."""
+        tables: list[Any] = list(self.tables)
+        return [table.weight for table in tables]
 
     def forward(self, symbols: Tensor) -> Tensor:
         """Embed symbols (..., S)."""

@@ -280,6 +280,13 @@ class Prior(nn.Module, ABC):
     def decoding(self, batch: int, grid: Sequence[int], condition: Condition) -> Decoding:
         """Start codes of B signals with a cache, so that each position costs one position."""
 
+    @abstractmethod
+    def embeddings(self) -> list[list[Tensor]]:
+        """The parameters (V_s, C) that embed each symbol of a position, then of coarser levels.
+
+        One list for the prior's own codes and one for each of ``conditioning.upper``.
+        """
+
     def check_grid(self, grid: Sequence[int]) -> None:
         """Refuse a grid that the model has no way to compute; any is fine unless overridden.
 

@@ -117,6 +117,15 @@ class TransformerPrior(Prior):
         weight: Tensor = self.model.get_output_embeddings().weight
         return linear(hidden, weight[start : start + size])
 
+    def embeddings(self) -> list[list[Tensor]]:
+        """What embeds each symbol, of this and of coarser levels; see `Prior`."""
+        table: Any = self.model.get_input_embeddings().weight
+        offsets = (self.vocabulary.offsets, *self.vocabulary.upper_offsets)
+        return [
+            [table[at : at + size] for at, size in zip(starts, grid.symbol_sizes, strict=True)]
+            for starts, grid in zip(offsets, (self.codes, *self.conditioning.upper), strict=True)
+        ]
+
     def decoding(
         self, batch: int, grid: Sequence[int], condition: Condition
     ) -> TransformerDecoding:

@@ -31,13 +31,14 @@ class TokenVocabulary:
         start: the token before the first code.
         prefix_length: tokens before the first code, ``start`` among them.
         offsets: the first token of each symbol of a position.
+        upper_offsets: the same of each coarser level.
     """
 
     def __init__(self, codes: CodeGrid, conditioning: Conditioning) -> None:
         self.codes, self.conditioning = codes, conditioning
         self.size = conditioning.text_tokens
         self.offsets = self._reserve(codes)
-        self._upper = [self._reserve(grid) for grid in conditioning.upper]
+        self.upper_offsets = [self._reserve(grid) for grid in conditioning.upper]
         self._classes = self.size
         self.size += conditioning.classes + bool(conditioning.classes)
         self.start = self.size
@@ -59,7 +60,7 @@ class TokenVocabulary:
             labels = condition.labels.masked_fill(none, self.conditioning.classes)
             parts.append(labels[:, None] + self._classes)
         for codes, grid, offsets in zip(
-            condition.upper, self.conditioning.upper, self._upper, strict=True
+            condition.upper, self.conditioning.upper, self.upper_offsets, strict=True
         ):
             grid.check(codes, grid.grid)  # a prefix has one length
             parts.append(_flat(grid.split(codes), offsets))

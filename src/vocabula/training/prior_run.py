@@ -13,6 +13,7 @@ from vocabula.errors import OptionError
 from vocabula.evaluation.prior_data import PriorData, Sources, read_prior_data
 from vocabula.files import dump_json, output_errors, replace_file
 from vocabula.priors import level_folder, save_tokenizer_beside
+from vocabula.priors.start import start_from_codebooks
 from vocabula.tokenizers import ImageTokenizer, load
 from vocabula.training.config import RunConfig, prior_preset_names
 from vocabula.training.folder import RunFolder, Subject
@@ -88,7 +89,7 @@ def train_prior(
         k: folder.check(config, subject, resume=resume, overwrite=overwrite)
         for k, folder in folders.items()
     }
-    trainers = _Trainers(config, options, accelerator, data, chosen)
+    trainers = _Trainers(config, options, accelerator, data, tokenizer, chosen)
     accelerator.wait_for_everyone()  # all have looked before one writes
     is_main = accelerator.is_main_process
     if is_main and levels > 1 and (not known or (overwrite and level is None)):
@@ -125,6 +126,7 @@ class _Trainers:
         options: TrainingOptions,
         accelerator: Accelerator,
         data: PriorData,
+        tokenizer: ImageTokenizer,
         levels: list[int],
     ) -> None:
         self._config, self._options, self._accelerator = config, options, accelerator
@@ -132,6 +134,7 @@ class _Trainers:
         for k in levels:
             seed_everything(options.seed)
             self._priors[k] = build_prior(config, data.of_level(k))
+            start_from_codebooks(self._priors[k], tokenizer, k)
 
     def make(self, level: int) -> PriorTrainer:
         """The trainer of a level, once."""

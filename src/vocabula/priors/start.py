@@ -1,0 +1,59 @@
+"""Where embeddings begin: with symbols as far apart as the vectors they stand for."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vocabula.priors.codes import CodeGrid
+from vocabula.priors.prior import Prior
+from vocabula.quantizers.base import Quantizer
+from vocabula.tokenizers import ImageTokenizer
+
+
+def symbol_vectors(codes: CodeGrid, quantizer: Quantizer) -> list[Tensor]:
+    """What each value of each symbol of a position changes in the decoded vector.
+
+    The other symbols are held at 0; where a quantizer adds up its books, it does not matter at
+    what they are held.
+
+    Args:
+        codes: what the codes look like.
+        quantizer: what they decode with.
+
+    Returns:
+        (V_s, D) float32 for every symbol, with mean 0 over its values.
+    """
+    sizes = codes.symbol_sizes
+    vectors = []
+    for index, size in enumerate(sizes):
+        symbols = torch.zeros(size, len(sizes), dtype=torch.long)
+        symbols[:, index] = torch.arange(size)
+        decoded = quantizer.decode(codes.join(symbols)).float()
+        vectors.append(decoded - decoded.mean(0))
+    return vectors
+
+
+@torch.no_grad()
+def start_from_codebooks(prior: Prior, tokenizer: ImageTokenizer, level: int) -> None:
+    """Set the embeddings of a new prior from the codebooks, in place.
+
+    Each embedding becomes a random projection of the decoded vectors, of the standard deviation it
+    had: codes that look alike begin alike, so that what is learned of one holds for its
+    neighbours. An untrained network otherwise has to find this out from the codes.
+
+    Args:
+        prior: as it was made, not trained.
+        tokenizer: of its codes.
+        level: index of its level of the tokenizer, 0 for the coarsest.
+    """
+    grids = (prior.codes, *prior.conditioning.upper)
+    found = [one.quantizer for one in tokenizer.levels if isinstance(one.quantizer, Quantizer)]
+    quantizers = (found[level], *found[:level])
+    for grid, quantizer, tables in zip(grids, quantizers, prior.embeddings(), strict=True):
+        for table, vectors in zip(tables, symbol_vectors(grid, quantizer), strict=True):
+            spread = vectors.std(correction=0)
+            if spread > 0:
+                dim, width = vectors.shape[1], table.shape[1]
+                projected = vectors @ torch.randn(dim, width) / dim**0.5
+                table.copy_(projected / spread * table.std())
