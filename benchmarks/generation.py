@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from classifiers import accuracy, cifar_classifier, digit_classifier
-from pictures import CIFAR_CLASSES, DIGITS, rounded, save_sheet, write_figures
+from pictures import CIFAR_CLASSES, DIGITS, load_pictures, rounded, save_sheet, write_figures
 from torch import nn
 
 from vocabula import load, open_source
@@ -142,6 +142,12 @@ class Experiment:
             shares[f"guidance {guidance:g}"] = accuracy(self.judge, drawn.images, asked)
         return shares
 
+    def reconstructions_seen(self, data: str) -> float:
+        """The share of pictures that are still seen as what they are when encoded and decoded."""
+        images, labels = load_pictures(data)
+        parts = [self.tokenizer.reconstruct(part) for part in images.split(500)]
+        return accuracy(self.judge, torch.cat(parts), labels)
+
     def models(self) -> dict[str, Any]:
         """Nats and recognised samples of each of the three models."""
         counted = self.counted()[0]
@@ -192,6 +198,7 @@ def digits(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "classifier_accuracy": judged,
         "tokenizer": ["digits", *options.tokenizer_override],
+        "reconstructions_seen": experiment.reconstructions_seen(f"{DIGITS}/test"),
         "by_class": experiment.models(),
         "by_text": by_text(experiment),
     }
@@ -213,6 +220,7 @@ def cifar10(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     figures: dict[str, Any] = {"classifier_accuracy": judged}
     if options.flat is not None:
         flat = Experiment(folder, "cifar10", options.flat, data, judge, options)
+        figures["reconstructions_seen"] = flat.reconstructions_seen(data[1])
         figures["flat"] = flat.models()
     if options.levels is not None:
         two = Experiment(folder, "cifar10", options.levels, data, judge, options)
