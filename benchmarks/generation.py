@@ -46,7 +46,13 @@ MODELS = {
             "prior.residuals=1",
             "prior.dropout=0.5",
         ],
-        "transformer": ["prior.hidden=72", "prior.layers=3", "prior.dropout=0.3"],
+        "transformer": [
+            "prior.hidden=76",
+            "prior.layers=3",
+            "prior.heads=2",
+            "prior.dropout=0.3",
+            "optimizer.learning_rate=2e-3",
+        ],
     },
     "cifar10": {
         "pixelcnn": ["prior.hidden=64", "prior.layers=8"],

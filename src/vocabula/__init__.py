@@ -1,4 +1,4 @@
-"""Learn a discrete vocabulary for signals: quantizers, image tokenizers and their training.
+"""Learn a discrete vocabulary for signals: quantizers, tokenizers, priors, and their training.
 
 ``import vocabula`` is light: PyTorch is imported when the first name that needs it is used.
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         evaluation,
         functional,
         nn,
+        priors,
         quantizers,
         registry,
         tokenizers,
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
     )
     from vocabula.data import ImageData, open_source
     from vocabula.errors import VocabulaError
+    from vocabula.priors import (
+        Generator,
+        PixelCNN,
+        PixelSNAIL,
+        TransformerPrior,
+        load_generator,
+    )
     from vocabula.quantizers import (
         EMA,
         FiniteScalarQuantizer,
@@ -67,6 +75,7 @@ _MODULES = (
     "evaluation",
     "functional",
     "nn",
+    "priors",
     "quantizers",
     "registry",
     "tokenizers",
@@ -77,6 +86,13 @@ _MODULES = (
 _NAMES = {
     "data": ("ImageData", "open_source"),
     "errors": ("VocabulaError",),
+    "priors": (
+        "Generator",
+        "PixelCNN",
+        "PixelSNAIL",
+        "TransformerPrior",
+        "load_generator",
+    ),
     "quantizers": (
         "EMA",
         "FiniteScalarQuantizer",
@@ -116,6 +132,7 @@ __all__ = [
     "FromData",
     "Gaussian",
     "GaussianBottleneck",
+    "Generator",
     "Gradient",
     "GumbelQuantizer",
     "HierarchicalTokenizer",
@@ -125,6 +142,8 @@ __all__ = [
     "LogisticMixture",
     "LookupFreeQuantizer",
     "Normal",
+    "PixelCNN",
+    "PixelSNAIL",
     "ProductQuantizer",
     "Quantized",
     "Quantizer",
@@ -132,6 +151,7 @@ __all__ = [
     "ResidualQuantizer",
     "Revival",
     "Tokenizer",
+    "TransformerPrior",
     "Uniform",
     "UsageReport",
     "VectorQuantizer",
@@ -143,8 +163,10 @@ __all__ = [
     "evaluation",
     "functional",
     "load",
+    "load_generator",
     "nn",
     "open_source",
+    "priors",
     "quantizers",
     "registry",
     "tokenizers",
