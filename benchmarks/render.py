@@ -1,4 +1,4 @@
-"""Write the tables of README.md and docs/benchmarks.md, and its plots, from the results.
+"""Write the tables of README.md, docs/benchmarks.md and docs/palette.md, and plots, from results.
 
 python benchmarks/render.py            rewrite the tables and plots
 python benchmarks/render.py --check    fail if the tables are not up to date
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 
+import palette_page
 import suites_page
 from common import ROOT, result, row
 
@@ -108,7 +109,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare")
     check = parser.parse_args().check
-    for name, block in (("README.md", rendered()), ("docs/benchmarks.md", suites_page.rendered())):
+    blocks = {
+        "README.md": rendered(),
+        "docs/benchmarks.md": suites_page.rendered(),
+        "docs/palette.md": palette_page.rendered(),
+    }
+    for name, block in blocks.items():
         path = ROOT / name
         text = path.read_text(encoding="utf-8")
         before, rest = text.split(BEGIN)
