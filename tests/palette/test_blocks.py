@@ -82,7 +82,7 @@ def test_refuses_numbers_out_of_range() -> None:
     for size in (0, 65537, 1.5):
         with pytest.raises(OptionError, match="codebook_size: expected"):
             palette.fit_blocks(image, size)
-    for block in ((0, 4), (4, 65)):
+    for block in ((0, 4), (4, 65), 4, (4, 4, 3)):
         with pytest.raises(OptionError, match="block: expected"):
             palette.fit_blocks(image, block=block)
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from vocabula.errors import ShapeError
+from vocabula.errors import OptionError, ShapeError
 from vocabula.functional import nearest_codeword
 from vocabula.palette._checks import as_codebook, as_codes, as_count, as_image
 from vocabula.palette.clustering import cluster, distinct
@@ -67,7 +67,7 @@ def fit_blocks(
     pixels = as_image(image, _CHANNELS)
     size = as_count("codebook_size", codebook_size, MAX_CODES)
     steps = as_count("iterations", iterations, 10**6)
-    height, width = (as_count("block", side, MAX_SIDE) for side in block)
+    height, width = _sides(block)
     found = distinct(_cut(pixels, height, width)[0])
     book = cluster(found.rows, found.counts, size, iterations=steps, seed=seed)
     return book.reshape(len(book), height, width, pixels.shape[2])
@@ -139,6 +139,16 @@ def decode_blocks(
     rows, columns = wanted
     whole = book[grid].swapaxes(1, 2).reshape(rows * height, columns * width, channels)
     return np.ascontiguousarray(whole[: size[0], : size[1]])
+
+
+def _sides(block: tuple[int, int]) -> tuple[int, int]:
+    try:
+        height, width = block
+    except (TypeError, ValueError):
+        raise OptionError(
+            f"block: expected its height and width in pixels, got {block!r}; give block=(4, 4)"
+        ) from None
+    return as_count("block", height, MAX_SIDE), as_count("block", width, MAX_SIDE)
 
 
 def _cut(

@@ -108,7 +108,7 @@ def encode(image: ArrayLike, palette: ArrayLike, *, dither: bool = False) -> NDA
 
     Example:
         >>> grey = np.full((1, 4), 128, np.uint8)
-        >>> encode(grey, [[0], [255]] * np.ones(1, np.uint8), dither=True).tolist()
+        >>> encode(grey, np.array([[0], [255]], np.uint8), dither=True).tolist()
         [[1, 0, 1, 0]]
 
     Source:
