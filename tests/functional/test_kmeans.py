@@ -133,3 +133,42 @@ def test_errors() -> None:
         kmeans(z, 0)
     with pytest.raises(OptionError, match="iterations"):
         kmeans(z, 2, iterations=-1)
+
+
+def test_weights_count_as_repeated_vectors() -> None:
+    # The mean of 0 three times and 4 once is 1, and that of 100 twice is 100.
+    z = torch.tensor([[0.0], [4.0], [100.0], [50.0]])
+    centroids, counts = kmeans(z, 2, weights=torch.tensor([3, 1, 2, 0]))
+    order = centroids[:, 0].argsort()
+    assert torch.allclose(centroids[order, 0], torch.tensor([1.0, 100.0]), rtol=0, atol=1e-5)
+    assert counts[order].tolist() == [4, 2]
+
+
+@pytest.mark.parametrize("count", [8, 50])
+def test_weighted_inertia_is_near_scikit_learns(count: int) -> None:
+    z = normal(2000, 3)
+    weights = torch.randint(1, 50, (2000,), generator=torch.Generator().manual_seed(1))
+    ours, counts = kmeans(z, count, iterations=50, weights=weights)
+    theirs = KMeans(count, n_init=1, random_state=0, max_iter=50).fit(z.numpy(), None, weights)
+    distance = torch.cdist(z.double(), ours.double()).square().amin(-1)
+    assert (distance * weights).sum().item() <= 1.03 * theirs.inertia_
+    codes = nearest_codeword(z, ours)
+    assert counts.tolist() == torch.bincount(codes, weights.double(), count).long().tolist()
+
+
+def test_weights_of_one_give_the_unweighted_centroids() -> None:
+    z, _ = clusters(16, 50)  # no more vectors than the start looks at
+    plain, _ = kmeans(z, 16, iterations=20)
+    weighted, _ = kmeans(z, 16, iterations=20, weights=torch.ones(len(z), dtype=torch.int64))
+    assert torch.allclose(plain[nearest_codeword(weighted, plain)], weighted, atol=1e-4)
+
+
+def test_refuses_weights_that_do_not_fit() -> None:
+    z = normal(5, 2)
+    for bad in (torch.ones(4, dtype=torch.int64), torch.ones(5), torch.ones(5, dtype=torch.int32)):
+        with pytest.raises(ShapeError, match=r"weights: expected torch.int64 of shape \(5,\)"):
+            kmeans(z, 2, weights=bad)
+    with pytest.raises(OptionError, match="weights: expected at least 0, got -1"):
+        kmeans(z, 2, weights=torch.tensor([1, 1, -1, 1, 1]))
+    with pytest.raises(ShapeError, match="at least one finite vector"):
+        kmeans(z, 2, weights=torch.zeros(5, dtype=torch.int64))

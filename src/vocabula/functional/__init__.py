@@ -16,6 +16,7 @@ from vocabula.functional.distributed import (
     rank,
     world_size,
 )
+from vocabula.functional.dithering import DITHER_MOST, DITHER_UNIT, floyd_steinberg
 from vocabula.functional.estimators import rotation, straight_through
 from vocabula.functional.finite_scalar import finite_scalar, finite_scalar_values
 from vocabula.functional.kmeans import kmeans
@@ -46,6 +47,8 @@ from vocabula.functional.statistics import (
 )
 
 __all__ = [
+    "DITHER_MOST",
+    "DITHER_UNIT",
     "MAX_BITS",
     "all_gather_rows",
     "all_reduce_sum",
@@ -59,6 +62,7 @@ __all__ = [
     "entropy",
     "finite_scalar",
     "finite_scalar_values",
+    "floyd_steinberg",
     "kmeans",
     "masked_mean",
     "masked_row_mean",

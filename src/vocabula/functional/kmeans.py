@@ -22,6 +22,9 @@ _ROUNDS = 64
 #: Vectors per cluster that the start looks at, evenly spaced; the Lloyd steps take all.
 _SAMPLE = 32
 
+#: Vectors that the start looks at least where they count unequally: a few of them may count little.
+_WEIGHTED_SAMPLE = 4096
+
 #: How far a centroid goes towards and beyond its mean, but for the last step, which ends on it.
 #: After 20 steps of 1024 centroids on 100,000 x 64 vectors the total distance is 0.2 % lower than
 #: with 1.0 on normal noise and 1 to 2 % lower on clusters; 1.3 and 1.7 gain less.
@@ -49,14 +52,22 @@ def _nearest(x: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
     return codes, (x - centroids[codes]).square().sum(-1).double()
 
 
-def _best_of(x: Tensor, distance: Tensor, count: int, generator: torch.Generator) -> Tensor:
+def _weighted(distance: Tensor, weights: Tensor | None) -> Tensor:
+    """Return (..., N) distances times how often each vector counts."""
+    return distance if weights is None else distance * weights
+
+
+def _best_of(
+    x: Tensor, weights: Tensor | None, distance: Tensor, count: int, generator: torch.Generator
+) -> Tensor:
     """Draw a few rows by distance and keep the one that lowers the total distance most."""
     trials = 2 + int(math.log(count))
-    rows = _draw(distance, trials, generator)
+    rows = _draw(_weighted(distance, weights), trials, generator)
     if rows.numel() == 0:
         return rows
     each = torch.stack([(x - x[row]).square().sum(-1).double() for row in rows.unbind()])
-    return rows[torch.minimum(each, distance).sum(-1).argmin()].unsqueeze(0)
+    total = _weighted(torch.minimum(each, distance), weights).sum(-1)
+    return rows[total.argmin()].unsqueeze(0)
 
 
 def _distinct(x: Tensor) -> Tensor:
@@ -64,18 +75,18 @@ def _distinct(x: Tensor) -> Tensor:
     return nearest_codeword(x, x) == torch.arange(x.shape[0], device=x.device)
 
 
-def _start(x: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
+def _start(x: Tensor, weights: Tensor | None, clusters: int, generator: torch.Generator) -> Tensor:
     """Choose up to `clusters` distinct rows of `x`, each far from those before: k-means++."""
     ones = torch.ones(x.shape[0], dtype=torch.float64, device=x.device)
-    centroids = x[_draw(ones, 1, generator)]
+    centroids = x[_draw(_weighted(ones, weights), 1, generator)]
     distance = _nearest(x, centroids)[1]
     a_round = -(-clusters // _ROUNDS)
     while centroids.shape[0] < clusters:
         wanted = min(a_round, clusters - centroids.shape[0])
         if a_round == 1:
-            rows = _best_of(x, distance, clusters, generator)
+            rows = _best_of(x, weights, distance, clusters, generator)
         else:
-            rows = _draw(distance, wanted, generator)
+            rows = _draw(_weighted(distance, weights), wanted, generator)
         if rows.numel() == 0:
             break
         fresh = x[rows]
@@ -96,27 +107,42 @@ def _fill(centroids: Tensor, clusters: int, spread: float, generator: torch.Gene
     return torch.cat([centroids, copies + (spread * noise).to(copies)])
 
 
+def _totals(
+    x: Tensor, weights: Tensor | None, codes: Tensor, clusters: int
+) -> tuple[Tensor, Tensor]:
+    """Return how many vectors each code has (K,), and their sums (K, D)."""
+    if weights is None:
+        return code_counts(codes, clusters), code_sums(x, codes, clusters)
+    counts = weights.new_zeros(clusters).scatter_add(0, codes, weights)
+    return counts, code_sums(x * weights.unsqueeze(-1), codes, clusters)
+
+
 def _lloyd(
-    x: Tensor, centroids: Tensor, iterations: int, generator: torch.Generator
+    x: Tensor,
+    weights: Tensor | None,
+    centroids: Tensor,
+    iterations: int,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Alternate assignment and means; return the centroids and the counts of their last use."""
     clusters = centroids.shape[0]
     codes, settled = nearest_codeword(x, centroids), False
     for step in range(iterations):
-        counts = code_counts(codes, clusters)
-        means = code_sums(x, codes, clusters) / counts.clamp_min(1).unsqueeze(-1)
+        counts, sums = _totals(x, weights, codes, clusters)
+        means = sums / counts.clamp_min(1).unsqueeze(-1)
         last = settled or step == iterations - 1
         moved = means if last else centroids + _STRIDE * (means - centroids)
         centroids = torch.where(counts.unsqueeze(-1) > 0, moved, centroids)
         empty = (counts == 0).nonzero().squeeze(-1)
         if empty.numel() > 0:
-            rows = _draw((x - centroids[codes]).square().sum(-1), empty.numel(), generator)
+            distance = (x - centroids[codes]).square().sum(-1)
+            rows = _draw(_weighted(distance, weights), empty.numel(), generator)
             centroids[empty[: rows.numel()]] = x[rows]
         before, codes = codes, nearest_codeword(x, centroids)
         if last and torch.equal(before, codes):
             break
         settled = torch.equal(before, codes)
-    return centroids, code_counts(codes, clusters)
+    return centroids, _totals(x, weights, codes, clusters)[0]
 
 
 def _separate(centroids: Tensor, spread: float, generator: torch.Generator) -> Tensor:
@@ -131,15 +157,39 @@ def _separate(centroids: Tensor, spread: float, generator: torch.Generator) -> T
     return centroids
 
 
+def _spread(x: Tensor, weights: Tensor | None) -> tuple[Tensor, float]:
+    """Return the mean (D,) of the vectors and their root mean square deviation."""
+    if weights is None:
+        mean = x.mean(0)
+        return mean, float((x - mean).square().mean().sqrt())
+    share = (weights.double() / weights.sum()).unsqueeze(-1)
+    mean = (x * share).sum(0)
+    return mean, float(((x - mean).square() * share).sum().div(x.shape[1]).sqrt())
+
+
 @torch.library.custom_op(
     "vocabula::kmeans",
     mutates_args=(),
-    schema="(Tensor z, Tensor mask, int clusters, int iterations, int seed) -> (Tensor, Tensor)",
+    schema="(Tensor z, Tensor mask, int clusters, int iterations, int seed, Tensor? weights=None)"
+    " -> (Tensor, Tensor)",
 )
 def _kmeans(
-    z: Tensor, mask: Tensor, clusters: int, iterations: int, seed: int
+    z: Tensor,
+    mask: Tensor,
+    clusters: int,
+    iterations: int,
+    seed: int,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    x = z[mask & torch.isfinite(z).all(-1)].double()
+    takes_part = mask & torch.isfinite(z).all(-1)
+    if weights is not None:
+        if bool((weights < 0).any()):
+            raise OptionError(
+                f"weights: expected at least 0, got {int(weights.min())}; count copies of vectors"
+            )
+        takes_part = takes_part & (weights > 0)
+        weights = weights[takes_part]
+    x = z[takes_part].double()
     if x.shape[0] == 0:
         raise ShapeError(
             "z: expected at least one finite vector inside the mask, got none; "
@@ -147,34 +197,49 @@ def _kmeans(
         )
     generator = torch.Generator().manual_seed(seed)
     # In units of the data's own spread, about its mean: float32 then serves data at any offset.
-    mean = x.mean(0)
-    size = float((x - mean).square().mean().sqrt())
+    mean, size = _spread(x, weights)
     fallback = float(mean.abs().max()) or 1.0
     unit = size if size > 1e-7 * fallback else fallback
     scaled = ((x - mean) / unit).float()
-    sample = scaled[:: -(-len(scaled) // (_SAMPLE * clusters))]
-    centroids = _fill(_start(sample, clusters, generator), clusters, 0.01, generator)
-    centroids, counts = _lloyd(scaled, centroids, iterations, generator)
+    looked_at = max(_SAMPLE * clusters, 0 if weights is None else _WEIGHTED_SAMPLE)
+    step = -(-len(scaled) // looked_at)
+    some = None if weights is None else weights[::step]
+    centroids = _start(scaled[::step], some, clusters, generator)
+    centroids = _fill(centroids, clusters, 0.01, generator)
+    centroids, counts = _lloyd(scaled, weights, centroids, iterations, generator)
     result = (centroids.double() * unit + mean).float()
     return _separate(result, max(0.01 * unit, 1e-6 * fallback), generator), counts
 
 
 @_kmeans.register_fake
-def _(z: Tensor, mask: Tensor, clusters: int, iterations: int, seed: int) -> tuple[Tensor, Tensor]:
+def _(
+    z: Tensor,
+    mask: Tensor,
+    clusters: int,
+    iterations: int,
+    seed: int,
+    weights: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     centroids = z.new_empty((clusters, z.shape[1]), dtype=torch.float32)
     return centroids, z.new_empty(clusters, dtype=torch.int64)
 
 
 def kmeans(
-    z: Tensor, clusters: int, *, iterations: int = 10, seed: int = 0, mask: Tensor | None = None
+    z: Tensor,
+    clusters: int,
+    *,
+    iterations: int = 10,
+    seed: int = 0,
+    mask: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Cluster vectors: centroids that lower Σ_n min_k |z_n - centroid_k|², by Lloyd's algorithm.
+    """Cluster vectors: centroids that lower Σ_n w_n min_k |z_n - centroid_k|², by Lloyd's steps.
 
     Each step but the last moves a centroid 1.5 times as far as its mean, which converges sooner.
 
-    The start is k-means++ on 32 vectors a cluster (for more than 64 clusters in 64 rounds of K / 64
-    draws each). A cluster
-    that runs empty restarts at a vector drawn in proportion to its squared distance. With fewer
+    The start is k-means++ on 32 vectors a cluster, with weights on at least 4096 (for more than 64
+    clusters in 64 rounds of K / 64 draws each). A cluster that runs empty restarts at a vector
+    drawn in proportion to its squared distance, times its weight. With fewer
     distinct vectors than clusters, the other centroids are copies jittered by 1 % of the data's
     root mean square deviation (of its magnitude, where all vectors are equal): no two centroids are
     equal, and none is left at zero.
@@ -188,14 +253,17 @@ def kmeans(
         iterations: >= 0 Lloyd steps; fewer when the assignment no longer changes.
         seed: of the start and the restarts.
         mask: (N,) bool, true where a vector takes part; None takes all.
+        weights: (N,) int64, w >= 0: how often each vector counts, as if it stood there that many
+            times; None counts each once.
 
     Returns:
         centroids (K, D) float32 and counts (K,) int64, the vectors nearest to each centroid at the
-        end. No gradient flows.
+        end, each as often as it counts. No gradient flows.
 
     Raises:
-        ShapeError: `z` or `mask` has a wrong shape or dtype, or no finite vector takes part.
-        OptionError: `clusters` < 1 or `iterations` < 0.
+        ShapeError: `z`, `mask` or `weights` has a wrong shape or dtype, or no finite vector takes
+            part.
+        OptionError: `clusters` < 1, `iterations` < 0 or a weight < 0.
 
     Example:
         >>> z = torch.tensor([[0.0], [0.2], [9.0]])
@@ -216,6 +284,11 @@ def kmeans(
     if iterations < 0:
         raise OptionError(f"iterations: expected at least 0, got {iterations}; the default is 10")
     check_mask(mask, z.shape[:1], "the rows of z")
+    if weights is not None and (weights.dtype != torch.int64 or weights.shape != z.shape[:1]):
+        raise ShapeError(
+            f"weights: expected torch.int64 of shape {tuple(z.shape[:1])}, got {weights.dtype} of "
+            f"{tuple(weights.shape)}; give one whole number a vector"
+        )
     if mask is None:
         mask = torch.ones(z.shape[:1], dtype=torch.bool, device=z.device)
-    return _kmeans(z.detach(), mask, clusters, iterations, seed)
+    return _kmeans(z.detach(), mask, clusters, iterations, seed, weights)

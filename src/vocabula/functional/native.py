@@ -20,8 +20,10 @@ from torch import Tensor
 __all__ = [
     "finite_scalar",
     "finite_scalar_backward",
+    "floyd_steinberg",
     "instructions",
     "nearest",
+    "ready",
     "record_usage",
     "rounds",
     "searches",
@@ -42,6 +44,10 @@ _ARGUMENTS = {
     ],
     "vocabula_finite_scalar": [_POINTER, _SIZE, _SIZE, *[_POINTER] * 4],
     "vocabula_finite_scalar_backward": [_POINTER, _POINTER, _SIZE, _SIZE, *[_POINTER] * 2],
+    "vocabula_floyd_steinberg": [
+        *(_POINTER, _SIZE, _SIZE, _SIZE, _POINTER, _SIZE),
+        *(ctypes.c_int32, _POINTER),
+    ],
 }
 
 
@@ -103,6 +109,11 @@ def _kernel() -> _Kernel:
     kernel = _load()
     assert kernel is not None, "ask `searches` or `rounds` first"
     return kernel
+
+
+def ready() -> bool:
+    """Whether the kernels were built and can run here."""
+    return _load() is not None
 
 
 def searches(z: Tensor) -> bool:
@@ -172,3 +183,15 @@ def record_usage(
         *(z, z.shape[1], values, values.shape[1], step, fresh, clock),
         *(bucket, norms, last_seen),
     )
+
+
+def floyd_steinberg(image: Tensor, palette: Tensor, most: int) -> Tensor:
+    """Return (H, W) codes of image (H, W, C) in palette (K, C), both int32; see `dithering.py`."""
+    image, palette = image.contiguous(), palette.contiguous()
+    codes = torch.empty(image.shape[:2], dtype=torch.int64)
+    _kernel().call(
+        "vocabula_floyd_steinberg",
+        image.shape[2],
+        *(image, *image.shape, palette, len(palette), most, codes),
+    )
+    return codes

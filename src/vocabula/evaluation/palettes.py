@@ -1,0 +1,205 @@
+"""Pictures to indexed PNG files, each with a palette of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vocabula.data.folder import IMAGE_SUFFIXES, find_images
+from vocabula.data.pixels import decode
+from vocabula.data.source import BrokenImageError, report_problems, summarize
+from vocabula.errors import DataError, Interrupted, OptionError, OutputError
+from vocabula.evaluation.batches import counted
+from vocabula.evaluation.metrics import psnr
+from vocabula.evaluation.names import OutputNames
+from vocabula.evaluation.png import check_file
+from vocabula.files import new_file, output_errors
+from vocabula.palette import colors, png_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PaletteFile:
+    """One indexed picture that was written.
+
+    Attributes:
+        path: the file.
+        colors: of its palette.
+        psnr: dB between it and the picture it was made from, channels times alpha and alpha;
+            100 where they are equal.
+        size: bytes of the file.
+    """
+
+    path: Path
+    colors: int
+    psnr: float
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaletteOptions:
+    """What a palette is made with; see `vocabula.palette.fit` and `encode`.
+
+    Attributes:
+        colors: 1 to 256, at most.
+        dither: whether Floyd-Steinberg's error diffusion is applied.
+        seed: of k-means.
+    """
+
+    colors: int = colors.MAX_COLORS
+    dither: bool = False
+    seed: int = 0
+
+
+def write_palettes(
+    images: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    options: PaletteOptions | None = None,
+    *,
+    overwrite: bool = False,
+    progress: bool = False,
+    done: Callable[[PaletteFile], None] | None = None,
+) -> list[PaletteFile]:
+    """Write each picture as an indexed PNG file with the palette that suits it.
+
+    Files are read as `vocabula.data.pixels.decode` does: upright, 16 bits as 8, CMYK and palettes
+    as RGB. Transparency goes into the palette. Each file is complete or absent, and those finished
+    before a failure stay.
+
+    Args:
+        images: picture files, and folders of them, which are searched.
+        out: for one file a ``.png``, or a folder; else a folder. Names come from the pictures, with
+            their sub-folders; see `OutputNames`.
+        options: of the palettes; None takes 256 colours.
+        overwrite: replace files that exist.
+        progress: show a progress bar on a terminal.
+        done: called with each file as soon as it is there.
+
+    Returns:
+        What was written, in order.
+
+    Raises:
+        DataError: nothing is there, or a picture cannot be read; of several, the others are
+            written first.
+        OptionError: `out` is one file for several pictures, or no PNG; or an option is out of
+            range.
+        OutputError: an output exists, is one of the pictures, or cannot be written.
+        Interrupted: Ctrl-C.
+    """
+    options = options or PaletteOptions()
+    jobs = _jobs(images, Path(out).expanduser())
+    _check_outputs(jobs, overwrite=overwrite)
+    written: list[PaletteFile] = []
+    broken: list[str] = []
+    try:
+        with counted("palettes", len(jobs), show=progress) as advance:
+            for file, place in jobs:
+                try:
+                    pixels = _read(file)
+                except BrokenImageError as reason:
+                    broken.append(f"{file}: {reason}")
+                else:
+                    kept = _kept(len(written))
+                    written.append(_write(pixels, place, options, overwrite=overwrite, kept=kept))
+                    if done is not None:
+                        done(written[-1])
+                advance(1)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted: {len(written)} of {len(jobs)} files are finished and kept; run the "
+            "command again, with --overwrite if some are"
+        ) from None
+    _report_broken(broken, len(jobs))
+    return written
+
+
+def _kept(count: int) -> str:
+    """What a failing write adds to its message."""
+    if count == 0:
+        return ""
+    return "the 1 finished file is kept" if count == 1 else f"the {count} finished files are kept"
+
+
+def _report_broken(broken: list[str], count: int) -> None:
+    if broken and count == 1:
+        path, _, reason = broken[0].rpartition(": ")
+        raise DataError(f"{path}: expected a picture, got none ({reason}); check the file")
+    if broken:
+        raise DataError(
+            f"pictures: expected {count} that can be read, got {len(broken)} that cannot "
+            f"({summarize(broken)}); the others are written, check these"
+        )
+
+
+def _jobs(images: Sequence[str | os.PathLike[str]], out: Path) -> list[tuple[Path, Path]]:
+    """Every picture and the file to write for it."""
+    found: list[tuple[Path, str]] = []
+    folders = False
+    for image in images:
+        path = Path(image).expanduser()
+        if path.is_dir():
+            folders = True
+            found += _in_folder(path)
+        elif path.exists():
+            found.append((path, path.name))
+        else:
+            raise DataError(f"{path}: expected a picture, got nothing at that place; check it")
+    suffix = out.suffix.lower()
+    if suffix in IMAGE_SUFFIXES and not out.is_dir():
+        if suffix != ".png":
+            raise OptionError(f"{out}: expected a .png file or a folder, got {suffix}; name it so")
+        if len(found) != 1 or folders:
+            raise OptionError(
+                f"{out}: expected a folder for several pictures, got one file; leave out .png"
+            )
+        return [(found[0][0], out)]
+    names = OutputNames()
+    return [(file, out / names.take(name)) for file, name in found]
+
+
+def _in_folder(root: Path) -> list[tuple[Path, str]]:
+    """The pictures below a folder, by name, and their paths in it."""
+    files, others = find_images(root)
+    if not files:
+        raise DataError(
+            f"{root}: expected pictures ({', '.join(s[1:] for s in IMAGE_SUFFIXES)}), got a folder "
+            "without any; give another"
+        )
+    problems = [f"{path}: not a picture by its name" for path in others]
+    report_problems(str(root), problems, len(files) + len(others), strict=False)
+    return [(file, file.relative_to(root).as_posix()) for file in files]
+
+
+def _check_outputs(jobs: list[tuple[Path, Path]], *, overwrite: bool) -> None:
+    """Refuse what cannot be written before any work is done."""
+    inputs = {file.resolve() for file, _ in jobs}
+    for _, place in jobs:
+        if place.resolve() in inputs:
+            raise OutputError(
+                f"{place}: expected a new output, got one of the pictures; choose another name"
+            )
+        check_file(place, overwrite=overwrite)
+
+
+def _read(file: Path) -> NDArray[np.uint8]:
+    """The picture as RGB, or as RGBA where anything is transparent."""
+    pixels = decode(file, 4)
+    return pixels if (pixels[:, :, 3] < 255).any() else np.ascontiguousarray(pixels[:, :, :3])
+
+
+def _write(
+    pixels: NDArray[np.uint8], place: Path, options: PaletteOptions, *, overwrite: bool, kept: str
+) -> PaletteFile:
+    book = colors.fit(pixels, options.colors, seed=options.seed)
+    codes = colors.encode(pixels, book, dither=options.dither)
+    content = png_bytes(codes, book)
+    shown, wanted = (colors.premultiplied(x) for x in (colors.decode(codes, book), pixels))
+    error = np.square(shown.astype(np.int32) - wanted).mean() / 255**2
+    with output_errors(place, kept=kept), new_file(place, overwrite=overwrite) as draft:
+        draft.write_bytes(content)
+    return PaletteFile(place, len(book), float(psnr(torch.tensor(error))), len(content))

@@ -1,0 +1,162 @@
+"""Classic vector quantization: blocks of pixels, and a codebook that goes with the image.
+
+    image (H, W, C) ──pad, cut──▶ blocks (h w, bh bw C) ──nearest──▶ codes (h, w)
+                                       k-means ▼                        │
+                             codebook (K, bh, bw, C) uint8 ─────────────┴──▶ image
+
+Codes and codebook are integers: a file that holds both needs no model, and decodes alike anywhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from vocabula.errors import OptionError, ShapeError
+from vocabula.functional import nearest_codeword
+from vocabula.palette._checks import as_codebook, as_codes, as_count, as_image
+from vocabula.palette.clustering import cluster, distinct
+
+MAX_CODES = 65536
+"""Blocks of a codebook at most: the index of a block is two bytes."""
+MAX_SIDE = 64
+"""Pixels of a block's side at most."""
+ITERATIONS = 20
+"""Steps of k-means."""
+
+_CHANNELS = (1, 3)
+
+
+def fit_blocks(
+    image: ArrayLike,
+    codebook_size: int = 256,
+    *,
+    block: tuple[int, int] = (4, 4),
+    iterations: int = ITERATIONS,
+    seed: int = 0,
+) -> NDArray[np.uint8]:
+    """Choose a codebook of blocks that lowers Σ |block - nearest codeword|², by k-means.
+
+    An image of no more different blocks than that keeps them all, exactly. The blocks at the right
+    and lower border are filled up with copies of the last column and row.
+
+    Args:
+        image: (H, W), (H, W, 1) or (H, W, 3) uint8: grey or RGB.
+        codebook_size: 1 to 65536.
+        block: its height and width in pixels, 1 to 64 each.
+        iterations: >= 1 steps of k-means.
+        seed: of its start.
+
+    Returns:
+        (K, block height, block width, C) uint8, K <= codebook_size, different codewords in
+        lexicographic order.
+
+    Raises:
+        ShapeError: `image` is no such array or has no pixels.
+        OptionError: a number is out of range.
+
+    Example:
+        >>> fit_blocks(np.zeros((5, 7), np.uint8), 16).shape
+        (1, 4, 4, 1)
+
+    Source:
+        Linde, Buzo, Gray 1980, "An algorithm for vector quantizer design", started by k-means++
+        instead of splitting.
+    """
+    pixels = as_image(image, _CHANNELS)
+    size = as_count("codebook_size", codebook_size, MAX_CODES)
+    steps = as_count("iterations", iterations, 10**6)
+    height, width = _sides(block)
+    found = distinct(_cut(pixels, height, width)[0])
+    book = cluster(found.rows, found.counts, size, iterations=steps, seed=seed)
+    return book.reshape(len(book), height, width, pixels.shape[2])
+
+
+def encode_blocks(image: ArrayLike, codebook: ArrayLike) -> NDArray[np.int64]:
+    """Return the nearest codeword of each block.
+
+    Args:
+        image: (H, W), (H, W, 1) or (H, W, 3) uint8.
+        codebook: (K, block height, block width, C) uint8 of the same channels.
+
+    Returns:
+        (h, w) int64 in [0, K), h = ceil(H / block height) and w = ceil(W / block width); of
+        codewords equally near, the first.
+
+    Raises:
+        ShapeError: an array is not as described, or the channels differ.
+
+    Example:
+        >>> encode_blocks(np.zeros((5, 7), np.uint8), np.zeros((1, 4, 4, 1), np.uint8)).tolist()
+        [[0, 0], [0, 0]]
+    """
+    pixels = as_image(image, _CHANNELS)
+    book = as_codebook("codebook", codebook, 4)
+    if book.shape[3] != pixels.shape[2]:
+        raise ShapeError(
+            f"codebook: expected {pixels.shape[2]} channels as the image has, got "
+            f"{book.shape[3]}; fit it to an image of the same channels"
+        )
+    rows, shape = _cut(pixels, book.shape[1], book.shape[2])
+    vectors, table = (
+        torch.from_numpy(x.astype(np.float32)) for x in (rows, book.reshape(len(book), -1))
+    )
+    return nearest_codeword(vectors, table).numpy().reshape(shape)
+
+
+def decode_blocks(
+    codes: ArrayLike, codebook: ArrayLike, size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Return the image of codes: their codewords side by side, cut to the image's size.
+
+    Args:
+        codes: (h, w) integers in [0, K).
+        codebook: (K, block height, block width, C) uint8.
+        size: (H, W) of the image, with the h and w of `encode_blocks`.
+
+    Returns:
+        (H, W, C) uint8.
+
+    Raises:
+        ShapeError: an array has another shape or dtype, or the codes are not those of this size.
+        CodeError: a code is out of range.
+
+    Example:
+        >>> codebook = np.arange(2, dtype=np.uint8).reshape(2, 1, 1, 1)
+        >>> decode_blocks([[1, 0]], codebook, (1, 2))[:, :, 0].tolist()
+        [[1, 0]]
+    """
+    book = as_codebook("codebook", codebook, 4)
+    grid = as_codes(codes, len(book))
+    _, height, width, channels = book.shape
+    wanted = (-(-size[0] // height), -(-size[1] // width))
+    if min(size) < 1 or grid.shape != wanted:
+        raise ShapeError(
+            f"codes: expected shape {wanted} for {size[0]} x {size[1]} pixels in blocks of "
+            f"{height} x {width}, got {grid.shape}; give the size of the image that was encoded"
+        )
+    rows, columns = wanted
+    whole = book[grid].swapaxes(1, 2).reshape(rows * height, columns * width, channels)
+    return np.ascontiguousarray(whole[: size[0], : size[1]])
+
+
+def _sides(block: tuple[int, int]) -> tuple[int, int]:
+    try:
+        height, width = block
+    except (TypeError, ValueError):
+        raise OptionError(
+            f"block: expected its height and width in pixels, got {block!r}; give block=(4, 4)"
+        ) from None
+    return as_count("block", height, MAX_SIDE), as_count("block", width, MAX_SIDE)
+
+
+def _cut(
+    pixels: NDArray[np.uint8], height: int, width: int
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The blocks (h w, bh bw C) of an image in raster order, and h and w."""
+    rows, columns = -(-pixels.shape[0] // height), -(-pixels.shape[1] // width)
+    below, right = rows * height - pixels.shape[0], columns * width - pixels.shape[1]
+    full = np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")
+    blocks = full.reshape(rows, height, columns, width, -1).swapaxes(1, 2)
+    return blocks.reshape(rows * columns, -1), (rows, columns)

@@ -1,0 +1,70 @@
+"""Palettes as indexed pictures: PNG of mode P, its transparency in the palette."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from vocabula.errors import ShapeError
+from vocabula.palette._checks import as_codes
+from vocabula.palette.colors import as_palette
+
+_STRATEGIES = (0, 1, 3)
+"""zlib's: the default, for filtered data, and run lengths. With 16 colours, two pixels a byte, the
+last is 2 to 4 % smaller on photographs, with more colours the first is, by up to 20 %."""
+
+
+def indexed_picture(codes: ArrayLike, palette: ArrayLike) -> Image.Image:
+    """Return codes and palette as Pillow's picture of mode P.
+
+    Args:
+        codes: (H, W) integers in [0, K), at least one.
+        palette: (K, C) uint8: grey, RGB or RGBA.
+
+    Raises:
+        ShapeError: an array has another shape or dtype.
+        CodeError: a code is out of range.
+    """
+    book = as_palette(palette)
+    grid = as_codes(codes, len(book)).astype(np.uint8)
+    if grid.size == 0 or book.shape[1] not in (1, 3, 4):
+        raise ShapeError(
+            "codes and palette: expected at least one pixel and 1, 3 or 4 channels, got "
+            f"{grid.shape} and {book.shape}; take what encode and fit returned"
+        )
+    picture = Image.fromarray(grid)
+    if book.shape[1] == 1:
+        book = book.repeat(3, axis=1)
+    picture.putpalette(book.tobytes(), "RGBA" if book.shape[1] == 4 else "RGB")
+    return picture
+
+
+def png_bytes(codes: ArrayLike, palette: ArrayLike) -> bytes:
+    """Return an indexed PNG file: 1, 2, 4 or 8 bits a pixel as the palette needs, compressed well.
+
+    Its colours stand in the order of their brightness, whatever that of `palette`: with 16 colours,
+    two pixels a byte, photographs take a tenth fewer bytes than with the most frequent ones first.
+
+    Args:
+        codes: (H, W) integers in [0, K), at least one.
+        palette: (K, C) uint8: grey, RGB or RGBA.
+
+    Raises:
+        ShapeError: an array has another shape or dtype.
+        CodeError: a code is out of range.
+    """
+    book = as_palette(palette)
+    order = np.argsort(book[:, :3].sum(-1, dtype=np.int64), kind="stable")
+    places = np.argsort(order)[as_codes(codes, len(book))]
+    picture, size = indexed_picture(places, book[order]), len(book)
+    # Pillow counts the four bytes of an RGBA colour as more than one colour.
+    bits = {"bits": 1 if size <= 2 else 2 if size <= 4 else 4} if size <= 16 else {}
+    files = []
+    for strategy in _STRATEGIES:
+        file = io.BytesIO()
+        picture.save(file, format="PNG", compress_level=9, compress_type=strategy, **bits)
+        files.append(file.getvalue())
+    return min(files, key=len)
