@@ -154,6 +154,13 @@ class Experiment:
         parts = [self.tokenizer.reconstruct(part) for part in images.split(500)]
         return accuracy(self.judge, torch.cat(parts), labels)
 
+    def never(self, model: str, overrides: list[str]) -> float | None:
+        """Nats per test code of a prior that was trained without classes."""
+        if model not in self.options.never:
+            return None
+        path = self.train(model, f"{model}-no-class", overrides, classes=False)
+        return self.nats(path, classes=False)[0]
+
     def models(self) -> dict[str, Any]:
         """Nats and recognised samples of each of the three models."""
         counted = self.counted()[0]
@@ -161,7 +168,6 @@ class Experiment:
         neighbours = min(counted["left"], counted["left_and_above"])
         for model, overrides in MODELS[self.name].items():
             given = self.train(model, model, overrides)
-            never = self.train(model, f"{model}-no-class", overrides, classes=False)
             generator = load_generator(given)
             nats = self.nats(given, classes=True)[0]
             rows[model] = {
@@ -171,7 +177,7 @@ class Experiment:
                 "below_order0": 1 - nats / counted["order0"],
                 "below_neighbours": 1 - nats / neighbours,
                 "nats_class_withheld": self.nats(given, classes=True, withheld=True)[0],
-                "nats_never_a_class": self.nats(never, classes=False)[0],
+                "nats_never_a_class": self.never(model, overrides),
                 "seen_as_asked": self.seen(generator),
             }
             print(model, rows[model], flush=True)
@@ -253,6 +259,13 @@ def main() -> None:
     parser.add_argument("data", nargs="?", type=Path, help="for cifar10: the folder")
     parser.add_argument("--steps", type=int, default=1500, help="of every prior")
     parser.add_argument("--each", type=int, default=50, help="pictures drawn of each class")
+    parser.add_argument(
+        "--never",
+        nargs="*",
+        default=list(MODELS["digits"]),
+        metavar="MODEL",
+        help="models trained a second time, without classes; default: all",
+    )
     parser.add_argument("--judge", type=Path, help="weights of the classifier; default: train it")
     parser.add_argument("--tokenizer-override", action="append", default=[])
     parser.add_argument("--flat", type=Path, help="run of a flat tokenizer of CIFAR-10")
@@ -272,6 +285,7 @@ def main() -> None:
     words += ["DATA", "--flat RUN", "--levels RUN"] if options.which == "cifar10" else []
     words += [f"--tokenizer-override {o}" for o in options.tokenizer_override]
     words += ["--steps", str(options.steps), "--each", str(options.each)]
+    words += [] if len(options.never) == len(MODELS["digits"]) else ["--never", *options.never]
     write_figures(f"generation-{options.which}", words, rounded(found))
 
 

@@ -34,6 +34,11 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     )
 
 
+def number(value: float | None) -> str:
+    """A number, or nothing where it was not measured."""
+    return "" if value is None else f"{value:.3f}"
+
+
 def percent(share: float) -> str:
     """A share as a percentage."""
     return f"{100 * share:.1f} %"
@@ -59,7 +64,7 @@ def generation(name: str) -> list[str]:
                 (
                     key, f"{m['parameters']:,}", f"{m['nats_per_code']:.3f}",
                     percent(m["below_order0"]), percent(m["below_neighbours"]),
-                    f"{m['nats_class_withheld']:.3f}", f"{m['nats_never_a_class']:.3f}",
+                    f"{m['nats_class_withheld']:.3f}", number(m["nats_never_a_class"]),
                 )
                 for key, m in models.items()
             ],
