@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli import benchmark, config, decode, encode, evaluate, info, report, train
+from vocabula.cli import (
+    benchmark,
+    compress,
+    config,
+    counts,
+    decode,
+    decompress,
+    encode,
+    evaluate,
+    info,
+    inspect,
+    report,
+    train,
+)
 from vocabula.cli.errors import Commands
 from vocabula.cli.process import alone, keep_freed_memory
 
@@ -23,6 +36,8 @@ EXAMPLES = """[bold]Examples[/bold]
 
   vocabula evaluate runs/first held-out/
 
+  vocabula compress runs/first photo.png
+
   vocabula report runs/first held-out/ -o report.html
 """
 
@@ -37,7 +52,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (train, evaluate, encode, decode, report, config, info, benchmark):
+COMMANDS = (
+    *(train, evaluate, encode, decode, compress, decompress, inspect, counts, report),
+    *(config, info, benchmark),
+)
+for module in COMMANDS:
     name = module.__name__.rpartition(".")[2]
     command = getattr(module, name)
     app.command(name, epilog=module.EXAMPLES)(command if module is train else alone(command))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ import typer
 from vocabula.errors import CheckpointError, DataError, OptionError
 
 if TYPE_CHECKING:
+    from vocabula.codec import CodeStatistics, Limits
     from vocabula.data import ImageSource
     from vocabula.tokenizers import Tokenizer
 
@@ -52,6 +53,24 @@ Workers = Annotated[
         min=0, max=256, metavar="N", help="Threads that decode ahead; default: one for each core."
     ),
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=256, metavar="N", help="Threads that code; default: one for each core."
+    ),
+]
+Stages = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Use the first N stages of a residual quantizer; default: all."
+    ),
+]
+MaxMemory = Annotated[
+    int | None,
+    typer.Option(
+        "--max-memory", min=1, metavar="MIB", help="Most memory for a file's codes; default 1024."
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 
 
@@ -84,6 +103,38 @@ def open_run(run: str, device: str = "auto") -> Tokenizer:
         raise OptionError(
             f"device: expected one that this machine has, got {device!r} ({reason}); use cpu"
         ) from None
+
+
+def open_statistics(run: str, tokenizer: Tokenizer) -> CodeStatistics | None:
+    """The counts of codes that a run has, or None.
+
+    Raises:
+        CheckpointError: they are damaged.
+    """
+    from vocabula.codec import load_statistics
+
+    return load_statistics(Path(run).expanduser(), tokenizer.fingerprint())
+
+
+def limits_of(max_memory: int | None) -> Limits | None:
+    """The caps on a compressed file that an option gives; None for the usual ones."""
+    from vocabula.codec import Limits
+
+    return None if max_memory is None else Limits(memory=max_memory * 2**20)
+
+
+def default_jobs(jobs: int | None) -> int:
+    """Threads that code: as asked for, or one for each core."""
+    from vocabula.data.ahead import cores
+
+    return cores() if jobs is None else jobs
+
+
+def counted(description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    """A progress bar on a terminal; gives a function that adds to the count."""
+    from vocabula.evaluation.batches import counted as bar
+
+    return bar(description, total, show=True)
 
 
 def open_data(

@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vocabula.data.names import OutputNames
 from vocabula.data.token_file import TokenRecord, read_tokens
 from vocabula.errors import OptionError, OutputError
 from vocabula.evaluation.batches import BATCH_PIXELS, counted
-from vocabula.evaluation.evaluate import inference
-from vocabula.evaluation.names import OutputNames
 from vocabula.files import new_folder
 from vocabula.tokenizers import Tokenizer
+from vocabula.tokenizers.inference import inference
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 

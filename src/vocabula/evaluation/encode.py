@@ -9,9 +9,9 @@ from vocabula.data import ImageSource
 from vocabula.data.token_file import TokenRecord, TokenWriter
 from vocabula.errors import OptionError
 from vocabula.evaluation.batches import counted, image_count, label_of, read_batches
-from vocabula.evaluation.evaluate import device_of, inference
 from vocabula.quantizers.base import Quantizer
 from vocabula.tokenizers import Tokenizer
+from vocabula.tokenizers.inference import device_of, inference
 
 
 def encode_dataset(

@@ -16,7 +16,14 @@ from vocabula.training.config import RunConfig, config_from_sections, explain
 from vocabula.training.log import RESUME
 
 _FORMAT = "vocabula-run"
-_OWN_FILES = ("run.json", "log.jsonl", "config.json", "model.safetensors", "README.md")
+_OWN_FILES = (
+    "run.json",
+    "log.jsonl",
+    "config.json",
+    "model.safetensors",
+    "README.md",
+    "entropy.safetensors",
+)
 _OWN_FOLDERS = ("checkpoints", "tensorboard")
 _FREE_TO_CHANGE = frozenset({"optimizer.learning_rate"}) | frozenset(
     f"training.{name}"

@@ -1,0 +1,296 @@
+"""From picture files to compressed files."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vocabula.codec.choice import choose_model
+from vocabula.codec.files import cut, encode_images
+from vocabula.codec.inspection import inspect
+from vocabula.codec.layouts import discrete, tokenizer_header
+from vocabula.codec.models import EntropyModel
+from vocabula.codec.statistics import CodeStatistics
+from vocabula.codec.writer import CodedSignal, write_signals
+from vocabula.data.pixels import decode, read_header
+from vocabula.data.source import BrokenImageError
+from vocabula.errors import DataError, OptionError, OutputError
+from vocabula.files import check_new, output_errors, replace_file
+from vocabula.tokenizers import Tokenizer
+
+SUFFIX = ".vcb"
+BATCH_PIXELS = 2**19
+
+
+@dataclass(frozen=True, slots=True)
+class Compressed:
+    """One file that was written.
+
+    Attributes:
+        path: where it is.
+        bytes: its size.
+        pixels: height times width of its images.
+    """
+
+    path: Path
+    bytes: int
+    pixels: int
+
+
+@dataclass(frozen=True)
+class _Job:
+    tokenizer: Tokenizer
+    model: EntropyModel
+    stages: int | None
+    target_bpp: float | None
+    overwrite: bool
+
+
+def compress_files(
+    tokenizer: Tokenizer,
+    files: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    entropy: str = "adaptive",
+    statistics: CodeStatistics | None = None,
+    stages: int | None = None,
+    target_bpp: float | None = None,
+    batch_size: int = 64,
+    jobs: int = 1,
+    overwrite: bool = False,
+    advance: Callable[[int], None] = lambda count: None,
+) -> list[Compressed]:
+    """Compress picture files, each to a file of its own or all to one.
+
+    Everything that can be checked without decoding is checked before anything is written. Each
+    file appears under its name when it is complete; those that are finished stay, whatever happens
+    after.
+
+    Args:
+        tokenizer: a tokenizer with a codebook.
+        files: the pictures.
+        out: a path ending in ``.vcb`` takes all of them into one file; any other is a folder for
+            one file each; None writes each beside its picture.
+        entropy: uniform, static or adaptive.
+        statistics: counts of the tokenizer's codes; static needs them, adaptive uses them.
+        stages: keep the first so many stages of a residual quantizer.
+        target_bpp: keep the most stages for which a file has at most so many bits per pixel.
+        batch_size: most pictures of a batch.
+        jobs: threads that code, beside the network.
+        overwrite: replace existing files.
+        advance: called with the number of pictures finished.
+
+    Returns:
+        The files written, in order.
+
+    Raises:
+        DataError: a picture is missing, a folder, damaged, or of no size.
+        OptionError: an option does not fit the tokenizer, or two pictures would share an output.
+        OutputError: an output exists or cannot be written.
+    """
+    if stages is not None and target_bpp is not None:
+        raise OptionError("compress: expected stages or a target rate, got both; give one of them")
+    discrete(tokenizer)
+    model = choose_model(entropy, statistics)
+    job = _Job(tokenizer, model, stages, target_bpp, overwrite)
+    tokenizer_header(tokenizer, model, stages=stages)
+    paths = [Path(file) for file in files]
+    sizes = [_checked_size(path) for path in paths]
+    if out is not None and Path(out).suffix == SUFFIX:
+        check_new(Path(out), overwrite=overwrite)
+        written = [_together(job, paths, sizes, Path(out), batch_size, jobs, advance)]
+    else:
+        targets = _targets(paths, None if out is None else Path(out), overwrite)
+        written = _one_each(job, paths, sizes, targets, batch_size, jobs, advance)
+    return written
+
+
+def _checked_size(path: Path) -> tuple[int, int]:
+    """Height and width from a picture's header."""
+    if path.is_dir():
+        raise DataError(f"{path}: expected a picture file, got a folder; name the files in it")
+    if not path.exists():
+        raise DataError(f"{path}: expected a picture file, got nothing there; check the path")
+    try:
+        header = read_header(path)
+    except BrokenImageError as reason:
+        raise _broken(path, reason) from None
+    if min(header.height, header.width) < 1:
+        raise DataError(f"{path}: expected a picture with pixels, got none; leave it out")
+    return header.height, header.width
+
+
+def _broken(path: Path, reason: Exception) -> DataError:
+    return DataError(f"{path}: expected a picture, got a broken file ({reason}); leave it out")
+
+
+def _targets(paths: Sequence[Path], out: Path | None, overwrite: bool) -> list[Path]:
+    """Where each picture's file goes, all new and all different."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise OutputError(
+            f"{out}: expected a folder or a name ending in {SUFFIX}, got a file; choose another"
+        )
+    targets: dict[Path, Path] = {}
+    for path in paths:
+        target = (path.parent if out is None else out) / f"{path.stem}{SUFFIX}"
+        if target in targets:
+            raise OptionError(
+                f"{path}: expected pictures of different names, got {targets[target]} too, which "
+                f"both go to {target}; compress them into one file with -o NAME{SUFFIX}"
+            )
+        targets[target] = path
+    for target in targets:
+        check_new(target, overwrite=overwrite)
+    return list(targets)
+
+
+def _batches(
+    paths: Sequence[Path], sizes: Sequence[tuple[int, int]], batch_size: int
+) -> Iterator[range]:
+    """Neighbours of equal size, of at most `BATCH_PIXELS` pixels."""
+    if batch_size < 1:
+        raise OptionError(f"batch size: expected an integer >= 1, got {batch_size}")
+    first = 0
+    for i in range(1, len(paths) + 1):
+        most = max(1, min(batch_size, BATCH_PIXELS // (sizes[first][0] * sizes[first][1])))
+        if i == len(paths) or sizes[i] != sizes[first] or i - first == most:
+            yield range(first, i)
+            first = i
+
+
+def _signals(
+    job: _Job, paths: Sequence[Path], sizes: Sequence[tuple[int, int]], batch_size: int
+) -> Iterator[tuple[int, CodedSignal]]:
+    """The codes of each picture in order; the next batch is read while the network runs."""
+    channels = job.tokenizer.channels
+    if channels not in (1, 3, 4):
+        raise OptionError(
+            f"compress: expected a tokenizer of 1, 3 or 4 channels for picture files, got "
+            f"{channels}; compress arrays in Python with codec.write"
+        )
+
+    def load(batch: range) -> NDArray[np.uint8]:
+        images = []
+        for i in batch:
+            try:
+                images.append(decode(paths[i], channels).transpose(2, 0, 1))
+            except BrokenImageError as reason:
+                raise _broken(paths[i], reason) from None
+        return np.stack(images)
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[tuple[range, Future[NDArray[np.uint8]]]] = deque()
+        batches = _batches(paths, sizes, batch_size)
+        for batch in batches:
+            waiting.append((batch, pool.submit(load, batch)))
+            if len(waiting) > 1:
+                yield from _encoded(job, *waiting.popleft())
+        while waiting:
+            yield from _encoded(job, *waiting.popleft())
+
+
+def _encoded(
+    job: _Job, batch: range, images: Future[NDArray[np.uint8]]
+) -> Iterator[tuple[int, CodedSignal]]:
+    signals = encode_images(job.tokenizer, torch.from_numpy(images.result()))
+    yield from zip(batch, signals, strict=True)
+
+
+def _one_each(
+    job: _Job,
+    paths: Sequence[Path],
+    sizes: Sequence[tuple[int, int]],
+    targets: Sequence[Path],
+    batch_size: int,
+    jobs: int,
+    advance: Callable[[int], None],
+) -> list[Compressed]:
+    if jobs < 1:
+        raise OptionError(f"jobs: expected an integer >= 1, got {jobs}")
+    waiting: deque[Future[Compressed]] = deque()
+    written: list[Compressed] = []
+
+    def finish(most: int) -> None:
+        while len(waiting) > most:
+            written.append(waiting.popleft().result())
+            advance(1)
+
+    # Leaving the pool finishes the files whose codes are known, also where a later picture fails.
+    with ThreadPoolExecutor(jobs) as pool:
+        for i, signal in _signals(job, paths, sizes, batch_size):
+            pixels = math.prod(sizes[i])
+            waiting.append(pool.submit(_write, job, [signal], targets[i], pixels))
+            finish(4 * jobs + batch_size)
+        finish(0)
+    return written
+
+
+def _together(
+    job: _Job,
+    paths: Sequence[Path],
+    sizes: Sequence[tuple[int, int]],
+    target: Path,
+    batch_size: int,
+    jobs: int,
+    advance: Callable[[int], None],
+) -> Compressed:
+    def signals() -> Iterator[CodedSignal]:
+        for _, signal in _signals(job, paths, sizes, batch_size):
+            yield signal
+            advance(1)
+
+    names = [path.name for path in paths] if len(paths) > 1 else []
+    pixels = sum(math.prod(size) for size in sizes)
+    return _write(job, signals(), target, pixels, names=names, jobs=jobs)
+
+
+def _write(
+    job: _Job,
+    signals: Sequence[CodedSignal] | Iterator[CodedSignal],
+    target: Path,
+    pixels: int,
+    *,
+    names: Sequence[str] = (),
+    jobs: int = 1,
+) -> Compressed:
+    """One file, of the most stages that the target rate allows."""
+    header = tokenizer_header(job.tokenizer, job.model, stages=job.stages, names=names)
+    content = io.BytesIO()
+    place = target if job.target_bpp is None else content
+    size = write_signals(place, header, [job.model], signals, jobs=jobs, overwrite=job.overwrite)
+    if job.target_bpp is None:
+        return Compressed(target, size, pixels)
+    chosen = _at_rate(content.getvalue(), job.target_bpp, target)
+    check_new(target, overwrite=job.overwrite)
+    with output_errors(target):
+        replace_file(target, chosen)
+    return Compressed(target, len(chosen), pixels)
+
+
+def _at_rate(content: bytes, target_bpp: float, target: Path) -> bytes:
+    """The file cut to the most stages that a rate allows."""
+    found = inspect(content)
+    chosen = content
+    for stages in range(found.header.kept - 1, 0, -1):
+        if 8 * len(chosen) <= target_bpp * found.pixels:
+            return chosen
+        shorter = io.BytesIO()
+        cut(content, shorter, stages)
+        chosen = shorter.getvalue()
+    if 8 * len(chosen) > target_bpp * found.pixels:
+        raise OptionError(
+            f"{target}: expected at most {target_bpp:g} bits per pixel, got "
+            f"{8 * len(chosen) / found.pixels:.4g} with one stage; raise the target or use another "
+            "tokenizer"
+        )
+    return chosen
