@@ -83,6 +83,15 @@ def test_both_agree_where_contexts_crowd_each_other_out() -> None:
     assert np.array_equal(native.decode_adaptive(layer, words), codes)
 
 
+@pytest.mark.skipif(not native.available(), reason="the compiled coders were not built")
+def test_both_agree_over_many_codes() -> None:
+    codes = smooth_codes(2, 100, 300)
+    block = block_of(codes, 2)
+    layer = AdaptiveModel()._layer(block, 0)
+    words = encode_steps(layer, block.codes[0])[0]
+    assert np.array_equal(words, native.encode_adaptive(layer, block.codes[0], traced=False)[0])
+
+
 @pytest.mark.parametrize("symbols", [2, 64, 1024, 2**18])
 def test_bytes_are_within_a_thousandth_of_the_cross_entropy(symbols: int) -> None:
     codes = np.random.default_rng(0).zipf(1.3, (160, 160)) % symbols

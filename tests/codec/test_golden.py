@@ -19,11 +19,11 @@ SHA256 = {
     "uniform-k7": "6dcfd0a8a07abd06",
     "uniform-k262144": "18c0a869b9587049",
     "static-k64": "a3e27ed2564a904a",
-    "adaptive-k2": "bfc112da400ab62c",
-    "adaptive-k64": "42da7d256f2d3931",
-    "adaptive-k64-counts": "969ad58264aa5f44",
-    "adaptive-k1000": "7b4e8f141eb9fb36",
-    "adaptive-books": "0781218487f9924d",
+    "adaptive-k2": "3c762bc5b8318003",
+    "adaptive-k64": "81e9836348eef7f0",
+    "adaptive-k64-counts": "5c60ccf6f7a4040d",
+    "adaptive-k1000": "807d7dc1816bfb92",
+    "adaptive-books": "cc946ded4ac4f47e",
 }
 
 

@@ -132,12 +132,13 @@ class _Steps:
         one = self._squash[max(-SQUASH_END, min(SQUASH_END, total >> 16)) + SQUASH_END]
         outcome = self._decide(one, outcome)
         error = outcome * 65536 - (one >> 8)
-        self._own_weight[level] = _bounded(self._own_weight[level] + (base * error >> 18))
+        self._own_weight[level] = _bounded(self._own_weight[level] + (base * error + (1 << 17) >> 18))
         for walk, (weights, seen, value) in zip(walks, used, strict=True):
-            weights[seen] = _bounded(weights[seen] + (value * error >> 14))
+            weights[seen] = _bounded(weights[seen] + (value * error + (1 << 13) >> 14))
             self._follow(walk, level, outcome)
         times = self._own_seen[node]
-        self._own[node] = own + ((outcome * 4194303 - own) * (131072 // (2 * times + 3)) >> 16)
+        change = (outcome * 4194303 - own) * (131072 // (2 * times + 3))
+        self._own[node] = own + (change + (1 << 15) >> 16)
         self._own_seen[node] = min(OWN_SEEN, times + 1)
         return outcome
 
@@ -219,7 +220,7 @@ def _repeated(start: int, outcome: int, seen: int) -> int:
 
 def _learned(one: int, outcome: int, seen: int) -> int:
     """Probability of 1 in 2^16 after one more outcome."""
-    return one + ((outcome * 65535 - one) * (65536 // (seen + 2)) >> 16)
+    return one + ((outcome * 65535 - one) * (65536 // (seen + 2)) + (1 << 15) >> 16)
 
 
 def encode_steps(layer: Layer, ranks: Codes, *, traced: bool = False) -> tuple[Codes, Codes]:

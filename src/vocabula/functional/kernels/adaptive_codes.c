@@ -4,7 +4,8 @@
  * A code is ceil(log2 K) binary decisions down a tree. Each is predicted by the node's own history
  * and by four contexts of neighbouring codes, and mixed in the logistic domain. A context keeps one
  * entry for all of a subtree in which it has met a single code; most contexts of large books meet
- * few, so that a code costs few look-ups. */
+ * few, so that a code costs few look-ups. Changes are rounded to the nearest: rounded down, they
+ * would add up to a drift. */
 
 #include "common.h"
 #include "range_coder.h"
@@ -135,7 +136,8 @@ static inline uint32_t repeated(uint32_t start, int outcome, int seen)
 static inline uint32_t learned(uint32_t one, int outcome, int seen)
 {
     int32_t rate = 65536 / (seen + 2);
-    return (uint32_t)((int32_t)one + (((outcome * 65535 - (int32_t)one) * rate) >> 16));
+    int64_t change = (int64_t)(outcome * 65535 - (int32_t)one) * rate;
+    return (uint32_t)((int32_t)one + (int32_t)((change + (1 << 15)) >> 16));
 }
 
 /* Code one decision of probability `one` in 2^24. Returns the outcome, or a failure below 0. */
@@ -207,13 +209,14 @@ static inline int step(state *s, int level, uint32_t node, int outcome)
     outcome = decide(s, one, outcome);
     if (outcome < 0) return outcome;
     int32_t error = outcome * 65536 - (int32_t)(one >> 8);
-    s->own_weight[level] = bounded(s->own_weight[level] + ((base * error) >> 18));
+    s->own_weight[level] = bounded(s->own_weight[level] + ((base * error + (1 << 17)) >> 18));
     for (int c = 0; c < CONTEXTS; c++) {
-        *weight[c] = bounded(*weight[c] + ((input[c] * error) >> 14));
+        *weight[c] = bounded(*weight[c] + ((input[c] * error + (1 << 13)) >> 14));
         follow(s, s->walks + c, level, outcome);
     }
     int64_t rate = 131072 / (2 * s->own_seen[node] + 3);
-    s->own[node] = (uint32_t)(own + (((outcome * 4194303 - (int64_t)own) * rate) >> 16));
+    int64_t change = (outcome * 4194303 - (int64_t)own) * rate;
+    s->own[node] = (uint32_t)(own + ((change + (1 << 15)) >> 16));
     if (s->own_seen[node] < OWN_SEEN) s->own_seen[node]++;
     return outcome;
 }
