@@ -57,9 +57,7 @@ def measure(entropy: str, symbols: int, side: int, threads: int, repeats: int) -
     def compress() -> None:
         nonlocal content
         file = io.BytesIO()
-        codec.write_codes(
-            file, [codes], [symbols], entropy=entropy, statistics=known, jobs=threads
-        )
+        codec.write_codes(file, [codes], [symbols], entropy=entropy, statistics=known, jobs=threads)
         content = file.getvalue()
 
     encoding = median_seconds(compress, repeats)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # tests find what they share: `priors.builders`
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach the network
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -27,6 +32,12 @@ def _seed() -> None:
     np.random.seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _compiler() -> None:
+    """Each test compiles afresh: torch counts graphs of others toward its limit of a function."""
+    torch._dynamo.reset()
+
+
 @pytest.fixture(params=["compiled", "torch"])
 def each_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run a test with the compiled kernels, and again with torch operations in their place."""
@@ -34,3 +45,69 @@ def each_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(native, "_load", lambda: None)
     elif native.instructions() is None:
         pytest.skip("the kernels were not built")
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A saved tokenizer and a file of codes that seem to be its own."""
+
+    run: Path
+    tokens: Path
+
+
+@pytest.fixture
+def coded(tmp_path: Path) -> Callable[..., Coded]:
+    """A function that writes a tiny tokenizer, ``run``, and codes of a known law.
+
+    Each code of a row is the one before it plus 1 plus the class, modulo 16, nine times in ten,
+    else any; rows begin anywhere. So a row tells its class, and the class a row.
+    """
+    from vocabula.data import CodeLayout, TokenRecord, write_tokens
+    from vocabula.tokenizers import build_tokenizer
+
+    net = {"name": "vqvae", "hidden": 4, "residual_layers": 0, "downsample": 4}
+    book = {"name": "vector", "dim": 4, "codebook_size": 16}
+    half = net | {"downsample": 2}
+    flat = {"encoder": net, "decoder": net, "quantizer": book}
+    level = {"encoder": half, "decoder": half, "quantizer": book}
+
+    def make(
+        count: int = 96, *, levels: int = 1, classes: int = 3, name: str = "tokens", seed: int = 0
+    ) -> Coded:
+        torch.manual_seed(0)
+        spec = flat if levels == 1 else {f"level{i + 1}": level for i in range(levels)}
+        tokenizer = build_tokenizer(spec, 1)
+        with torch.no_grad():
+            tokenizer.train()(torch.rand(8, 1, 16, 16))
+        tokenizer.eval().save_pretrained(tmp_path / "run")
+        random = np.random.default_rng(seed)
+        grids = tokenizer.grids(16, 16)
+        records = []
+        for i in range(count):
+            label = i % classes if classes else None
+            codes = [_rows(random, grid, label or 0) for grid in grids]
+            records.append(TokenRecord(codes, f"{i}.png", label, 16, 16))
+        layouts = [CodeLayout.of(part.codebook_sizes, part.code_shape) for part in tokenizer.levels]
+        path = tmp_path / f"{name}.parquet"
+        write_tokens(
+            path,
+            records,
+            fingerprint=tokenizer.fingerprint(),
+            levels=layouts,
+            source="made",
+            label_names=[f"class {i}" for i in range(classes)] or None,
+            overwrite=True,
+        )
+        return Coded(tmp_path / "run", path)
+
+    return make
+
+
+def _rows(random: np.random.Generator, grid: tuple[int, int], step: int) -> np.ndarray:
+    codes = random.integers(0, 16, grid)
+    for column in range(1, grid[1]):
+        follows = random.random(grid[0]) < 0.9
+        codes[:, column] = np.where(
+            follows, (codes[:, column - 1] + 1 + step) % 16, codes[:, column]
+        )
+    return codes

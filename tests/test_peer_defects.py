@@ -400,7 +400,6 @@ def test_27_to_30_two_ranks(name: str, on_two_ranks: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_31_no_graph_breaks(training: bool) -> None:
-    torch._dynamo.reset()
     quantizer = VectorQuantizer(8, 16, codebook_dim=4, initialization=KMeans()).train(training)
     explanation = torch._dynamo.explain(quantizer)(torch.randn(50, 8))
     assert explanation.graph_break_count == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from vocabula.levels import only
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -33,15 +35,21 @@ class Reconstruction:
 
     Attributes:
         output: the reconstructed signal, same shape as the input; images lie in [0, 1].
-        quantized: the bottleneck's result, channel last.
-        loss: (), the training loss: reconstruction plus the bottleneck's.
-        losses: unweighted terms by name, ``reconstruction`` among them.
+        levels: the bottleneck's result at each level, the coarsest first, channel last.
+        loss: (), the training loss: reconstruction plus the bottlenecks'.
+        losses: unweighted terms by name, ``reconstruction`` among them; of several levels the
+            bottlenecks' are named ``level1.commitment`` and so on.
     """
 
     output: Tensor
-    quantized: Quantized
+    levels: tuple[Quantized, ...]
     loss: Tensor
     losses: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def quantized(self) -> Quantized:
+        """The bottleneck's result, where there is one level."""
+        return only(self.levels, "Reconstruction.quantized")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ def run(quantizer: Quantizer, forward: object, seed: int) -> list[Tensor]:
 
 
 def agree(row: Row, training: bool, backend: str) -> None:
-    torch._dynamo.reset()
     eager, traced = (prepare(row, training=training) for _ in "ab")
     compiled = torch.compile(traced, fullgraph=True, backend=backend)
     for seed in range(3 if training else 1):  # with k-means again before the third
@@ -49,7 +48,6 @@ def test_compiles_with_the_default_compiler() -> None:
 
 
 def test_a_graph_initializes_a_new_quantizer() -> None:
-    torch._dynamo.reset()
     torch.manual_seed(0)
     eager, traced = (BY_NAME["vector"].make() for _ in "ab")
     traced.load_state_dict(eager.state_dict())

@@ -198,9 +198,9 @@ def test_cached_batches_are_fast() -> None:
     take(batches, 10)
     best = float("inf")
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()  # of this process alone, whatever else the machine does
         take(batches, 20)
-        best = min(best, (time.perf_counter() - start) / 20)
+        best = min(best, (time.process_time() - start) / 20)
     assert best < 0.001  # 0.15 ms on one core
 
 

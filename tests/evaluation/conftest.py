@@ -11,9 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from vocabula.tokenizers import Tokenizer, build_tokenizer
+from vocabula.tokenizers import ImageTokenizer, Level, build_tokenizer
 
 SMALL = {"name": "vqvae", "hidden": 8, "residual_layers": 1, "residual_hidden": 4, "downsample": 4}
+
+HALF = SMALL | {"downsample": 2}
 
 QUANTIZERS: dict[str, dict[str, Any]] = {
     "vector": {"name": "vector", "dim": 8, "codebook_size": 16},
@@ -26,14 +28,28 @@ QUANTIZERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture
-def make_tokenizer() -> Callable[..., Tokenizer]:
-    """A function that builds a tiny tokenizer in evaluation mode: (quantizer, channels, seed)."""
+def _specs(quantizer: str) -> dict[str, Any]:
+    if quantizer != "levels":
+        return {"encoder": SMALL, "decoder": SMALL, "quantizer": QUANTIZERS[quantizer]}
+    return {
+        "level1": {"encoder": HALF, "decoder": HALF, "quantizer": QUANTIZERS["residual"]},
+        "level2": {"encoder": SMALL, "decoder": SMALL, "quantizer": QUANTIZERS["vector"]},
+    }
 
-    def make(quantizer: str = "vector", channels: int = 3, seed: int = 0) -> Tokenizer:
+
+@pytest.fixture
+def make_tokenizer() -> Callable[..., ImageTokenizer]:
+    """A function that builds a tiny tokenizer in evaluation mode: (quantizer, channels, seed).
+
+    The quantizer ``levels`` is a hierarchy: 8 x 8 pixels per code of two books, 4 x 4 of one.
+    """
+
+    def make(quantizer: str = "vector", channels: int = 3, seed: int = 0) -> ImageTokenizer:
         torch.manual_seed(seed)
-        specs = {"encoder": SMALL, "decoder": SMALL, "quantizer": QUANTIZERS[quantizer]}
-        tokenizer = build_tokenizer(specs, channels)
+        tokenizer = build_tokenizer(_specs(quantizer), channels)
+        for module in tokenizer.modules():  # untrained features hardly differ by position
+            if isinstance(module, Level):
+                module.join.weight.data.mul_(30)
         with torch.no_grad():  # k-means initialization wants one training batch
             tokenizer.train()(torch.rand(8, channels, 16, 16))
         return tokenizer.eval()

@@ -22,7 +22,7 @@ Make = Callable[..., Tokenizer]
 pytestmark = pytest.mark.filterwarnings("ignore:.*broken.png")
 
 
-@pytest.mark.parametrize("quantizer", ["vector", "residual"])
+@pytest.mark.parametrize("quantizer", ["vector", "residual", "levels"])
 def test_round_trip(make_tokenizer: Make, pictures: Path, tmp_path: Path, quantizer: str) -> None:
     tokenizer, source = make_tokenizer(quantizer), open_source(pictures)
     tokens = tmp_path / "tokens.parquet"

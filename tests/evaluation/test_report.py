@@ -65,16 +65,17 @@ def _run(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("quantizer", "section"),
+    ("quantizer", "sections"),
     [
-        ("vector", "codebook"),
-        ("residual", "codebook"),
-        ("lfq18", "codebook"),
-        ("vae", "dimensions"),
+        ("vector", ["codebook"]),
+        ("residual", ["codebook"]),
+        ("levels", ["levels", "codebook"]),
+        ("lfq18", ["codebook"]),
+        ("vae", ["dimensions"]),
     ],
 )
 def test_page_is_complete_and_self_contained(
-    make_tokenizer: Make, tmp_path: Path, quantizer: str, section: str
+    make_tokenizer: Make, tmp_path: Path, quantizer: str, sections: list[str]
 ) -> None:
     tokenizer = make_tokenizer(quantizer)
     images = np.random.default_rng(0).integers(0, 256, (6, 16, 12, 3), dtype=np.uint8)
@@ -84,7 +85,7 @@ def test_page_is_complete_and_self_contained(
     text = out.read_text(encoding="utf-8")
     page = _Page(text)
     assert page.open == []
-    wanted = ["reconstructions", section, "training", "figures", "settings"]
+    wanted = ["reconstructions", *sections, "training", "figures", "settings"]
     assert page.sections == wanted
     assert page.addresses
     assert all(a.startswith(("data:image/", "#")) for a in page.addresses)
@@ -103,6 +104,30 @@ def test_code_maps_and_gallery_count(make_tokenizer: Make, tmp_path: Path) -> No
     assert text.count("pictures") and text.count("codes of book 2, 4 x 4") == 2 * 2
     assert text.count("<details") >= 2
     assert "No training log was found" in text
+
+
+def test_every_level_has_code_maps_a_gallery_and_an_ablation(
+    make_tokenizer: Make, tmp_path: Path
+) -> None:
+    tokenizer = make_tokenizer("levels")
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    result = build_report(tokenizer, ArraySource(images), tmp_path / "p.html")
+    text = (tmp_path / "p.html").read_text()
+    for caption in (
+        "codes of level 1, book 1, 2 x 2",
+        "codes of level 1, book 2, 2 x 2",
+        "codes of level 2, 4 x 4",
+        "without level 1, PSNR",
+        "without level 2, PSNR",
+    ):
+        assert text.count(caption) == 2 * 2  # an alternative text and a caption for each example
+    assert text.count("most used of") == 3
+    assert all(f"<summary>{name}: the" in text for name in ("Level 1, book 1", "Level 2"))
+    table = text[text.index('id="levels"') : text.index('id="codebook"')]
+    for level in result.levels:
+        assert f"<td>{level.name}</td>" in table and f"{level.code_bits_per_pixel:.4f}" in table
+    # by hand: 7 bits for 8 x 8 pixels, 4 bits for 4 x 4
+    assert "0.1094" in table and "0.2500" in table
 
 
 def test_large_pictures_are_scaled_down(make_tokenizer: Make, tmp_path: Path) -> None:

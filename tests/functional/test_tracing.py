@@ -10,6 +10,8 @@ import torch
 import vocabula.functional as V
 
 Z = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+COUNTED = {"context_nats"}
+"""What counts the distinct values of its input, whose number no graph can know."""
 BOOK = torch.randn(10, 6, generator=torch.Generator().manual_seed(1))
 CODES = torch.arange(40) % 10
 MASK = torch.arange(40) % 4 > 0
@@ -65,12 +67,12 @@ def run(function: Callable[[torch.Tensor], object]) -> tuple[list[torch.Tensor],
 
 
 def test_every_public_function_is_here() -> None:
-    assert set(FUNCTIONS) == {name for name in V.__all__ if callable(getattr(V, name))}
+    public = {name for name in V.__all__ if callable(getattr(V, name))}
+    assert set(FUNCTIONS) == public - COUNTED
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_compiles_to_one_graph(name: str) -> None:
-    torch._dynamo.reset()
     compiled = torch.compile(FUNCTIONS[name], fullgraph=True, backend="aot_eager")
     outputs, gradient = run(compiled)
     expected, expected_gradient = run(FUNCTIONS[name])
@@ -82,7 +84,6 @@ def test_compiles_to_one_graph(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["nearest_codeword", "binary_entropies", "code_sums", "rotation"])
 def test_one_graph_serves_every_batch_size(name: str) -> None:
-    torch._dynamo.reset()
     functions = {
         "nearest_codeword": lambda z: V.nearest_codeword(z, BOOK),
         "code_sums": lambda z: V.code_sums(z, V.nearest_codeword(z, BOOK), 10),

@@ -26,10 +26,6 @@ def test_the_average_follows_the_recursion_by_hand() -> None:
 
 
 def test_buffers_are_left_as_the_model_has_them() -> None:
-    model, other = Scalar(1.0), Scalar(5.0)
+    model = Scalar(1.0)
     model.count += 3
-    average = WeightAverage(model, 0.9)
-    assert set(average.state()) == {"weight"}
-    average.copy_to(other)
-    assert other.weight.item() == 1.0
-    assert other.count.item() == 0
+    assert set(WeightAverage(model, 0.9).state()) == {"weight"}

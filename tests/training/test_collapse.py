@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import torch
 
 from vocabula.registry import names, options
-from vocabula.training import RunConfig, load_config, preset_names
+from vocabula.training import load_config, preset_names
 from vocabula.training.collapse import CollapseWatch
+from vocabula.training.sections import networks
 from vocabula.types import UsageReport
+
+LEARNING = ("quantizer", "training", "optimizer")
 
 
 def report(
@@ -105,16 +109,37 @@ def test_a_bottleneck_without_a_report_is_fine() -> None:
 @pytest.mark.parametrize("preset", preset_names())
 def test_the_advice_names_options_that_the_preset_has(preset: str) -> None:
     config = load_config(preset)
-    advice = CollapseWatch(quantizer=config.sections["quantizer"]["name"]).remedies
-    named = re.findall(r"(?:quantizer|training|optimizer)\.[a-z_]+", " ".join(advice.values()))
-    assert named
-    assert {name for name in named if name not in options_of(config)} == set()
+    for prefix, parts in networks(config.sections):
+        advice = CollapseWatch(quantizer=parts["quantizer"]["name"], prefix=prefix).remedies
+        pattern = r"(?:level\d\.)?(?:quantizer|training|optimizer)\.[a-z_]+"
+        named = re.findall(pattern, " ".join(advice.values()))
+        assert named
+        known = options_of({**config.sections, f"{prefix}quantizer": parts["quantizer"]})
+        assert {name for name in named if name not in known} == set()
 
 
-def options_of(config: RunConfig) -> set[str]:
-    """Every option of the components that the preset names."""
+def options_of(sections: dict[str, Any]) -> set[str]:
+    """Every option of the components that the preset names for what learns."""
+    tables = {name: t for name, t in sections.items() if name.split(".")[-1] in LEARNING}
     return {
-        f"{section}.{option.name}"
-        for section in ("quantizer", "training", "optimizer")
-        for option in options(section, config.sections[section].get("name", names(section)[0]))
+        f"{path}.{option.name}"
+        for path, table in tables.items()
+        for option in options(path.split(".")[-1], table.get("name", names(path.split(".")[-1])[0]))
     }
+
+
+def test_the_watch_of_a_level_reads_and_names_that_level_alone() -> None:
+    observer = CollapseWatch(quiet=100, warmup=0, prefix="level2.")
+    assert not [
+        text
+        for step in range(6)
+        for text in observer.observe(step, None, {"level1.commitment": 0.1 * 2.0**step})
+    ]
+    texts = [
+        text
+        for step in range(6)
+        for text in observer.observe(step, report(), {"level2.commitment": 0.1 * 2.0**step})
+    ]
+    assert len(texts) == 1
+    assert texts[0].startswith("level2: The commitment term grew from 0.1 to 0.8")
+    assert "level2.quantizer.commitment_weight" in texts[0]

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from vocabula.errors import OptionError
-from vocabula.training.config import SECTIONS, explain, load_config, preset_names
+from vocabula.training.config import explain, load_config, preset_names
 from vocabula.training.overrides import parse_override
+from vocabula.training.sections import section_names
 
 PRESETS = [
     "cifar10",
+    "cifar10-2level",
     "cifar10-fsq",
     "cifar10-gumbel",
     "cifar10-lfq",
@@ -17,7 +19,9 @@ PRESETS = [
     "cifar10-vae",
     "digits",
     "image-256",
+    "image-256-3level",
     "photos",
+    "photos-2level",
 ]
 
 
@@ -49,7 +53,7 @@ def test_every_preset_loads_with_every_section() -> None:
     assert preset_names() == PRESETS
     for name in PRESETS:
         config = load_config(name)
-        assert list(config.sections) == list(SECTIONS)
+        assert tuple(config.sections) == section_names(config.sections)
         assert config.description
 
 

@@ -172,7 +172,7 @@ class Team:
 def contest(team: Team, case: Case, settings: Settings) -> dict[str, Any]:
     """Run one case: turns until there are enough, a check, and memory where it is wanted.
 
-    In a case of seconds a rival that is far behind another takes two turns only.
+    A rival that is far behind another takes two turns only, so that the time goes to the others.
 
     Returns:
         ``case``: its values; ``contestants``: by name the ``median_s`` of the turns, its quartiles
@@ -182,9 +182,12 @@ def contest(team: Team, case: Case, settings: Settings) -> dict[str, Any]:
     ready, figures = team.prepare(case, case.contestants)
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in ready}
     length, patience = (0.02, 0.5) if settings.quick else (0.05, 2.0)
-    started, done, spent = time.perf_counter(), 0, 0.0
+    slow: set[str] = set()
+    done, spent = 0, 0.0
     while done < case.most and (done < case.turns or spent < patience):
-        slow = _far_behind(turns) if done >= 2 and spent > patience else set()
+        if done == 2:
+            slow, spent = _far_behind(turns), 0.0
+        started = time.perf_counter()
         for name in [name for name in ready if name not in slow]:
             time.sleep(REST)
             try:
@@ -195,7 +198,7 @@ def contest(team: Team, case: Case, settings: Settings) -> dict[str, Any]:
                 figures[name] = {"failed": str(error)}
                 team.drop(name, memory=False)
                 del ready[name], turns[name]
-        done, spent = done + 1, time.perf_counter() - started
+        done, spent = done + 1, spent + time.perf_counter() - started
     for name in ready:
         figures[name] = {**_spread(turns[name]), **figures[name]}
     if case.memory:

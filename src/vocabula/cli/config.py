@@ -20,6 +20,8 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula config cifar10 quantizer.commitment_weight=0.5 > mine.toml
 
   vocabula config mine.toml --explain                 accepted values and meanings
+
+  vocabula config transformer --explain               those of a prior, for vocabula train-prior
 """
 
 
@@ -63,12 +65,15 @@ def _list_presets() -> None:
     from rich.table import Table
 
     from vocabula.cli.console import stdout_console
-    from vocabula.training.config import load_config, preset_names
+    from vocabula.training.config import load_config, preset_names, prior_preset_names
 
     table = Table(box=None, pad_edge=False)
     table.add_column("preset", style="bold", no_wrap=True)
     table.add_column("description")
     for name in preset_names():
+        table.add_row(name, load_config(name).description)
+    table.add_row("", "priors, for vocabula train-prior --model:", style="dim")
+    for name in prior_preset_names():
         table.add_row(name, load_config(name).description)
     stdout_console().print(table)
 

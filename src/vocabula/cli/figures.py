@@ -11,10 +11,10 @@ import vocabula
 
 if TYPE_CHECKING:
     from vocabula.evaluation import Evaluation
-    from vocabula.tokenizers import Tokenizer
+    from vocabula.tokenizers import ImageTokenizer
 
 
-def figures_json(result: Evaluation, tokenizer: Tokenizer, run: str) -> str:
+def figures_json(result: Evaluation, tokenizer: ImageTokenizer, run: str) -> str:
     """The figures, the run, the tokenizer's fingerprint, the version and the command line."""
     content = {
         **result.to_dict(),

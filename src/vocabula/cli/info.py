@@ -1,33 +1,37 @@
-"""``vocabula info``: what a run or a saved tokenizer is."""
+"""``vocabula info``: what a run, a saved tokenizer or a prior is."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vocabula.cli.runs import Run
 
 if TYPE_CHECKING:
-    from vocabula.tokenizers import Tokenizer
+    from vocabula.priors import Prior
+    from vocabula.tokenizers import CodeLevel, ImageTokenizer
 
 EXAMPLES = """[bold]Examples[/bold]
 
   vocabula info runs/first
+
+  vocabula info priors/first
 """
 
 
 def info(run: Run) -> None:
-    """Print what a run or a saved tokenizer is: model, codes, data, command and progress."""
-    from pathlib import Path
-
+    """Print what a run, a tokenizer or a prior is: model, codes, data, command and progress."""
     from rich.table import Table
     from rich.text import Text
 
     from vocabula.cli.console import stdout_console
     from vocabula.cli.runs import is_unfinished, open_run
-    from vocabula.evaluation.run_files import read_log, read_manifest
+    from vocabula.evaluation.run_files import is_prior, read_log, read_manifest
 
     folder = Path(run).expanduser()
-    if is_unfinished(folder):
+    if is_prior(folder):
+        rows = prior_rows(folder)
+    elif is_unfinished(folder):
         rows = [("tokenizer", "not saved yet: the run has not ended")]
     else:
         rows = model_rows(open_run(run, "cpu"))
@@ -40,32 +44,71 @@ def info(run: Run) -> None:
     stdout_console().print(table)
 
 
-def model_rows(tokenizer: Tokenizer) -> list[tuple[str, str]]:
+def model_rows(tokenizer: ImageTokenizer) -> list[tuple[str, str]]:
     """Name and value of what there is to say about the model."""
-    sizes: tuple[int, ...] = getattr(tokenizer.quantizer, "codebook_sizes", ())
-    stride, channels = tokenizer.stride, tokenizer.channels
-    codes = " x ".join(str(size) for size in sizes) if sizes else "none, the latent is continuous"
-    rows = [
-        ("quantizer", type(tokenizer.quantizer).__name__),
-        ("encoder, decoder", f"{_name(tokenizer.encoder)}, {_name(tokenizer.decoder)}"),
+    from vocabula.nn import Decoder, Encoder
+
+    channels, levels = tokenizer.channels, tokenizer.levels
+    rows = [_of(level, "quantizer", _name(level.quantizer)) for level in levels]
+    rows += [
+        ("encoder, decoder", f"{_names(tokenizer, Encoder)}, {_names(tokenizer, Decoder)}"),
         ("likelihood", _name(tokenizer.likelihood)),
         ("images", f"{channels} channel{'s' if channels > 1 else ''}, of any size"),
-        ("stride", f"{stride} x {stride} pixels per code position"),
-        ("codewords", codes),
     ]
-    if sizes:
-        bits = tokenizer.bits_per_code
-        rows.append(("rate", f"{bits:g} bits per position, {bits / stride**2:g} per pixel"))
+    for level in levels:
+        rows.append(
+            _of(level, "stride", f"{level.stride} x {level.stride} pixels per code position")
+        )
+    for level in levels:
+        codes = " x ".join(str(size) for size in level.codebook_sizes)
+        rows.append(_of(level, "codewords", codes or "none, the latent is continuous"))
+    for level in levels:
+        if level.codebook_sizes:
+            per_pixel = f"{level.bits / level.stride**2:g} per pixel"
+            rows.append(_of(level, "rate", f"{level.bits:g} bits per position, {per_pixel}"))
+    if len(levels) > 1:
+        rows.append(("rate", f"{tokenizer.bits_per_pixel:g} bits per pixel"))
     weights = sum(p.numel() for p in tokenizer.parameters())
     rows += [("parameters", f"{weights:,}"), ("fingerprint", tokenizer.fingerprint())]
     return rows
+
+
+def prior_rows(folder: Path) -> list[tuple[str, str]]:
+    """Name and value of what there is to say about the priors of a folder and their tokenizer."""
+    from vocabula.priors import load_generator
+
+    generator = load_generator(folder)
+    several = len(generator.priors) > 1
+    rows = []
+    for number, prior in enumerate(generator.priors):
+        before = f"level {number} " if several else ""
+        rows += [(f"{before}{name}", value) for name, value in _prior_rows(prior)]
+    height, width = generator.image_size
+    rows.append(("draws", f"images of {height} x {width} pixels"))
+    return rows + [(f"tokenizer: {name}", value) for name, value in model_rows(generator.tokenizer)]
+
+
+def _prior_rows(prior: Prior) -> list[tuple[str, str]]:
+    known, grid = prior.conditioning, " x ".join(map(str, prior.codes.grid))
+    conditions = [f"{known.classes} classes"] if known.classes else []
+    conditions += [f"text of {known.text_length} tokens"] if known.text_tokens else []
+    conditions += [f"{len(known.upper)} coarser levels"] if known.upper else []
+    books = ", ".join(map(str, prior.codes.codebook_sizes))
+    return [
+        ("prior", type(prior).__name__),
+        ("grid", f"{grid} positions, codebooks of {books}"),
+        ("conditions", ", ".join(conditions) or "none"),
+        ("parameters", f"{sum(p.numel() for p in prior.parameters()):,}"),
+        ("fingerprint", prior.fingerprint()),
+    ]
 
 
 def run_rows(manifest: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Name and value of what there is to say about the run."""
     rows = []
     if "data" in manifest:
-        rows.append(("trained on", f"{manifest['data']} ({manifest.get('images', '?')} images)"))
+        unit = "signals" if "signals" in manifest else "images"
+        rows.append(("trained on", f"{manifest['data']} ({manifest.get(unit, '?')} {unit})"))
     for key in ("preset", "command", "version"):
         if key in manifest:
             rows.append((key, str(manifest[key])))
@@ -74,10 +117,21 @@ def run_rows(manifest: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[
         config = manifest.get("config", {})
         steps = config.get("training", {}).get("steps", "?") if isinstance(config, dict) else "?"
         rows.append(("step", f"{last['step']} of {steps}"))
-        for key in ("loss", "psnr", "perplexity", "usage"):
+        for key in ("loss", "held_out_nats", "psnr", "perplexity", "usage"):
             if isinstance(last.get(key), (int, float)):
                 rows.append((f"last {key}", f"{last[key]:.4g}"))
     return rows
+
+
+def _of(level: CodeLevel, name: str, value: str) -> tuple[str, str]:
+    """A row about one level, named after it where there are several."""
+    return (f"{level.title} {name}".strip(), value)
+
+
+def _names(tokenizer: ImageTokenizer, kind: type) -> str:
+    """The distinct networks of a kind."""
+    found = [module for modules in tokenizer.parts().values() for module in modules]
+    return " and ".join(dict.fromkeys(_name(m) for m in found if isinstance(m, kind)))
 
 
 def _name(part: Any) -> str:

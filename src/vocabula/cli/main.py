@@ -8,6 +8,7 @@ import typer
 
 from vocabula.cli import (
     benchmark,
+    complete,
     compress,
     config,
     counts,
@@ -18,7 +19,9 @@ from vocabula.cli import (
     info,
     inspect,
     report,
+    sample,
     train,
+    train_prior,
 )
 from vocabula.cli.errors import Commands
 from vocabula.cli.process import alone, keep_freed_memory
@@ -53,13 +56,30 @@ app = typer.Typer(
 )
 
 COMMANDS = (
-    *(train, evaluate, encode, decode, compress, decompress, inspect, counts, report),
-    *(config, info, benchmark),
+    train,
+    evaluate,
+    encode,
+    decode,
+    compress,
+    decompress,
+    inspect,
+    counts,
+    report,
+    train_prior,
+    sample,
+    complete,
+    config,
+    info,
+    benchmark,
 )
+IN_EVERY_PROCESS = (train, train_prior)
+"""Commands that a launcher may start in several processes; of others one process does the work."""
+
 for module in COMMANDS:
-    name = module.__name__.rpartition(".")[2]
-    command = getattr(module, name)
-    app.command(name, epilog=module.EXAMPLES)(command if module is train else alone(command))
+    function = module.__name__.rpartition(".")[2]
+    command = getattr(module, function)
+    shared = command if module in IN_EVERY_PROCESS else alone(command)
+    app.command(function.replace("_", "-"), epilog=module.EXAMPLES)(shared)
 
 
 def _print_version(wanted: bool) -> None:

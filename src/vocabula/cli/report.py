@@ -1,18 +1,17 @@
-"""``vocabula report``: one HTML page about a tokenizer."""
+"""``vocabula report``: one HTML page about a tokenizer or a prior."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from vocabula.cli.runs import (
     BatchSize,
     Device,
-    HeldOut,
     Limit,
     Overwrite,
-    Run,
     Strict,
     ValueRange,
     Workers,
@@ -23,17 +22,38 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula report runs/first held-out/                       writes runs/first/report.html
 
   vocabula report runs/first held-out/ -o page.html --examples 16
+
+  vocabula report priors/first                               of a trained prior: samples, nats
+
+  vocabula report priors/first test.parquet --samples 100    measured on these tokens
 """
 
 
 def report(
-    run: Run,
-    data: HeldOut,
+    run: Annotated[
+        str, typer.Argument(metavar="RUN|PRIOR", help="A run's folder, a tokenizer or a prior.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATA",
+            help="Of a RUN: images, as for evaluate. Of a PRIOR: tokens to measure on; left out, "
+            "what was held out in training.",
+        ),
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option("-o", "--out", metavar="FILE", help="The page; default RUN/report.html."),
     ] = None,
-    examples: Annotated[int, typer.Option(min=1, max=64, help="Images to show.")] = 8,
+    examples: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Images to show of a RUN; default 8.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Images to draw from a PRIOR; default 64.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the draws from a PRIOR; default 0.")
+    ] = None,
     limit: Limit = None,
     batch_size: BatchSize = 64,
     workers: Workers = None,
@@ -44,32 +64,76 @@ def report(
 ) -> None:
     """Write one self-contained HTML page.
 
-    It shows reconstructions beside originals, code maps, what each codeword decodes to, the usage
-    of the codebook, the training curves and the settings.
+    Of a tokenizer it shows reconstructions beside originals, code maps, what each codeword decodes
+    to, the usage of the codebook, the training curves and the settings. Of a prior it shows
+    samples, the training images nearest to them, and how well it predicts held-out codes beside
+    models that count.
     """
-    from pathlib import Path
-
     from vocabula.cli.console import say
-    from vocabula.cli.runs import open_data, open_run, reading_data
-    from vocabula.evaluation import build_report
+    from vocabula.evaluation.run_files import is_prior
 
     folder = Path(run).expanduser()
     page = Path(out) if out is not None else folder / "report.html"
+    of_images = {
+        "--examples": examples,
+        "--limit": limit,
+        "--workers": workers,
+        "--value-range": value_range,
+        "--strict": strict or None,
+    }
+    of_priors = {"--samples": samples, "--seed": seed}
+    common: dict[str, Any] = {"batch_size": batch_size, "overwrite": overwrite}
+    if is_prior(folder):
+        _refuse(of_images, "a prior")
+        common |= {"samples": samples or 64, "seed": seed or 0}
+        _report_prior(folder, data, page, device, common)
+    else:
+        _refuse(of_priors, "a tokenizer")
+        common |= {"examples": examples or 8, "limit": limit, "workers": workers}
+        _report_run(run, data, page, device, strict, value_range, common)
+    say(f"report: {page}")
+
+
+def _refuse(options: dict[str, Any], what: str) -> None:
+    """Refuse options that have no meaning here."""
+    from vocabula.errors import OptionError
+
+    for name, value in options.items():
+        if value is not None:
+            raise OptionError(f"{name}: expected none in the report of {what}; leave it out")
+
+
+def _report_run(
+    run: str,
+    data: str | None,
+    page: Path,
+    device: str,
+    strict: bool,
+    value_range: tuple[float, float] | None,
+    options: dict[str, Any],
+) -> None:
+    from vocabula.cli.runs import open_data, open_run, reading_data
+    from vocabula.errors import OptionError
+    from vocabula.evaluation import build_report
+
+    if data is None:
+        raise OptionError("DATA: expected images to measure on, got none; add --help for examples")
     with reading_data():
         tokenizer = open_run(run, device)
         source = open_data(
             data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
         )
-        build_report(
-            tokenizer,
-            source,
-            page,
-            run=folder,
-            examples=examples,
-            batch_size=batch_size,
-            limit=limit,
-            workers=workers,
-            overwrite=overwrite,
-            progress=True,
-        )
-    say(f"report: {page}")
+        folder = Path(run).expanduser()
+        build_report(tokenizer, source, page, run=folder, progress=True, **options)
+
+
+def _report_prior(
+    folder: Path, tokens: str | None, page: Path, device: str, options: dict[str, Any]
+) -> None:
+    from vocabula.cli.drawing import open_generator
+    from vocabula.cli.runs import plain_warnings
+    from vocabula.evaluation import build_prior_report
+
+    generator = open_generator(str(folder), device)
+    with plain_warnings():
+        build_prior_report(generator, folder, page, tokens=tokens, **options)

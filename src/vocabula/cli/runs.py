@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,8 +16,10 @@ from vocabula.errors import CheckpointError, DataError, OptionError
 if TYPE_CHECKING:
     from vocabula.codec import CodeStatistics, Limits
     from vocabula.data import ImageSource
-    from vocabula.tokenizers import Tokenizer
+    from vocabula.priors import Generator
+    from vocabula.tokenizers import ImageTokenizer
 
+M = TypeVar("M", "ImageTokenizer", "Generator")
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder or a saved tokenizer.")]
 Data = Annotated[
     str,
@@ -74,15 +76,13 @@ MaxMemory = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 
 
-def open_run(run: str, device: str = "auto") -> Tokenizer:
+def open_run(run: str, device: str = "auto") -> ImageTokenizer:
     """The tokenizer of a run, on a device, in evaluation mode.
 
     Raises:
         CheckpointError: there is none, or it is damaged.
         OptionError: the device does not exist.
     """
-    import torch
-
     from vocabula.evaluation.run_files import read_manifest
     from vocabula.tokenizers import load
 
@@ -93,11 +93,21 @@ def open_run(run: str, device: str = "auto") -> Tokenizer:
             f"{run}: expected a saved tokenizer, got a run that has not saved one yet; "
             f"let it go on with: {command} --resume"
         )
-    tokenizer = load(folder)
+    return move_to(load(folder), device)
+
+
+def move_to(model: M, device: str) -> M:
+    """A tokenizer or generator on a device, "auto" for a GPU if there is one.
+
+    Raises:
+        OptionError: the device does not exist.
+    """
+    import torch
+
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return tokenizer.to(device)
+        return model.to(device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise OptionError(
@@ -139,7 +149,7 @@ def counted(description: str, total: int) -> AbstractContextManager[Callable[[in
 
 def open_data(
     data: str,
-    tokenizer: Tokenizer,
+    tokenizer: ImageTokenizer,
     run: str,
     *,
     held_out: bool = False,

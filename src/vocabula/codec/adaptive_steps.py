@@ -132,7 +132,9 @@ class _Steps:
         one = self._squash[max(-SQUASH_END, min(SQUASH_END, total >> 16)) + SQUASH_END]
         outcome = self._decide(one, outcome)
         error = outcome * 65536 - (one >> 8)
-        self._own_weight[level] = _bounded(self._own_weight[level] + (base * error + (1 << 17) >> 18))
+        self._own_weight[level] = _bounded(
+            self._own_weight[level] + (base * error + (1 << 17) >> 18)
+        )
         for walk, (weights, seen, value) in zip(walks, used, strict=True):
             weights[seen] = _bounded(weights[seen] + (value * error + (1 << 13) >> 14))
             self._follow(walk, level, outcome)

@@ -7,12 +7,13 @@ from vocabula.data.opening import default_evaluation, held_out_split, open_sourc
 from vocabula.data.parquet import ParquetSource
 from vocabula.data.source import DataWarning, ImageSource, Sample
 from vocabula.data.token_file import TokenFile, read_tokens
-from vocabula.data.token_layout import TokenRecord
+from vocabula.data.token_layout import CodeLayout, TokenRecord
 from vocabula.data.token_writer import TokenWriter, write_tokens
 
 __all__ = [
     "ArraySource",
     "Batch",
+    "CodeLayout",
     "DataWarning",
     "FolderSource",
     "ImageData",

@@ -14,10 +14,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from vocabula.data.token_layout import COLUMNS, FORMAT, KEY, VERSION, TokenRecord, check_codes
+from vocabula.data.token_layout import (
+    COLUMNS,
+    FORMAT,
+    KEY,
+    VERSION,
+    TokenRecord,
+    check_record,
+    layouts_of,
+)
 from vocabula.data.token_writer import TokenWriter, write_tokens
 from vocabula.errors import TokensError
+from vocabula.levels import only
 
 __all__ = ["TokenFile", "TokenRecord", "TokenWriter", "read_tokens", "write_tokens"]
 
@@ -32,8 +42,8 @@ class TokenFile:
     Attributes:
         path: the file.
         fingerprint: hash of the tokenizer that made the codes.
-        codebook_sizes: K of each book.
-        code_shape: () for one book, (books,) for several.
+        levels: the layout of each level's codes, the coarsest first.
+        codebook_sizes: K of each book of all levels.
         source: name of the data that were encoded.
         label_names: class names by label, or None.
     """
@@ -41,11 +51,16 @@ class TokenFile:
     def __init__(self, path: Path, table: pq.ParquetFile, header: dict[str, Any]) -> None:
         self.path = path
         self.fingerprint = str(header["fingerprint"])
-        self.codebook_sizes = tuple(int(size) for size in header["codebook_sizes"])
-        self.code_shape = tuple(int(size) for size in header["code_shape"])
+        self.levels = layouts_of(header)
+        self.codebook_sizes = tuple(k for level in self.levels for k in level.codebook_sizes)
         self.source = str(header.get("source", ""))
         self.label_names: list[str] | None = header.get("label_names")
         self._table = table
+
+    @property
+    def code_shape(self) -> tuple[int, ...]:
+        """() for one book, (books,) for several, where there is one level."""
+        return only(self.levels, f"{self.path}: code_shape").code_shape
 
     def __len__(self) -> int:
         """The number of records."""
@@ -69,16 +84,29 @@ class TokenFile:
         if not (codes.is_valid and shape.is_valid and height.is_valid and width.is_valid):
             raise TokensError(f"{self.path}: {where}: expected codes, got an empty field; {_REDO}")
         flat = codes.values.to_numpy(zero_copy_only=False)
-        sides = shape.as_py()
-        if any(side is None or side < 0 for side in sides) or int(np.prod(sides)) != flat.size:
+        sides = shape.as_py() if len(self.levels) > 1 else [shape.as_py()]
+        parts = self._split(flat, sides, where)
+        record = TokenRecord(
+            parts, path.as_py() or "", label.as_py(), height.as_py(), width.as_py()
+        )
+        check_record(record, self.levels, f"{self.path}: {where}")
+        return record
+
+    def _split(self, flat: NDArray[Any], sides: list[Any], where: str) -> list[NDArray[Any]]:
+        """The flat codes as one array a level, of the shapes `sides`."""
+        known = len(sides) == len(self.levels) and all(
+            shape is not None and all(side is not None and side >= 0 for side in shape)
+            for shape in sides
+        )
+        sizes = [int(np.prod(shape)) for shape in sides] if known else []
+        if not known or sum(sizes) != flat.size:
             raise TokensError(
-                f"{self.path}: {where}: expected codes of shape {tuple(sides)},"
+                f"{self.path}: {where}: expected codes of shape"
+                f" {' and '.join(str(tuple(shape or ())) for shape in sides)},"
                 f" got {flat.size} codes; {_REDO}"
             )
-        shaped = flat.astype(np.int64).reshape(sides)
-        name = f"{self.path}: {where}"
-        check_codes(shaped, self.codebook_sizes, self.code_shape, name)
-        return TokenRecord(shaped, path.as_py() or "", label.as_py(), height.as_py(), width.as_py())
+        pieces = np.split(flat.astype(np.int64), np.cumsum(sizes)[:-1])
+        return [piece.reshape(shape) for piece, shape in zip(pieces, sides, strict=True)]
 
 
 def read_tokens(path: str | os.PathLike[str], *, fingerprint: str | None = None) -> TokenFile:
@@ -113,8 +141,10 @@ def _header(path: Path, schema: pa.Schema) -> dict[str, Any]:
         header = json.loads((schema.metadata or {})[KEY])
         foreign = header["format"] != FORMAT or set(COLUMNS) - set(schema.names)
         version = int(header["version"])
-        sizes, shape = header["codebook_sizes"], header["code_shape"]
-        foreign = foreign or len(sizes) != int(np.prod(shape)) or "fingerprint" not in header
+        if version <= VERSION:
+            layouts = layouts_of(header)
+            nested = pa.types.is_list(schema.field("shape").type.value_type)
+            foreign = foreign or nested != (len(layouts) > 1) or "fingerprint" not in header
     except (KeyError, ValueError, TypeError):
         foreign, version, header = True, VERSION, {}
     if foreign:

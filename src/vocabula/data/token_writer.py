@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -15,7 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vocabula.data.token_layout import FORMAT, KEY, VERSION, TokenRecord, check_codes, schema
+from vocabula.data.token_layout import (
+    FORMAT,
+    KEY,
+    CodeLayout,
+    TokenRecord,
+    check_record,
+    header_fields,
+    schema,
+)
 from vocabula.errors import OutputError, TokensError
 from vocabula.files import Draft, output_error
 
@@ -31,8 +38,9 @@ class TokenWriter:
     Args:
         path: the file to write.
         fingerprint: the tokenizer's hash.
-        codebook_sizes: K of each book.
-        code_shape: () for one book, (books,) for several.
+        codebook_sizes: K of each book, where there is one level.
+        code_shape: () for one book, (books,) for several, where there is one level.
+        levels: instead of these two, the layout of each level's codes, the coarsest first.
         source: name of the data that were encoded.
         label_names: class names by label, or None.
         overwrite: replace an existing file.
@@ -49,30 +57,30 @@ class TokenWriter:
         path: str | os.PathLike[str],
         *,
         fingerprint: str,
-        codebook_sizes: Sequence[int],
-        code_shape: Sequence[int],
+        codebook_sizes: Sequence[int] = (),
+        code_shape: Sequence[int] = (),
+        levels: Sequence[CodeLayout] = (),
         source: str = "",
         label_names: Sequence[str] | None = None,
         overwrite: bool = False,
     ) -> None:
         self._path = Path(path)
-        self._sizes = tuple(int(size) for size in codebook_sizes)
-        self._code_shape = tuple(int(size) for size in code_shape)
-        if not self._sizes:
+        if not (levels or codebook_sizes):
             raise TokensError(
                 f"{path}: expected a tokenizer with a codebook, got a continuous one;"
                 " its values are no codes, encode with another tokenizer"
             )
+        self._layouts = tuple(levels) or (CodeLayout.of(codebook_sizes, code_shape),)
+        about = header_fields(self._layouts)
         header = {
             "format": FORMAT,
-            "version": VERSION,
+            "version": about.pop("version"),
             "fingerprint": fingerprint,
-            "codebook_sizes": list(self._sizes),
-            "code_shape": list(self._code_shape),
+            **about,
             "source": source,
             "label_names": None if label_names is None else list(label_names),
         }
-        self._schema = schema(max(self._sizes)).with_metadata({KEY: json.dumps(header)})
+        self._schema = schema(self._layouts).with_metadata({KEY: json.dumps(header)})
         self._kind = self._schema.field("codes").type.value_type
         self._rows: list[TokenRecord] = []
         self._pending = 0
@@ -88,12 +96,16 @@ class TokenWriter:
         """Add the codes of one signal.
 
         Raises:
-            TokensError: shape or codes do not fit the codebooks.
+            TokensError: levels, shapes or codes do not fit the codebooks.
             OutputError: the disk is full.
         """
-        check_codes(record.codes, self._sizes, self._code_shape, record.path)
-        self._rows.append(replace(record, codes=record.codes.astype(self._kind.to_pandas_dtype())))
-        self._pending += record.codes.size
+        check_record(record, self._layouts, record.path)
+        kind = self._kind.to_pandas_dtype()
+        levels = [codes.astype(kind) for codes in record.levels]
+        self._rows.append(
+            TokenRecord(levels, record.path, record.label, record.height, record.width)
+        )
+        self._pending += sum(codes.size for codes in record.levels)
         self.count += 1
         if len(self._rows) >= _GROUP_ROWS or self._pending >= _GROUP_CODES:
             self._flush()
@@ -140,12 +152,15 @@ class TokenWriter:
     def _flush(self) -> None:
         if not self._rows:
             return
-        codes = [record.codes.reshape(-1) for record in self._rows]
+        codes = [
+            np.concatenate([level.reshape(-1) for level in record.levels]) for record in self._rows
+        ]
         offsets = np.concatenate([[0], np.cumsum([len(c) for c in codes])]).astype(np.int32)
         flat = pa.array(np.concatenate(codes), self._kind)
-        shapes = pa.array(
-            [list(r.codes.shape) for r in self._rows], self._schema.field("shape").type
-        )
+        sides = [[list(level.shape) for level in record.levels] for record in self._rows]
+        if len(self._layouts) == 1:
+            sides = [shapes[0] for shapes in sides]
+        shapes = pa.array(sides, self._schema.field("shape").type)
         columns = [
             pa.ListArray.from_arrays(pa.array(offsets), flat),
             shapes,
@@ -179,8 +194,8 @@ def write_tokens(
     Args:
         path: the file to write.
         records: the codes, one record a signal.
-        **options: fingerprint, codebook_sizes, code_shape, source, label_names and overwrite of
-            `TokenWriter`.
+        **options: fingerprint, codebook_sizes, code_shape, levels, source, label_names and
+            overwrite of `TokenWriter`.
 
     Returns:
         The number of records.

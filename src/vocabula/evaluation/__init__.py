@@ -6,6 +6,7 @@ from vocabula.evaluation.decode import decode_tokens
 from vocabula.evaluation.encode import encode_dataset
 from vocabula.evaluation.evaluate import evaluate
 from vocabula.evaluation.metrics import mse, psnr, ssim
+from vocabula.evaluation.prior_report import build_prior_report
 from vocabula.evaluation.report import build_report
 from vocabula.evaluation.result import BookUsage, Evaluation
 from vocabula.evaluation.run_files import read_log, read_manifest
@@ -13,6 +14,7 @@ from vocabula.evaluation.run_files import read_log, read_manifest
 __all__ = [
     "BookUsage",
     "Evaluation",
+    "build_prior_report",
     "build_report",
     "decode_tokens",
     "encode_dataset",

@@ -9,6 +9,7 @@ from typing import Any
 
 from vocabula.evaluation.plots import Line, lines
 from vocabula.evaluation.run_files import read_log
+from vocabula.levels import is_level
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,16 @@ class Curve:
 
 _PLOTS = (
     # title, label of the y axis, whether it is logarithmic, (key in the log, name) of each line
-    ("Loss", "loss", True, (("loss", "total"),)),
+    (
+        "Loss",
+        "loss",
+        True,
+        (
+            ("loss", "total"),
+            ("held_out_nats", "held out"),
+            ("held_out_nats_without_condition", "held out, condition withheld"),
+        ),
+    ),
     ("PSNR of training batches", "dB", False, (("psnr", "PSNR"),)),
     (
         "Perplexity",
@@ -44,13 +54,27 @@ def training_curves(log: Path) -> list[Curve]:
     if not records:
         return []
     curves = [
-        _curve(title, label, log_scale, [_line(records, key, name) for key, name in keys])
+        _curve(
+            title, label, log_scale, [_line(records, *one) for one in _with_levels(records, keys)]
+        )
         for title, label, log_scale, keys in _PLOTS
     ]
     terms = sorted({name for record in records for name in _terms(record)})
     flat = [{"step": record["step"], **_terms(record)} for record in records]
     curves.insert(1, _curve("Loss terms", "loss", True, [_line(flat, t, t) for t in terms]))
     return [curve for curve in curves if curve.svg]
+
+
+def _with_levels(
+    records: list[dict[str, Any]], keys: tuple[tuple[str, str], ...]
+) -> list[tuple[str, str]]:
+    """Keys and names of a plot's lines, with those of each level that the log has."""
+    last = records[-1]
+    found = list(keys)
+    for name in sorted({section for key in last if is_level(section := key.partition(".")[0])}):
+        title = name.replace("level", "level ")
+        found += [(f"{name}.{k}", f"{line}, {title}") for k, line in keys if f"{name}.{k}" in last]
+    return found
 
 
 def _terms(record: dict[str, Any]) -> dict[str, Any]:

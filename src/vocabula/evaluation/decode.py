@@ -8,22 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 
 from vocabula.data.names import OutputNames
-from vocabula.data.token_file import TokenRecord, read_tokens
+from vocabula.data.token_file import read_tokens
+from vocabula.data.token_layout import TokenRecord
 from vocabula.errors import OptionError, OutputError
 from vocabula.evaluation.batches import BATCH_PIXELS, counted
+from vocabula.evaluation.png import check_channels, picture, to_bytes
 from vocabula.files import new_folder
-from vocabula.tokenizers import Tokenizer
+from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.inference import inference
-
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def decode_tokens(
-    tokenizer: Tokenizer,
+    tokenizer: ImageTokenizer,
     tokens: str | os.PathLike[str],
     out_dir: str | os.PathLike[str],
     *,
@@ -52,12 +50,7 @@ def decode_tokens(
         OptionError: the tokenizer's images have a number of channels that PNG cannot hold.
         OutputError: the folder is not empty, cannot be written, or the disk is full.
     """
-    mode = _MODES.get(tokenizer.channels)
-    if mode is None:
-        raise OptionError(
-            f"decode: expected a tokenizer of 1, 3 or 4 channels for PNG files, got "
-            f"{tokenizer.channels}; decode in Python with vocabula.load(path).decode(codes)"
-        )
+    check_channels(tokenizer, "decode")
     out = Path(out_dir)
     if out.absolute().name == "":
         raise OutputError(f"{out}: expected a folder with a name; choose another place")
@@ -69,13 +62,13 @@ def decode_tokens(
         counted("decoding", len(records), show=progress) as advance,
     ):
         for batch in _batches(records, batch_size):
-            codes = torch.from_numpy(np.stack([r.codes for r in batch])).to(device)
+            levels = zip(*(record.levels for record in batch), strict=True)
+            codes = [torch.from_numpy(np.stack(level)).to(device) for level in levels]
             images = tokenizer.decode(codes, size=(batch[0].height, batch[0].width))
-            for image, record in zip(_bytes(images), batch, strict=True):
+            for image, record in zip(to_bytes(images), batch, strict=True):
                 name = names.take(record.path)
                 (draft / name).parent.mkdir(parents=True, exist_ok=True)
-                pixels = image[:, :, 0] if mode == "L" else image
-                Image.fromarray(pixels).save(draft / name)
+                picture(image).save(draft / name)
                 written.append(out / name)
             advance(len(batch))
     return written
@@ -89,11 +82,7 @@ def _batches(records: Iterable[TokenRecord], batch_size: int) -> Iterator[list[T
     for record in records:
         if waiting:
             first = waiting[0]
-            same = (first.codes.shape, first.height, first.width) == (
-                record.codes.shape,
-                record.height,
-                record.width,
-            )
+            same = _shapes(first) == _shapes(record)
             pixels = (len(waiting) + 1) * first.height * first.width
             if not same or len(waiting) == batch_size or pixels > BATCH_PIXELS:
                 yield waiting
@@ -103,7 +92,6 @@ def _batches(records: Iterable[TokenRecord], batch_size: int) -> Iterator[list[T
         yield waiting
 
 
-def _bytes(images: Tensor) -> np.ndarray:
-    """Images (B, C, H, W) in [0, 1] as uint8 (B, H, W, C)."""
-    x = images.float().clamp(0, 1).mul(255).round().byte()
-    return np.ascontiguousarray(x.permute(0, 2, 3, 1).cpu().numpy())
+def _shapes(record: TokenRecord) -> tuple[object, ...]:
+    """What records of one batch have in common: the shapes of all levels and the image's size."""
+    return (*(codes.shape for codes in record.levels), record.height, record.width)

@@ -6,16 +6,17 @@ import os
 from contextlib import closing
 
 from vocabula.data import ImageSource
-from vocabula.data.token_file import TokenRecord, TokenWriter
+from vocabula.data.token_layout import CodeLayout, TokenRecord
+from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import OptionError
 from vocabula.evaluation.batches import counted, image_count, label_of, read_batches
-from vocabula.quantizers.base import Quantizer
-from vocabula.tokenizers import Tokenizer
+from vocabula.levels import levels_of
+from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.inference import device_of, inference
 
 
 def encode_dataset(
-    tokenizer: Tokenizer,
+    tokenizer: ImageTokenizer,
     source: ImageSource,
     out: str | os.PathLike[str],
     *,
@@ -27,9 +28,9 @@ def encode_dataset(
 ) -> int:
     """Encode every image of a source and write the codes to one parquet file.
 
-    The file holds codes, shape, image size, path and label of each image, and the tokenizer's
-    fingerprint, so that `decode_tokens` refuses the codes of another tokenizer. It appears under
-    its name when it is complete.
+    The file holds the codes of all levels, their shapes, image size, path and label of each image,
+    and the tokenizer's fingerprint, so that `decode_tokens` refuses the codes of another tokenizer.
+    It appears under its name when it is complete.
 
     Args:
         tokenizer: a tokenizer with a codebook.
@@ -49,12 +50,13 @@ def encode_dataset(
         DataError: no image can be read, or the channels differ from the tokenizer's.
         OutputError: the file exists, its folder cannot be written or the disk is full.
     """
-    quantizer = tokenizer.quantizer
-    if not isinstance(quantizer, Quantizer):
-        raise OptionError(
-            f"encode: expected a tokenizer with a codebook, got the continuous "
-            f"{type(quantizer).__name__}, which has no codes; train one with another quantizer"
-        )
+    for level in tokenizer.levels:
+        if not level.codebook_sizes:
+            raise OptionError(
+                f"encode: expected a tokenizer with a codebook, got the continuous "
+                f"{type(level.quantizer).__name__}, which has no codes; train one with another "
+                "quantizer"
+            )
     total = image_count(source, limit)
     batches = read_batches(
         source, batch_size=batch_size, limit=limit, workers=workers, device=device_of(tokenizer)
@@ -62,8 +64,9 @@ def encode_dataset(
     writer = TokenWriter(
         out,
         fingerprint=tokenizer.fingerprint(),
-        codebook_sizes=quantizer.codebook_sizes,
-        code_shape=quantizer.code_shape,
+        levels=[
+            CodeLayout.of(level.codebook_sizes, level.code_shape) for level in tokenizer.levels
+        ],
         source=source.name,
         label_names=source.label_names,
         overwrite=overwrite,
@@ -77,9 +80,11 @@ def encode_dataset(
     ):
         for batch in batches:
             height, width = batch.images.shape[-2:]
-            codes = tokenizer.encode(batch.images.to(device)).cpu().numpy()
+            levels = levels_of(tokenizer.encode(batch.images.to(device)))
+            arrays = [codes.cpu().numpy() for codes in levels]
             for i, path in enumerate(batch.paths):
-                writer.append(TokenRecord(codes[i], path, label_of(batch, i), height, width))
+                codes = [level[i] for level in arrays]
+                writer.append(TokenRecord(codes, path, label_of(batch, i), height, width))
             written += len(batch.paths)
             advance(len(batch.paths))
     return written

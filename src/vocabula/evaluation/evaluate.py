@@ -10,16 +10,16 @@ from torch import Tensor
 
 from vocabula.data import ImageSource
 from vocabula.evaluation.batches import as_unit, counted, image_count, read_batches
-from vocabula.evaluation.histogram import CodeHistogram, books_of
+from vocabula.evaluation.level_meter import LevelMeter
 from vocabula.evaluation.metrics import mse, psnr, ssim, ssim_window
-from vocabula.evaluation.result import BookUsage, Evaluation
-from vocabula.tokenizers import Analysis, GaussianBottleneck, Tokenizer
+from vocabula.evaluation.result import Evaluation
+from vocabula.tokenizers import Analysis, GaussianBottleneck, ImageTokenizer
 from vocabula.tokenizers.inference import device_of, inference
 from vocabula.tokenizers.posterior import PosteriorStatistics
 
 
 def evaluate(
-    tokenizer: Tokenizer,
+    tokenizer: ImageTokenizer,
     source: ImageSource,
     *,
     batch_size: int = 64,
@@ -83,16 +83,15 @@ class Meter:
         images: images measured so far.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        quantizer = tokenizer.quantizer
+    def __init__(self, tokenizer: ImageTokenizer) -> None:
         self.images = 0
         self._tokenizer = tokenizer
-        sizes: tuple[int, ...] = getattr(quantizer, "codebook_sizes", ())
-        self._histograms = [CodeHistogram(size) for size in sizes]
-        continuous = isinstance(quantizer, GaussianBottleneck)
-        self._posterior = PosteriorStatistics(quantizer.dim) if continuous else None
+        self._levels = [LevelMeter(level) for level in tokenizer.levels]
+        first = tokenizer.levels[0].quantizer
+        continuous = isinstance(first, GaussianBottleneck)
+        self._posterior = PosteriorStatistics(first.dim) if continuous else None
         self._window = 0
-        names = ("error", "psnr", "ssim", "latent_bits", "likelihood_bits", "code_bits")
+        names = ("error", "psnr", "ssim", "latent_bits", "likelihood_bits")
         self._sums = dict.fromkeys((*names, "dims", "pixels", "value", "square"), 0.0)
 
     def add(self, images: Tensor) -> None:
@@ -120,15 +119,11 @@ class Meter:
         self._sums[name] += float(value)
 
     def _count_latent(self, found: Analysis) -> None:
-        """Count the codes, or the posterior of a VAE."""
-        quantizer = self._tokenizer.quantizer
-        if self._posterior is not None and isinstance(quantizer, GaussianBottleneck):
-            self._posterior.add(*quantizer.posterior(found.vectors))
-        elif found.codes is not None:
-            books = books_of(found.codes, len(self._histograms))
-            for histogram, book in zip(self._histograms, books, strict=True):
-                histogram.add(book)
-            self._count("code_bits", books[0].numel() * self._tokenizer.bits_per_code)
+        """Count the codes of every level, and the posterior of a VAE."""
+        for meter, level in zip(self._levels, found.levels, strict=True):
+            meter.add(level)
+            if self._posterior is not None and isinstance(meter.quantizer, GaussianBottleneck):
+                self._posterior.add(*meter.quantizer.posterior(level.vectors))
 
     def result(self, *, data: str, skipped: int = 0, seconds: float = 0.0) -> Evaluation:
         """The figures of everything added.
@@ -141,7 +136,8 @@ class Meter:
         s = self._sums
         error = s["error"] / s["dims"]
         variance = s["square"] / s["dims"] - (s["value"] / s["dims"]) ** 2
-        books = [BookUsage.of(i, h) for i, h in enumerate(self._histograms)]
+        books = [book for level in self._levels for book in level.books()]
+        levels = [level.result(s["pixels"]) for level in self._levels]
         posterior = self._posterior
         return Evaluation(
             data=data,
@@ -157,12 +153,16 @@ class Meter:
             bits_per_dim_latent=s["latent_bits"] / s["dims"],
             bits_per_dim_likelihood=s["likelihood_bits"] / s["dims"],
             bits_per_dim=(s["latent_bits"] + s["likelihood_bits"]) / s["dims"],
-            code_bits_per_pixel=s["code_bits"] / s["pixels"] if books else None,
+            code_bits_per_pixel=sum(level.bits for level in self._levels) / s["pixels"]
+            if books
+            else None,
             usage=sum(b.usage for b in books) / len(books) if books else None,
             perplexity=sum(b.perplexity for b in books) / len(books) if books else None,
             books=books,
             kl_per_dimension=posterior.kl_per_dimension.tolist() if posterior else None,
             variance_per_dimension=posterior.mean_variance.tolist() if posterior else None,
             active_units=posterior.active_units if posterior else None,
-            histograms=tuple(self._histograms),
+            levels=levels if len(levels) > 1 else [],
+            histograms=tuple(h for level in self._levels for h in level.histograms),
+            mean_values=tuple(level.mean_values() for level in self._levels),
         )

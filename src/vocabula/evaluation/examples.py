@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +10,12 @@ import torch
 from torch import Tensor
 
 from vocabula.data import ImageSource, Sample
+from vocabula.evaluation.ablation import without_each_level
 from vocabula.evaluation.batches import as_unit
 from vocabula.evaluation.histogram import books_of
 from vocabula.evaluation.metrics import mse, psnr, ssim
 from vocabula.evaluation.pictures import code_colours, data_uri, error_map, shrink, to_array
-from vocabula.quantizers.base import Quantizer
-from vocabula.tokenizers import Tokenizer
+from vocabula.tokenizers import Analysis, CodeLevel, ImageTokenizer
 from vocabula.tokenizers.inference import inference
 
 LARGEST_SIDE = 512
@@ -37,15 +38,28 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One image with its reconstruction, error map and code maps."""
+    """One image with its reconstruction, error map, code maps and ablations.
+
+    Attributes:
+        path: where the image came from.
+        caption: its size and how near the reconstruction is.
+        pictures: what is shown.
+        ablated: PSNR in dB without each of several levels; empty where there is one.
+    """
 
     path: str
     caption: str
     pictures: list[Picture]
+    ablated: list[float]
 
 
 def make_examples(
-    tokenizer: Tokenizer, source: ImageSource, count: int, *, scale: float
+    tokenizer: ImageTokenizer,
+    source: ImageSource,
+    count: int,
+    *,
+    scale: float,
+    mean_values: Sequence[Tensor] = (),
 ) -> list[Example]:
     """Examples at even distances over the source.
 
@@ -54,15 +68,23 @@ def make_examples(
         source: the images.
         count: number of examples at most.
         scale: absolute error, on [0, 1], that the error maps draw white.
+        mean_values: (D,) of each level, as `Evaluation.mean_values` has them: of several levels,
+            each example is also decoded with one level's values replaced by their mean.
     """
     wanted = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round())
     samples = [source.read(int(index)) for index in wanted]
     distinct = {sample.index: sample for sample in samples}  # broken ones hand out a neighbour
     with inference(tokenizer) as device:
-        return [_example(tokenizer, s, device, scale) for s in distinct.values()]
+        return [_example(tokenizer, s, device, scale, mean_values) for s in distinct.values()]
 
 
-def _example(tokenizer: Tokenizer, sample: Sample, device: torch.device, scale: float) -> Example:
+def _example(
+    tokenizer: ImageTokenizer,
+    sample: Sample,
+    device: torch.device,
+    scale: float,
+    mean_values: Sequence[Tensor],
+) -> Example:
     image = torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1)))[None]
     x = as_unit(image.to(device))
     height, width = x.shape[-2:]
@@ -75,9 +97,14 @@ def _example(tokenizer: Tokenizer, sample: Sample, device: torch.device, scale: 
         _picture(original, "original"),
         _picture(decoded, "reconstruction"),
         _picture(error_map(decoded, original, scale=scale), "error"),
-        *_code_maps(tokenizer, found.codes),
+        *_code_maps(tokenizer.levels, found),
     ]
-    return Example(sample.path, caption, pictures)
+    ablated = []
+    for level, picture in without_each_level(tokenizer, found, x.shape[-2:], mean_values):
+        ablated.append(float(psnr(mse(picture, x))[0]))
+        name = f"without {level.title}, PSNR {ablated[-1]:.2f} dB"
+        pictures.append(_picture(to_array(picture[0]), name))
+    return Example(sample.path, caption, pictures, ablated)
 
 
 def _picture(pixels: np.ndarray, caption: str) -> Picture:
@@ -87,16 +114,24 @@ def _picture(pixels: np.ndarray, caption: str) -> Picture:
     return Picture(uri, caption, sharp)
 
 
-def _code_maps(tokenizer: Tokenizer, codes: Tensor | None) -> list[Picture]:
-    """One map a book, a pixel a code; none for a continuous bottleneck."""
-    if codes is None or not isinstance(tokenizer.quantizer, Quantizer):
+def _code_maps(levels: Sequence[CodeLevel], found: Analysis) -> list[Picture]:
+    """One map a book of every level, a pixel a code; none for a continuous bottleneck."""
+    return [
+        picture
+        for level, analysis in zip(levels, found.levels, strict=True)
+        for picture in _level_maps(level, analysis.codes)
+    ]
+
+
+def _level_maps(level: CodeLevel, codes: Tensor | None) -> list[Picture]:
+    if codes is None or not level.codebook_sizes:
         return []
-    books = tokenizer.quantizer.books
+    books = len(level.codebook_sizes)
+    names = level.book_names() if level.name or books > 1 else [""]
     grid = codes.shape[1:3]
     maps = []
-    for i, book in enumerate(books_of(codes, books)[:MOST_BOOKS]):
-        name = "codes" if books == 1 else f"codes of book {i + 1}"
+    for name, book in list(zip(names, books_of(codes, books), strict=True))[:MOST_BOOKS]:
         colours = code_colours(book.reshape(grid).cpu().numpy())
-        caption = f"{name}, {grid[1]} x {grid[0]}"
+        caption = f"codes{' of ' if name else ''}{name}, {grid[1]} x {grid[0]}"
         maps.append(Picture(data_uri(shrink(colours, LARGEST_SIDE)), caption, pixels=True))
     return maps

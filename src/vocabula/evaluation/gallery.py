@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,14 +11,14 @@ from torch import Tensor
 from vocabula.evaluation.batches import BATCH_PIXELS
 from vocabula.evaluation.histogram import CodeHistogram
 from vocabula.evaluation.pictures import data_uri, to_array
-from vocabula.tokenizers import Tokenizer
+from vocabula.tokenizers import CodeLevel, ImageTokenizer
 from vocabula.tokenizers.inference import inference
 
 MOST_CODEWORDS = 256
 """Codewords shown of a book, the most used ones."""
 MOST_BOOKS = 4
-"""Books that get a gallery."""
-_GRID = 5  # codes along a patch's side; the outer ring is cut off, where padding shows
+"""Books of each level that get a gallery."""
+_GRID = 5  # coarsest codes along a patch's side; the outer ring is cut off, where padding shows
 _RING = 1
 
 
@@ -40,8 +40,8 @@ class Gallery:
     patches: list[Patch]
 
 
-def make_galleries(tokenizer: Tokenizer, histograms: Sequence[CodeHistogram]) -> list[Gallery]:
-    """A gallery for each of the first books, codewords in falling order of use.
+def make_galleries(tokenizer: ImageTokenizer, histograms: Sequence[CodeHistogram]) -> list[Gallery]:
+    """A gallery for each of the first books of every level, codewords in falling order of use.
 
     In a tokenizer with several books the other books are held at their most used codeword.
 
@@ -49,33 +49,55 @@ def make_galleries(tokenizer: Tokenizer, histograms: Sequence[CodeHistogram]) ->
         tokenizer: a tokenizer with a codebook.
         histograms: the counts of each book, as `Evaluation.histograms` has them.
     """
+    names = [name for level in tokenizer.levels for name in level.book_names()]
     ranked = [histogram.ranked() for histogram in histograms]
     usual = [int(codes[0]) if len(codes) else 0 for codes, _ in ranked]
     galleries = []
-    for book, (codes, counts) in enumerate(ranked[:MOST_BOOKS]):
+    for book in _shown(tokenizer.levels):
+        codes, counts = ranked[book]
         shown = codes[:MOST_CODEWORDS]
         pictures = _decode(tokenizer, shown, book, usual)
         patches = [
             Patch(code, count, f"{count / histograms[book].total:.2%}", data_uri(to_array(picture)))
             for code, count, picture in zip(shown.tolist(), counts.tolist(), pictures, strict=False)
         ]
-        name = f"Book {book + 1}: the" if len(ranked) > 1 else "The"
+        name = f"{names[book].capitalize()}: the" if len(ranked) > 1 else "The"
         title = f"{name} {len(patches)} most used of {len(codes)} codewords in use"
         galleries.append(Gallery(title, patches))
     return galleries
 
 
-def _decode(tokenizer: Tokenizer, codes: Tensor, book: int, usual: Sequence[int]) -> Tensor:
+def _shown(levels: Sequence[CodeLevel]) -> Iterator[int]:
+    """The positions, among the books of all levels, of those that get a gallery."""
+    first = 0
+    for level in levels:
+        books = len(level.codebook_sizes)
+        yield from range(first, first + min(books, MOST_BOOKS))
+        first += books
+
+
+def _decode(tokenizer: ImageTokenizer, codes: Tensor, book: int, usual: Sequence[int]) -> Tensor:
     """Patches (N, C, side, side) of codes (N,) of one book."""
     stride = tokenizer.stride
     at_once = max(1, BATCH_PIXELS // (_GRID * stride) ** 2)
     inner = slice(_RING * stride, (_GRID - _RING) * stride)
-    shape = getattr(tokenizer.quantizer, "code_shape", ())
     parts = []
     with inference(tokenizer) as device:
         for part in codes.split(at_once):
             joint = torch.tensor(usual).repeat(len(part), 1)
             joint[:, book] = part
-            grid = joint.reshape(len(part), 1, 1, *shape).repeat(1, _GRID, _GRID, *[1] * len(shape))
-            parts.append(tokenizer.decode(grid.to(device))[..., inner, inner].cpu())
+            levels = _fields(tokenizer, joint.to(device))
+            parts.append(tokenizer.decode(levels)[..., inner, inner].cpu())
     return torch.cat(parts) if parts else torch.empty(0)
+
+
+def _fields(tokenizer: ImageTokenizer, joint: Tensor) -> list[Tensor]:
+    """The codes of every level, (N, h, w, *code_shape), that repeat joint (N, all books)."""
+    side = _GRID * tokenizer.stride
+    books = joint.split([len(level.codebook_sizes) for level in tokenizer.levels], dim=1)
+    return [
+        own.reshape(len(own), 1, 1, *level.code_shape).expand(
+            -1, side // level.stride, side // level.stride, *level.code_shape
+        )
+        for level, own in zip(tokenizer.levels, books, strict=True)
+    ]

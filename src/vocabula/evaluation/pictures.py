@@ -51,7 +51,12 @@ def error_map(output: np.ndarray, image: np.ndarray, *, scale: float) -> np.ndar
         scale: the error, mean over channels in [0, 1], that is drawn white.
     """
     error = np.abs(output.astype(np.float64) - image.astype(np.float64)).mean(axis=-1) / 255
-    t = np.clip(error / scale, 0.0, 1.0)[..., None]
+    return heat(error / scale)
+
+
+def heat(values: np.ndarray) -> np.ndarray:
+    """Values as heat, uint8 (*shape, 3): black up to 0, through orange to white from 1."""
+    t = np.clip(values, 0.0, 1.0)[..., None]
     stops = np.array([[0, 0, 0], [96, 24, 72], [230, 92, 46], [255, 200, 90], [255, 255, 255]])
     at = t * (len(stops) - 1)
     low = np.minimum(at.astype(int), len(stops) - 2)

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import platform
-from collections.abc import Iterator, Mapping
-from importlib import resources
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-import jinja2
-import torch
-
-import vocabula
 from vocabula import registry
 from vocabula.data import ImageSource
 from vocabula.errors import OptionError
 from vocabula.evaluation.curves import training_curves
 from vocabula.evaluation.evaluate import evaluate
-from vocabula.evaluation.examples import LARGEST_SIDE, make_examples
+from vocabula.evaluation.examples import LARGEST_SIDE, Example, make_examples
 from vocabula.evaluation.gallery import make_galleries
+from vocabula.evaluation.page import render, settings_rows, versions
 from vocabula.evaluation.plots import bars, ranked_usage
 from vocabula.evaluation.result import Evaluation
 from vocabula.evaluation.run_files import read_manifest
 from vocabula.files import check_new, new_file
-from vocabula.tokenizers import Tokenizer
+from vocabula.tokenizers import ImageTokenizer
 
 MOST_BOOKS = 4
 MOST_DIMENSIONS = 256
 
 
 def build_report(
-    tokenizer: Tokenizer,
+    tokenizer: ImageTokenizer,
     source: ImageSource,
     out: str | os.PathLike[str],
     *,
@@ -95,27 +90,20 @@ def build_report(
         "figures": result.rows(),
         "problems": source.problems,
     }
-    page = _template().render(context)
+    page = render("report.html.jinja", context)
     with new_file(out, overwrite=overwrite) as draft:
         draft.write_text(page, encoding="utf-8")
     return result
 
 
-def _template() -> jinja2.Template:
-    text = resources.files("vocabula.evaluation").joinpath("report.html.jinja").read_text("utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+def _header(tokenizer: ImageTokenizer, result: Evaluation, named: Path) -> dict[str, Any]:
+    levels = " and ".join(
+        f"{type(level.quantizer).__name__}, one code position per {level.stride} x {level.stride} "
+        "pixels"
+        for level in tokenizer.levels
     )
-    return environment.from_string(text)
-
-
-def _header(tokenizer: Tokenizer, result: Evaluation, named: Path) -> dict[str, Any]:
-    quantizer = type(tokenizer.quantizer).__name__
     channels = f"{tokenizer.channels} channel{'s' if tokenizer.channels > 1 else ''}"
-    subtitle = (
-        f"{quantizer}, one code position per {tokenizer.stride} x {tokenizer.stride} pixels of "
-        f"{channels}; measured on {result.images} images of {result.data}"
-    )
+    subtitle = f"{levels} of {channels}; measured on {result.images} images of {result.data}"
     tiles = [
         {"label": "PSNR, mean over images", "value": f"{result.psnr:.2f}", "unit": "dB"},
         {"label": "SSIM", "value": f"{result.ssim:.3f}", "unit": ""},
@@ -142,7 +130,7 @@ def _header(tokenizer: Tokenizer, result: Evaluation, named: Path) -> dict[str, 
 
 
 def _reconstructions(
-    tokenizer: Tokenizer, source: ImageSource, result: Evaluation, count: int
+    tokenizer: ImageTokenizer, source: ImageSource, result: Evaluation, count: int
 ) -> dict[str, Any]:
     scale = min(1.0, max(0.02, 4 * math.sqrt(result.mse)))
     note = (
@@ -152,16 +140,38 @@ def _reconstructions(
     if result.books:
         note += "In code maps each colour is one code. "
     note += f"Pictures with a side above {LARGEST_SIDE} pixels are scaled down for this page."
-    examples = make_examples(tokenizer, source, count, scale=scale)
+    examples = make_examples(tokenizer, source, count, scale=scale, mean_values=result.mean_values)
     return {
         "examples": examples,
         "compact": all(picture.pixels for e in examples for picture in e.pictures),
         "examples_note": note,
+        **_levels(result, examples),
     }
 
 
-def _codebook(tokenizer: Tokenizer, result: Evaluation) -> dict[str, Any]:
-    shown = result.histograms[:MOST_BOOKS]
+def _levels(result: Evaluation, examples: Sequence[Example]) -> dict[str, Any]:
+    """What each of several levels costs and holds; an empty list where there is one."""
+    rows = [
+        {
+            "name": level.name,
+            "stride": f"{level.stride} x {level.stride}",
+            "bits": f"{level.code_bits_per_pixel:.4f}",
+            "usage": f"{level.usage:.1%}",
+            "perplexity": f"{level.perplexity:.1f}",
+            "ablated": f"{fmean(example.ablated[i] for example in examples):.2f} dB",
+        }
+        for i, level in enumerate(result.levels)
+    ]
+    note = (
+        "Without a level means: its values replaced by their mean over all these images, the other "
+        "levels' codes as they were. What is then missing in the pictures above is what the level "
+        f"holds. The last column is the mean over the {len(examples)} images above."
+    )
+    return {"levels": rows, "levels_note": note}
+
+
+def _codebook(tokenizer: ImageTokenizer, result: Evaluation) -> dict[str, Any]:
+    shown = result.histograms[:MOST_BOOKS]  # the plot has that many colours
     if not shown:
         return {"books": []}
     books = [
@@ -209,28 +219,11 @@ def _dimensions(result: Evaluation) -> dict[str, Any]:
     }
 
 
-def _settings(tokenizer: Tokenizer, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(tokenizer: ImageTokenizer, manifest: Mapping[str, Any]) -> dict[str, Any]:
     config = manifest.get("config")
     settings = config if isinstance(config, dict) else registry.spec(tokenizer)
-    rows = [{"name": name, "value": json.dumps(value)} for name, value in _flat(settings)]
-    versions = [
-        f"vocabula {vocabula.__version__}",
-        f"Python {platform.python_version()}",
-        f"PyTorch {torch.__version__}",
-    ]
-    if "version" in manifest:
-        versions.append(f"trained with vocabula {manifest['version']}")
-    versions.append(f"tokenizer {tokenizer.fingerprint()[:12]}")
     return {
-        "settings": rows,
+        "settings": settings_rows(settings),
         "command": str(manifest.get("command", "")),
-        "versions": " · ".join(versions),
+        "versions": versions(manifest, tokenizer.fingerprint()),
     }
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -13,6 +13,7 @@ from vocabula.evaluation.metrics import SSIM_WINDOW
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class BookUsage:
     """How one book was used over a whole data set.
 
     Attributes:
-        name: ``book 1``, ``book 2``, ...
+        name: ``book 1``, ``book 2``, ...; of several levels ``level 1``, or ``level 1, book 1``.
         size: K, its number of codewords.
         used: codewords used at least once.
         usage: `used` over `size`, in [0, 1].
@@ -36,16 +37,35 @@ class BookUsage:
     largest_share: float
 
     @classmethod
-    def of(cls, position: int, histogram: CodeHistogram) -> BookUsage:
-        """The figures of a histogram; `position` counts books from 0."""
+    def of(cls, name: str, histogram: CodeHistogram) -> BookUsage:
+        """The figures of a histogram, under the book's name."""
         return cls(
-            name=f"book {position + 1}",
+            name=name,
             size=histogram.codebook_size,
             used=histogram.used,
             usage=histogram.usage,
             perplexity=histogram.perplexity,
             largest_share=histogram.largest_share,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LevelUsage:
+    """How the codes of one of several levels were used over a whole data set.
+
+    Attributes:
+        name: ``level 1`` (the coarsest), ``level 2``, ...
+        stride: pixels per position along each axis.
+        code_bits_per_pixel: bits of the level's codes over the pixels of the original images.
+        usage: fraction of the codewords used, mean over the level's books.
+        perplexity: of the codes, mean over the level's books.
+    """
+
+    name: str
+    stride: int
+    code_bits_per_pixel: float
+    usage: float
+    perplexity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +96,18 @@ class Evaluation:
             channel of a pixel.
         bits_per_dim_likelihood: bits of the image given its latent, likewise.
         bits_per_dim: the sum of both.
-        code_bits_per_pixel: bits of all codes, those of padding included, over the pixels of the
-            original images; None for a VAE.
+        code_bits_per_pixel: bits of the codes of all levels, those of padding included, over the
+            pixels of the original images; None for a VAE.
         usage: fraction of the codewords used over the whole data, mean over books; None for a VAE.
         perplexity: perplexity over the whole data, mean over books; None for a VAE.
-        books: figures of each book; empty for a VAE.
+        books: figures of each book of every level; empty for a VAE.
         kl_per_dimension: mean KL divergence of each latent dimension, nats; None unless a VAE.
         variance_per_dimension: variance of each posterior mean over the data; None unless a VAE.
         active_units: dimensions whose variance exceeds 0.01; None unless a VAE.
+        levels: figures of each level, the coarsest first; empty where there is only one.
         histograms: the counts behind `books`; not part of the JSON.
+        mean_values: (D,) of each level, the mean of its values over all positions; not part of
+            the JSON.
     """
 
     data: str
@@ -107,11 +130,15 @@ class Evaluation:
     kl_per_dimension: list[float] | None
     variance_per_dimension: list[float] | None
     active_units: int | None
+    levels: list[LevelUsage] = field(default_factory=list)
     histograms: tuple[CodeHistogram, ...] = field(default=(), repr=False, compare=False)
+    mean_values: tuple[Tensor, ...] = field(default=(), repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as JSON holds them; infinite or undefined ones as None."""
-        names = [f.name for f in dataclasses.fields(self) if f.name != "histograms"]
+        names = [f.name for f in dataclasses.fields(self) if f.repr]
+        if not self.levels:  # the figures of the only level are those of the whole
+            names.remove("levels")
         return {name: _plain(getattr(self, name)) for name in names}
 
     def rows(self) -> list[Row]:
@@ -145,6 +172,11 @@ class Evaluation:
         if self.code_bits_per_pixel is not None:
             text = f"{self.code_bits_per_pixel:.4f}"
             rows.append(Row("code bits/pixel", text, "padding included, over original pixels"))
+        for level in self.levels:
+            text = f"{level.code_bits_per_pixel:.4f}"
+            use = f"usage {level.usage:.1%}, perplexity {level.perplexity:.1f}"
+            meaning = f"one position per {level.stride} x {level.stride} pixels; {use}"
+            rows.append(Row(f"  {level.name}", text, meaning))
         return rows
 
     def _use(self) -> list[Row]:
@@ -191,7 +223,7 @@ def _text(value: float | None, form: str) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, BookUsage):
+    if isinstance(value, (BookUsage, LevelUsage)):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, list):
         return [_plain(item) for item in value]

@@ -16,6 +16,11 @@ def read_manifest(run: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def is_prior(folder: Path) -> bool:
+    """Whether a folder is that of a prior: a tokenizer lies in it, or its run began."""
+    return (folder / "tokenizer" / "config.json").is_file() or "sources" in read_manifest(folder)
+
+
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The lines of a ``log.jsonl`` that have a step, up to a damaged one; empty without a log."""
     records = []

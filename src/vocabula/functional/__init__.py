@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from vocabula.functional import gpu
 from vocabula.functional.binary import binary_entropies
+from vocabula.functional.context_models import context_nats
 from vocabula.functional.distributed import (
     all_gather_rows,
     all_reduce_sum,
@@ -54,6 +55,7 @@ __all__ = [
     "code_counts",
     "code_statistics",
     "code_sums",
+    "context_nats",
     "entropy",
     "finite_scalar",
     "finite_scalar_values",

@@ -2,16 +2,21 @@
 
     image --> encoder --> quantizer --> codes --> decoder --> likelihood --> image
 
+`Tokenizer` has one level of codes, `HierarchicalTokenizer` several; both are `ImageTokenizer`s.
+
 `build_tokenizer` makes one from settings, `load` from a saved folder.
 """
 
 from __future__ import annotations
 
-from vocabula.tokenizers.analysis import Analysis, BitsPerDim
+from vocabula.tokenizers.analysis import Analysis, BitsPerDim, LevelAnalysis
+from vocabula.tokenizers.base import ImageTokenizer
 from vocabula.tokenizers.builder import build_tokenizer
 from vocabula.tokenizers.categorical import Categorical
+from vocabula.tokenizers.code_level import CodeLevel
 from vocabula.tokenizers.gaussian import Gaussian
 from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
+from vocabula.tokenizers.hierarchical import HierarchicalTokenizer, Level
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.logistic_mixture import LogisticMixture
 from vocabula.tokenizers.posterior import PosteriorStatistics
@@ -22,8 +27,13 @@ __all__ = [
     "Analysis",
     "BitsPerDim",
     "Categorical",
+    "CodeLevel",
     "Gaussian",
     "GaussianBottleneck",
+    "HierarchicalTokenizer",
+    "ImageTokenizer",
+    "Level",
+    "LevelAnalysis",
     "Likelihood",
     "LogisticMixture",
     "PosteriorStatistics",

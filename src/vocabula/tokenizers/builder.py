@@ -7,21 +7,30 @@ from typing import Any
 
 from vocabula import registry
 from vocabula.errors import OptionError
+from vocabula.levels import level_names
+from vocabula.tokenizers.base import ImageTokenizer
+from vocabula.tokenizers.hierarchical import HierarchicalTokenizer, Level
+from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.tokenizer import Tokenizer
 
 PARTS = ("encoder", "quantizer", "decoder", "likelihood")
+FEATURES = 128
+"""Channels that pass between the levels of a hierarchy, up and down, unless settings say."""
 
 
-def build_tokenizer(specs: Mapping[str, Any], channels: int) -> Tokenizer:
+def build_tokenizer(specs: Mapping[str, Any], channels: int) -> ImageTokenizer:
     """Build the parts and connect them.
 
     The quantizer comes first, since it knows its width; the encoder's ``in_channels`` and ``dim``
-    and the decoder's ``dim`` and ``out_channels`` follow unless the settings give them.
+    and the decoder's ``dim`` and ``out_channels`` follow unless the settings give them. Between
+    levels pass `FEATURES` channels unless ``level2.encoder.dim`` (upwards) or
+    ``level1.decoder.out_channels`` (downwards) say otherwise.
 
     Args:
         specs: for each of ``encoder``, ``quantizer``, ``decoder`` and, if wanted, ``likelihood``
             a registered name, a ``{"name": ..., option: value}`` mapping or a ready-made part.
-            Other keys are not looked at.
+            For a `HierarchicalTokenizer` ``level1`` (the coarsest), ``level2``, ... each hold
+            their encoder, quantizer and decoder. Other keys are not looked at.
         channels: channels of the images.
 
     Raises:
@@ -33,24 +42,66 @@ def build_tokenizer(specs: Mapping[str, Any], channels: int) -> Tokenizer:
         >>> build_tokenizer(specs, channels=3).encoder.dim
         64
     """
+    names = level_names(specs)
+    if names:
+        return _hierarchical({name: specs[name] for name in names}, specs, channels)
+    _require_parts(specs, "")
+    quantizer = _build("quantizer", specs)
+    likelihood = _likelihood(specs)
+    return Tokenizer(
+        _build("encoder", specs, in_channels=channels, dim=quantizer.dim),
+        quantizer,
+        _build(
+            "decoder",
+            specs,
+            dim=quantizer.dim,
+            out_channels=likelihood.parameter_channels(channels),
+        ),
+        likelihood=likelihood,
+    )
+
+
+def _hierarchical(
+    tables: dict[str, Any], specs: Mapping[str, Any], channels: int
+) -> HierarchicalTokenizer:
+    """The levels of `tables`, the coarsest first, and the likelihood of `specs`."""
+    for name, table in tables.items():
+        _require_parts(table, f"{name}.")
+    likelihood = _likelihood(specs)
+    below, encoders = channels, []
+    for name in reversed(tables):
+        encoder = _build("encoder", tables[name], f"{name}.", in_channels=below, dim=FEATURES)
+        encoders.append(encoder)
+        below = encoder.dim
+    above, levels = 0, []
+    for position, (name, table) in enumerate(tables.items(), start=1):
+        quantizer = _build("quantizer", table, f"{name}.")
+        last = position == len(tables)
+        out = likelihood.parameter_channels(channels) if last else FEATURES
+        dim = quantizer.dim + above
+        decoder = _build("decoder", table, f"{name}.", dim=dim, out_channels=out)
+        levels.append(Level(encoders.pop(), quantizer, decoder))
+        above = decoder.out_channels
+    return HierarchicalTokenizer(levels, likelihood=likelihood)
+
+
+def _likelihood(specs: Mapping[str, Any]) -> Likelihood:
+    settings = specs.get("likelihood") or "gaussian"
+    likelihood: Likelihood = registry.build("likelihood", settings, path="likelihood")
+    return likelihood
+
+
+def _build(part: str, specs: Mapping[str, Any], prefix: str = "", **wired: Any) -> Any:
+    return registry.build(part, specs[part], path=f"{prefix}{part}", **wired)
+
+
+def _require_parts(specs: Any, prefix: str) -> None:
+    """Check that there are settings for each network and the quantizer."""
+    given = specs if isinstance(specs, Mapping) else {}
     for part in PARTS[:3]:
-        if part not in specs:
+        if part not in given:
             raise OptionError(
-                f"tokenizer: expected settings for {', '.join(PARTS[:3])}, got no {part}; "
+                f"{prefix.rstrip('.') or 'tokenizer'}: expected settings for "
+                f"{', '.join(PARTS[:3])}, got no {part}; "
                 f"name one of {', '.join(registry.names(part))}"
             )
-    quantizer = registry.build("quantizer", specs["quantizer"], path="quantizer")
-    likelihood = registry.build(
-        "likelihood", specs.get("likelihood") or "gaussian", path="likelihood"
-    )
-    encoder = registry.build(
-        "encoder", specs["encoder"], path="encoder", in_channels=channels, dim=quantizer.dim
-    )
-    decoder = registry.build(
-        "decoder",
-        specs["decoder"],
-        path="decoder",
-        dim=quantizer.dim,
-        out_channels=likelihood.parameter_channels(channels),
-    )
-    return Tokenizer(encoder, quantizer, decoder, likelihood=likelihood)

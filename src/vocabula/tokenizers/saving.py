@@ -20,7 +20,8 @@ from vocabula.tokenizers.card import model_card
 from vocabula.tokenizers.weights import fingerprint, first_line, read_weights, write_weights
 
 if TYPE_CHECKING:
-    from vocabula.tokenizers.tokenizer import Tokenizer
+    from vocabula.tokenizers.base import ImageTokenizer
+    from vocabula.tokenizers.code_level import CodeLevel
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -62,7 +63,13 @@ class Pretrained(ModelHubMixin, library_name="vocabula", tags=["vocabula"]):
         """
         # the hub's own push calls back with these, which the model card here does not use
         upload = {k: v for k, v in hub_options.items() if k not in ("config", "model_card_kwargs")}
-        save(cast("Tokenizer", self), save_directory, data=data, metrics=metrics, command=command)
+        save(
+            cast("ImageTokenizer", self),
+            save_directory,
+            data=data,
+            metrics=metrics,
+            command=command,
+        )
         if not push_to_hub:
             return None
         return self.push_to_hub(repo_id or Path(save_directory).name, **upload)
@@ -95,7 +102,7 @@ class Pretrained(ModelHubMixin, library_name="vocabula", tags=["vocabula"]):
 
 
 def save(
-    tokenizer: Tokenizer,
+    tokenizer: ImageTokenizer,
     folder: str | Path,
     *,
     data: str | None = None,
@@ -131,7 +138,7 @@ def save(
         write_bytes(draft / CONFIG, dump_json(config))
 
 
-def load(path: str | Path) -> Tokenizer:
+def load(path: str | Path) -> ImageTokenizer:
     """The tokenizer saved in a folder, on the CPU and in evaluation mode.
 
     Args:
@@ -148,7 +155,7 @@ def load(path: str | Path) -> Tokenizer:
     for module in COMPONENTS:
         importlib.import_module(module)
     try:
-        tokenizer: Tokenizer = registry.build("tokenizer", config["tokenizer"])
+        tokenizer: ImageTokenizer = registry.build("tokenizer", config["tokenizer"])
     except (OptionError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{folder / CONFIG}: expected the settings of a tokenizer, got {first_line(error)} "
@@ -212,10 +219,14 @@ def _download(name: str, hub_options: Mapping[str, Any]) -> Path:
         ) from None
 
 
-def _summary(tokenizer: Tokenizer) -> str:
-    sizes: tuple[int, ...] = getattr(tokenizer.quantizer, "codebook_sizes", ())
-    books = f"codebooks of {', '.join(map(str, sizes))}" if sizes else "a continuous latent"
+def _summary(tokenizer: ImageTokenizer) -> str:
     return (
-        f"Turns images of {tokenizer.channels} channels into codes, one position per "
-        f"{tokenizer.stride} x {tokenizer.stride} pixels, with {books}."
+        f"Turns images of {tokenizer.channels} channels into codes, "
+        f"{' and '.join(_level_summary(level) for level in tokenizer.levels)}."
     )
+
+
+def _level_summary(level: CodeLevel) -> str:
+    sizes = level.codebook_sizes
+    books = f"codebooks of {', '.join(map(str, sizes))}" if sizes else "a continuous latent"
+    return f"one position per {level.stride} x {level.stride} pixels, with {books}"

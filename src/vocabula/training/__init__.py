@@ -14,7 +14,10 @@ if TYPE_CHECKING:
         explain,
         load_config,
         preset_names,
+        prior_preset_names,
     )
+    from vocabula.training.prior_run import train_prior
+    from vocabula.training.prior_trainer import PriorTrainer
     from vocabula.training.run import train
     from vocabula.training.settings import Stage, TrainingOptions
     from vocabula.training.trainer import Trainer
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "CollapseLimits": "collapse",
     "CollapseWatch": "collapse",
+    "PriorTrainer": "prior_trainer",
     "RunConfig": "config",
     "Stage": "settings",
     "Trainer": "trainer",
@@ -31,12 +35,15 @@ _MODULES = {
     "explain": "config",
     "load_config": "config",
     "preset_names": "config",
+    "prior_preset_names": "config",
     "train": "run",
+    "train_prior": "prior_run",
 }
 
 __all__ = [
     "CollapseLimits",
     "CollapseWatch",
+    "PriorTrainer",
     "RunConfig",
     "Stage",
     "Trainer",
@@ -46,7 +53,9 @@ __all__ = [
     "explain",
     "load_config",
     "preset_names",
+    "prior_preset_names",
     "train",
+    "train_prior",
 ]
 
 

@@ -43,9 +43,3 @@ class WeightAverage:
         """Take over averaged parameters, keeping device and memory format."""
         for name, average in self._averages.items():
             average.copy_(state[name])
-
-    @torch.no_grad()
-    def copy_to(self, model: nn.Module) -> None:
-        """Set the parameters of `model` to the averages."""
-        for name, parameter in model.named_parameters():
-            parameter.copy_(self._averages[name])

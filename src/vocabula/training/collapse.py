@@ -83,6 +83,8 @@ class CollapseWatch:
         warmup: steps before the watch speaks; a fresh codebook is rarely used in full.
         limits: when it speaks.
         quantizer: registered name of the quantizer, whose own options the advice names.
+        prefix: what the level's options and losses begin with, such as ``level1.``; empty for
+            the only one.
     """
 
     def __init__(
@@ -92,8 +94,13 @@ class CollapseWatch:
         warmup: Annotated[int, Ge(0)] = 200,
         limits: CollapseLimits | None = None,
         quantizer: str = "vector",
+        prefix: str = "",
     ) -> None:
-        self.remedies = _ANY | _REMEDIES.get(quantizer, {})
+        remedies = _ANY | _REMEDIES.get(quantizer, {})
+        self.remedies = {
+            key: text.replace("quantizer.", f"{prefix}quantizer.") for key, text in remedies.items()
+        }
+        self.prefix = prefix
         self.quiet = quiet
         self.warmup = warmup
         self.limits = limits or CollapseLimits()
@@ -109,13 +116,14 @@ class CollapseWatch:
         Args:
             step: optimizer steps done.
             report: the quantizer's usage, or None where it keeps none.
-            losses: unweighted loss terms by name.
+            losses: unweighted loss terms by name, those of every level.
         """
         found: dict[str, str] = {}
         if report is not None and report.vectors.sum() > 0:
             found |= self._usage(report) | self._dominance(report) | self._drift(report)
-        if "commitment" in losses and step >= self.warmup:
-            found |= self._growth(losses["commitment"])
+        commitment = losses.get(f"{self.prefix}commitment")
+        if commitment is not None and step >= self.warmup:
+            found |= self._growth(commitment)
         return [self._speak(key, text, step) for key, text in found.items() if self._due(key, step)]
 
     def _due(self, key: str, step: int) -> bool:
@@ -124,7 +132,7 @@ class CollapseWatch:
 
     def _speak(self, key: str, text: str, step: int) -> str:
         self._spoken[key] = step
-        return text
+        return f"{self.prefix.rstrip('.')}: {text}" if self.prefix else text
 
     def _usage(self, report: UsageReport) -> dict[str, str]:
         usage = float((report.usage / attainable_usage(report)).min())

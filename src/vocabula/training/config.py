@@ -10,24 +10,21 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from vocabula import registry
 from vocabula.errors import OptionError
+from vocabula.levels import is_level
 from vocabula.training.overrides import Table, apply_override, as_table, parse_override
-
-SECTIONS = (
-    "encoder",
-    "quantizer",
-    "decoder",
-    "likelihood",
-    "data",
-    "optimizer",
-    "schedule",
-    "training",
+from vocabula.training.sections import (
+    FLAT,
+    check_section,
+    hidden_options,
+    kind_of,
+    section_names,
 )
-"""The sections of a configuration; each holds one component of that kind."""
 
 CUSTOM = "custom"
 """The preset's name of a configuration that was made from tables."""
@@ -35,12 +32,16 @@ CUSTOM = "custom"
 _DEFAULT_NAMES = {"likelihood": "gaussian", "data": "images", "optimizer": "adam"} | {
     "schedule": "constant",
     "training": "training",
+    "level": "level",
+    "conditioning": "conditioning",
+    "captions": "captions",
+    "held_out": "held_out",
 }
-_WIRED = {"encoder": ("in_channels", "dim"), "decoder": ("dim", "out_channels")}
 _COMPONENT_MODULES = (
     "vocabula.nn",
     "vocabula.quantizers",
     "vocabula.tokenizers",
+    "vocabula.priors",
     "vocabula.data",
     "vocabula.training.optimizers",
     "vocabula.training.schedules",
@@ -66,7 +67,7 @@ class RunConfig:
 
     def build(self, section: str, **wired: Any) -> Any:
         """The component of one section."""
-        return registry.build(section, self.sections[section], path=section, **wired)
+        return registry.build(kind_of(section), self.sections[section], path=section, **wired)
 
     def flat(self) -> dict[str, Any]:
         """Every option's value by its dotted name, defaults included."""
@@ -98,17 +99,21 @@ class ExplainedOption:
 
 
 def preset_names() -> list[str]:
-    """The names of the presets that come with the package."""
-    files = resources.files("vocabula.training").joinpath("presets").iterdir()
-    return sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml"))
+    """The names of the presets of tokenizers that come with the package."""
+    return _names_in(_presets())
+
+
+def prior_preset_names() -> list[str]:
+    """The names of the presets of priors: the models that `train_prior` knows."""
+    return _names_in(_presets() / "priors")
 
 
 def load_config(preset: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a preset or a TOML file, apply overrides and check every option.
 
     Args:
-        preset: a preset's name (see `preset_names`) or the path of a ``.toml`` file. A file may
-            begin with ``extends = "PRESET"`` and give only what differs.
+        preset: a preset's name (see `preset_names`, `prior_preset_names`) or the path of a
+            ``.toml`` file. A file may begin with ``extends = "PRESET"`` and give only what differs.
         overrides: ``section.option=value`` texts, applied in order. Setting a component's name
             keeps those of its options that the new component has too.
 
@@ -146,26 +151,26 @@ def check_config(config: RunConfig) -> None:
     Raises:
         OptionError: the first option that is unknown, missing or out of range.
     """
-    for section in SECTIONS:
-        registry.check(
-            section, config.sections[section], path=section, wired=_WIRED.get(section, ())
-        )
+    for section in section_names(config.sections):
+        check_section(section, config.sections[section])
 
 
 def explain(config: RunConfig) -> list[ExplainedOption]:
     """Every option in force: its value, default, accepted range and meaning."""
     return [
-        row for section in SECTIONS for row in _explain(section, config.sections[section], section)
+        row
+        for section in section_names(config.sections)
+        for row in _explain(kind_of(section), config.sections[section], section)
     ]
 
 
 def _explain(kind: str, table: Table, path: str) -> Iterator[ExplainedOption]:
     names = registry.names(kind)
     name = str(table.get("name", names[0]))
-    if len(names) > 1 or path == kind:
+    if len(names) > 1 or "." not in path:
         yield ExplainedOption(path, name, None, f"one of {', '.join(names)}", f"which {kind}")
     for option in registry.options(kind, name):
-        if option.name in _WIRED.get(path, ()) and option.name not in table:
+        if option.name in hidden_options(path.rpartition(".")[2]) and option.name not in table:
             continue
         where = f"{path}.{option.name}"
         default = None if option.default is inspect.Parameter.empty else option.default
@@ -199,20 +204,31 @@ def _read(preset: str, seen: tuple[str, ...]) -> tuple[dict[str, Table], str]:
     document = _parse(preset)
     description = str(document.pop("description", ""))
     parent = document.pop("extends", None)
-    unknown = [key for key in document if key not in SECTIONS]
+    base, inherited = _read(str(parent), (*seen, preset)) if parent is not None else ({}, "")
+    if any(map(is_level, document)):  # levels take the place of the networks of a single one
+        base = {section: table for section, table in base.items() if section not in FLAT}
+    known = section_names({**base, **document})
+    unknown = [key for key in document if key not in known]
     if unknown:
         raise OptionError(
-            f"{unknown[0]}: unknown section in {preset}, expected one of {', '.join(SECTIONS)}"
-            f"{registry.suggest(unknown[0], SECTIONS)}"
+            f"{unknown[0]}: unknown section in {preset}, expected one of {', '.join(known)}"
+            f"{registry.suggest(unknown[0], known)}"
         )
     if parent is None:
         return _completed(document, preset), description
-    base, inherited = _read(str(parent), (*seen, preset))
     for section, table in document.items():
-        given = as_table(table, section)
-        renamed = given.get("name", base[section]["name"]) != base[section]["name"]
-        base[section] = given if renamed else {**base[section], **given}
-    return base, description or inherited
+        base[section] = _inherit(base.get(section), table, section)
+    return _completed(base, preset), description or inherited
+
+
+def _inherit(before: Any, given: Any, path: str) -> Table:
+    """The table `before` with the options of `given`; another component keeps none of them."""
+    old, new = as_table(before, path), as_table(given, path)
+    if new.get("name", old.get("name")) != old.get("name"):
+        return new
+    if is_level(path):
+        new |= {k: _inherit(old[k], new[k], f"{path}.{k}") for k in FLAT if k in old and k in new}
+    return {**old, **new}
 
 
 def _parse(preset: str) -> dict[str, Any]:
@@ -223,12 +239,10 @@ def _parse(preset: str) -> dict[str, Any]:
 
 
 def _text(preset: str) -> str:
-    if preset in preset_names():
-        return (
-            resources.files("vocabula.training")
-            .joinpath("presets", f"{preset}.toml")
-            .read_text(encoding="utf-8")
-        )
+    places = {name: _presets() for name in preset_names()}
+    places |= {name: _presets() / "priors" for name in prior_preset_names()}
+    if preset in places:
+        return (places[preset] / f"{preset}.toml").read_text(encoding="utf-8")
     if preset.endswith(".toml"):
         try:
             return Path(preset).read_text(encoding="utf-8")
@@ -238,17 +252,26 @@ def _text(preset: str) -> str:
                 f"{preset}: expected a readable TOML file, got {reason}; check the path"
             ) from None
     raise OptionError(
-        f"preset: expected one of {', '.join(preset_names())} or a .toml file, got {preset!r}"
-        f"{registry.suggest(preset, preset_names())}"
+        f"preset: expected one of {', '.join(places)} or a .toml file, got {preset!r}"
+        f"{registry.suggest(preset, places)}"
     )
+
+
+def _presets() -> Traversable:
+    return resources.files("vocabula.training") / "presets"
+
+
+def _names_in(folder: Traversable) -> list[str]:
+    names = [file.name for file in folder.iterdir()]
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
 def _completed(sections: Mapping[str, Any], preset: str) -> dict[str, Table]:
     """Every section as a table with a name."""
     completed: dict[str, Table] = {}
-    for section in SECTIONS:
+    for section in section_names(sections):
         table = as_table(sections.get(section), section)
-        name = table.pop("name", _DEFAULT_NAMES.get(section))
+        name = table.pop("name", _DEFAULT_NAMES.get(kind_of(section)))
         if name is None:
             raise OptionError(
                 f"{section}.name: expected one of {', '.join(registry.names(section))}, "

@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vocabula.tokenizers import save
 from vocabula.training.trainer import Trainer
 
 _CARD_METRICS = ("step", "loss", "mse", "psnr", "perplexity", "usage")
 
 
-@torch.no_grad()
 def export_tokenizer(
     trainer: Trainer, folder: Path, *, data: str, command: str, record: dict[str, Any]
 ) -> None:
@@ -32,13 +29,5 @@ def export_tokenizer(
         OutputError: the folder cannot be written.
     """
     metrics = {key: record[key] for key in _CARD_METRICS if key in record}
-    tokenizer = trainer.tokenizer
-    parameters = dict(tokenizer.named_parameters())
-    own = {name: p.detach().clone() for name, p in parameters.items()} if trainer.average else {}
-    if trainer.average is not None:
-        trainer.average.copy_to(tokenizer)
-    try:
-        save(tokenizer, folder, data=data, metrics=metrics, command=command)
-    finally:
-        for name, value in own.items():
-            parameters[name].copy_(value)
+    with trainer.averaged():
+        save(trainer.tokenizer, folder, data=data, metrics=metrics, command=command)

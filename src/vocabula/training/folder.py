@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,7 @@ from vocabula.files import dump_json, is_hidden, output_errors, remove_hidden, r
 from vocabula.training.config import RunConfig, config_from_sections, explain
 from vocabula.training.log import RESUME
 
-_FORMAT = "vocabula-run"
 _OWN_FILES = (
-    "run.json",
     "log.jsonl",
     "config.json",
     "model.safetensors",
@@ -41,6 +40,35 @@ _FREE_TO_CHANGE = frozenset({"optimizer.learning_rate"}) | frozenset(
 """Options that a resumed run may change: none of them alters a step that is already done."""
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a run learns from, as its manifest says.
+
+    Attributes:
+        data: name of the data.
+        count: how many signals they have.
+        unit: what the signals are called.
+        format: what the manifest's field ``format`` says.
+        command: the words of the command that makes the run.
+        identity: further fields of the manifest; a resumed run must have the same.
+        more: further fields of the manifest, which may change.
+        files: what else the run writes into its folder.
+    """
+
+    data: str
+    count: int
+    command: tuple[str, ...]
+    unit: str = "images"
+    format: str = "vocabula-run"
+    identity: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+    def command_line(self, *extra: str) -> str:
+        """The command, with more words, as a shell takes it."""
+        return shlex.join([*self.command, *extra])
+
+
 class RunFolder:
     """Paths and manifest of a run.
 
@@ -54,7 +82,7 @@ class RunFolder:
         self.log = self.path / "log.jsonl"
         self.tensorboard = self.path / "tensorboard"
 
-    def check(self, config: RunConfig, images: int, *, resume: bool, overwrite: bool) -> bool:
+    def check(self, config: RunConfig, subject: Subject, *, resume: bool, overwrite: bool) -> bool:
         """Whether a run may be written here; returns whether there is one to resume.
 
         Nothing is changed. A folder that does not exist or is empty is always fine: resuming
@@ -66,18 +94,11 @@ class RunFolder:
         """
         if resume and overwrite:
             raise OptionError("train: expected --resume or --overwrite, got both; choose one")
-        if self.path.exists() and not self.path.is_dir():
-            raise OutputError(f"{self.path}: expected a folder, got a file; choose another --out")
-        if self._is_empty():
-            return False
-        manifest = self.manifest()
+        manifest = self.earlier(subject)
         if manifest is None:
-            raise OutputError(
-                f"{self.path}: expected an empty folder or an earlier run, got other files; "
-                "choose another --out"
-            )
+            return False
         if resume:
-            self._check_same(config, images, manifest)
+            self._check_same(config, subject, manifest)
             return True
         if not overwrite:
             raise OutputError(
@@ -86,7 +107,7 @@ class RunFolder:
             )
         return False
 
-    def create(self, config: RunConfig, data: str, images: int) -> None:
+    def create(self, config: RunConfig, subject: Subject) -> None:
         """Start a run here; an earlier run's own files are removed, all others are kept.
 
         Raises:
@@ -97,29 +118,44 @@ class RunFolder:
             remove_hidden(self.path)
             for name in _OWN_FOLDERS:
                 shutil.rmtree(self.path / name, ignore_errors=True)
-            for name in _OWN_FILES[1:]:
+            for name in (*_OWN_FILES, *subject.files):
                 (self.path / name).unlink(missing_ok=True)
-            self.write_manifest(config, data, images)
+            self.write_manifest(config, subject)
 
-    def write_manifest(self, config: RunConfig, data: str, images: int) -> None:
-        """Write ``run.json``: configuration, data, the number of images and the command."""
+    def write_manifest(self, config: RunConfig, subject: Subject) -> None:
+        """Write ``run.json``: configuration, data, the number of signals and the command."""
         content = {
-            "format": _FORMAT,
+            "format": subject.format,
             "version": vocabula.__version__,
             "preset": config.preset,
             "overrides": list(config.overrides),
             "config": config.sections,
-            "data": data,
-            "images": images,
-            "command": train_command(config, data, self.path),
+            "data": subject.data,
+            subject.unit: subject.count,
+            "command": subject.command_line(*config.overrides),
+            **subject.identity,
+            **subject.more,
         }
         with output_errors(self.path, then=RESUME):
             replace_file(self.path / "run.json", dump_json(content))
 
-    def manifest(self) -> dict[str, Any] | None:
-        """The content of ``run.json``, or None if this is no run of ours."""
+    def earlier(self, subject: Subject) -> dict[str, Any] | None:
+        """The content of ``run.json`` of an earlier run of the kind; None if nothing is here.
+
+        Raises:
+            OutputError: something else is here.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(f"{self.path}: expected a folder, got a file; choose another --out")
+        if self._is_empty():
+            return None
         content = read_manifest(self.path)
-        return content if content.get("format") == _FORMAT else None
+        if content.get("format") != subject.format:
+            raise OutputError(
+                f"{self.path}: expected an empty folder or an earlier run, got other files; "
+                "choose another --out"
+            )
+        return content
 
     def _is_empty(self) -> bool:
         if not self.path.exists():
@@ -127,7 +163,7 @@ class RunFolder:
         # a crash before the first word was written leaves a hidden file
         return all(is_hidden(path) for path in self.path.iterdir())
 
-    def _check_same(self, config: RunConfig, images: int, manifest: Mapping[str, Any]) -> None:
+    def _check_same(self, config: RunConfig, subject: Subject, manifest: Mapping[str, Any]) -> None:
         before = config_from_sections(manifest["config"], manifest["preset"])
         different = differing_options(before, config)
         if different:
@@ -137,11 +173,18 @@ class RunFolder:
                 f"{option}: expected {old!r} as in the run to resume, got {new!r}{more}; "
                 "use the same settings, or another --out for a new run"
             )
-        if manifest["images"] != images:
+        unit = subject.unit
+        if manifest[unit] != subject.count:
             raise OptionError(
-                f"data: expected the {manifest['images']} images of {manifest['data']} that the "
-                f"run began with, got {images}; resume with the same data"
+                f"data: expected the {manifest[unit]} {unit} of {manifest['data']} that the "
+                f"run began with, got {subject.count}; resume with the same data"
             )
+        for name, value in subject.identity.items():
+            if manifest.get(name) != value:
+                raise OptionError(
+                    f"{name}: expected the one that the run began with ({manifest.get(name)}), "
+                    f"got {value}; resume with the same data"
+                )
 
 
 def differing_options(before: RunConfig, now: RunConfig) -> list[tuple[str, Any, Any]]:
@@ -154,9 +197,3 @@ def differing_options(before: RunConfig, now: RunConfig) -> list[tuple[str, Any,
         for name in names
         if name not in _FREE_TO_CHANGE and old.get(name) != new.get(name)
     ]
-
-
-def train_command(config: RunConfig, data: str, out: Path, *extra: str) -> str:
-    """The command line that runs a configuration."""
-    words = ["vocabula", "train", data, "--preset", config.preset, "--out", str(out)]
-    return shlex.join([*words, *extra, *config.overrides])

@@ -24,6 +24,12 @@ class RunLog:
     quantizers ``perplexity`` (of single batches), ``usage``, ``window_perplexity``, ``dead``,
     ``largest_share`` and ``norm_ratio`` (of the usage window, means over books), and
     ``warnings`` where the collapse watch spoke. Figures of steps are means since the last line.
+    Of several levels, those of the codes stand once over all books and once for each level, as
+    ``level1.usage``.
+
+    Of a prior, ``loss`` is in nats per code, ``signals_per_second`` takes the place of images, and
+    lines on which it was measured hold ``held_out_nats`` (per code), ``held_out_bits_per_dim`` and,
+    where it knows classes or text, ``held_out_nats_without_condition``.
 
     Args:
         path: the file.

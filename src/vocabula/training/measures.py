@@ -10,21 +10,22 @@ import torch
 from torch import Tensor
 
 from vocabula.functional.statistics import perplexity
-from vocabula.types import Reconstruction
+from vocabula.tokenizers import CodeLevel
+from vocabula.types import Reconstruction, UsageReport
 
 _COUNTED_DENSELY = 1 << 16
 
 
 @torch.no_grad()
-def batch_perplexity(codes: Tensor, codebook_sizes: Sequence[int]) -> Tensor:
-    """Perplexity of the codes of one batch, the mean over the books.
+def book_perplexities(codes: Tensor, codebook_sizes: Sequence[int]) -> Tensor:
+    """Perplexity of each book's codes in one batch.
 
     Args:
         codes: (*batch) or (*batch, books) int64; negative codes mark stages left out.
         codebook_sizes: K of each book.
 
     Returns:
-        (), exp of the entropy of the code histogram in nats.
+        (books,), exp of the entropy of the code histogram in nats.
     """
     columns = codes.reshape(-1, len(codebook_sizes)).unbind(-1)
     figures = []
@@ -35,7 +36,52 @@ def batch_perplexity(codes: Tensor, codebook_sizes: Sequence[int]) -> Tensor:
         else:
             counts = column[column >= 0].unique(return_counts=True)[1]
         figures.append(perplexity(counts))
-    return torch.stack(figures).mean()
+    return torch.stack(figures)
+
+
+def code_figures(levels: Sequence[CodeLevel], codes: Sequence[Tensor]) -> dict[str, Tensor]:
+    """``perplexity`` of one batch, each (): the mean over all books, and that of each level.
+
+    Args:
+        levels: the levels of codes.
+        codes: the codes of each; those of a continuous bottleneck are left out.
+    """
+    books = {
+        level.prefix: book_perplexities(code, level.codebook_sizes)
+        for level, code in zip(levels, codes, strict=True)
+        if level.codebook_sizes and code.numel()
+    }
+    if not books:
+        return {}
+    figures = {"perplexity": torch.cat(list(books.values())).mean()}
+    return figures | {f"{prefix}perplexity": book.mean() for prefix, book in books.items()}
+
+
+def usage_figures(reports: Mapping[str, UsageReport]) -> dict[str, float]:
+    """Figures of the usage window: over all books, and of each level under its prefix.
+
+    Args:
+        reports: the report of each level that has one, by its prefix.
+    """
+    if not reports:
+        return {}
+    figures = _usage("", list(reports.values()))
+    for prefix, report in reports.items():
+        figures |= _usage(prefix, [report])
+    return figures
+
+
+def _usage(prefix: str, reports: Sequence[UsageReport]) -> dict[str, float]:
+    def joined(name: str) -> Tensor:
+        return torch.cat([getattr(report, name) for report in reports])
+
+    return {
+        f"{prefix}usage": float(joined("usage").mean()),
+        f"{prefix}window_perplexity": float(joined("perplexity").mean()),
+        f"{prefix}dead": int(joined("dead").sum()),
+        f"{prefix}largest_share": float(joined("largest_share").max()),
+        f"{prefix}norm_ratio": float(joined("norm_ratio").mean()),
+    }
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from typing import Any
 
 from vocabula import registry
 from vocabula.errors import OptionError
+from vocabula.training.sections import kind_of
 
 Table = dict[str, Any]
 
@@ -49,7 +50,7 @@ def apply_override(sections: Table, keys: tuple[str, ...], value: Any) -> Table:
             f"{section}: unknown section, expected one of {', '.join(sections)}"
             f"{registry.suggest(section, sections)}"
         )
-    changed = _set(section, sections[section], rest, value, section)
+    changed = _set(kind_of(section), sections[section], rest, value, section)
     return {**sections, section: changed}
 
 

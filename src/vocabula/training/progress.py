@@ -70,11 +70,15 @@ class TrainingDisplay:
 
 def describe(record: Mapping[str, Any]) -> str:
     """The figures of a log line in a few words."""
-    parts = [f"loss {record['loss']:.4g}", f"PSNR {record['psnr']:.2f} dB"]
+    parts = [f"loss {record['loss']:.4g}"]
+    if "psnr" in record:
+        parts.append(f"PSNR {record['psnr']:.2f} dB")
     if "perplexity" in record:
         parts.append(f"perplexity {record['perplexity']:.0f}")
     if "usage" in record:
         parts.append(f"usage {record['usage']:.0%}")
+    if "held_out_nats" in record:
+        parts.append(f"held out {record['held_out_nats']:.4g} nats")
     return "  ".join(parts)
 
 

@@ -1,11 +1,11 @@
-"""What the ``training`` section of a configuration holds: how long, how large, what is kept."""
+"""What sections of a configuration hold: how long, how large, what is kept, what is held out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Le, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from vocabula.registry import component
 
@@ -36,17 +36,19 @@ class TrainingOptions:
 
     Args:
         steps: optimizer steps of the whole run.
-        batch_size: images in one optimizer step, over all processes and micro-batches.
+        batch_size: images, or signals of a prior, in one optimizer step, over all processes and
+            micro-batches.
         seed: seed of the weights, the order of the data and every random draw.
         precision: "bf16" runs the networks under bfloat16 autocast; weights stay float32.
         clip_norm: largest global gradient norm; longer gradients are scaled down; 0 is off.
         accumulate: micro-batches that one optimizer step is split into.
-        average_decay: decay per step of the averaged weights that the saved tokenizer uses;
-            0 is off.
+        average_decay: decay per step of the averaged weights that the saved model uses; 0 is
+            off.
         checkpoint_every: optimizer steps between checkpoints.
         keep_checkpoints: how many of the newest checkpoints are kept.
         log_every: optimizer steps between lines of the log, each a mean over these steps.
-        stages: parts that learn first, in order; after the last stage everything learns.
+        stages: parts of a tokenizer that learn first, in order; after the last stage everything
+            learns. A prior has none.
         tensorboard: also write TensorBoard events into the run's folder.
         channels_last: run the convolutions in the channels-last memory format, which is about
             6 % faster on a CPU (`cifar10` and `photos`, one thread).
@@ -73,4 +75,40 @@ class TrainingOptions:
     max_minutes: Annotated[float, Ge(0)] = 0.0
 
 
-__all__ = ["PARTS", "Part", "Stage", "TrainingOptions"]
+@component("captions", "captions")
+@dataclass(kw_only=True)
+class CaptionOptions:
+    """How a prior reads captions.
+
+    Args:
+        vocabulary: most tokens that byte-pair encoding learns from the captions.
+        length: tokens of the context; longer captions are cut; none takes those of the longest
+            training caption, at most 64.
+    """
+
+    component_kind: ClassVar[str] = "captions"
+
+    vocabulary: Annotated[int, Ge(8), Le(2**20)] = 1024
+    length: Annotated[int, Ge(1), Le(4096)] | None = None
+
+
+@component("held_out", "held_out")
+@dataclass(kw_only=True)
+class HeldOutOptions:
+    """What a prior is measured on while it learns from the rest.
+
+    Args:
+        share: fraction of the signals that is held out, drawn by the seed; without effect where
+            a file of held-out tokens is given.
+        most: largest number of signals measured.
+        every: optimizer steps between measurements.
+    """
+
+    component_kind: ClassVar[str] = "held_out"
+
+    share: Annotated[float, Gt(0), Le(0.5)] = 0.05
+    most: Annotated[int, Ge(1)] = 2000
+    every: Annotated[int, Ge(1)] = 250
+
+
+__all__ = ["PARTS", "CaptionOptions", "HeldOutOptions", "Part", "Stage", "TrainingOptions"]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from torch import nn
-
 from vocabula.quantizers.base import Quantizer
+from vocabula.tokenizers import ImageTokenizer
 from vocabula.training.settings import PARTS, Stage
 
 
@@ -24,17 +23,15 @@ def trained_parts(stages: Sequence[Stage], index: int) -> tuple[str, ...]:
     return tuple(stages[index].train) if index < len(stages) else PARTS
 
 
-def set_trained_parts(tokenizer: nn.Module, trained: Collection[str]) -> None:
+def set_trained_parts(tokenizer: ImageTokenizer, trained: Collection[str]) -> None:
     """Freeze every part of a tokenizer that is not named; let the named ones learn.
 
-    A frozen part gets no gradients. A quantizer is frozen by its own `freeze`, so that moving
-    averages and revival rest too.
+    A part is that of all levels. A frozen part gets no gradients. A quantizer is frozen by its own
+    `freeze`, so that moving averages and revival rest too.
     """
-    for part in PARTS:
-        module = getattr(tokenizer, part, None)
-        if not isinstance(module, nn.Module):
-            continue
-        if isinstance(module, Quantizer):
-            module.freeze(part not in trained)
-        else:
-            module.requires_grad_(part in trained)
+    for part, modules in tokenizer.parts().items():
+        for module in modules:
+            if isinstance(module, Quantizer):
+                module.freeze(part not in trained)
+            else:
+                module.requires_grad_(part in trained)

@@ -24,6 +24,7 @@
 #endif
 
 #define CODES 6              /* codewords of a tile and of a group */
+#define NEAR_PANELS 128      /* panels of 8 coordinates that fit the nearest cache, 24 KiB */
 #define CHUNK (4 << 20)      /* most floats of a codebook laid out at a time: 16 MiB */
 #define BLOCK_ROWS (1 << 14) /* most rows whose state is kept at a time: half a MiB */
 
@@ -101,6 +102,7 @@ static int all_finite(const search *s, int64_t row)
 #define LESS(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ)
 #define CHOOSE_INT(m, a, b) _mm512_mask_mov_epi32(b, m, a)
 #define ANY_WITHIN(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)
+#define RESIDENT 8
 #include "nearest.h"
 
 #define NAME(x) x##_avx2
@@ -145,6 +147,7 @@ static int all_finite(const search *s, int64_t row)
 #define LESS(a, b) vcltq_f32(a, b)
 #define CHOOSE_INT(m, a, b) vbslq_s32(m, a, b)
 #define ANY_WITHIN(a, b) vmaxvq_u32(vcleq_f32(a, b))
+#define RESIDENT 8
 #include "nearest.h"
 #endif
 

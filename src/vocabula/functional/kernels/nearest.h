@@ -6,7 +6,8 @@
  *
  * A tile is ROWS * LANES rows by CODES codewords. Its scores |e|^2 / 2 - z.e stay in registers: for
  * each row only the least score, the group of CODES codewords that has it and the least score of
- * the other groups go to memory.
+ * the other groups go to memory. RESIDENT, where defined, is how many coordinates of LANES rows can
+ * stay in registers.
  */
 
 #define WIDTH (ROWS * LANES)
@@ -26,6 +27,49 @@
                 score[j][m] = SUBTRACT_PRODUCT(score[j][m], e, x[m]);           \
         }                                                                       \
     }
+
+/* Take the least scores of ROWS_ rows by one panel into account. */
+#define REMEMBER(least, panel, ROWS_)                                           \
+    I here = SPREAD_INT((int32_t)(s->chunk_begin / CODES + (panel)));           \
+    UNROLL for (int m = 0; m < ROWS_; m++) {                                    \
+        M closer = LESS(least[m], best[m]);                                     \
+        other[m] = MIN(other[m], MAX(best[m], least[m]));                       \
+        group[m] = CHOOSE_INT(closer, here, group[m]);                          \
+        best[m] = MIN(best[m], least[m]);                                       \
+    }
+
+#ifdef RESIDENT
+/* The first pass over few coordinates: those of LANES rows stay in registers, beside a few panels
+ * at a time in the nearest cache, and each score is compared as soon as it is there. */
+TARGET static inline __attribute__((always_inline)) void NAME(scan_narrow)(
+    const search *s, const float *rows, int64_t panels, const int dim, V all_best[ROWS],
+    V all_other[ROWS], I all_group[ROWS])
+{
+    for (int64_t from = 0; from < panels; from += NEAR_PANELS) {
+        int64_t to = from + NEAR_PANELS < panels ? from + NEAR_PANELS : panels;
+        for (int m = 0; m < ROWS; m++) {
+            V x[RESIDENT], best[1] = {all_best[m]}, other[1] = {all_other[m]};
+            I group[1] = {all_group[m]};
+            UNROLL for (int i = 0; i < dim; i++) x[i] = LOAD(rows + i * WIDTH + m * LANES);
+            for (int64_t p = from; p < to; p++) {
+                const float *panel = s->panels + p * CODES * dim;
+                const float *half = s->half + s->chunk_begin + p * CODES;
+                V least[1];
+                UNROLL for (int j = 0; j < CODES; j++) {
+                    V score = SPREAD(half[j]);
+                    UNROLL for (int i = 0; i < dim; i++)
+                        score = SUBTRACT_PRODUCT(score, SPREAD(panel[i * CODES + j]), x[i]);
+                    least[0] = j ? MIN(least[0], score) : score;
+                }
+                REMEMBER(least, p, 1)
+            }
+            all_best[m] = best[0];
+            all_other[m] = other[0];
+            all_group[m] = group[0];
+        }
+    }
+}
+#endif
 
 /* Lay out up to WIDTH rows as (dim, WIDTH) about the center; write their norms, rounded up. */
 TARGET static void NAME(pack_rows)(const search *s, const int64_t *rows, int64_t first, int count,
@@ -152,18 +196,21 @@ TARGET static void NAME(scan)(int64_t begin, int64_t end, void *context)
             other[m] = LOAD(s->other + at + m * LANES);
             group[m] = LOAD_INT(s->group + at + m * LANES);
         }
-        for (int64_t p = 0; p < panels; p++) {
+        int64_t from = 0;
+#ifdef RESIDENT
+        if (s->dim == 4) NAME(scan_narrow)(s, rows, panels, 4, best, other, group);
+        if (s->dim == 8) NAME(scan_narrow)(s, rows, panels, 8, best, other, group);
+        if (s->dim == 4 || s->dim == 8) from = panels;
+#endif
+        for (int64_t p = from; p < panels; p++) {
             const float *panel = s->panels + p * CODES * s->dim;
             SCORES(score, rows, panel, s->half + s->chunk_begin + p * CODES, s->dim)
-            I here = SPREAD_INT((int32_t)(s->chunk_begin / CODES + p));
+            V least[ROWS];
             UNROLL for (int m = 0; m < ROWS; m++) {
-                V least = score[0][m];
-                UNROLL for (int j = 1; j < CODES; j++) least = MIN(least, score[j][m]);
-                M closer = LESS(least, best[m]);
-                other[m] = MIN(other[m], MAX(best[m], least));
-                group[m] = CHOOSE_INT(closer, here, group[m]);
-                best[m] = MIN(best[m], least);
+                least[m] = score[0][m];
+                UNROLL for (int j = 1; j < CODES; j++) least[m] = MIN(least[m], score[j][m]);
             }
+            REMEMBER(least, p, ROWS)
         }
         for (int m = 0; m < ROWS; m++) {
             STORE(s->best + at + m * LANES, best[m]);
@@ -240,3 +287,5 @@ TARGET static void NAME(settle)(int64_t begin, int64_t end, void *context)
 #undef LESS
 #undef CHOOSE_INT
 #undef ANY_WITHIN
+#undef REMEMBER
+#undef RESIDENT

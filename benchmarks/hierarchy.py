@@ -1,0 +1,103 @@
+"""Two levels of codes beside one at the same bits per image, on CIFAR-10.
+
+    python benchmarks/hierarchy.py DATA --steps 2000
+
+DATA is a folder with ``train.parquet`` and ``test.parquet`` (Hugging Face image feature). The
+presets `cifar10` and `cifar10-2level` spend 576 bits on an image; the third run gives the flat
+tokenizer the parameters of the two-level one, by wider networks. Same batches, steps, optimizer
+and seed. What a level holds is the PSNR that is lost when its values are replaced by their mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from pictures import load_pictures, rounded, save_sheet, write_figures
+from torch import Tensor
+
+from vocabula import load, open_source
+from vocabula.evaluation import evaluate
+from vocabula.evaluation.ablation import without_each_level
+from vocabula.evaluation.metrics import mse, psnr
+from vocabula.tokenizers import ImageTokenizer
+from vocabula.training import load_config, train
+
+WIDE = 208
+"""Channels at which the flat tokenizer has at least as many parameters as the two-level one."""
+
+
+def runs() -> dict[str, tuple[str, list[str]]]:
+    """Preset and overrides of each run."""
+    wider = [f"encoder.hidden={WIDE}", f"decoder.hidden={WIDE}"]
+    return {
+        "flat": ("cifar10", []),
+        "two levels": ("cifar10-2level", []),
+        "flat, wider": ("cifar10", wider),
+    }
+
+
+def measured(tokenizer: ImageTokenizer, data: str, seconds: float) -> dict[str, Any]:
+    """Figures on the test images, and PSNR without each level."""
+    result = evaluate(tokenizer, open_source(data))
+    figures: dict[str, Any] = {
+        "parameters": sum(p.numel() for p in tokenizer.parameters()),
+        "bits_per_image": result.code_bits_per_pixel * 32 * 32,
+        "training_seconds": seconds,
+        "psnr": result.psnr,
+        "psnr_all_pixels": result.psnr_all_pixels,
+        "ssim": result.ssim,
+        "books": {book.name: [book.size, book.perplexity] for book in result.books},
+    }
+    images = load_pictures(data, 1000)[0].float() / 255
+    lost: dict[str, list[Tensor]] = {}
+    for batch in images.split(100):
+        with torch.inference_mode():
+            found = tokenizer.analyse(batch)
+            for level, output in without_each_level(tokenizer, found, (32, 32), result.mean_values):
+                lost.setdefault(f"psnr_without_{level.title}", []).append(psnr(mse(output, batch)))
+    return figures | {name: float(torch.cat(parts).mean()) for name, parts in lost.items()}
+
+
+def sheet(tokenizers: dict[str, ImageTokenizer], data: str) -> str:
+    """Test images above what remains of them through each tokenizer."""
+    images = load_pictures(data, 12)[0]
+    rows = [images.float() / 255, *(t.reconstruct(images) for t in tokenizers.values())]
+    return save_sheet("hierarchy", torch.cat(rows), 12, scale=2)
+
+
+def main() -> None:
+    """Train, measure, write the result and the sheet of reconstructions."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="folder with train.parquet and test.parquet")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--keep", type=Path, help="keep the runs in this folder")
+    options = parser.parse_args()
+    train_data, test_data = (str(options.data / f"{split}.parquet") for split in ("train", "test"))
+    rows: dict[str, Any] = {}
+    tokenizers: dict[str, ImageTokenizer] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, (preset, overrides) in runs().items():
+            out = (options.keep or Path(scratch)) / name.replace(", ", "-").replace(" ", "-")
+            config = load_config(preset, [f"training.steps={options.steps}", *overrides])
+            last = train(config, train_data, out, resume=True, progress=False)
+            tokenizers[name] = load(out)
+            rows[name] = {"preset": preset, "overrides": overrides}
+            rows[name] |= measured(tokenizers[name], test_data, last["seconds"])
+            print(name, rows[name], flush=True)
+    gain = rows["two levels"]["psnr"] - max(rows[n]["psnr"] for n in rows if n != "two levels")
+    figures = {
+        "steps": options.steps,
+        "runs": rows,
+        "two_levels_minus_best_flat_db": gain,
+        "sheet": sheet(tokenizers, test_data),
+    }
+    words = ["hierarchy.py", "DATA", "--steps", str(options.steps)]
+    write_figures("hierarchy", words, rounded(figures))
+
+
+if __name__ == "__main__":
+    main()

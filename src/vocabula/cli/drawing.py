@@ -1,0 +1,138 @@
+"""What sampling and completing share: their options, and opening a PRIOR."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vocabula.errors import Interrupted, OptionError
+
+if TYPE_CHECKING:
+    from vocabula.evaluation.samples import Drawn
+    from vocabula.priors import Generator
+
+PriorFolder = Annotated[
+    str, typer.Argument(metavar="PRIOR", help="The folder that vocabula train-prior wrote.")
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--class",
+        metavar="CLASS",
+        help="Index or name; several by commas or repeated; all for every class.",
+    ),
+]
+Text = Annotated[
+    list[str] | None, typer.Option("--text", metavar="WORDS", help="A caption; may be repeated.")
+]
+Temperature = Annotated[float, typer.Option(help="Above 0; below 1 prefers what is probable.")]
+TopK = Annotated[int | None, typer.Option(help="Draw from the K most probable codes only.")]
+TopP = Annotated[
+    float | None, typer.Option(help="Draw from the fewest codes that reach probability P only.")
+]
+Guidance = Annotated[
+    float, typer.Option(help="Weight of class or text; 1 is plain, 2 to 4 exaggerate it.")
+]
+Seed = Annotated[int | None, typer.Option(help="Of the draws; default: another every time.")]
+
+
+def open_generator(prior: str, device: str = "auto", *, compiled: bool = False) -> Generator:
+    """The generator of a PRIOR, on a device.
+
+    Args:
+        prior: its folder.
+        device: where to, "auto" for a GPU if there is one.
+        compiled: whether its transformers compile their steps.
+
+    Raises:
+        CheckpointError: a part of it is missing, damaged or foreign.
+        OptionError: the device does not exist, or there is nothing to compile.
+    """
+    from vocabula.cli.runs import move_to
+    from vocabula.priors import TransformerPrior, load_generator
+
+    generator = move_to(load_generator(Path(prior).expanduser()), device)
+    if compiled:
+        transformers = [part for part in generator.priors if isinstance(part, TransformerPrior)]
+        if not transformers:
+            raise OptionError(
+                f"--compile: expected a transformer, got a {type(generator.priors[0]).__name__}; "
+                "leave it out"
+            )
+        for part in transformers:
+            part.compiled = True
+    return generator
+
+
+def chosen_classes(words: Sequence[str] | None, generator: Generator) -> tuple[int | str, ...]:
+    """The classes that were asked for, one entry each; unknown ones are refused later."""
+    names = generator.class_names
+    chosen: list[int | str] = []
+    for word in words or ():
+        if word in names:
+            chosen.append(word)
+        elif word == "all":
+            chosen += range(generator.conditioning.classes)
+        else:
+            chosen += [part.strip() for part in word.split(",")]
+    if words and not chosen:
+        raise OptionError(
+            "class: expected none, got all; this prior was trained without classes: leave it out"
+        )
+    return tuple(chosen)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(H, W) of words such as 32x64.
+
+    Raises:
+        OptionError: it is no such pair of integers >= 1.
+    """
+    match = re.fullmatch(r"(\d{1,5})\s*[xX\u00d7]\s*(\d{1,5})", text.strip())
+    height, width = (int(side) for side in match.groups()) if match else (0, 0)
+    if not (height and width):
+        raise OptionError(
+            f"--size: expected HEIGHTxWIDTH in pixels, such as 32x32, got {text!r}; "
+            "leave it out for the size of training"
+        )
+    return height, width
+
+
+def note_size(generator: Generator, size: tuple[int, int] | None) -> None:
+    """Say so where images of another size are wanted than the prior was trained on."""
+    from vocabula.cli.console import note
+
+    trained = generator.image_size
+    if size is not None and size != trained:
+        generator.check_size(size)
+        note(
+            f"size: the prior was trained on {trained[0]} x {trained[1]} pixels, never on "
+            f"{size[0]} x {size[1]}; it can draw them, but may do worse"
+        )
+
+
+def is_picture(out: Path) -> bool:
+    """Whether an output is one picture, not a folder."""
+    return out.suffix.lower() == ".png"
+
+
+def interrupted(drawn: Drawn, out: Path, *, resumable: bool) -> Interrupted:
+    """What to say after Ctrl-C: what is kept, and how to get the rest."""
+    words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
+    if resumable:
+        more, then = ["--resume"], "go on"
+    else:
+        more, then = ["--overwrite"], "draw all of them"
+        if not any(word.startswith("--seed") for word in words):
+            more = ["--seed", str(drawn.seed), *more]
+    kept = f"the {drawn.finished} finished of {drawn.count} images are kept in {out}"
+    if not drawn.finished:
+        kept = f"none of {drawn.count} images was finished"
+    command = shlex.join(["vocabula", *words, *more])
+    return Interrupted(f"interrupted: {kept}; {then} with: {command}")

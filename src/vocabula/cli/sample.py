@@ -1,0 +1,120 @@
+"""``vocabula sample``: new images from a trained prior."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vocabula.cli.drawing import (
+    Classes,
+    Guidance,
+    PriorFolder,
+    Seed,
+    Temperature,
+    Text,
+    TopK,
+    TopP,
+)
+from vocabula.cli.runs import BatchSize, Device, Overwrite
+
+EXAMPLES = """[bold]Examples[/bold]
+
+  vocabula sample runs/prior -n 64 -o grid.png
+
+  vocabula sample runs/prior -n 1000 --class all --guidance 2 -o samples/
+
+  vocabula sample runs/prior -n 1000 --class all --guidance 2 -o samples/ --resume
+
+  vocabula sample runs/prior --text "a handwritten seven" --temperature 0.9 --seed 0 -o seven.png
+"""
+
+
+def sample(
+    prior: PriorFolder,
+    count: Annotated[int, typer.Option("-n", "--count", help="Number of images.")] = 16,
+    *,
+    out: Annotated[
+        str,
+        typer.Option(
+            "-o", "--out", metavar="OUT", help="A .png for one grid, or a folder for a PNG each."
+        ),
+    ],
+    classes: Classes = None,
+    text: Text = None,
+    temperature: Temperature = 1.0,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    guidance: Guidance = 1.0,
+    seed: Seed = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="HxW", help="Pixels, such as 32x64; default: as in training."),
+    ] = None,
+    codes: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the codes to a token file as well.")
+    ] = None,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="Compile a transformer's step: for many images on a GPU."),
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the samples in the folder OUT.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw new images. The same seed draws the same ones, in whatever batches.
+
+    Several classes or texts are taken in turn. Ctrl-C keeps the finished images and says how to go
+    on.
+    """
+    from pathlib import Path
+
+    from vocabula.cli.console import say
+    from vocabula.cli.drawing import (
+        chosen_classes,
+        interrupted,
+        is_picture,
+        note_size,
+        open_generator,
+        parse_size,
+    )
+    from vocabula.errors import OptionError
+    from vocabula.evaluation.samples import SampleOptions, sample_folder, sample_grid
+    from vocabula.priors import Drawing
+
+    drawing = Drawing(temperature, top_k, top_p, guidance)
+    pixels = None if size is None else parse_size(size)
+    place = Path(out)
+    if resume and is_picture(place):
+        raise OptionError(
+            f"--resume: expected a folder of samples, got {out}; a grid is drawn at once: "
+            "use --overwrite"
+        )
+    generator = open_generator(prior, device, compiled=compiled)
+    options = SampleOptions(
+        count,
+        chosen_classes(classes, generator),
+        tuple(text or ()),
+        pixels,
+        drawing,
+        seed,
+        batch_size,
+    )
+    note_size(generator, pixels)
+    extra = {"resume": resume} if not is_picture(place) else {}
+    draw = sample_grid if is_picture(place) else sample_folder
+    drawn = draw(
+        generator,
+        options,
+        place,
+        codes=None if codes is None else Path(codes),
+        overwrite=overwrite,
+        progress=True,
+        **extra,
+    )
+    if not drawn.complete:
+        raise interrupted(drawn, place, resumable=not is_picture(place))
+    say(f"drew {drawn.finished} images with seed {drawn.seed}: {out}")

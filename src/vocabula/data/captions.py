@@ -1,0 +1,128 @@
+"""Captions of signals: from a parquet file, or from text files beside the images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vocabula.errors import DataError
+
+TEXT_COLUMNS = ("caption", "captions", "text", "texts")
+"""Columns that hold the captions where none is named."""
+PATH_COLUMNS = ("path", "file_name", "filename", "image")
+"""Columns of strings that say which signal a caption belongs to; without one, the order does."""
+
+Captions = list[tuple[str, ...]]
+"""The captions of each signal, none or several."""
+
+
+def read_captions(
+    source: str | os.PathLike[str], paths: Sequence[str], *, column: str | None = None
+) -> Captions:
+    """The captions of signals.
+
+    Args:
+        source: a ``.parquet`` file with a column of texts, or of lists of texts, and a column of
+            paths or as many rows as there are signals; or a folder with a ``.txt`` file for each
+            signal, at the signal's path, a caption a line.
+        paths: where each signal came from, as the file of tokens says.
+        column: the column of texts; None takes the first of `TEXT_COLUMNS`.
+
+    Returns:
+        The captions of each signal; empty where it has none.
+
+    Raises:
+        DataError: the source is missing or damaged, or no signal has a caption in it.
+    """
+    place = Path(source)
+    if place.is_dir():
+        found = [_lines(place, path) for path in paths]
+        advice = "a .txt file at the path of each image, such as seven/3.txt for seven/3.png"
+    elif place.is_file():
+        found = _from_parquet(place, paths, column)
+        advice = "rows whose path is that of the image in the tokens"
+    else:
+        raise DataError(
+            f"{place}: expected a .parquet file of captions or a folder of .txt files, got nothing "
+            "there; check the path"
+        )
+    if not any(found):
+        example = f", the first of which is {paths[0]}" if len(paths) else ""
+        raise DataError(
+            f"{place}: expected captions of the {len(paths)} signals{example}, got none; "
+            f"it needs {advice}"
+        )
+    return found
+
+
+def _lines(folder: Path, path: str) -> tuple[str, ...]:
+    """The lines of the text file that belongs to a path."""
+    relative = PurePath(path)
+    if relative.is_absolute() or ".." in relative.parts or not relative.name:
+        relative = PurePath(relative.name or "unnamed")
+    file = folder / relative.with_suffix(".txt")
+    try:
+        text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{file}: expected text in UTF-8, got {type(error).__name__}; save it again"
+        ) from None
+    return _kept(text.splitlines())
+
+
+def _from_parquet(file: Path, paths: Sequence[str], column: str | None) -> Captions:
+    try:
+        table = pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(
+            f"{file}: expected a parquet file of captions, got a damaged or foreign one "
+            f"('{reason}'); write it again"
+        ) from None
+    texts = [_texts(item) for item in table[_text_column(file, table.schema, column)].to_pylist()]
+    keys = [name for name in PATH_COLUMNS if name in table.column_names]
+    if keys and pa.types.is_string(table.schema.field(keys[0]).type):
+        return _by_path(table[keys[0]].to_pylist(), texts, paths)
+    if len(texts) != len(paths):
+        raise DataError(
+            f"{file}: expected a column {' or '.join(PATH_COLUMNS[:2])}, or {len(paths)} rows in "
+            f"the order of the tokens, got {len(texts)} rows; add the column"
+        )
+    return texts
+
+
+def _by_path(keys: list[Any], texts: Captions, paths: Sequence[str]) -> Captions:
+    by_path: dict[str, tuple[str, ...]] = {}
+    for key, found in zip(keys, texts, strict=True):
+        by_path[str(key)] = by_path.get(str(key), ()) + found
+    return [by_path.get(path, ()) for path in paths]
+
+
+def _text_column(file: Path, columns: pa.Schema, wanted: str | None) -> str:
+    names = [wanted] if wanted else [name for name in TEXT_COLUMNS if name in columns.names]
+    name = names[0] if names and names[0] in columns.names else None
+    kind = columns.field(name).type if name else None
+    if kind is not None and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        kind = kind.value_type
+    if kind is None or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        listed = ", ".join(columns.names)
+        expected = f"a column {wanted!r}" if wanted else f"a column {' or '.join(TEXT_COLUMNS)}"
+        raise DataError(
+            f"{file}: expected {expected} of texts or lists of texts, got the columns {listed}; "
+            "name it with --caption-column"
+        )
+    return str(name)
+
+
+def _texts(item: Any) -> tuple[str, ...]:
+    return _kept(item if isinstance(item, list) else [item])
+
+
+def _kept(texts: Iterable[Any]) -> tuple[str, ...]:
+    """Those texts that have a character in them."""
+    return tuple(text.strip() for text in texts if isinstance(text, str) and text.strip())

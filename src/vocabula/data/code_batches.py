@@ -1,0 +1,226 @@
+"""Codes in memory: read from a file of tokens, split in two, and served in batches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vocabula.data.order import Stream, generator
+from vocabula.data.token_file import TokenFile
+from vocabula.data.token_layout import CodeLayout, schema
+from vocabula.errors import DataError, TokensError
+
+_SPLIT = 2
+"""The stream of random numbers that draws what is held out."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeArrays:
+    """The codes of many signals whose grids are equal.
+
+    Attributes:
+        name: where they were read from.
+        layouts: what the codes of each level are, the coarsest first.
+        levels: (N, *grid, *code_shape) integers of each level, of the smallest type.
+        labels: (N,) int64 classes, -1 where there is none.
+        sizes: (N, 2) int64, height and width of each image in pixels.
+        paths: (N,) where each signal came from.
+    """
+
+    name: str
+    layouts: tuple[CodeLayout, ...]
+    levels: tuple[NDArray[np.integer], ...]
+    labels: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    paths: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        """The number of signals N."""
+        return len(self.labels)
+
+    @property
+    def grids(self) -> tuple[tuple[int, ...], ...]:
+        """The positions of each level along its axes."""
+        return tuple(
+            codes.shape[1 : codes.ndim - len(layout.code_shape)]
+            for codes, layout in zip(self.levels, self.layouts, strict=True)
+        )
+
+    def take(self, indices: NDArray[np.int64]) -> CodeArrays:
+        """The signals at some indices."""
+        return replace(
+            self,
+            levels=tuple(codes[indices] for codes in self.levels),
+            labels=self.labels[indices],
+            sizes=self.sizes[indices],
+            paths=self.paths[indices],
+        )
+
+    def codes(self, level: int, indices: NDArray[np.int64] | slice = slice(None)) -> Tensor:
+        """The codes of one level, (B, *grid, *code_shape) int64."""
+        return torch.from_numpy(self.levels[level][indices].astype(np.int64))
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of codes and labels: what a resumed run must find unchanged."""
+        total = hashlib.sha256()
+        for array in (*self.levels, self.labels):
+            total.update(f"{array.dtype}{array.shape}".encode())
+            total.update(np.ascontiguousarray(array).data)
+        return total.hexdigest()
+
+
+def read_codes(tokens: TokenFile) -> CodeArrays:
+    """All codes of a file, in memory.
+
+    Raises:
+        TokensError: the file has no records, or a record is wrong.
+        DataError: the codes of two records differ in their grid, or a label is negative.
+    """
+    kind = schema(tokens.levels).field("codes").type.value_type.to_pandas_dtype()
+    levels: list[list[NDArray[np.integer]]] = [[] for _ in tokens.levels]
+    labels: list[int] = []
+    sizes: list[tuple[int, int]] = []
+    paths: list[str] = []
+    for record in tokens:
+        for codes, level in zip(record.levels, levels, strict=True):
+            if level and level[0].shape != codes.shape:
+                raise _different(tokens, paths[0], level[0], record.path, codes)
+            level.append(codes.astype(kind))
+        if record.label is not None and record.label < 0:
+            raise DataError(
+                f"{tokens.path}: {record.path}: expected a label >= 0 or none, got "
+                f"{record.label}; correct the labels and encode again"
+            )
+        labels.append(-1 if record.label is None else record.label)
+        sizes.append((record.height, record.width))
+        paths.append(record.path)
+    if not labels:
+        raise TokensError(f"{tokens.path}: expected codes, got no record; encode some images")
+    return CodeArrays(
+        str(tokens.path),
+        tokens.levels,
+        tuple(np.stack(level) for level in levels),
+        np.array(labels, np.int64),
+        np.array(sizes, np.int64),
+        np.array(paths, object),
+    )
+
+
+def _different(
+    tokens: TokenFile, path: str, codes: NDArray[np.integer], other: str, found: NDArray[np.integer]
+) -> DataError:
+    shapes = [" x ".join(map(str, array.shape)) for array in (codes, found)]
+    return DataError(
+        f"{tokens.path}: expected codes of one grid, got {shapes[0]} of {path} and {shapes[1]} of "
+        f"{other}; encode images of one size"
+    )
+
+
+def class_count(arrays: CodeArrays, names: Sequence[str] | None) -> int:
+    """The number of classes; 0 where no record has a label.
+
+    Args:
+        arrays: codes with labels.
+        names: what the classes are called; None: there are as many as the highest label says.
+
+    Raises:
+        DataError: a label has no name.
+    """
+    highest = int(arrays.labels.max())
+    if highest < 0:
+        return 0
+    if not names:
+        return highest + 1
+    if highest >= len(names):
+        path = arrays.paths[int(arrays.labels.argmax())]
+        raise DataError(
+            f"{arrays.name}: {path}: expected a label below {len(names)}, the number of class "
+            f"names, got {highest}; correct the labels, or train without them (--no-classes)"
+        )
+    return len(names)
+
+
+def split_codes(
+    length: int, *, share: float, most: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which signals are trained on and which are held out, each in rising order.
+
+    Args:
+        length: number of signals.
+        share: fraction held out, in (0, 1); at least one signal is.
+        most: largest number held out.
+        seed: of the draw.
+    """
+    count = min(most, max(1, round(share * length)))
+    drawn = generator(seed, 0, stream=_SPLIT).permutation(length)
+    return np.sort(drawn[count:]), np.sort(drawn[:count])
+
+
+@dataclass(frozen=True, slots=True)
+class CodeBatch:
+    """Codes with what is known about them.
+
+    Attributes:
+        levels: (B, *grid, *code_shape) int64 of each level.
+        labels: (B,) int64, -1 where there is none.
+        indices: (B,) int64, positions in the arrays.
+        draws: (B,) float32 in [0, 1), a random number of this visit to the signal.
+    """
+
+    levels: tuple[Tensor, ...]
+    labels: Tensor
+    indices: Tensor
+    draws: Tensor
+
+
+def train_code_batches(
+    arrays: CodeArrays,
+    *,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Iterator[CodeBatch]:
+    """Endless training batches, from batch number `start` on.
+
+    Batch k is a function of the codes, the seed and k alone; epochs follow one another without a
+    seam.
+
+    Args:
+        arrays: the codes.
+        batch_size: signals to a batch and rank.
+        seed: of the run.
+        start: number of the first batch; a resumed run gives the number of batches it has had.
+        rank: of this process; it takes items ``rank::world_size`` of the global batch.
+        world_size: number of processes.
+    """
+    stream = Stream(len(arrays), seed=seed)
+    places = np.arange(rank, batch_size * world_size, world_size)
+    number = start
+    while True:
+        indices, draws = stream.take(number * batch_size * world_size + places)
+        yield _batch(arrays, indices, draws[:, 0])
+        number += 1
+
+
+def code_batches(arrays: CodeArrays, batch_size: int) -> Iterator[CodeBatch]:
+    """All codes once, in order."""
+    for first in range(0, len(arrays), batch_size):
+        indices = np.arange(first, min(first + batch_size, len(arrays)))
+        yield _batch(arrays, indices, np.zeros(len(indices), np.float32))
+
+
+def _batch(arrays: CodeArrays, indices: NDArray[np.int64], draws: NDArray[np.float32]) -> CodeBatch:
+    return CodeBatch(
+        tuple(arrays.codes(level, indices) for level in range(len(arrays.levels))),
+        torch.from_numpy(arrays.labels[indices]),
+        torch.from_numpy(indices),
+        torch.from_numpy(np.ascontiguousarray(draws)),
+    )

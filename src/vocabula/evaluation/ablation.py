@@ -1,0 +1,39 @@
+"""What each level of a hierarchy holds: images decoded with one level replaced by its mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from vocabula.tokenizers import Analysis, CodeLevel, ImageTokenizer
+
+
+def without_each_level(
+    tokenizer: ImageTokenizer,
+    found: Analysis,
+    size: tuple[int, int] | torch.Size,
+    mean_values: Sequence[Tensor],
+) -> Iterator[tuple[CodeLevel, Tensor]]:
+    """Decode images once for each of several levels, with that level's values at their mean.
+
+    The other levels keep the codes that they have: nothing is encoded anew.
+
+    Args:
+        tokenizer: the tokenizer.
+        found: what `analyse` found out about the images.
+        size: (H, W) of the images.
+        mean_values: (D,) of each level, as `Evaluation.mean_values` has them.
+
+    Yields:
+        each level, the coarsest first, with the images (B, C, H, W) in [0, 1]; nothing where
+        there is one level, without which no image is left.
+    """
+    if len(mean_values) < 2:
+        return
+    kept = [level.values for level in found.levels]
+    for i, (level, mean) in enumerate(zip(tokenizer.levels, mean_values, strict=True)):
+        replaced = mean.to(kept[i]).expand_as(kept[i])
+        values = [*kept[:i], replaced, *kept[i + 1 :]]
+        yield level, tokenizer.decode_values(values, size=(size[0], size[1]))

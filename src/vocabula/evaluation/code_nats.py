@@ -1,0 +1,127 @@
+"""How well codes are predicted: nats per code of a prior, and what counting reaches."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vocabula.data.order import generator
+from vocabula.evaluation.conditioned import ConditionedCodes
+from vocabula.functional.context_models import context_nats
+from vocabula.priors import Prior
+
+MOST_COUNTED = 2**22
+"""Codes of each book that the models of counts are fitted on at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeNats:
+    """How well a prior predicts codes.
+
+    Attributes:
+        signals: how many signals were measured.
+        nats_per_token: mean of -log p over all codes.
+        bits_per_dim: bits of a signal's codes over the values of its image.
+        by_position: (*grid) nats per code at each position.
+        by_book: (books,) nats per code of each book.
+    """
+
+    signals: int
+    nats_per_token: float
+    bits_per_dim: float
+    by_position: Tensor
+    by_book: Tensor
+
+
+@torch.no_grad()
+def measure_codes(
+    prior: Prior, data: ConditionedCodes, *, batch_size: int = 64, withheld: bool = False
+) -> CodeNats:
+    """Measure a prior on codes, in evaluation mode, and leave it in the mode it was in.
+
+    Args:
+        prior: the model.
+        data: codes of its grid, at least one signal, with the conditions that it knows.
+        batch_size: most signals of a batch.
+        withheld: keep class and text from the prior.
+    """
+    training = prior.training
+    prior.eval()
+    total = torch.zeros(())
+    try:
+        for codes, condition in data.batches(batch_size):
+            nats = -prior.log_probs(codes, condition.without() if withheld else condition)
+            total = total + nats.cpu().double().sum(0)
+    finally:
+        prior.train(training)
+    axes = len(prior.codes.grid)
+    mean = total / len(data)
+    books = mean.flatten(axes) if mean.ndim > axes else mean[..., None]
+    return CodeNats(
+        signals=len(data),
+        nats_per_token=float(mean.mean()),
+        bits_per_dim=float(total.sum()) / math.log(2) / data.dimensions,
+        by_position=books.mean(-1),
+        by_book=books.flatten(0, -2).mean(0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CountedNats:
+    """What simple models of the same held-out codes reach, in nats per code.
+
+    Attributes:
+        uniform: ln K, mean over books.
+        order0: the code's frequency.
+        left: given the code before it in its row (of its book).
+        left_and_above: given that and the code above it; None on a grid of one axis.
+    """
+
+    uniform: float
+    order0: float
+    left: float
+    left_and_above: float | None
+
+    @property
+    def neighbours(self) -> float:
+        """The better of the models with neighbours."""
+        return min(self.left, self.left_and_above or math.inf)
+
+
+def count_nats(fitted: ConditionedCodes, held_out: ConditionedCodes) -> CountedNats:
+    """Fit models of counts on codes and measure them on held-out ones; see `context_nats`.
+
+    At most `MOST_COUNTED` codes of each book are counted, of signals drawn at random.
+    """
+    sizes = fitted.arrays.layouts[fitted.level].codebook_sizes
+    axes = len(fitted.arrays.grids[fitted.level])
+    fitted = _some(fitted)
+    uniform = sum(map(math.log, sizes)) / len(sizes)
+    figures = [_mean(fitted, held_out, known) for known in range(min(axes, 2) + 1)]
+    return CountedNats(uniform, figures[0], figures[1], figures[2] if axes > 1 else None)
+
+
+def order0_nats(fitted: ConditionedCodes, held_out: ConditionedCodes) -> float:
+    """Nats per held-out code of the codes' frequencies."""
+    return _mean(_some(fitted), held_out, 0)
+
+
+def _mean(fitted: ConditionedCodes, held_out: ConditionedCodes, neighbours: int) -> float:
+    sizes = fitted.arrays.layouts[fitted.level].codebook_sizes
+    books = zip(fitted.books(), held_out.books(), sizes, strict=True)
+    nats = [float(context_nats(own, other, size, neighbours)) for own, other, size in books]
+    return sum(nats) / len(nats)
+
+
+def _some(data: ConditionedCodes) -> ConditionedCodes:
+    """As many signals, drawn at random, as have `MOST_COUNTED` positions."""
+    positions = math.prod(data.arrays.grids[data.level])
+    most = max(1, MOST_COUNTED // positions)
+    if len(data) <= most:
+        return data
+    drawn = generator(0, 0, stream=0).permutation(len(data))[:most]
+    return data.take(np.sort(drawn))

@@ -1,0 +1,83 @@
+"""Which part of an image is kept when the rest is drawn anew: words or a picture as a mask."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vocabula.data.pixels import decode
+from vocabula.data.source import BrokenImageError
+from vocabula.errors import DataError, OptionError
+
+FORMS = "top:F, bottom:F, left:F or right:F with 0 < F < 1, or box:LEFT,TOP,RIGHT,BOTTOM in pixels"
+
+
+def keep_mask(words: str, size: tuple[int, int]) -> Tensor:
+    """A mask (H, W), true where a pixel is kept, of words such as ``top:0.5``.
+
+    Args:
+        words: ``top:F``, ``bottom:F``, ``left:F``, ``right:F``: the fraction F of the image on
+            that side is kept, rounded to whole pixels; or ``box:x0,y0,x1,y1``: the pixels
+            x0 <= x < x1 and y0 <= y < y1 are.
+        size: (H, W) of the image.
+
+    Raises:
+        OptionError: other words, or a box that does not lie in the image.
+    """
+    side, _, amount = words.strip().partition(":")
+    if side == "box":
+        return _box(words, amount, size)
+    try:
+        fraction = float(amount)
+    except ValueError:
+        fraction = 0.0
+    if side not in ("top", "bottom", "left", "right") or not 0 < fraction < 1:
+        raise OptionError(f"--keep: expected {FORMS}, got {words!r}; try top:0.5")
+    keep = torch.zeros(size, dtype=torch.bool)
+    upright = side in ("top", "bottom")
+    count = round(fraction * size[0 if upright else 1])
+    rows = keep if upright else keep.T
+    rows[slice(None, count) if side in ("top", "left") else slice(len(rows) - count, None)] = True
+    return keep
+
+
+def mask_picture(path: Path, size: tuple[int, int]) -> Tensor:
+    """A mask (H, W), true where a pixel is kept: where a picture is black.
+
+    White pixels, in truth all that are lighter than the middle, are drawn anew.
+
+    Args:
+        path: a picture of the image's size.
+        size: (H, W) of the image.
+
+    Raises:
+        DataError: it cannot be read, or has another size.
+    """
+    try:
+        pixels = torch.from_numpy(decode(path, 1).copy())[:, :, 0]
+    except BrokenImageError as reason:
+        raise DataError(f"{path}: expected a picture, got none ({reason}); check it") from None
+    if tuple(pixels.shape) != size:
+        raise DataError(
+            f"{path}: expected a mask of the image's {size[0]} x {size[1]} pixels, got "
+            f"{pixels.shape[0]} x {pixels.shape[1]}; resize it"
+        )
+    return pixels < 128
+
+
+def _box(words: str, amount: str, size: tuple[int, int]) -> Tensor:
+    numbers = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", amount)
+    if numbers is None:
+        raise OptionError(f"--keep: expected {FORMS}, got {words!r}; try top:0.5")
+    left, top, right, bottom = (int(number) for number in numbers.groups())
+    if not (left < right <= size[1] and top < bottom <= size[0]):
+        raise OptionError(
+            f"--keep: expected a box within {size[1]} x {size[0]} pixels (width x height), left "
+            f"below right and top below bottom, got {words!r}; change it"
+        )
+    keep = torch.zeros(size, dtype=torch.bool)
+    keep[top:bottom, left:right] = True
+    return keep

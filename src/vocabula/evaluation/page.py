@@ -1,0 +1,58 @@
+"""The page that reports share: header, settings and style around a body of their own."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from typing import Any
+
+import jinja2
+import torch
+
+import vocabula
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """A page of a template that extends ``page.html.jinja``; it loads nothing from anywhere.
+
+    Args:
+        template: the name of its file in this package.
+        context: what it shows; every name that a template uses must be there.
+    """
+    folder = resources.files("vocabula.evaluation")
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text("utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(context)
+
+
+def settings_rows(settings: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Name and value of every option of nested settings."""
+    return [{"name": name, "value": json.dumps(value)} for name, value in _flat(settings)]
+
+
+def versions(manifest: Mapping[str, Any], fingerprint: str) -> str:
+    """What made the page: versions, and the tokenizer's fingerprint."""
+    words = [
+        f"vocabula {vocabula.__version__}",
+        f"Python {platform.python_version()}",
+        f"PyTorch {torch.__version__}",
+    ]
+    if "version" in manifest:
+        words.append(f"trained with vocabula {manifest['version']}")
+    words.append(f"tokenizer {fingerprint[:12]}")
+    return " · ".join(words)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,246 @@
+"""What a prior learns from: codes, classes and captions, split into fitted and held out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import unicodedata
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+from vocabula.data import DataWarning, read_tokens
+from vocabula.data.captions import Captions, read_captions
+from vocabula.data.code_batches import CodeArrays, class_count, read_codes, split_codes
+from vocabula.errors import DataError
+from vocabula.evaluation.conditioned import CaptionTokens, ConditionedCodes
+from vocabula.priors import TextTokenizer
+from vocabula.tokenizers import ImageTokenizer
+
+LONGEST = 64
+"""Text tokens of the context where no option says how many."""
+_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the data of a prior come from.
+
+    Attributes:
+        tokens: a file of codes.
+        captions: see `read_captions`; None for none.
+        caption_column: the column of texts.
+        held_out: a file of codes to measure on; None holds a share of `tokens` out.
+        classes: whether labels are conditions.
+    """
+
+    tokens: str | os.PathLike[str]
+    captions: str | os.PathLike[str] | None = None
+    caption_column: str | None = None
+    held_out: str | os.PathLike[str] | None = None
+    classes: bool = True
+
+    def plain(self) -> dict[str, Any]:
+        """What ``run.json`` says of them."""
+        paths = {"captions": self.captions, "held_out": self.held_out}
+        return {
+            **{name: None if path is None else os.fspath(path) for name, path in paths.items()},
+            "caption_column": self.caption_column,
+            "classes": self.classes,
+        }
+
+    def words(self) -> Iterator[str]:
+        """The options of the command line that name them."""
+        for option, value in (
+            ("--captions", self.captions),
+            ("--caption-column", self.caption_column),
+            ("--held-out", self.held_out),
+        ):
+            if value is not None:
+                yield from (option, os.fspath(value))
+        if not self.classes:
+            yield "--no-classes"
+
+
+@dataclass(frozen=True, slots=True)
+class PriorData:
+    """Codes of all levels with their conditions.
+
+    Attributes:
+        fitted: what is learned from; of the coarsest level.
+        held_out: what is measured on; of the coarsest level.
+        classes: number of classes; 0 for none.
+        class_names: names of the classes; empty if they have none.
+        text: the tokenizer of the captions, or None.
+        text_length: tokens of a caption; 0 for none.
+        identity: what a resumed run must find unchanged, by name.
+    """
+
+    fitted: ConditionedCodes
+    held_out: ConditionedCodes
+    classes: int
+    class_names: tuple[str, ...]
+    text: TextTokenizer | None
+    text_length: int
+    identity: dict[str, str]
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Height and width of the images, if all are equal."""
+        sizes = self.fitted.arrays.sizes
+        return tuple(map(int, sizes[0])) if (sizes == sizes[0]).all() else None  # type: ignore[return-value]
+
+    def of_level(self, level: int) -> PriorData:
+        """The same with another level to predict."""
+        fitted, held_out = replace(self.fitted, level=level), replace(self.held_out, level=level)
+        return replace(self, fitted=fitted, held_out=held_out)
+
+
+def read_prior_data(
+    tokenizer: ImageTokenizer,
+    sources: Sources,
+    *,
+    share: float = 0.05,
+    most: int = 2000,
+    seed: int = 0,
+    vocabulary: int = 1024,
+    text_length: int | None = None,
+    text: TextTokenizer | None = None,
+) -> PriorData:
+    """Read and check everything that a prior learns from.
+
+    Args:
+        tokenizer: what made the codes.
+        sources: where the data are.
+        share: fraction of the signals that is held out.
+        most: largest number of signals held out.
+        seed: of the draw of what is held out.
+        vocabulary: most tokens of the captions.
+        text_length: tokens of a caption; None: of the longest that is learned from, at most 64.
+        text: the captions' tokenizer; None learns one from those that are learned from.
+
+    Raises:
+        TokensError: a file is missing, damaged, or made by another tokenizer.
+        DataError: grids differ, labels do not fit the class names, captions are missing, or there
+            are too few signals.
+    """
+    fingerprint = tokenizer.fingerprint()
+    new = text is None
+    file = read_tokens(sources.tokens, fingerprint=fingerprint)
+    arrays = read_codes(file)
+    names = tuple(file.label_names or ())
+    classes = class_count(arrays, names) if sources.classes else 0
+    texts = _captions(sources, arrays)
+    if sources.held_out is None:
+        fitted, other, texts, other_texts = _split(arrays, texts, share, most, seed)
+    else:
+        fitted, other = arrays, _other(sources.held_out, fingerprint, arrays, most, seed)
+        other_texts = _captions(sources, other)
+        if classes and class_count(other, names) > classes:
+            raise DataError(
+                f"{other.name}: expected labels below {classes}, as in {arrays.name}, got "
+                f"{int(other.labels.max())}; measure on data of the same classes"
+            )
+    length = 0
+    if texts is not None:
+        flat = list(chain(*texts))
+        text = text or TextTokenizer.train(flat, size=vocabulary)
+        length = text_length or min(LONGEST, max(token_counts(text, flat)))
+        if new:
+            _warn_of_captions([*texts, *(other_texts or ())], text, length)
+
+    def conditioned(codes: CodeArrays, own: Captions | None) -> ConditionedCodes:
+        tokens = CaptionTokens.of(own, text, length) if text and own is not None else None
+        return ConditionedCodes(codes, 0, classes > 0, tokens, tokenizer.channels)
+
+    identity = {
+        "tokenizer": fingerprint,
+        "codes": arrays.digest()[:16],
+        "captions": _digest(texts),
+        "classes": str(classes),
+    }
+    return PriorData(
+        conditioned(fitted, texts),
+        conditioned(other, other_texts),
+        classes,
+        names if classes else (),
+        text if texts is not None else None,
+        length,
+        identity,
+    )
+
+
+def _split(
+    arrays: CodeArrays, texts: Captions | None, share: float, most: int, seed: int
+) -> tuple[CodeArrays, CodeArrays, Captions | None, Captions | None]:
+    if len(arrays) < 2:
+        raise DataError(
+            f"{arrays.name}: expected at least 2 signals, one to learn from and one to measure on, "
+            f"got {len(arrays)}; encode more images"
+        )
+    kept, out = split_codes(len(arrays), share=share, most=most, seed=seed)
+    parts = [None if texts is None else [texts[i] for i in which] for which in (kept, out)]
+    return arrays.take(kept), arrays.take(out), parts[0], parts[1]
+
+
+def _other(
+    path: str | os.PathLike[str], fingerprint: str, arrays: CodeArrays, most: int, seed: int
+) -> CodeArrays:
+    """The codes of a file of held-out tokens, at most so many, of the grids of `arrays`."""
+    other = read_codes(read_tokens(path, fingerprint=fingerprint))
+    if other.grids != arrays.grids:
+        raise DataError(
+            f"{other.name}: expected codes of grid {arrays.grids}, as in {arrays.name}, got "
+            f"{other.grids}; encode images of the same size"
+        )
+    if len(other) <= most:
+        return other
+    return other.take(split_codes(len(other), share=1.0, most=most, seed=seed)[1])
+
+
+def _captions(sources: Sources, arrays: CodeArrays) -> Captions | None:
+    if sources.captions is None:
+        return None
+    return read_captions(sources.captions, list(arrays.paths), column=sources.caption_column)
+
+
+def token_counts(tokenizer: TextTokenizer, captions: Sequence[str]) -> list[int]:
+    """How many tokens each caption has."""
+    different = list(dict.fromkeys(captions))
+    counts: dict[str, int] = {}
+    for first in range(0, len(different), _AT_ONCE):
+        part = different[first : first + _AT_ONCE]
+        # a token has at least one character, and each word one more for the space before it
+        room = max(2 * len(unicodedata.normalize("NFKC", text)) + 1 for text in part)
+        found = (tokenizer.encode(part, room, strict=False) != 0).sum(1)
+        counts |= dict(zip(part, found.tolist(), strict=True))
+    return [counts[text] for text in captions]
+
+
+def _warn_of_captions(texts: Captions, tokenizer: TextTokenizer, length: int) -> None:
+    """One warning each of captions that are cut and of signals without one."""
+    flat = list(chain(*texts))
+    cut = sum(count > length for count in token_counts(tokenizer, flat))
+    if cut:
+        warnings.warn(
+            f"captions: {cut} of {len(flat)} are longer than {length} tokens and are cut; "
+            "captions.length sets how many are read",
+            DataWarning,
+            stacklevel=2,
+        )
+    missing = sum(not own for own in texts)
+    if missing:
+        warnings.warn(
+            f"captions: {missing} of {len(texts)} signals have none; they are learned without text",
+            DataWarning,
+            stacklevel=2,
+        )
+
+
+def _digest(texts: Captions | None) -> str:
+    if texts is None:
+        return "none"
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]

@@ -1,0 +1,176 @@
+"""What is kept of samples beside the images: how they were drawn, how many, and their codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from vocabula.data.token_file import read_tokens
+from vocabula.data.token_layout import CodeLayout, TokenRecord
+from vocabula.data.token_writer import TokenWriter
+from vocabula.errors import OptionError, OutputError
+from vocabula.files import check_new, dump_json, replace_file
+from vocabula.priors import Generator, Samples
+from vocabula.priors.order import new_seed
+
+MANIFEST = "samples.json"
+"""The file that says how a folder's samples were drawn."""
+FORMAT = "vocabula-samples"
+
+
+@dataclass(slots=True)
+class Series:
+    """A folder of samples that are drawn one after the other, perhaps in several sittings.
+
+    Attributes:
+        folder: where they are.
+        settings: all that decides what sample number i is, the seed among it.
+        finished: how many are there.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    finished: int = 0
+
+    @classmethod
+    def open(
+        cls, folder: Path, settings: Mapping[str, Any], *, resume: bool, overwrite: bool
+    ) -> Series:
+        """The series in a folder: a new one, or the one that is there.
+
+        Args:
+            folder: made when the first sample is written.
+            settings: as wanted; a seed of None takes that of the series to go on with, or of
+                torch's own state.
+            resume: go on with the series in the folder, if there is one.
+            overwrite: the folder may hold something.
+
+        Raises:
+            OutputError: the folder holds something and neither is allowed; or what is to go on
+                is not there or damaged.
+            OptionError: the series to go on with has other settings.
+        """
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(
+                f"{folder}: expected a folder or a name that ends in .png, got another file; "
+                "choose another name"
+            )
+        earlier = _read(folder) if resume else None
+        if earlier is None:
+            check_new(folder, overwrite=overwrite)
+            return cls(folder, {**settings, "seed": new_seed(settings["seed"])})
+        wanted = {**settings, "seed": earlier.settings.get("seed")}
+        if settings["seed"] is not None:
+            wanted["seed"] = settings["seed"]
+        changed = [name for name in wanted if wanted[name] != earlier.settings.get(name)]
+        if changed:
+            name = changed[0]
+            raise OptionError(
+                f"sample.{name}: expected that of the samples in {folder}, "
+                f"{earlier.settings.get(name)!r}, got {wanted[name]!r}; resume with the same "
+                "options, or choose another folder"
+            )
+        return earlier
+
+    def save(self, finished: int) -> None:
+        """Note that the first `finished` samples are there."""
+        self.finished = finished
+        content = {"format": FORMAT, "finished": finished, "settings": self.settings}
+        replace_file(self.folder / MANIFEST, dump_json(content))
+
+
+def _read(folder: Path) -> Series | None:
+    """The series in a folder, or None if it holds nothing."""
+    path = folder / MANIFEST
+    if not path.exists():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise OutputError(
+                f"{folder}: expected samples to go on with, got files without {MANIFEST}; "
+                "choose another folder or use --overwrite in place of --resume"
+            )
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] == FORMAT:
+            return Series(folder, dict(content["settings"]), int(content["finished"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    raise OutputError(
+        f"{path}: expected how the samples were drawn, got a damaged or foreign file; "
+        "use --overwrite in place of --resume"
+    )
+
+
+class CodesFile:
+    """The token file of samples, where one is wanted; what was appended is kept on Ctrl-C.
+
+    Args:
+        path: the file to write, or None: nothing is written.
+        generator: what draws.
+        size: (H, W) of the images.
+        overwrite: replace an existing file.
+
+    Raises:
+        OutputError: the file exists or cannot be written.
+    """
+
+    def __init__(
+        self, path: Path | None, generator: Generator, size: tuple[int, int], *, overwrite: bool
+    ) -> None:
+        self._path, self._size = path, size
+        self._writer: TokenWriter | None = None
+        if path is None:
+            return
+        tokenizer = generator.tokenizer
+        self._fingerprint = tokenizer.fingerprint()
+        self._writer = TokenWriter(
+            path,
+            fingerprint=self._fingerprint,
+            levels=[CodeLayout.of(v.codebook_sizes, v.code_shape) for v in tokenizer.levels],
+            source="samples",
+            label_names=generator.class_names or None,
+            overwrite=overwrite,
+        )
+
+    def keep(self, count: int) -> int:
+        """Take over the first `count` records of the file that is replaced.
+
+        Returns:
+            How many there were; `count` where no file is written.
+
+        Raises:
+            TokensError: the file is damaged or holds codes of another tokenizer.
+        """
+        if self._writer is None or self._path is None:
+            return count
+        if not self._path.exists():
+            return 0
+        for record in islice(read_tokens(self._path, fingerprint=self._fingerprint), count):
+            self._writer.append(record)
+        return self._writer.count
+
+    def append(self, samples: Samples, names: list[str], labels: list[int | None]) -> None:
+        """Add the codes of samples, with the names of their files and their classes."""
+        if self._writer is None:
+            return
+        arrays = [codes.cpu().numpy() for codes in samples.levels]
+        for i, (name, label) in enumerate(zip(names, labels, strict=True)):
+            codes = [level[i] for level in arrays]
+            self._writer.append(TokenRecord(codes, name, label, *self._size))
+
+    def __enter__(self) -> CodesFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._writer is not None:
+            self._writer.__exit__(kind, error, trace)

@@ -1,0 +1,251 @@
+"""Samples of a generator as files: one PNG each, or one grid, and a file of their codes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vocabula.evaluation.batches import counted
+from vocabula.evaluation.png import check_channels, check_file, grid, save_png, to_bytes
+from vocabula.evaluation.sample_series import CodesFile, Series
+from vocabula.priors import Drawing, Generator, Samples
+from vocabula.priors.order import new_seed
+from vocabula.priors.sampling import Progress
+
+MOST_COLUMNS = 32
+"""Classes or texts up to which each gets its own column of a grid."""
+LONGEST_WORD = 40
+"""Characters of a class that a file's name holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleOptions:
+    """What to draw.
+
+    Attributes:
+        count: number of samples, >= 1.
+        labels: classes by index or name, taken in turn; empty: drawn from all.
+        texts: captions, taken in turn; empty: none.
+        size: (H, W) in pixels; None: that of the training images.
+        drawing: temperature, top_k, top_p and guidance.
+        seed: of the draws; None takes one from torch's own state.
+        batch_size: most images at once; it changes no sample.
+    """
+
+    count: int = 16
+    labels: tuple[int | str, ...] = ()
+    texts: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    drawing: Drawing = field(default_factory=Drawing)
+    seed: int | None = None
+    batch_size: int = 64
+
+    def stream(
+        self, generator: Generator, start: int = 0, progress: Progress | None = None
+    ) -> Iterator[Samples]:
+        """The samples from number `start` on, batch by batch; see `Generator.stream`."""
+        return generator.stream(
+            self.count - start,
+            labels=self.in_turn(self.labels, start),
+            text=self.in_turn(self.texts, start),
+            size=self.size,
+            drawing=self.drawing,
+            seed=self.seed,
+            start=start,
+            batch_size=self.batch_size,
+            progress=progress,
+        )
+
+    def size_of(self, generator: Generator) -> tuple[int, int]:
+        """(H, W) of the samples in pixels."""
+        return self.size or generator.image_size
+
+    def labels_of(self, generator: Generator, numbers: range) -> list[int | None]:
+        """The class index of each of some samples, or None."""
+        if not self.labels:
+            return [None] * len(numbers)
+        indices = [generator.priors[0].label_index(label) for label in self.labels]
+        return [indices[i % len(indices)] for i in numbers]
+
+    def settings(self, generator: Generator) -> dict[str, Any]:
+        """All that decides what sample number i is, as plain data."""
+        return {
+            "tokenizer": generator.tokenizer.fingerprint(),
+            "priors": [prior.fingerprint() for prior in generator.priors],
+            "labels": self.labels_of(generator, range(len(self.labels))),
+            "texts": list(self.texts),
+            "size": list(self.size_of(generator)),
+            **asdict(self.drawing),
+            "seed": self.seed,
+        }
+
+    def in_turn(self, values: Sequence[Any], start: int = 0) -> list[Any] | None:
+        """One of `values` for each sample from number `start` on, or None if there are none."""
+        if not values:
+            return None
+        return [values[i % len(values)] for i in range(start, self.count)]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """How far drawing got.
+
+    Attributes:
+        finished: samples that are written.
+        count: samples that were asked for; more than `finished` after Ctrl-C.
+        seed: what they were drawn with.
+    """
+
+    finished: int
+    count: int
+    seed: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether all are there."""
+        return self.finished >= self.count
+
+
+def sample_grid(
+    generator: Generator,
+    options: SampleOptions,
+    out: Path,
+    *,
+    codes: Path | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Drawn:
+    """Draw samples into one picture; several classes or texts get a column each, if they are few.
+
+    After Ctrl-C the picture holds the samples that were finished.
+
+    Args:
+        generator: what draws.
+        options: what to draw.
+        out: the PNG file to write.
+        codes: a token file to write as well, or None.
+        overwrite: replace existing files.
+        progress: show a progress bar on a terminal.
+
+    Raises:
+        OptionError, DataError: an option is out of range, or unknown to the priors.
+        OutputError: a file exists or cannot be written.
+    """
+    options = _checked(generator, options)
+    check_file(out, overwrite=overwrite)
+    pixels: list[np.ndarray] = []
+    with CodesFile(codes, generator, options.size_of(generator), overwrite=overwrite) as file:
+
+        def keep(samples: Samples, numbers: range) -> None:
+            labels = options.labels_of(generator, numbers)
+            file.append(samples, _names(generator, numbers, labels), labels)
+            pixels.extend(to_bytes(samples.images))
+
+        finished = _draw(generator, options, 0, keep, show=progress)
+    if finished:
+        kinds = max(len(options.labels), len(options.texts))
+        columns = kinds if 1 < kinds <= min(MOST_COLUMNS, options.count) else None
+        save_png(grid(np.stack(pixels[:finished]), columns), out, overwrite=overwrite)
+    return Drawn(finished, options.count, new_seed(options.seed))
+
+
+def sample_folder(
+    generator: Generator,
+    options: SampleOptions,
+    out: Path,
+    *,
+    codes: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Drawn:
+    """Draw samples into a folder, a PNG file each, ``00000.png`` and so on, as they are finished.
+
+    With classes the names are ``00000-CLASS.png``. ``samples.json`` beside them says how they were
+    drawn. After Ctrl-C the finished ones stay.
+
+    Args:
+        generator: what draws.
+        options: what to draw.
+        out: the folder to write.
+        codes: a token file to write as well, or None.
+        resume: go on where an earlier call with the same options stopped, or start if there was
+            none; a higher count draws more of the same series. Without a seed the earlier one is
+            taken.
+        overwrite: write into a folder that has files; those of the same name are replaced.
+        progress: show a progress bar on a terminal.
+
+    Raises:
+        OptionError, DataError: an option is out of range, unknown to the priors, or not that of
+            the samples to go on with.
+        OutputError: the folder has files already, or cannot be written.
+    """
+    seed = options.seed
+    options = _checked(generator, options)
+    settings = options.settings(generator) | {"seed": seed}
+    series = Series.open(out, settings, resume=resume, overwrite=overwrite)
+    options = replace(options, seed=series.settings["seed"])
+    if series.finished >= options.count:
+        return Drawn(series.finished, options.count, new_seed(options.seed))
+    size = options.size_of(generator)
+    with CodesFile(codes, generator, size, overwrite=overwrite or resume) as file:
+        start = file.keep(series.finished)
+        series.save(start)
+
+        def keep(samples: Samples, numbers: range) -> None:
+            labels = options.labels_of(generator, numbers)
+            names = _names(generator, numbers, labels)
+            for image, name in zip(to_bytes(samples.images), names, strict=True):
+                save_png(image, out / name, overwrite=True)
+            file.append(samples, names, labels)
+            series.save(numbers.stop)
+
+        finished = _draw(generator, options, start, keep, show=progress)
+    return Drawn(finished, options.count, new_seed(options.seed))
+
+
+def _checked(generator: Generator, options: SampleOptions) -> SampleOptions:
+    """The options with a seed, when all of them can be carried out."""
+    check_channels(generator.tokenizer, "sample")
+    options = replace(options, seed=new_seed(options.seed))
+    options.stream(generator)  # checks, and draws nothing yet
+    return options
+
+
+def _draw(
+    generator: Generator,
+    options: SampleOptions,
+    start: int,
+    keep: Callable[[Samples, range], None],
+    *,
+    show: bool,
+) -> int:
+    """Draw the samples from number `start` on, until all are kept or Ctrl-C; how many there are."""
+    finished = start
+    batches = -(-(options.count - start) // options.batch_size)
+    total = batches * generator.positions(options.size_of(generator))
+    with counted("sampling", total, show=show) as advance:
+        try:
+            for samples in options.stream(generator, start, lambda done, of: advance(1)):
+                numbers = range(finished, finished + len(samples.images))
+                keep(samples, numbers)
+                finished = numbers.stop
+        except KeyboardInterrupt:
+            pass  # what is finished is kept; the caller sees that some are missing
+    return finished
+
+
+def _names(generator: Generator, numbers: range, labels: Sequence[int | None]) -> list[str]:
+    """The names of samples' files: their numbers, and their classes where they have one."""
+    known = generator.class_names
+    names = []
+    for number, label in zip(numbers, labels, strict=True):
+        word = "" if label is None else (known[label] if label < len(known) else str(label))
+        word = re.sub(r"[^\w.\-]+", "_", word)[:LONGEST_WORD]
+        names.append(f"{number:05d}{'-' * bool(word)}{word}.png")
+    return names

@@ -1,0 +1,71 @@
+"""Levels: codes of a flat model are those of its only level, so that one and several go one way.
+
+Levels are counted from 1, the coarsest, down to the finest; their sections, losses and figures are
+named ``level1``, ``level2``, ...
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TypeVar, cast
+
+from vocabula.errors import OptionError, ShapeError
+
+T = TypeVar("T")
+
+_NAME = re.compile(r"level([1-9]\d*)")
+
+
+def level_name(position: int) -> str:
+    """The name of the level at `position`, counted from 0."""
+    return f"level{position + 1}"
+
+
+def level_names(names: Iterable[str]) -> list[str]:
+    """Those of `names` that name levels, the coarsest first; none for a flat model.
+
+    Raises:
+        OptionError: a level is missing between others.
+
+    Example:
+        >>> level_names(["level2", "level1", "data"])
+        ['level1', 'level2']
+    """
+    found = sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
+    if found != list(range(1, len(found) + 1)):
+        listed = ", ".join(f"level{number}" for number in found)
+        raise OptionError(
+            f"levels: expected level1 (the coarsest), level2, ... without gaps, got {listed}; "
+            "number them anew"
+        )
+    return [level_name(position) for position in range(len(found))]
+
+
+def is_level(name: str) -> bool:
+    """Whether a section's name is that of a level."""
+    return _NAME.fullmatch(name) is not None
+
+
+def levels_of(codes: T | Sequence[T]) -> tuple[T, ...]:
+    """Codes as one item a level: a tuple or list as it is, anything else as the only level."""
+    if isinstance(codes, (tuple, list)):
+        return tuple(codes)
+    return (cast("T", codes),)
+
+
+def only(levels: Sequence[T], what: str) -> T:
+    """The only one of `levels`.
+
+    Args:
+        levels: one item a level.
+        what: what the message says was asked for.
+
+    Raises:
+        ShapeError: there are several levels, or none.
+    """
+    if len(levels) != 1:
+        raise ShapeError(
+            f"{what}: expected a single level, got {len(levels)} levels; read them from `levels`"
+        )
+    return levels[0]

@@ -1,0 +1,44 @@
+"""Priors: distributions of codes, to draw new ones from, by class, by text or by coarser codes.
+
+    codes, condition --> Prior.log_prob --> nats
+           condition --> Prior.sample   --> codes --> tokenizer.decode --> signal
+
+A `Generator` is a tokenizer with the priors of all its levels. `load` opens a saved prior,
+`load_generator` a saved generator. The transformers library is imported when a
+`TransformerPrior` is made, the tokenizers library when a `TextTokenizer` is trained or loaded.
+"""
+
+from __future__ import annotations
+
+from vocabula.priors.codes import CodeGrid
+from vocabula.priors.condition import Condition, Conditioning
+from vocabula.priors.drawing import Drawing
+from vocabula.priors.generator import Generator
+from vocabula.priors.generator_saving import level_folder, load_generator, save_tokenizer_beside
+from vocabula.priors.order import Samples
+from vocabula.priors.pixelcnn import PixelCNN
+from vocabula.priors.pixelsnail import PixelSNAIL
+from vocabula.priors.prior import Origin, Prior
+from vocabula.priors.saving import load, save
+from vocabula.priors.text import TextTokenizer
+from vocabula.priors.transformer import TransformerPrior
+
+__all__ = [
+    "CodeGrid",
+    "Condition",
+    "Conditioning",
+    "Drawing",
+    "Generator",
+    "Origin",
+    "PixelCNN",
+    "PixelSNAIL",
+    "Prior",
+    "Samples",
+    "TextTokenizer",
+    "TransformerPrior",
+    "level_folder",
+    "load",
+    "load_generator",
+    "save",
+    "save_tokenizer_beside",
+]

@@ -1,0 +1,105 @@
+"""What is known of an image of which a part is kept: pixels, and the codes made of them alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, max_pool2d, pad
+
+from vocabula.errors import DataError
+from vocabula.levels import levels_of
+from vocabula.priors.sampling import Known
+from vocabula.tokenizers import ImageTokenizer
+
+ENCODED_PIXELS = 2**20
+"""Most pixels that are encoded at once."""
+
+
+def check_keep(keep: Tensor, images: Tensor) -> Tensor:
+    """A mask of pixels (B, H, W) for images (B, C, H, W), checked.
+
+    Raises:
+        DataError: it has another shape or type.
+    """
+    batch, _, height, width = images.shape
+    if keep.dtype != torch.bool or tuple(keep.shape) not in (
+        (height, width),
+        (batch, height, width),
+    ):
+        raise DataError(
+            f"keep: expected booleans of shape {(height, width)} or {(batch, height, width)}, got "
+            f"{str(keep.dtype).removeprefix('torch.')} of shape {tuple(keep.shape)}; make it true "
+            "where a pixel is kept"
+        )
+    return keep.expand(batch, height, width)
+
+
+@torch.no_grad()
+def known_codes(tokenizer: ImageTokenizer, images: Tensor, keep: Tensor) -> tuple[Known, ...]:
+    """The codes of each level, the coarsest first, and where they are known.
+
+    Known are codes all of whose pixels are kept. Before encoding the others are replaced by what
+    surrounds them (see `fill_hidden`), as an encoder sees more than the pixels of a code.
+
+    Args:
+        tokenizer: the tokenizer, on the device of the images.
+        images: (B, C, H, W) in [0, 1].
+        keep: (B, H, W) booleans, true where a pixel is kept.
+
+    Raises:
+        DataError: no code is known, or all are.
+    """
+    levels, grids = tokenizer.levels, tokenizer.grids(*images.shape[-2:])
+    pairs = zip(levels, grids, strict=True)
+    masks = [known_positions(keep, level.stride, grid) for level, grid in pairs]
+    if not any(bool(mask.any()) for mask in masks):
+        side = levels[-1].stride
+        raise DataError(
+            f"keep: expected a part that holds a whole code, {side} x {side} pixels, got less; "
+            "keep more"
+        )
+    if all(bool(mask.all()) for mask in masks):
+        raise DataError("keep: expected something left to draw, got all pixels; keep fewer")
+    at_once = max(1, ENCODED_PIXELS // images[0, 0].numel())
+    encoded = [
+        levels_of(tokenizer.encode(fill_hidden(*part)))
+        for part in zip(images.split(at_once), keep.split(at_once), strict=True)
+    ]
+    codes = (torch.cat(parts) for parts in zip(*encoded, strict=True))
+    return tuple(zip(codes, masks, strict=True))
+
+
+def known_positions(keep: Tensor, stride: int, grid: tuple[int, int]) -> Tensor:
+    """Where codes are known: a mask (B, h, w), true where every pixel of a code is kept.
+
+    Args:
+        keep: (B, H, W) booleans, true where a pixel is kept.
+        stride: pixels per code along each axis.
+        grid: (h, w); pixels that it has beyond H and W are repetitions, which decide nothing.
+    """
+    below, right = (n * stride - side for n, side in zip(grid, keep.shape[1:], strict=True))
+    hidden = pad((~keep).float(), (0, right, 0, below))
+    return max_pool2d(hidden[:, None], stride)[:, 0] == 0
+
+
+def fill_hidden(images: Tensor, keep: Tensor) -> Tensor:
+    """Images whose hidden pixels are replaced by what surrounds them, ring by ring inwards.
+
+    Each hidden pixel gets the mean of those of its eight neighbours that are kept or filled, so
+    that an encoder sees no trace of what was hidden, nor an edge where it begins. An image of
+    which nothing is kept becomes grey.
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        keep: (B, H, W) booleans, true where a pixel is kept.
+    """
+    weight = keep[:, None].to(images)
+    values = torch.where(keep[:, None], images, torch.zeros_like(images))
+    while True:
+        around = avg_pool2d(weight, 3, stride=1, padding=1)
+        fresh = (weight == 0) & (around > 0)
+        if not bool(fresh.any()):
+            return torch.where(weight > 0, values, torch.full_like(values, 0.5))
+        mean = avg_pool2d(values, 3, stride=1, padding=1) / around.clamp_min(1e-12)
+        values = torch.where(fresh, mean, values)
+        weight = weight + fresh.to(weight)

@@ -1,0 +1,205 @@
+"""The ends of a convolutional prior: codes and conditions in, logits of symbols out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import elu
+
+from vocabula.errors import CodeError
+from vocabula.priors.codes import CodeGrid
+from vocabula.priors.condition import Condition, Conditioning
+from vocabula.priors.grids import LAYERS, SPREADING_LAYERS
+
+
+class CodeEmbedding(nn.Module):
+    """The symbols of a position as one vector: the sum of an embedding each.
+
+    Args:
+        codes: what the codes look like.
+        width: width of the vectors C.
+
+    Shape:
+        symbols (..., S) -> (..., C).
+    """
+
+    def __init__(self, codes: CodeGrid, width: int) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList(nn.Embedding(size, width) for size in codes.symbol_sizes)
+
+    def forward(self, symbols: Tensor) -> Tensor:
+        """Embed symbols (..., S)."""
+        vectors = [table(symbols[..., index]) for index, table in enumerate(self.tables)]
+        return torch.stack(vectors).sum(0)
+
+
+class SymbolHead(nn.Module):
+    """Logits of the symbols of a position, each given the ones before it.
+
+    ``logits_s = W_s elu(U_s elu(h + sum over j < s of E_j[symbol_j]))``: for a single symbol the
+    two 1 x 1 layers with which PixelCNN ends.
+
+    Args:
+        codes: what the codes look like.
+        width: width of the features h.
+    """
+
+    def __init__(self, codes: CodeGrid, width: int) -> None:
+        super().__init__()
+        sizes = codes.symbol_sizes
+        self.inner = nn.ModuleList(nn.Linear(width, width) for _ in sizes)
+        self.outer = nn.ModuleList(nn.Linear(width, size) for size in sizes)
+        self.tables = nn.ModuleList(nn.Embedding(size, width) for size in sizes[:-1])
+
+    def forward(self, features: Tensor, symbols: Tensor) -> list[Tensor]:
+        """Logits (..., V_s) of every symbol, of features (..., C) and symbols (..., S)."""
+        logits = [self.logits(features, 0)]
+        for slot in range(1, len(self.outer)):
+            features = self.extend(features, slot - 1, symbols[..., slot - 1])
+            logits.append(self.logits(features, slot))
+        return logits
+
+    def logits(self, features: Tensor, slot: int) -> Tensor:
+        """Logits (..., V) of one symbol, of features that know the symbols before it."""
+        logits: Tensor = self.outer[slot](elu(self.inner[slot](elu(features))))
+        return logits
+
+    def extend(self, features: Tensor, slot: int, symbol: Tensor) -> Tensor:
+        """The features when the symbol (...) of number `slot` is known as well."""
+        extended: Tensor = features + self.tables[slot](symbol)
+        return extended
+
+
+class ConditionEncoder(nn.Module):
+    """A condition as vectors to be added at every layer.
+
+    ::
+
+        labels (B,)     --> embedding ------------------------------------+
+        text (B, T)     --> embedding, one attention layer, mean ---------+--> sum
+        upper (B, *u)   --> embedding, convolutions, transposed one ------+
+
+    "Not given" has an embedding of its own: an extra class; a text of nothing but padding.
+
+    Args:
+        conditioning: what there can be.
+        grid: positions of the codes along each axis, in training.
+        width: width of the vectors C.
+
+    Shape:
+        (B, *grid, C) with coarser codes, else (B, 1, ..., 1, C).
+    """
+
+    def __init__(self, conditioning: Conditioning, grid: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.labels = self.text = None
+        if conditioning.classes:
+            self.labels = nn.Embedding(conditioning.classes + 1, width)
+        if conditioning.text_tokens:
+            self.text = TextEncoder(conditioning.text_tokens, conditioning.text_length, width)
+        self.upper = nn.ModuleList(UpperEncoder(codes, grid, width) for codes in conditioning.upper)
+
+    def forward(self, condition: Condition, grid: Sequence[int]) -> Tensor:
+        """Encode a complete condition for a grid of positions."""
+        parts = []
+        if self.labels is not None and condition.labels is not None:
+            # the last row is "not given", which labels write as -1
+            rows = condition.labels % self.labels.num_embeddings
+            parts.append(self._everywhere(self.labels(rows), grid))
+        if self.text is not None and condition.text is not None:
+            parts.append(self._everywhere(self.text(condition.text), grid))
+        for encoder, codes in zip(self.upper, condition.upper, strict=True):
+            parts.append(encoder(codes, grid))
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    @staticmethod
+    def _everywhere(vectors: Tensor, grid: Sequence[int]) -> Tensor:
+        return vectors.reshape(len(vectors), *(1 for _ in grid), -1)
+
+
+class TextEncoder(nn.Module):
+    """A caption as one vector: token and place embeddings, one attention layer, the mean.
+
+    Padding is a token like the others, as in DALL-E, so that no text is a text too.
+
+    Args:
+        tokens: size of the vocabulary.
+        length: tokens T of every caption.
+        width: width of the vector C.
+
+    Shape:
+        (B, T) -> (B, C).
+    """
+
+    def __init__(self, tokens: int, length: int, width: int) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(tokens, width)
+        self.places = nn.Parameter(torch.randn(length, width))
+        heads = next(heads for heads in (4, 2, 1) if width % heads == 0)
+        self.mix = nn.TransformerEncoderLayer(
+            width, heads, 2 * width, dropout=0.0, batch_first=True, norm_first=True
+        )
+
+    def forward(self, text: Tensor) -> Tensor:
+        """Encode tokens (B, T)."""
+        mixed: Tensor = self.mix(self.tokens(text) + self.places)
+        return mixed.mean(1)
+
+
+class UpperEncoder(nn.Module):
+    """Coarser codes as a map of vectors on the finer grid.
+
+    A transposed convolution of stride f = ceil(fine / coarse) along each axis ends it: the f x f
+    fine positions of a coarse code get vectors of their own, so that they know which they are.
+
+    Args:
+        codes: what the coarser codes look like.
+        grid: positions of the finer codes along each axis, in training.
+        width: width of the vectors C.
+        layers: residual 3 x 3 convolutions at the coarser resolution.
+
+    Shape:
+        (B, *coarse grid, *code_shape) -> (B, *grid, C).
+
+    Source: Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2", the
+    bottom prior's conditioning stack.
+    """
+
+    def __init__(
+        self, codes: CodeGrid, grid: Sequence[int], width: int, *, layers: int = 2
+    ) -> None:
+        super().__init__()
+        self.codes = codes
+        self.embed = CodeEmbedding(codes, width)
+        axes = len(codes.grid)
+        self.layers = nn.ModuleList(
+            LAYERS[axes - 1](width, width, 3, padding=1) for _ in range(layers)
+        )
+        self.factors = tuple(-(-fine // size) for fine, size in zip(grid, codes.grid, strict=True))
+        self.spread = SPREADING_LAYERS[axes - 1](width, width, self.factors, stride=self.factors)
+
+    def forward(self, codes: Tensor, grid: Sequence[int]) -> Tensor:
+        """Encode codes (B, *coarse grid, *code_shape) for a grid of positions.
+
+        Raises:
+            CodeError: they are too few for the grid.
+        """
+        coarse = codes.shape[1 : 1 + len(grid)]
+        wanted = tuple(-(-size // f) for size, f in zip(grid, self.factors, strict=True))
+        if any(have < need for have, need in zip(coarse, wanted, strict=True)):
+            raise CodeError(
+                f"condition.upper: expected {wanted} coarser codes for a grid of {tuple(grid)}, "
+                f"got {tuple(coarse)}; give all levels of the same signals"
+            )
+        x = self.embed(self.codes.split(codes)).movedim(-1, 1)
+        for layer in self.layers:
+            x = x + layer(elu(x))
+        x = self.spread(x).movedim(1, -1)
+        for axis, size in enumerate(grid):
+            x = x.narrow(1 + axis, 0, size)
+        return x

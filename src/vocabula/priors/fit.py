@@ -1,0 +1,102 @@
+"""Whether priors and a tokenizer fit one another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vocabula.errors import OptionError
+from vocabula.priors.prior import Prior
+from vocabula.tokenizers import CodeLevel, ImageTokenizer
+
+
+def check_fit(tokenizer: ImageTokenizer, priors: Sequence[Prior]) -> None:
+    """Check that there is a prior for each level, made for this tokenizer's codes.
+
+    Args:
+        tokenizer: the tokenizer.
+        priors: of each level, the coarsest first.
+
+    Raises:
+        OptionError: they do not fit one another.
+    """
+    levels = tokenizer.levels
+    if len(priors) != len(levels):
+        raise OptionError(
+            f"generator: expected a prior for each of {len(levels)} levels, the coarsest first, "
+            f"got {len(priors)}; train one for each level of the tokenizer"
+        )
+    fingerprint = tokenizer.fingerprint()
+    for i, (prior, level) in enumerate(zip(priors, levels, strict=True)):
+        name = f"prior of {level.title or 'the codes'}"
+        check_origin(name, prior, fingerprint)
+        _check_books(name, prior, level)
+        _check_upper(name, prior, priors[:i])
+        _check_same_condition(name, prior, priors[0])
+    _check_grids(tokenizer, priors)
+
+
+def check_origin(name: str, prior: Prior, fingerprint: str) -> None:
+    """Check that a prior was made for the codes of the tokenizer with a fingerprint.
+
+    Raises:
+        OptionError: it was made for those of another.
+    """
+    made_for = prior.origin.tokenizer
+    if made_for and made_for != fingerprint:
+        raise OptionError(
+            f"{name}: expected one of tokenizer {fingerprint[:12]}, got one of tokenizer "
+            f"{made_for[:12]}; use the tokenizer whose codes it was trained on, or train another"
+        )
+
+
+def _check_books(name: str, prior: Prior, level: CodeLevel) -> None:
+    got = (prior.codes.codebook_sizes, prior.codes.shape_of_code)
+    wanted = (level.codebook_sizes, level.code_shape)
+    if got != wanted or len(prior.codes.grid) != 2:
+        raise OptionError(
+            f"{name}: expected codebooks {wanted[0]} on a grid of 2 axes, got {got[0]} on "
+            f"{len(prior.codes.grid)}; train it on codes of this tokenizer"
+        )
+
+
+def _check_upper(name: str, prior: Prior, coarser: Sequence[Prior]) -> None:
+    """A level's prior must be conditioned on the codes of all coarser levels."""
+    wanted = [(other.codes.codebook_sizes, other.codes.grid) for other in coarser]
+    got = [(upper.codebook_sizes, upper.grid) for upper in prior.conditioning.upper]
+    if got != wanted:
+        raise OptionError(
+            f"{name}: expected it to be conditioned on coarser codes (codebooks, grid) "
+            f"{wanted}, got {got}; train it on token files of this tokenizer"
+        )
+
+
+def _check_same_condition(name: str, prior: Prior, first: Prior) -> None:
+    """What a finer level knows of class and text must be what the coarsest level knows."""
+    for what, mine, its in (
+        ("classes", prior.conditioning.classes, first.conditioning.classes),
+        ("text length", prior.conditioning.text_length, first.conditioning.text_length),
+        ("text vocabulary", _text(prior), _text(first)),
+    ):
+        if mine and mine != its:
+            raise OptionError(
+                f"{name}: expected the {what} of the coarsest level's prior, {its}, got {mine}; "
+                "train all levels on the same captions and classes"
+            )
+
+
+def _text(prior: Prior) -> str:
+    return prior.text_tokenizer.fingerprint()[:12] if prior.text_tokenizer else ""
+
+
+def _check_grids(tokenizer: ImageTokenizer, priors: Sequence[Prior]) -> None:
+    """All levels must cover the same pixels, those of the images that the priors know of."""
+    stride = tokenizer.stride
+    height, width = priors[0].codes.grid
+    size = priors[0].origin.image_size or (height * stride, width * stride)
+    wanted = tokenizer.grids(*size)
+    got = tuple(prior.codes.grid for prior in priors)
+    if got != wanted:
+        raise OptionError(
+            f"priors: expected grids {wanted} for images of {size[0]} x {size[1]} pixels, got "
+            f"{got}; train them on tokens of images of one size"
+        )

@@ -1,0 +1,373 @@
+"""A tokenizer and the priors of all its levels together: what draws and completes images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from vocabula.errors import DataError, OptionError
+from vocabula.priors.completion import check_keep, known_codes
+from vocabula.priors.condition import Condition, Conditioning
+from vocabula.priors.drawing import Drawing
+from vocabula.priors.fit import check_fit
+from vocabula.priors.order import Order, Samples, join, level_numbers, new_seed
+from vocabula.priors.prior import Prior
+from vocabula.priors.sampling import Known, Progress
+from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers.images import as_images
+
+DECODED_PIXELS = 2**20
+"""Most pixels that are decoded at once."""
+Labels = int | str | Sequence[int | str]
+"""A class by index or name, or one for every sample."""
+Texts = str | Sequence[str]
+"""A caption, or one for every sample."""
+
+
+class Generator:
+    """Draws images: codes level by level from the priors, then the tokenizer's decoder.
+
+    ::
+
+        condition --> prior 1 --> codes 1 --+--> prior 2 --> codes 2 --+--> ... --> decoder --> x
+                         ^                  |       ^                  |
+                         +------------------)-------+------------------)--> condition of every level
+
+    Sample number i depends on the seed and i alone: neither on the size of the batches nor on the
+    samples before it. (Arithmetic of batches of other sizes may differ in the last bit, which
+    moves a draw that falls within it.)
+
+    Args:
+        tokenizer: what the codes belong to; it is put into evaluation mode.
+        priors: the prior of each level, the coarsest first, each conditioned on the codes of all
+            coarser levels; they are put into evaluation mode.
+
+    Attributes:
+        tokenizer: the tokenizer.
+        priors: the priors, the coarsest level's first.
+
+    Raises:
+        OptionError: priors and tokenizer do not fit one another.
+
+    Example:
+        >>> from vocabula.priors import load_generator
+        >>> load_generator("runs/prior").sample(4, labels=7, seed=0)  # doctest: +SKIP
+
+    Source: Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2", section
+    3.2: ancestral sampling from the top level down.
+    """
+
+    def __init__(self, tokenizer: ImageTokenizer, priors: Sequence[Prior]) -> None:
+        check_fit(tokenizer, priors)
+        self.tokenizer = tokenizer.eval()
+        self.priors = tuple(prior.eval() for prior in priors)
+
+    # ------------------------------------------------------------ what it is
+
+    @property
+    def device(self) -> torch.device:
+        """Where the priors' parameters are."""
+        return self.priors[0].device
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in order; empty if they have none."""
+        return self.priors[0].origin.class_names
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """What samples can be conditioned on."""
+        return self.priors[0].conditioning
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) of the images that the priors were trained on, in pixels."""
+        height, width = self.priors[0].codes.grid
+        stride = self.tokenizer.stride
+        return self.priors[0].origin.image_size or (height * stride, width * stride)
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move the tokenizer and the priors to a device."""
+        for part in (self.tokenizer, *self.priors):
+            part.to(device)
+        return self
+
+    def positions(self, size: tuple[int, int]) -> int:
+        """Code positions of one image of (H, W) pixels, over all levels."""
+        return sum(height * width for height, width in self.tokenizer.grids(*size))
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Refuse an image size (H, W), in pixels, of which a prior cannot compute the codes.
+
+        Raises:
+            OptionError: a side is below 1, or a prior cannot compute the grid.
+        """
+        if len(size) != 2 or min(size) < 1:
+            raise OptionError(f"size: expected H x W, both >= 1, got {size}; leave it out")
+        for prior, grid in zip(self.priors, self.tokenizer.grids(*size), strict=True):
+            try:
+                prior.check_grid(grid)
+            except OptionError as error:
+                trained = _sides(self.image_size)
+                raise OptionError(
+                    f"size: expected {trained} pixels, got {_sides(size)}, whose codes this "
+                    f"{type(prior).__name__} cannot compute ({str(error).partition(';')[0]}); "
+                    f"use {trained}, or train a pixelcnn or pixelsnail, which take any size"
+                ) from None
+
+    def conditions(
+        self, n: int, *, labels: Labels | None = None, text: Texts | None = None
+    ) -> Condition:
+        """The condition of n samples, from words; see `Prior.condition`.
+
+        Raises:
+            DataError: a class or text is unknown to the priors.
+            OptionError: neither is given, and the priors never learned to do without.
+        """
+        known = self.conditioning
+        if known.withholdable and not known.dropout and labels is None and text is None:
+            raise OptionError(
+                "condition: expected a class or a text, got none; this prior was trained with "
+                "conditioning.dropout=0 and cannot do without"
+            )
+        return self.priors[0].condition(n, label=labels, text=text)
+
+    # ---------------------------------------------------------- what it does
+
+    def sample(
+        self,
+        n: int,
+        *,
+        labels: Labels | None = None,
+        text: Texts | None = None,
+        size: tuple[int, int] | None = None,
+        drawing: Drawing = Drawing(),  # noqa: B008 - frozen
+        seed: int | None = None,
+        start: int = 0,
+        batch_size: int = 64,
+        progress: Progress | None = None,
+    ) -> Samples:
+        """Draw n images; see `stream`."""
+        return join(
+            self.stream(
+                n,
+                labels=labels,
+                text=text,
+                size=size,
+                drawing=drawing,
+                seed=seed,
+                start=start,
+                batch_size=batch_size,
+                progress=progress,
+            )
+        )
+
+    def stream(
+        self,
+        n: int,
+        *,
+        labels: Labels | None = None,
+        text: Texts | None = None,
+        size: tuple[int, int] | None = None,
+        drawing: Drawing = Drawing(),  # noqa: B008 - frozen
+        seed: int | None = None,
+        start: int = 0,
+        batch_size: int = 64,
+        progress: Progress | None = None,
+    ) -> Iterator[Samples]:
+        """Draw n images, batch by batch; everything is checked before the first.
+
+        Args:
+            n: number of images, >= 1.
+            labels: the class, by index or name; or n of them. None: drawn from all.
+            text: the caption; or n of them.
+            size: (H, W) in pixels; None takes `image_size`.
+            drawing: temperature, top_k, top_p and guidance, of every level.
+            seed: of the draws; None takes one from torch's own state.
+            start: number of the first sample; the others follow. With the same seed,
+                ``start=20`` goes on where a call with ``n=20`` ended.
+            batch_size: most images at once.
+            progress: called after every position with (positions done, in all), batches and
+                levels counted together.
+
+        Raises:
+            OptionError: an option is out of range, or a prior cannot compute such a size.
+            DataError: a class or text is unknown to the priors.
+        """
+        _at_least({"n": (n, 1), "start": (start, 0), "batch_size": (batch_size, 1)})
+        size = self.image_size if size is None else size
+        self.check_size(size)
+        condition = self.conditions(n, labels=labels, text=text)
+        self._check_guidance(drawing, condition)
+        return self._stream(
+            Order(n, start, condition, size, drawing, new_seed(seed), batch_size, progress)
+        )
+
+    def complete(
+        self,
+        images: Tensor,
+        keep: Tensor,
+        *,
+        copies: int = 1,
+        labels: Labels | None = None,
+        text: Texts | None = None,
+        drawing: Drawing = Drawing(),  # noqa: B008 - frozen
+        seed: int | None = None,
+        batch_size: int = 64,
+        progress: Progress | None = None,
+    ) -> Iterator[Samples]:
+        """Keep a part of images and draw the rest, batch by batch; see `known_codes`.
+
+        Codes all of whose pixels are kept are those of the images; the others are drawn in raster
+        order, each given all codes before it, kept or drawn. A kept code after a drawn one has no
+        influence on it: exact is what is kept first, such as the upper part of an image with one
+        level of codes.
+
+        Args:
+            images: (B, C, H, W), uint8 or in [0, 1].
+            keep: booleans (H, W) or (B, H, W), true where a pixel is kept. Pixels that are not
+                kept influence nothing.
+            copies: completions of each image; they follow one another.
+            labels: the class, by index or name; or one for each of B x copies completions.
+            text: the caption; or one for each.
+            drawing: see `stream`.
+            seed: see `stream`.
+            batch_size: see `stream`.
+            progress: see `stream`.
+
+        Yields:
+            `Samples`, B x copies in all; their images as decoded, kept pixels too.
+
+        Raises:
+            DataError: images or mask have a wrong shape or values, nothing is kept, everything
+                is, or a class or text is unknown.
+            OptionError: an option is out of range, or a prior cannot compute such a size.
+        """
+        x = as_images(images, self.tokenizer.channels)
+        count, size = len(x) * copies, (int(x.shape[2]), int(x.shape[3]))
+        _at_least({"copies": (copies, 1), "batch_size": (batch_size, 1)})
+        self.check_size(size)
+        condition = self.conditions(count, labels=labels, text=text)
+        self._check_guidance(drawing, condition)
+        known = known_codes(self.tokenizer, x.to(self.device), check_keep(keep, x).to(self.device))
+        repeated = tuple(
+            (codes.repeat_interleave(copies, 0), mask.repeat_interleave(copies, 0))
+            for codes, mask in known
+        )
+        order = Order(count, 0, condition, size, drawing, new_seed(seed), batch_size, progress)
+        return self._stream(replace(order, known=repeated))
+
+    @torch.no_grad()
+    def decode(self, levels: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Images (n, C, H, W) of the codes of all levels, not too many at once."""
+        at_once = max(1, DECODED_PIXELS // (size[0] * size[1]))
+        parts = zip(*(codes.split(at_once) for codes in levels), strict=True)
+        return torch.cat([self.tokenizer.decode(part, size=size) for part in parts])
+
+    @torch.no_grad()
+    def log_prob(self, levels: Sequence[Tensor], condition: Condition | None = None) -> Tensor:
+        """Log-probability (B,) in nats of the codes of all levels: the sum over the levels.
+
+        Args:
+            levels: codes (B, h, w, *code_shape) of each level, the coarsest first.
+            condition: class and text, as `conditions` gives them; coarser codes are added.
+
+        Raises:
+            CodeError, DataError: codes or condition do not fit the priors.
+        """
+        return torch.stack(
+            [part.flatten(1).sum(1) for part in self.log_probs(levels, condition)]
+        ).sum(0)
+
+    @torch.no_grad()
+    def log_probs(
+        self, levels: Sequence[Tensor], condition: Condition | None = None
+    ) -> tuple[Tensor, ...]:
+        """Log-probability in nats of every code of each level; see `log_prob`."""
+        if len(levels) != len(self.priors):
+            raise DataError(
+                f"levels: expected codes of {len(self.priors)} levels, the coarsest first, got "
+                f"{len(levels)}; give what encode returned"
+            )
+        condition = condition or Condition()
+        return tuple(
+            prior.log_probs(codes, _for(prior, condition, levels[:i]))
+            for i, (prior, codes) in enumerate(zip(self.priors, levels, strict=True))
+        )
+
+    # -------------------------------------------------------------- internals
+
+    def _check_guidance(self, drawing: Drawing, condition: Condition) -> None:
+        if drawing.guidance != 1:
+            self.priors[0].check_guidance(condition)
+
+    @torch.no_grad()
+    def _stream(self, order: Order) -> Iterator[Samples]:
+        grids = self.tokenizer.grids(*order.size)
+        numbers = [
+            level_numbers(order.seed, i, order.start * h * w * len(prior.codes.slots))
+            for i, (prior, (h, w)) in enumerate(zip(self.priors, grids, strict=True))
+        ]
+        done, of = 0, self.positions(order.size) * -(-order.count // order.batch_size)
+        for first in range(0, order.count, order.batch_size):
+            rows = slice(first, min(first + order.batch_size, order.count))
+            levels: list[Tensor] = []
+            for i, (prior, grid) in enumerate(zip(self.priors, grids, strict=True)):
+                given = _for(prior, order.condition.rows(rows), levels)
+                codes = prior.sample(
+                    (rows.stop - rows.start, *grid),
+                    given,
+                    **_options(order.drawing, given),
+                    generator=numbers[i],
+                    known=None if order.known is None else _rows(order.known[i], rows),
+                    progress=_after(done, of, order.progress),
+                )
+                levels.append(codes)
+                done += grid[0] * grid[1]
+            yield Samples(self.decode(levels, order.size), tuple(levels))
+
+
+def _for(prior: Prior, condition: Condition, upper: Sequence[Tensor]) -> Condition:
+    """What of a condition a level's prior knows, and the coarser codes."""
+    known = prior.conditioning
+    return Condition(
+        condition.labels if known.classes else None,
+        condition.text if known.text_tokens else None,
+        tuple(upper) if known.upper else (),
+    )
+
+
+def _options(drawing: Drawing, given: Condition) -> dict[str, Any]:
+    """The options of a level's draws: no guidance where only coarser codes are given."""
+    options = {field.name: getattr(drawing, field.name) for field in fields(drawing)}
+    guided = given.labels is not None or given.text is not None
+    return options if guided else options | {"guidance": 1.0}
+
+
+def _rows(known: Known, rows: slice) -> Known:
+    codes, mask = known
+    return codes[rows], mask[rows]
+
+
+def _after(done: int, of: int, progress: Progress | None) -> Progress | None:
+    """The progress of one level of one batch, as part of the whole."""
+    if progress is None:
+        return None
+    return lambda position, _: progress(done + position, of)
+
+
+def _at_least(options: dict[str, tuple[int, int]]) -> None:
+    """Refuse an option that is below its least value."""
+    for name, (value, least) in options.items():
+        if int(value) != value or value < least:
+            raise OptionError(
+                f"sample.{name}: expected an integer >= {least}, got {value}; change it"
+            )
+
+
+def _sides(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"

@@ -1,0 +1,116 @@
+"""A generator as one folder: the priors, and their tokenizer beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NoReturn
+
+from vocabula import registry
+from vocabula.errors import CheckpointError, OptionError
+from vocabula.priors.generator import Generator
+from vocabula.priors.prior import Prior
+from vocabula.priors.saving import CONFIG, load
+from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import load as load_tokenizer
+
+TOKENIZER = "tokenizer"
+"""The folder of the tokenizer within that of the priors."""
+
+
+def level_folder(folder: str | Path, level: int, levels: int) -> Path:
+    """Where the prior of a level is: the folder itself where there is one level, else within it.
+
+    Args:
+        folder: of the generator.
+        level: 0 for the coarsest.
+        levels: number of levels.
+    """
+    return Path(folder) if levels == 1 else Path(folder) / f"level-{level}"
+
+
+def save_tokenizer_beside(folder: str | Path, tokenizer: ImageTokenizer) -> None:
+    """Write the tokenizer into the folder of its priors, so that this one folder draws images.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    tokenizer.save_pretrained(Path(folder) / TOKENIZER)
+
+
+def load_generator(path: str | Path) -> Generator:
+    """The generator saved in a folder, on the CPU and in evaluation mode.
+
+    ::
+
+        PRIOR/tokenizer/                  the tokenizer
+        PRIOR/config.json, ...            the prior, where there is one level of codes
+        PRIOR/level-0/, level-1/, ...     where there are several: a prior each, coarsest first
+
+    Args:
+        path: a folder that ``vocabula train-prior --out`` wrote.
+
+    Raises:
+        CheckpointError: a part is missing or damaged, or the parts do not belong together.
+
+    Example:
+        >>> samples = load_generator("runs/prior").sample(4, seed=0)  # doctest: +SKIP
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{folder}: expected a trained prior, got no such folder; "
+            "give the folder that `vocabula train-prior --out` wrote"
+        )
+    if not (folder / TOKENIZER / CONFIG).is_file():
+        _refuse_without_tokenizer(folder)
+    tokenizer = load_tokenizer(folder / TOKENIZER)
+    levels = len(tokenizer.levels)
+    priors: list[Prior] = []
+    for level in range(levels):
+        place = level_folder(folder, level, levels)
+        if not (place / CONFIG).is_file():
+            raise _missing(folder, place, level, levels, priors)
+        priors.append(load(place))
+    try:
+        return Generator(tokenizer, priors)
+    except OptionError as error:
+        raise CheckpointError(f"{folder}: {error}") from None
+
+
+def _refuse_without_tokenizer(folder: Path) -> NoReturn:
+    """Say what a folder without a tokenizer is, as far as that can be seen."""
+    command = _command(folder)
+    if (folder / CONFIG).is_file():
+        load(folder)  # refuses what is no prior
+    elif not any((folder / f"level-{i}" / CONFIG).is_file() for i in range(9)):
+        remedy = (
+            f"let it go on with: {command} --resume"
+            if command
+            else ("give the folder that `vocabula train-prior --out` wrote")
+        )
+        raise CheckpointError(f"{folder}: expected a trained prior, got none in it yet; {remedy}")
+    raise CheckpointError(
+        f"{folder}: expected the priors' tokenizer in {folder / TOKENIZER}, got none; put a copy "
+        "of the saved tokenizer there, or save it with save_tokenizer_beside"
+    )
+
+
+def _missing(
+    folder: Path, place: Path, level: int, levels: int, found: list[Prior]
+) -> CheckpointError:
+    if levels == 1:
+        what, name = "a prior", "transformer"
+    else:
+        what = f"the prior of level {level + 1} of {levels}"
+        name = registry.spec(found[0])["name"] if found else "transformer"
+    command = _command(folder) or (f"vocabula train-prior RUN TOKENS --model {name} --out {folder}")
+    return CheckpointError(f"{place}: expected {what}, got none; train it with: {command} --resume")
+
+
+def _command(folder: Path) -> str:
+    """The command of the run that writes the folder, as far as it says so."""
+    try:
+        return str(json.loads((folder / "run.json").read_text(encoding="utf-8"))["command"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""

@@ -1,0 +1,99 @@
+"""An order for samples, what it gives, and the random numbers that it is drawn with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vocabula.priors.condition import Condition
+from vocabula.priors.drawing import Drawing
+from vocabula.priors.sampling import Known, Progress, check_seed
+
+SKIPPED_AT_ONCE = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Images that were drawn.
+
+    Attributes:
+        images: (n, C, H, W) in [0, 1].
+        levels: their codes (n, h, w, *code_shape) of each level, the coarsest first.
+    """
+
+    images: Tensor
+    levels: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A checked order for samples; see `Generator.stream`.
+
+    Attributes:
+        count: number of images n.
+        start: number of the first.
+        condition: class and text of all n.
+        size: (H, W) in pixels.
+        drawing: how symbols are drawn.
+        seed: of the draws.
+        batch_size: most images at once.
+        progress: called after every position, or None.
+        known: codes of each level, and where they are given, or None.
+    """
+
+    count: int
+    start: int
+    condition: Condition
+    size: tuple[int, int]
+    drawing: Drawing
+    seed: int
+    batch_size: int
+    progress: Progress | None
+    known: tuple[Known, ...] | None = None
+
+
+def join(batches: Iterable[Samples]) -> Samples:
+    """Batches as one."""
+    every = list(batches)
+    levels = zip(*(samples.levels for samples in every), strict=True)
+    return Samples(
+        torch.cat([samples.images for samples in every]),
+        tuple(torch.cat(parts) for parts in levels),
+    )
+
+
+def new_seed(seed: int | None) -> int:
+    """A seed: the one given, or one of torch's own state.
+
+    Raises:
+        OptionError: the one given is no integer in [0, 2^63).
+    """
+    if seed is None:
+        return int(torch.randint(2**31, ()))
+    check_seed(seed)
+    return int(seed)
+
+
+def level_numbers(seed: int, level: int, skipped: int) -> torch.Generator:
+    """The generator of a level's draws.
+
+    The coarsest level's numbers are those of ``Prior.sample(seed=seed)``; each further level has
+    numbers of its own, so that no batch size changes which number makes which draw.
+
+    Args:
+        seed: of all levels.
+        level: 0 for the coarsest.
+        skipped: draws that lie before the first one wanted.
+    """
+    if level:
+        digest = hashlib.sha256(f"{seed} {level}".encode()).digest()
+        seed = int.from_bytes(digest[:8], "big") >> 1
+    generator = torch.Generator().manual_seed(seed)
+    while skipped > 0:
+        torch.rand(min(skipped, SKIPPED_AT_ONCE), dtype=torch.float64, generator=generator)
+        skipped -= SKIPPED_AT_ONCE
+    return generator

@@ -1,0 +1,197 @@
+"""PixelSNAIL: causal convolutions for what is near, causal attention for what is far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Lt
+from torch import Tensor, nn
+from torch.nn.functional import elu, glu, scaled_dot_product_attention
+
+from vocabula.errors import OptionError
+from vocabula.priors.codes import CodeGrid
+from vocabula.priors.condition import Condition, Conditioning
+from vocabula.priors.convolutional import ConvolutionalPrior, PositionDecoding
+from vocabula.priors.grids import at
+from vocabula.priors.pixelsnail_step import Step
+from vocabula.priors.raster import FREQUENCIES, CausalConvolution, later, places
+from vocabula.registry import component
+
+
+class GatedResidual(nn.Module):
+    """``x + a sigmoid(b)`` with (a, b) = conv(elu(conv(elu(norm(x))) + condition)).
+
+    Args:
+        width: channels C.
+        axes: axes D of the grid.
+        kernel: odd width of the convolutions.
+        conditioned: whether a condition (..., C) comes in.
+        dropout: between the convolutions, in training.
+    """
+
+    def __init__(
+        self, width: int, axes: int, kernel: int, *, conditioned: bool, dropout: float
+    ) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.first = CausalConvolution(width, width, axes, kernel, strict=False)
+        self.condition = nn.Linear(width, width, bias=False) if conditioned else None
+        self.dropout = nn.Dropout(dropout)
+        self.second = CausalConvolution(width, 2 * width, axes, kernel, strict=False)
+
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Transform x (B, *grid, C)."""
+        inner = self.first(elu(self.norm(x)))
+        if self.condition is not None and condition is not None:
+            inner = inner + self.condition(condition)
+        return x + glu(self.second(self.dropout(elu(inner))), -1)
+
+
+class CausalAttention(nn.Module):
+    """``x + W attention``: each position looks at features and codes of all before it.
+
+    The key and value number i are made of position i - 1, the first of zeros, so the first
+    position has something to look at too.
+
+    Args:
+        width: channels C.
+        heads: number of heads; must divide C.
+        places: features of where a position is.
+        dropout: of the result, in training.
+    """
+
+    def __init__(self, width: int, heads: int, places: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.query = nn.Linear(width + places, width)
+        self.key_value = nn.Linear(2 * width + places, 2 * width)
+        self.project = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, codes: Tensor, places: Tensor) -> Tensor:
+        """Transform x (B, *grid, C).
+
+        Args:
+            x: features, of the codes before each position.
+            codes: (B, *grid, C) embedded codes.
+            places: (n, F) where the positions are.
+        """
+        normed = self.norm(x)
+        earlier = later(torch.cat([normed, codes], -1)).flatten(1, -2)
+        where = places.expand(len(x), -1, -1)
+        query = self.query(torch.cat([normed.flatten(1, -2), where], -1))
+        key, value = self.key_value(torch.cat([earlier, where], -1)).chunk(2, -1)
+        attended = scaled_dot_product_attention(
+            self._split(query), self._split(key), self._split(value), is_causal=True
+        )
+        joined = attended.transpose(1, 2).flatten(2)
+        return x + self.dropout(self.project(joined)).reshape(x.shape)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+@component("prior", "pixelsnail")
+class PixelSNAIL(ConvolutionalPrior):
+    """PixelSNAIL, for grids of 1, 2 or 3 axes.
+
+    ::
+
+        codes --> causal conv --> [gated residuals --> causal attention] x blocks --> head
+
+    Args:
+        codes: what the codes look like.
+        conditioning: what they can be conditioned on.
+        hidden: channels C.
+        blocks: number of blocks.
+        residuals: gated residual blocks before each attention.
+        heads: attention heads; must divide `hidden`.
+        kernel: odd width of the convolutions.
+        dropout: probability in [0, 1) that a value within a block becomes 0 in training.
+
+    Raises:
+        OptionError: `heads` does not divide `hidden`, `kernel` is even, or a range is left.
+
+    Example:
+        >>> prior = PixelSNAIL(CodeGrid((512,), (8, 8)), hidden=32, blocks=1)
+        >>> prior.sample((2, 8, 8), seed=0).shape
+        torch.Size([2, 8, 8])
+
+    Source: Chen et al. 2017, "PixelSNAIL: An Improved Autoregressive Generative Model", figure 5.
+    Layer normalization takes the place of weight normalization, sines of the coordinates that of
+    the coordinates, several heads that of one, and the head's two layers that of the mixture.
+    """
+
+    def __init__(
+        self,
+        codes: CodeGrid,
+        conditioning: Conditioning = Conditioning(),  # noqa: B008 - frozen
+        *,
+        hidden: Annotated[int, Ge(1)] = 128,
+        blocks: Annotated[int, Ge(1)] = 3,
+        residuals: Annotated[int, Ge(0)] = 2,
+        heads: Annotated[int, Ge(1)] = 4,
+        kernel: Annotated[int, Ge(3)] = 3,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+    ) -> None:
+        super().__init__(codes, conditioning, hidden, dropout)
+        for name, wrong, wanted in (
+            ("heads", hidden % heads, f"a divisor of hidden={hidden}"),
+            ("kernel", kernel % 2 == 0, "an odd number"),
+        ):
+            if wrong:
+                got = {"heads": heads, "kernel": kernel}[name]
+                raise OptionError(
+                    f"PixelSNAIL.{name}: expected {wanted}, got {got}; change one of them"
+                )
+        axes, conditioned = len(codes.grid), self.encoder is not None
+        self.start = CausalConvolution(hidden, hidden, axes, kernel, strict=True)
+        self.residuals = nn.ModuleList(
+            nn.ModuleList(
+                GatedResidual(hidden, axes, kernel, conditioned=conditioned, dropout=dropout)
+                for _ in range(residuals)
+            )
+            for _ in range(blocks)
+        )
+        width = 2 * FREQUENCIES * axes
+        self.attentions = nn.ModuleList(
+            CausalAttention(hidden, heads, width, dropout) for _ in range(blocks)
+        )
+        self.norm = nn.LayerNorm(hidden)
+
+    def features(self, embedded: Tensor, condition: Tensor | None) -> Tensor:
+        """Features (B, *grid, C) of embedded codes (B, *grid, C); see `ConvolutionalPrior`."""
+        x = self.start(embedded)
+        where = places(embedded.shape[1:-1], embedded)
+        for residuals, attention in zip(self.residuals, self.attentions, strict=True):
+            for residual in residuals.children():
+                x = residual(x, condition)
+            x = attention(x, embedded, where)
+        return self.norm(x)
+
+    def decoding(self, batch: int, grid: Sequence[int], condition: Condition) -> PixelSNAILDecoding:
+        """Start cached decoding; see `Prior`."""
+        return PixelSNAILDecoding(self, batch, grid, condition)
+
+
+class PixelSNAILDecoding(PositionDecoding):
+    """Cached decoding: the network at one position after the other."""
+
+    def __init__(
+        self, prior: PixelSNAIL, batch: int, grid: Sequence[int], condition: Condition
+    ) -> None:
+        super().__init__(prior, batch, grid)
+        self._condition = prior.encode_condition(condition, self.grid)
+        self._step = Step(prior, batch, self.grid)
+
+    def advance(self, index: tuple[int, ...], before: Tensor | None) -> Tensor:
+        """Features (B, C) of the position at `index`."""
+        here = self._condition
+        if here is not None:
+            for axis in range(len(index)):
+                here = at(here, axis, index)
+            here = here.flatten(1)
+        return self._step.run(before, here)

@@ -1,0 +1,344 @@
+"""What every prior is: a distribution of codes that can be evaluated, trained and drawn from."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vocabula.errors import DataError, OptionError
+from vocabula.priors.codes import CodeGrid
+from vocabula.priors.condition import Condition, Conditioning
+from vocabula.priors.drawing import Drawing
+from vocabula.priors.sampling import (
+    Decoding,
+    Known,
+    Progress,
+    Request,
+    check_known,
+    draw_codes,
+    uniform_numbers,
+)
+from vocabula.priors.text import TextTokenizer
+from vocabula.registry import suggest
+from vocabula.tokenizers.weights import fingerprint
+
+MOST_NAMES = 12
+"""Class names that an error message lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a prior's codes come from.
+
+    Attributes:
+        tokenizer: fingerprint of the tokenizer that made the codes; "" if not known.
+        class_names: names of the classes, in order; empty if they have none.
+        image_size: (H, W) of the images in pixels; None if they differ or are not known.
+    """
+
+    tokenizer: str = ""
+    class_names: tuple[str, ...] = ()
+    image_size: tuple[int, int] | None = None
+
+
+class Prior(nn.Module, ABC):
+    """A distribution p(codes | condition) over grids of codes, one symbol after the other.
+
+    ``p(codes) = prod_i p(symbol_i | symbols before i)``, with the order of `CodeGrid`.
+
+    Subclasses give `symbol_logits` for training and `decoding` for sampling, where every position
+    costs one position.
+
+    Args:
+        codes: what the codes look like.
+        conditioning: what they can be conditioned on.
+
+    Attributes:
+        origin: where the codes come from; saved with the prior.
+        text_tokenizer: what turns captions into tokens, saved with the prior, or None.
+    """
+
+    component_kind = "prior"
+
+    def __init__(self, codes: CodeGrid, conditioning: Conditioning) -> None:
+        super().__init__()
+        self.codes, self.conditioning = codes, conditioning
+        self.origin = Origin()
+        self._text_tokenizer: TextTokenizer | None = None
+
+    # ------------------------------------------------------------------ public
+
+    def log_probs(self, codes: Tensor, condition: Condition | None = None) -> Tensor:
+        """Log-probability in nats of every code, given the condition and the codes before it.
+
+        Args:
+            codes: (B, *grid, *code_shape) integers.
+            condition: what is known of the signals; what is left out counts as not given.
+
+        Returns:
+            The same shape as `codes`, <= 0.
+
+        Raises:
+            CodeError, DataError: codes or condition do not fit the prior.
+        """
+        symbols, condition = self._checked(codes, condition)
+        return self._log_probs(symbols, condition)
+
+    def log_prob(self, codes: Tensor, condition: Condition | None = None) -> Tensor:
+        """Log-probability (B,) in nats of the codes of every signal: the sum of `log_probs`."""
+        return self.log_probs(codes, condition).flatten(1).sum(1)
+
+    def forward(self, codes: Tensor, condition: Condition | None = None) -> Tensor:
+        """The training loss, see `loss`; so that wrappers for several processes see a call."""
+        return self.loss(codes, condition)
+
+    def loss(self, codes: Tensor, condition: Condition | None = None) -> Tensor:
+        """The training loss (): nats per code, the mean of ``-log_probs``.
+
+        In training mode class and text of a signal are withheld together with probability
+        ``conditioning.dropout``.
+
+        Raises:
+            CodeError, DataError: see `log_probs`.
+        """
+        symbols, condition = self._checked(codes, condition)
+        return self._loss(symbols, self._withheld(condition, len(codes)))
+
+    @torch.no_grad()
+    def sample(
+        self,
+        shape: Sequence[int],
+        condition: Condition | None = None,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        guidance: float = 1.0,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+        known: Known | None = None,
+        cache: bool = True,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """Draw codes.
+
+        Args:
+            shape: (B, *grid).
+            condition: what the signals are to be; what is left out is drawn from all.
+            temperature: > 0; below 1 the probable becomes more probable.
+            top_k: draw from the k most probable values of each symbol only; None: from all.
+            top_p: draw from the fewest values whose probabilities reach p, in (0, 1], only.
+            guidance: g >= 0: draw from p(codes | condition)^g p(codes)^(1 - g), symbol by symbol.
+            seed: of the draws; None takes torch's own state, or `generator`.
+            generator: a generator of the CPU; rows are taken from it signal by signal, so that
+                results do not depend on how many are drawn at once.
+            known: codes (B, *grid, *code_shape) and a mask (*grid) or (B, *grid), true where the
+                code is given; the others are drawn in order, each given all before it.
+            cache: False recomputes everything for every symbol, for comparison.
+            progress: called after every position with (positions done, positions in all).
+
+        Returns:
+            Codes (B, *grid, *code_shape), int64.
+
+        Raises:
+            OptionError: an option is out of range, or the prior cannot make such a grid.
+            CodeError, DataError: `condition` or `known` do not fit the prior.
+        """
+        drawing = Drawing(temperature, top_k, top_p, guidance)
+        batch, grid = self._shape(shape)
+        complete = self.conditioning.complete(condition, batch, self.device)
+        if guidance != 1:
+            self.check_guidance(condition)
+        draws = math.prod(grid) * len(self.codes.slots)
+        uniform = uniform_numbers((batch, draws), seed, generator).to(self.device)
+        given = None if known is None else check_known(self, known, batch, grid)
+        training = self.training
+        self.eval()
+        try:
+            request = Request(batch, grid, complete, drawing, uniform, given)
+            return draw_codes(self, request, cache=cache, progress=progress)
+        finally:
+            self.train(training)
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of settings and weights."""
+        return fingerprint(self)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    @property
+    def text_tokenizer(self) -> TextTokenizer | None:
+        """What turns captions into tokens, or None."""
+        return self._text_tokenizer
+
+    @text_tokenizer.setter
+    def text_tokenizer(self, tokenizer: TextTokenizer | None) -> None:
+        if tokenizer is not None and tokenizer.size > self.conditioning.text_tokens:
+            raise OptionError(
+                f"conditioning.text_tokens: expected at least {tokenizer.size}, the size of the "
+                f"text tokenizer, got {self.conditioning.text_tokens}; make the prior with "
+                f"text_tokens={tokenizer.size}"
+            )
+        self._text_tokenizer = tokenizer
+
+    def condition(
+        self,
+        batch: int,
+        *,
+        label: int | str | Sequence[int | str] | None = None,
+        text: str | Sequence[str] | None = None,
+        upper: Sequence[Tensor] = (),
+    ) -> Condition:
+        """A condition from words: of a whole batch, or of every signal of it.
+
+        Args:
+            batch: number of signals B.
+            label: a class index or one of ``origin.class_names``; or a sequence of B.
+            text: a caption; or a sequence of B.
+            upper: codes of the coarser levels, coarsest first, B each.
+
+        Raises:
+            DataError: a class does not exist, a text has unknown characters, no characters or
+                too many, or there are not B of them.
+        """
+        labels = tokens = None
+        if label is not None:
+            several = [label] * batch if isinstance(label, (int, str)) else list(label)
+            index = {value: self.label_index(value) for value in dict.fromkeys(several)}
+            labels = torch.tensor([index[value] for value in several], dtype=torch.long)
+        if text is not None:
+            texts = [text] * batch if isinstance(text, str) else list(text)
+            tokens = self._tokens(texts)
+        for name, given in (("class", labels), ("text", tokens)):
+            if given is not None and len(given) != batch:
+                raise DataError(f"{name}: expected one, or {batch}, got {len(given)}; repeat some")
+        return Condition(labels, tokens, tuple(upper))
+
+    def label_index(self, label: int | str) -> int:
+        """The index of a class, given by its index or its name.
+
+        Raises:
+            DataError: there is no such class.
+        """
+        classes, names = self.conditioning.classes, self.origin.class_names
+        if isinstance(label, str) and label in names:
+            return names.index(label)
+        index = int(label) if str(label).isdecimal() else -1
+        if 0 <= index < classes:
+            return index
+        shown = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+        raise DataError(
+            f"class: expected an index in [0, {classes}){f' or one of {shown}' * bool(names)}, "
+            f"got {label!r}"
+            + (
+                suggest(str(label), names) or "; choose one of them"
+                if classes
+                else "; this prior was trained without classes: leave it out"
+            )
+        )
+
+    def check_guidance(self, condition: Condition | None) -> None:
+        """Refuse to guide by a condition without class or text, or without having learned to.
+
+        Raises:
+            OptionError: the prior cannot tell the condition from none.
+        """
+        given = condition is not None and (
+            condition.labels is not None or condition.text is not None
+        )
+        if not given or not self.conditioning.dropout:
+            why = "no class or text" if not given else "a prior trained with dropout=0"
+            raise OptionError(
+                f"sample.guidance: expected a class or text, and a prior trained with "
+                f"conditioning.dropout > 0, got {why}; leave guidance at 1"
+            )
+
+    # -------------------------------------------------------- what a model gives
+
+    @abstractmethod
+    def symbol_logits(self, symbols: Tensor, condition: Condition) -> list[Tensor]:
+        """Logits of every symbol given all before it, for all positions at once.
+
+        Args:
+            symbols: (B, *grid, S), checked.
+            condition: complete.
+
+        Returns:
+            (B, *grid, V_s) for every symbol s of a position.
+        """
+
+    @abstractmethod
+    def decoding(self, batch: int, grid: Sequence[int], condition: Condition) -> Decoding:
+        """Start codes of B signals with a cache, so that each position costs one position."""
+
+    def check_grid(self, grid: Sequence[int]) -> None:
+        """Refuse a grid that the model has no way to compute; any is fine unless overridden.
+
+        Raises:
+            OptionError: the model cannot compute such a grid.
+        """
+
+    def foreign_config(self) -> Mapping[str, Any]:
+        """What another library needs to find in config.json; nothing unless overridden."""
+        return {}
+
+    def saved_module(self) -> nn.Module:
+        """The module whose tensors are saved, under the names it gives them."""
+        return self
+
+    # --------------------------------------------------------------- internals
+
+    def _loss(self, symbols: Tensor, condition: Condition) -> Tensor:
+        return -self._log_probs(symbols, condition).mean()
+
+    def _log_probs(self, symbols: Tensor, condition: Condition) -> Tensor:
+        books = [torch.zeros(())] * len(self.codes.codebook_sizes)
+        all_logits = self.symbol_logits(symbols, condition)
+        for index, (slot, logits) in enumerate(zip(self.codes.slots, all_logits, strict=True)):
+            wide = logits if logits.dtype == torch.float64 else logits.float()
+            log_probs = self.codes.forbid(wide, index, symbols).log_softmax(-1)
+            chosen = log_probs.gather(-1, symbols[..., index, None])[..., 0]
+            books[slot.book] = books[slot.book] + chosen
+        stacked = torch.stack(books, -1)
+        return stacked.reshape(*symbols.shape[:-1], *self.codes.shape_of_code)
+
+    def _checked(self, codes: Tensor, condition: Condition | None) -> tuple[Tensor, Condition]:
+        self.codes.check(codes)
+        symbols = self.codes.split(codes).to(self.device)
+        self.check_grid(symbols.shape[1:-1])
+        return symbols, self.conditioning.complete(condition, len(codes), self.device)
+
+    def _withheld(self, condition: Condition, batch: int) -> Condition:
+        dropout = self.conditioning.dropout
+        if not (self.training and dropout and self.conditioning.withholdable):
+            return condition
+        return condition.without(torch.rand(batch, device=self.device) < dropout)
+
+    def _shape(self, shape: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+        axes = len(self.codes.grid)
+        if len(shape) != 1 + axes or any(int(n) != n or n < 1 for n in shape):
+            raise OptionError(
+                f"sample.shape: expected (batch, {', '.join('n' * axes)}), all >= 1, got "
+                f"{tuple(shape)}; the prior was trained on grids of {self.codes.grid}"
+            )
+        batch, *grid = (int(n) for n in shape)
+        self.check_grid(grid)
+        return batch, tuple(grid)
+
+    def _tokens(self, texts: Sequence[str]) -> Tensor:
+        if self.text_tokenizer is None:
+            raise DataError(
+                "text: expected none, got some; this prior was trained without captions"
+            )
+        length = self.conditioning.text_length
+        index = {text: self.text_tokenizer.encode([text], length) for text in dict.fromkeys(texts)}
+        return torch.cat([index[text] for text in texts])

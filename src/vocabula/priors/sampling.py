@@ -1,0 +1,216 @@
+"""The loop that draws codes symbol by symbol, cached or recomputing everything."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from vocabula.errors import DataError, OptionError
+from vocabula.priors.condition import Condition
+from vocabula.priors.drawing import Drawing, guide
+
+if TYPE_CHECKING:
+    from vocabula.priors.prior import Prior
+
+Progress = Callable[[int, int], None]
+"""Called with the number of positions that are done, and of all."""
+Known = tuple[Tensor, Tensor]
+"""Codes (B, *grid, *code_shape) and a mask (*grid) or (B, *grid), true where they are given."""
+
+
+class Decoding(ABC):
+    """Codes in the making: the symbols so far, and what the next one's logits need of them.
+
+    Symbols are pushed in the order of `CodeGrid`. Whoever pushes a symbol without asking for its
+    logits, because it is known, saves what can be saved of the cost.
+    """
+
+    @abstractmethod
+    def logits(self) -> Tensor:
+        """Logits (B, V) of the next symbol."""
+
+    @abstractmethod
+    def push(self, symbol: Tensor) -> None:
+        """Append a symbol (B,)."""
+
+
+class Recomputing(Decoding):
+    """Decoding without a cache: every symbol costs a forward pass over the whole grid.
+
+    Args:
+        prior: the model.
+        batch: number of signals B.
+        grid: positions along each axis.
+        condition: complete, of batch B.
+    """
+
+    def __init__(self, prior: Prior, batch: int, grid: Sequence[int], condition: Condition) -> None:
+        self._prior, self._condition = prior, condition
+        slots = len(prior.codes.slots)
+        self._symbols = torch.zeros(batch, *grid, slots, dtype=torch.long, device=prior.device)
+        self._flat = self._symbols.view(batch, -1)
+        self._next = 0
+
+    def logits(self) -> Tensor:
+        """Logits (B, V) of the next symbol."""
+        position, slot = divmod(self._next, self._symbols.shape[-1])
+        logits = self._prior.symbol_logits(self._symbols, self._condition)[slot]
+        return logits.flatten(1, -2)[:, position]
+
+    def push(self, symbol: Tensor) -> None:
+        """Append a symbol (B,)."""
+        self._flat[:, self._next] = symbol
+        self._next += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A checked order for samples.
+
+    Attributes:
+        batch: number of signals B.
+        grid: positions along each axis.
+        condition: complete, of batch B.
+        drawing: how symbols are drawn.
+        uniform: (B, positions x symbols) numbers in [0, 1), one per draw.
+        known: codes and a mask, or None.
+    """
+
+    batch: int
+    grid: tuple[int, ...]
+    condition: Condition
+    drawing: Drawing
+    uniform: Tensor
+    known: Known | None = None
+
+
+def draw_codes(
+    prior: Prior, request: Request, *, cache: bool, progress: Progress | None = None
+) -> Tensor:
+    """Draw codes (B, *grid, *code_shape) as a request says.
+
+    Signal i depends on row i of the numbers and conditions only, so a batch may be cut anywhere.
+
+    Args:
+        prior: the model, in evaluation mode.
+        request: what to draw.
+        cache: whether to compute every position once, or everything for every symbol.
+        progress: called after every position.
+    """
+    codes, batch, guided = prior.codes, request.batch, request.drawing.guidance != 1
+    condition = request.condition
+    if guided:
+        condition = condition.beside(condition.without())
+    make = prior.decoding if cache else _recomputing(prior)
+    decoding = make(batch * (1 + guided), request.grid, condition)
+    slots, positions = len(codes.slots), math.prod(request.grid)
+    symbols = torch.zeros(batch, positions, slots, dtype=torch.long, device=prior.device)
+    given, mask, whole = _known_symbols(prior, request)
+    for position in range(positions):
+        here = symbols[:, position]
+        for slot in range(slots):
+            if whole[position]:
+                symbol = given[:, position, slot]
+            else:
+                logits = decoding.logits()
+                if guided:
+                    with_condition, without = logits.chunk(2)
+                    logits = guide(with_condition, without, request.drawing.guidance)
+                logits = codes.forbid(logits, slot, here)
+                number = request.uniform[:, position * slots + slot]
+                symbol = request.drawing.draw(logits, number)
+                if request.known is not None:
+                    symbol = torch.where(mask[:, position], given[:, position, slot], symbol)
+            here[:, slot] = symbol
+            decoding.push(torch.cat([symbol, symbol]) if guided else symbol)
+        if progress is not None:
+            progress(position + 1, positions)
+    return codes.join(symbols.view(batch, *request.grid, slots))
+
+
+def uniform_numbers(
+    shape: tuple[int, int], seed: int | None, generator: torch.Generator | None
+) -> Tensor:
+    """The numbers (B, draws) in [0, 1) that all draws of a batch are made with, float64.
+
+    They come from the processor whatever the device, so that a seed means the same everywhere,
+    and row by row: with a generator, two batches of 32 are one of 64.
+
+    Raises:
+        OptionError: both a seed and a generator, a generator of another device, or a seed that is
+            no integer in [0, 2^63).
+    """
+    if seed is not None and generator is not None:
+        raise OptionError("sample.seed: expected a seed or a generator, got both; leave one out")
+    if generator is not None and generator.device.type != "cpu":
+        raise OptionError(
+            f"sample.generator: expected one of the CPU, got one of {generator.device}; "
+            "make it with torch.Generator()"
+        )
+    if seed is not None:
+        check_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
+    return torch.rand(shape, dtype=torch.float64, generator=generator)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that is no integer in [0, 2^63).
+
+    Raises:
+        OptionError: it is none.
+    """
+    if int(seed) != seed or not 0 <= seed < 2**63:
+        raise OptionError(
+            f"sample.seed: expected an integer in [0, 2^63), got {seed}; choose another"
+        )
+
+
+def check_known(prior: Prior, known: Known, batch: int, grid: tuple[int, ...]) -> Known:
+    """Known codes and a mask (B, *grid), on the model's device.
+
+    Codes that are not known may have any value.
+
+    Raises:
+        CodeError: the codes have a wrong shape, or known ones a wrong value.
+        DataError: the mask has a wrong shape or type.
+    """
+    codes, mask = (part.to(prior.device) for part in known)
+    if mask.dtype != torch.bool or tuple(mask.shape) not in (grid, (batch, *grid)):
+        raise DataError(
+            f"sample.known: expected a mask of booleans, shape {grid} or {(batch, *grid)}, got "
+            f"{str(mask.dtype).removeprefix('torch.')} of shape {tuple(mask.shape)}; "
+            "make it true where the codes are given"
+        )
+    mask = mask.expand(batch, *grid)
+    wide = mask.reshape(*mask.shape, *(1 for _ in prior.codes.shape_of_code))
+    if codes.ndim == wide.ndim and codes.shape[: 1 + len(grid)] == mask.shape:
+        codes = codes.masked_fill(~wide, 0)
+    prior.codes.check(codes, grid)
+    if len(codes) != batch:
+        raise DataError(
+            f"sample.known: expected the codes of {batch} signals, got {len(codes)}; "
+            "repeat or cut them"
+        )
+    return codes, mask
+
+
+def _recomputing(prior: Prior) -> Callable[[int, Sequence[int], Condition], Decoding]:
+    return lambda batch, grid, condition: Recomputing(prior, batch, grid, condition)
+
+
+def _known_symbols(prior: Prior, request: Request) -> tuple[Tensor, Tensor, list[bool]]:
+    """Known symbols (B, n, S), where they count (B, n), and where for the whole batch."""
+    positions, slots = math.prod(request.grid), len(prior.codes.slots)
+    if request.known is None:
+        empty = torch.zeros(request.batch, positions, dtype=torch.bool, device=prior.device)
+        nothing = empty.long()[..., None].expand(-1, -1, slots)
+        return nothing, empty, [False] * positions
+    codes, mask = request.known
+    symbols, flat = prior.codes.split(codes).flatten(1, -2), mask.flatten(1)
+    return symbols, flat, flat.all(0).tolist()

@@ -1,0 +1,147 @@
+"""Saving priors to folders and loading them; nothing is unpickled."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vocabula import __version__, registry
+from vocabula.errors import CheckpointError, OptionError
+from vocabula.files import dump_json, new_folder, output_errors, write_bytes
+from vocabula.priors.card import prior_card
+from vocabula.priors.prior import Origin, Prior
+from vocabula.priors.text import TextTokenizer
+from vocabula.tokenizers.weights import first_line, read_weights, write_weights
+
+FORMAT = 1
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+
+
+def save(
+    prior: Prior,
+    folder: str | Path,
+    *,
+    data: str | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    command: str | None = None,
+) -> None:
+    """Write a prior into a folder: settings, weights, a card, and its text tokenizer if any.
+
+    A `TransformerPrior`'s folder also opens with ``AutoModelForCausalLM.from_pretrained``. Every
+    file is complete or absent at any moment; other files in the folder are left alone.
+
+    Args:
+        prior: the model.
+        folder: made if need be.
+        data: what it was trained on, for the card.
+        metrics: figures by name, for the card.
+        command: what made it, for the card.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    settings = registry.spec(prior)
+    size = prior.origin.image_size
+    origin = {
+        "tokenizer": prior.origin.tokenizer,
+        "class_names": list(prior.origin.class_names),
+        "image_size": None if size is None else list(size),
+    }
+    config = {
+        **prior.foreign_config(),
+        "format": FORMAT,
+        "library": "vocabula",
+        "version": __version__,
+        "prior": settings,
+        "origin": origin,
+        "text": prior.text_tokenizer is not None,
+    }
+    card = prior_card(prior, settings, data=data, metrics=metrics, command=command)
+    with output_errors(folder), new_folder(folder, overwrite=True, last=CONFIG) as draft:
+        write_weights(prior.saved_module(), draft / WEIGHTS)
+        if prior.text_tokenizer is not None:
+            prior.text_tokenizer.save(draft)
+        write_bytes(draft / CARD, card.encode())
+        write_bytes(draft / CONFIG, dump_json(config))
+
+
+def load(path: str | Path) -> Prior:
+    """The prior saved in a folder, on the CPU and in evaluation mode.
+
+    Args:
+        path: a folder with ``config.json`` and ``model.safetensors``.
+
+    Raises:
+        CheckpointError: missing, damaged, foreign, of a newer format, or not of one piece.
+
+    Example:
+        >>> prior = load("runs/digits-prior")  # doctest: +SKIP
+    """
+    folder = Path(path)
+    config = _read_config(folder)
+    importlib.import_module("vocabula.priors")
+    try:
+        prior: Prior = registry.build("prior", config["prior"])
+        prior.origin = _origin(config["origin"])
+        if config["text"]:
+            prior.text_tokenizer = TextTokenizer.load(folder)
+    except (OptionError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{folder / CONFIG}: expected the settings of a prior, got {first_line(error)} "
+            f"(saved by vocabula {config.get('version', '?')}, this is {__version__}); "
+            "use the version that saved it, or undo changes to the file"
+        ) from None
+    if not (folder / WEIGHTS).is_file():
+        raise CheckpointError(
+            f"{folder}: expected {WEIGHTS} beside {CONFIG}, got none; copy the whole folder"
+        )
+    read_weights(prior.saved_module(), folder / WEIGHTS)
+    return prior.eval()
+
+
+def _origin(saved: Mapping[str, Any]) -> Origin:
+    """The origin that a configuration describes."""
+    size = saved["image_size"]
+    return Origin(
+        str(saved["tokenizer"]),
+        tuple(map(str, saved["class_names"])),
+        None if size is None else (int(size[0]), int(size[1])),
+    )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """The checked contents of a saved prior's ``config.json``."""
+    path = folder / CONFIG
+    if not path.is_file():
+        what = "no such folder" if not folder.exists() else f"no {CONFIG} in it"
+        raise CheckpointError(
+            f"{folder}: expected a saved prior, got {what}; "
+            "give the folder that `vocabula train-prior --out` wrote"
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: expected JSON, got a damaged file ({first_line(error)}); "
+            "copy the folder again"
+        ) from None
+    if not isinstance(config, dict) or config.get("library") != "vocabula":
+        raise CheckpointError(
+            f"{path}: expected a prior saved by vocabula, got a model of another library; "
+            "give the folder of a vocabula prior"
+        )
+    if config.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: expected format {FORMAT}, got {config.get('format')!r}; "
+            "update vocabula to the version that saved it"
+        )
+    if not isinstance(config.get("prior"), dict):
+        what = "a tokenizer" if "tokenizer" in config else "no settings of one"
+        raise CheckpointError(
+            f"{path}: expected a prior, got {what}; give the folder of a vocabula prior"
+        )
+    return config

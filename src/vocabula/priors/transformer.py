@@ -1,0 +1,215 @@
+"""A Transformer over codes: a causal language model of the transformers library."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import torch
+from annotated_types import Ge, Lt
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, linear
+
+from vocabula.errors import OptionError
+from vocabula.priors.codes import CodeGrid
+from vocabula.priors.condition import Condition, Conditioning
+from vocabula.priors.prior import Prior
+from vocabula.priors.sampling import Decoding
+from vocabula.priors.vocabulary import TokenVocabulary
+from vocabula.registry import component
+
+MULTIPLE = 32
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
+@component("prior", "transformer")
+class TransformerPrior(Prior):
+    """A standard causal language model over the tokens of `TokenVocabulary`.
+
+    The saved folder opens with transformers' ``AutoModelForCausalLM`` and in serving engines: the
+    condition is a prefix of ordinary tokens. The loss is that of the whole vocabulary, so the
+    model itself learns which tokens may follow; `log_probs` and `sample` allow only those, so
+    that probabilities of codes sum to 1: the loss is never below the nats per code that
+    `log_prob` gives, and equal once the rest of the vocabulary is unlearned.
+
+    Args:
+        codes: what the codes look like.
+        conditioning: what they can be conditioned on; coarser codes become a prefix too.
+        architecture: ``gpt2`` (learned places, dropout everywhere: small data) or ``llama``
+            (rotary places, dropout of attention only).
+        hidden: width C.
+        layers: number of layers.
+        heads: attention heads; must divide `hidden`.
+        inner: width of the feed-forward layers; None: 4 C for gpt2; 8 C / 3 for
+            llama, rounded up to a multiple of 32, as matrix products like it.
+        dropout: probability in [0, 1).
+
+    Attributes:
+        compiled: whether sampling compiles the pass of a token, False at first. The first sample
+            of a batch size then takes a minute more; on a processor it does not pay.
+        vocabulary: the tokens.
+        model: the transformers library's model.
+
+    Raises:
+        OptionError: `heads` does not divide `hidden` into even parts, or a range is left.
+
+    Example:
+        >>> prior = TransformerPrior(CodeGrid((512,), (8, 8)), hidden=32, layers=1, heads=2)
+        >>> prior.sample((2, 8, 8), seed=0).shape
+        torch.Size([2, 8, 8])
+
+    Source: Ramesh et al. 2021, "Zero-Shot Text-to-Image Generation" (DALL-E): text and codes as
+    one sequence, padding a token. Radford et al. 2019 (GPT-2); Touvron et al. 2023 (Llama).
+    """
+
+    def __init__(
+        self,
+        codes: CodeGrid,
+        conditioning: Conditioning = Conditioning(),  # noqa: B008 - frozen
+        *,
+        architecture: Literal["gpt2", "llama"] = "gpt2",
+        hidden: Annotated[int, Ge(2)] = 256,
+        layers: Annotated[int, Ge(1)] = 6,
+        heads: Annotated[int, Ge(1)] = 4,
+        inner: Annotated[int, Ge(1)] | None = None,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.1,
+    ) -> None:
+        super().__init__(codes, conditioning)
+        if hidden % (2 * heads):
+            raise OptionError(
+                f"TransformerPrior.heads: expected hidden={hidden} to be a multiple of twice the "
+                f"heads, got {heads}; change one of them"
+            )
+        from transformers import AutoModelForCausalLM
+
+        self.compiled = False
+        self.vocabulary = TokenVocabulary(codes, conditioning)
+        length = self.vocabulary.prefix_length + codes.positions * len(codes.slots)
+        make = _gpt2 if architecture == "gpt2" else _llama
+        config = make(
+            {
+                "vocab_size": self.vocabulary.size,
+                "max_position_embeddings": length,
+                "hidden_size": hidden,
+                "num_hidden_layers": layers,
+                "num_attention_heads": heads,
+                "bos_token_id": self.vocabulary.start,
+                "eos_token_id": None,
+                "tie_word_embeddings": False,
+            },
+            inner,
+            dropout,
+        )
+        self.model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+
+    def symbol_logits(self, symbols: Tensor, condition: Condition) -> list[Tensor]:
+        """Logits (B, *grid, V_s) of every symbol given all before it; see `Prior`."""
+        hidden = self._hidden(symbols, condition).unflatten(1, symbols.shape[1:])
+        return [self.head(hidden[..., slot, :], slot) for slot in range(symbols.shape[-1])]
+
+    def head(self, hidden: Tensor, slot: int) -> Tensor:
+        """Logits (..., V) of a symbol of a position, of the model's hidden states (..., C)."""
+        start, size = self.vocabulary.offsets[slot], self.codes.symbol_sizes[slot]
+        weight: Tensor = self.model.get_output_embeddings().weight
+        return linear(hidden, weight[start : start + size])
+
+    def decoding(
+        self, batch: int, grid: Sequence[int], condition: Condition
+    ) -> TransformerDecoding:
+        """Start cached decoding; see `Prior`."""
+        return TransformerDecoding(self, batch, grid, condition)
+
+    def check_grid(self, grid: Sequence[int]) -> None:
+        """Refuse a grid whose rows differ from the trained ones, or with more of them.
+
+        With coarser codes, whose prefix has one length, only the trained grid will do.
+
+        Raises:
+            OptionError: the model has never seen such positions.
+        """
+        trained, got = self.codes.grid, tuple(grid)
+        fewer = got[1:] == trained[1:] and got[0] < trained[0] and not self.conditioning.upper
+        if got != trained and not fewer:
+            also = "" if self.conditioning.upper else ", or fewer along the first axis"
+            raise OptionError(
+                f"grid: expected {trained}{also}, got {got}; a transformer knows positions it was "
+                "trained on: use that size, or a convolutional prior"
+            )
+
+    def foreign_config(self) -> Mapping[str, Any]:
+        """The configuration that the transformers library reads."""
+        config: dict[str, Any] = self.model.config.to_dict()
+        dtype = str(next(self.parameters()).dtype).removeprefix("torch.")
+        return config | {"architectures": [type(self.model).__name__], "dtype": dtype}
+
+    def saved_module(self) -> nn.Module:
+        """The language model, so that tensors have the names that transformers gives them."""
+        return self.model
+
+    def _loss(self, symbols: Tensor, condition: Condition) -> Tensor:
+        hidden = self._hidden(symbols, condition)
+        logits = self.model.get_output_embeddings()(hidden)
+        wide = logits if logits.dtype == torch.float64 else logits.float()
+        total = cross_entropy(
+            wide.flatten(0, 1), self.vocabulary.tokens(symbols).flatten(), reduction="sum"
+        )
+        codes = symbols[..., 0].numel() * len(self.codes.codebook_sizes)
+        return total / codes
+
+    def _hidden(self, symbols: Tensor, condition: Condition) -> Tensor:
+        """The states (B, n x S, C) from which each symbol is predicted."""
+        prefix = self.vocabulary.prefix(condition, len(symbols), symbols.device)
+        tokens = torch.cat([prefix, self.vocabulary.tokens(symbols)[:, :-1]], 1)
+        states = self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+        hidden: Tensor = states[:, self.vocabulary.prefix_length - 1 :]
+        return hidden
+
+
+class TransformerDecoding(Decoding):
+    """Cached decoding: keys and values of all tokens so far are kept.
+
+    Tokens that are pushed without asking for logits, such as a known upper half, go through the
+    model together.
+    """
+
+    def __init__(
+        self, prior: TransformerPrior, batch: int, grid: Sequence[int], condition: Condition
+    ) -> None:
+        from vocabula.priors.cached_layers import cached_layers
+
+        self._prior = prior
+        vocabulary, slots = prior.vocabulary, len(prior.codes.slots)
+        room = vocabulary.prefix_length + math.prod(grid) * slots
+        self._layers = cached_layers(prior.model, batch, room, compiled=prior.compiled)
+        self._pending = [vocabulary.prefix(condition, batch, prior.device)]
+        self._slot = itertools.cycle(range(slots))
+        self._next = next(self._slot)
+
+    def logits(self) -> Tensor:
+        """Logits (B, V) of the next symbol."""
+        tokens = self._pending[0] if len(self._pending) == 1 else torch.cat(self._pending, 1)
+        self._pending = []
+        return self._prior.head(self._layers.run(tokens), self._next)
+
+    def push(self, symbol: Tensor) -> None:
+        """Append a symbol (B,)."""
+        self._pending.append((symbol + self._prior.vocabulary.offsets[self._next])[:, None])
+        self._next = next(self._slot)
+
+
+def _gpt2(common: dict[str, Any], inner: int | None, dropout: float) -> PretrainedConfig:
+    from transformers import GPT2Config
+
+    rates = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+    return GPT2Config(**(common | rates), n_inner=inner)
+
+
+def _llama(common: dict[str, Any], inner: int | None, dropout: float) -> PretrainedConfig:
+    from transformers import LlamaConfig
+
+    width = inner or -(-8 * common["hidden_size"] // (3 * MULTIPLE)) * MULTIPLE
+    return LlamaConfig(**common, intermediate_size=width, attention_dropout=dropout)

@@ -1,0 +1,346 @@
+"""What every image tokenizer does, whether its codes have one level or several."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from vocabula.errors import CodeError, OptionError, ShapeError
+from vocabula.levels import levels_of
+from vocabula.nn.base import Decoder, Encoder
+from vocabula.quantizers.base import Bottleneck, Quantizer
+from vocabula.tokenizers.analysis import Analysis, BitsPerDim, LevelAnalysis
+from vocabula.tokenizers.code_level import CodeLevel
+from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
+from vocabula.tokenizers.images import as_images
+from vocabula.tokenizers.likelihood import Likelihood
+from vocabula.tokenizers.saving import Pretrained
+from vocabula.types import Quantized, Reconstruction
+
+Codes: TypeAlias = Tensor | Sequence[Tensor]
+"""Codes (B, h, w, *code_shape): of the only level, or one tensor a level, the coarsest first."""
+
+T = TypeVar("T")
+
+
+class ImageTokenizer(Pretrained, nn.Module, ABC):
+    """Turns images of any size into codes and codes into images, over one or several levels.
+
+    Images are (B, C, H, W), uint8 or floating point in [0, 1], of any H and W from 1: they are
+    padded with their last row and column to multiples of `stride`, and the result is cropped back.
+    The encoder sees x - 1/2.
+
+    Attributes:
+        channels: C.
+        stride: pixels per code along each axis, at the coarsest level.
+        likelihood: the distribution of the image.
+    """
+
+    component_kind = "tokenizer"
+    channels: int
+    stride: int
+    likelihood: Likelihood
+
+    # ------------------------------------------------------------------ levels
+
+    @property
+    @abstractmethod
+    def levels(self) -> tuple[CodeLevel, ...]:
+        """The levels of codes, the coarsest first."""
+
+    @abstractmethod
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """The modules of all levels by what they are: encoder, quantizer, decoder, likelihood."""
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Codes (B, h, w, *code_shape), int64, of images (B, C, H, W): `Codes`."""
+
+    @property
+    def bits_per_pixel(self) -> float:
+        """Bits of the codes of all levels at a fixed length, per pixel; 0 for a VAE."""
+        return sum(level.bits / level.stride**2 for level in self.levels)
+
+    def grids(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
+        """The (h, w) positions of each level's codes for an image of `height` by `width` pixels."""
+        rows, columns = -(-height // self.stride), -(-width // self.stride)
+        factors = [self.stride // level.stride for level in self.levels]
+        return tuple((rows * factor, columns * factor) for factor in factors)
+
+    # ------------------------------------------------------------------ images
+
+    def forward(self, x: Tensor) -> Reconstruction:
+        """Reconstruct images and compute the training loss.
+
+        The loss is the likelihood's plus the bottlenecks'; `losses` holds ``reconstruction`` and
+        the bottlenecks' terms under their own names.
+
+        Args:
+            x: (B, C, H, W), uint8 or in [0, 1]. Floating-point images are checked for range and
+                finiteness, which waits for the device; uint8 images need no check.
+
+        Raises:
+            DataError: wrong shape, dtype, channels or values.
+        """
+        x = as_images(x, self.channels)
+        results, last = self._descend(x, _quantized)
+        parameters = self._describe(last, x.shape[-2:])
+        reconstruction = self.likelihood.loss(parameters, x)
+        loss, losses = reconstruction, {"reconstruction": reconstruction}
+        for level, result in zip(self.levels, results, strict=True):
+            loss = loss + result.loss
+            losses |= {f"{level.prefix}{name}": term for name, term in result.losses.items()}
+        return Reconstruction(self.likelihood.mean(parameters), tuple(results), loss, losses)
+
+    def decode(
+        self, codes: Codes, condition: None = None, *, size: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] of codes.
+
+        Args:
+            codes: integers (B, h, w, *code_shape); of several levels one tensor each, the
+                coarsest first.
+            condition: reserved for conditional decoders; must be None.
+            size: (H, W) to crop to; None keeps all that the codes cover.
+
+        Raises:
+            CodeError: wrong number of levels, shapes or values.
+            OptionError: the bottleneck is continuous, `condition` is given, or `size` is not the
+                size of an image with that many codes.
+        """
+        quantizers = self._discrete("decode")
+        if condition is not None:
+            raise OptionError(
+                f"decode: expected condition=None, got {type(condition).__name__}; "
+                "this tokenizer's decoder takes no condition"
+            )
+        levels = self._checked(levels_of(codes))
+        size = self._size(size, levels[0].shape[1:3])
+        pairs = zip(quantizers, levels, strict=True)
+        return self._shown([quantizer.decode(code) for quantizer, code in pairs], size)
+
+    def decode_values(
+        self, values: Sequence[Tensor], *, size: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] of vectors as the bottlenecks give them, not codes.
+
+        Args:
+            values: (B, h, w, D) of each level, the coarsest first.
+            size: (H, W) to crop to; None keeps all that the vectors cover.
+
+        Raises:
+            ShapeError: wrong number of levels, or wrong shapes.
+            OptionError: `size` is not the size of an image with that many positions.
+        """
+        grids = [tuple(v.shape[1:3]) for v in values]
+        widths = [(*v.shape[3:],) for v in values]
+        if widths != [(level.quantizer.dim,) for level in self.levels] or not self._nested(grids):
+            raise ShapeError(
+                f"decode_values: expected vectors (B, h, w, D) for each of {len(self.levels)} "
+                f"levels, got {[tuple(v.shape) for v in values]}; take them from analyse(x).levels"
+            )
+        return self._shown(values, self._size(size, values[0].shape[1:3]))
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """What remains of images (B, C, H, W) after the bottleneck, in [0, 1]; changes no state.
+
+        A discrete bottleneck gives ``decode(encode(x))``, a continuous one decodes its mean.
+
+        Raises:
+            DataError: wrong shape, dtype, channels or values.
+        """
+        x = as_images(x, self.channels)
+        last = self._descend(x, evaluated)[1]
+        return self.likelihood.mean(self._describe(last, x.shape[-2:]))
+
+    @torch.no_grad()
+    def bits_per_dim(self, x: Tensor, *, seed: int = 0) -> BitsPerDim:
+        """Bits per channel of a pixel that images cost as latent plus residual.
+
+        Discrete: ``(sum_levels h w sum_books log2 K - log2 p(x | codes)) / (C H W)``, codes at a
+        fixed length: the size a lossless coder reaches. Continuous: ``(KL(q(u|x) || p(u)) - log2
+        p(x | u)) / (C H W)`` with one sample u of the posterior, an unbiased estimate of the
+        negative evidence lower bound.
+
+        Args:
+            x: (B, C, H, W), uint8 or in [0, 1]; counted as 8-bit values.
+            seed: of the sample, where the bottleneck is continuous.
+
+        Returns:
+            `BitsPerDim`, each part (B,).
+
+        Raises:
+            DataError: wrong shape, dtype, channels or values.
+            OptionError: the bottleneck is neither a quantizer nor a `GaussianBottleneck`.
+        """
+        return self.analyse(x, seed=seed).bits
+
+    @torch.no_grad()
+    def analyse(self, x: Tensor, *, seed: int = 0) -> Analysis:
+        """Codes, reconstruction and bits per dimension of images, from one pass.
+
+        The parts are those of `encode`, `reconstruct` and `bits_per_dim`. A continuous
+        bottleneck is decoded twice: its mean for the output, a sample for the bits.
+
+        Args:
+            x: (B, C, H, W), uint8 or in [0, 1].
+            seed: of the sample, where the bottleneck is continuous.
+
+        Raises:
+            DataError: wrong shape, dtype, channels or values.
+            OptionError: the bottleneck is neither a quantizer nor a `GaussianBottleneck`.
+        """
+        x = as_images(x, self.channels)
+        dims, size = x.shape[1:].numel(), x.shape[-2:]
+        found, last = self._descend(x, evaluated)
+        parameters = self._describe(last, size)
+        output = self.likelihood.mean(parameters)
+        first = self.levels[0].quantizer
+        if isinstance(first, GaussianBottleneck):  # then it is the only level
+            vectors = found[0].vectors
+            latent_bits = first.kl_bits(vectors).sum((1, 2))
+            generator = torch.Generator().manual_seed(seed)
+            parameters = self._describe(first.sample(vectors, generator=generator), size)
+        else:
+            self._discrete("analyse")
+            pairs = zip(self.levels, found, strict=True)
+            bits = sum(level.bits * f.vectors.shape[1:3].numel() for level, f in pairs)
+            latent_bits = torch.full((len(x),), bits, device=x.device)
+        costs = BitsPerDim(latent_bits / dims, self.likelihood.bits_per_dim(parameters, x))
+        return Analysis(tuple(found), output, costs)
+
+    # ---------------------------------------------------------- for subclasses
+
+    @abstractmethod
+    def _descend(
+        self, x: Tensor, narrow: Callable[[Bottleneck, Tensor], tuple[T, Tensor]]
+    ) -> tuple[list[T], Tensor]:
+        """Pass checked images x through every level, the coarsest first.
+
+        Args:
+            x: (B, C, H, W) in [0, 1].
+            narrow: applied to each level's bottleneck and vectors (B, h, w, D); gives what is
+                wanted of them, and the values (B, h, w, D) that go on.
+
+        Returns:
+            What is wanted of each level, and what the last decoder gets, (B, h, w, its width).
+        """
+
+    @abstractmethod
+    def _ascend(self, values: Sequence[Tensor]) -> Tensor:
+        """What the last decoder gets of the values (B, h, w, D) of each level."""
+
+    @property
+    @abstractmethod
+    def _last_decoder(self) -> Decoder:
+        """The decoder that gives the likelihood's parameters."""
+
+    def _centred(self, x: Tensor, encoder: Encoder) -> Tensor:
+        """Checked images x as the encoder takes them: around 0, padded to whole codes."""
+        height, width = x.shape[-2:]
+        right, below = -width % self.stride, -height % self.stride
+        centred = (x - 0.5).to(dtype_of(encoder, x))
+        if right or below:
+            centred = pad(centred, (0, right, 0, below), mode="replicate")
+        return centred
+
+    def _describe(self, last: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+        """The likelihood's parameters (B, P, H, W) of what the last decoder gets, cropped."""
+        decoder = self._last_decoder
+        decoded: Tensor = decoder(last.movedim(-1, 1).to(dtype_of(decoder, last)))
+        return decoded[..., : size[0], : size[1]]
+
+    def _shown(self, values: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """The images of the values (B, h, w, D) of each level."""
+        return self.likelihood.mean(self._describe(self._ascend(values), size))
+
+    def _discrete(self, verb: str) -> list[Quantizer]:
+        """The quantizers of all levels, which must have codes."""
+        quantizers = []
+        for level in self.levels:
+            if not isinstance(level.quantizer, Quantizer):
+                raise OptionError(
+                    f"{verb}: expected a discrete quantizer, got the continuous "
+                    f"{type(level.quantizer).__name__}, which has no codes; use reconstruct(x)"
+                )
+            quantizers.append(level.quantizer)
+        return quantizers
+
+    # --------------------------------------------------------------- internals
+
+    def _checked(self, codes: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Codes of each level, of the right number, rank and relative size."""
+        if len(codes) != len(self.levels):
+            raise CodeError(
+                f"decode: expected codes of {len(self.levels)} levels, the coarsest first, got "
+                f"{len(codes)}; give what encode returned"
+            )
+        for level, code in zip(self.levels, codes, strict=True):
+            if code.ndim != 3 + len(level.code_shape):
+                where = f"decode, {level.title}" if level.name else "decode"
+                books = "".join(f", {n}" for n in level.code_shape)
+                raise CodeError(
+                    f"{where}: expected codes (B, h, w{books}), got {tuple(code.shape)}; "
+                    "add the missing batch or grid dimension"
+                )
+        grids = [tuple(code.shape[1:3]) for code in codes]
+        if not self._nested(grids) or len({len(code) for code in codes}) != 1:
+            factors = [self.stride // level.stride for level in self.levels]
+            rows, columns = grids[0]
+            fitting = [(len(codes[0]), rows * f, columns * f) for f in factors]
+            raise CodeError(
+                f"decode: expected levels of {fitting} codes (B, h, w), got "
+                f"{[tuple(code.shape[:3]) for code in codes]}; give the levels of the same images"
+            )
+        return codes
+
+    def _nested(self, grids: Sequence[tuple[int, ...]]) -> bool:
+        """Whether the (h, w) of the levels cover the same pixels."""
+        if len(grids) != len(self.levels):
+            return False
+        pairs = zip(self.levels, grids, strict=True)
+        return len({tuple(side * level.stride for side in grid) for level, grid in pairs}) == 1
+
+    def _size(self, size: tuple[int, int] | None, grid: torch.Size) -> tuple[int, int]:
+        largest = (grid[0] * self.stride, grid[1] * self.stride)
+        if size is None:
+            return largest
+        if len(size) != 2 or any(
+            not top - self.stride < n <= top for n, top in zip(size, largest, strict=True)
+        ):
+            raise OptionError(
+                f"decode: expected a size of {grid[0]} x {grid[1]} codes of {self.stride} pixels, "
+                f"at most {largest}, got {tuple(size)}; give the (H, W) of the encoded image"
+            )
+        return size
+
+
+def dtype_of(part: nn.Module, fallback: Tensor) -> torch.dtype:
+    """The floating-point type of a part's parameters, which its input must have."""
+    parameter = next(part.parameters(), None)
+    return fallback.dtype if parameter is None else parameter.dtype
+
+
+def _quantized(quantizer: Bottleneck, vectors: Tensor) -> tuple[Quantized, Tensor]:
+    """The bottleneck's result in the module's mode, and its values."""
+    result: Quantized = quantizer(vectors)
+    return result, result.values
+
+
+def evaluated(quantizer: Bottleneck, vectors: Tensor) -> tuple[LevelAnalysis, Tensor]:
+    """What the bottleneck gives in evaluation, in whichever mode it is, and its values."""
+    codes = None
+    if isinstance(quantizer, Quantizer):
+        codes = quantizer.encode(vectors)
+        values = quantizer.decode(codes)
+    elif isinstance(quantizer, GaussianBottleneck):
+        values = quantizer.posterior(vectors)[0]
+    else:
+        values = quantizer(vectors).values
+    return LevelAnalysis(vectors, codes, values), values

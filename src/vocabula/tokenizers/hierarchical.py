@@ -1,0 +1,254 @@
+"""The image tokenizer of several levels: VQ-VAE-2, coarse codes first, each finer given them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from operator import mul
+from typing import Annotated, TypeVar
+
+import torch
+from annotated_types import MinLen
+from torch import Tensor, nn
+
+from vocabula.errors import OptionError
+from vocabula.levels import level_name
+from vocabula.nn.base import Decoder, Encoder
+from vocabula.quantizers.base import Bottleneck, Quantizer
+from vocabula.registry import component
+from vocabula.tokenizers.base import ImageTokenizer, dtype_of, evaluated
+from vocabula.tokenizers.code_level import CodeLevel
+from vocabula.tokenizers.gaussian import Gaussian
+from vocabula.tokenizers.images import as_images
+from vocabula.tokenizers.likelihood import Likelihood
+from vocabula.tokenizers.tokenizer import check_fit
+
+T = TypeVar("T")
+
+
+@component("level", "level")
+class Level(nn.Module):
+    """One level of a hierarchy: from the features below and the decoded codes above to codes.
+
+    ::
+
+        features --> encoder --> f ----+--> next coarser level's encoder
+                                       v
+               context from above --> join --> z --> quantizer --> values, context --> decoder
+
+    `join` is a 1 x 1 convolution. The context, what the level above decoded, has
+    ``decoder.dim - quantizer.dim`` channels: the decoder gets values and context side by side.
+
+    Args:
+        encoder: the features of the next finer level, or the image, to features.
+        quantizer: any discrete quantizer.
+        decoder: values and context to the context of the next finer level, or to the
+            likelihood's parameters.
+
+    Attributes:
+        context: channels that come from above; 0 at the coarsest level.
+
+    Raises:
+        OptionError: the quantizer is continuous or wider than the decoder's input.
+    """
+
+    component_kind = "level"
+
+    def __init__(self, encoder: Encoder, quantizer: Bottleneck, decoder: Decoder) -> None:
+        super().__init__()
+        if not isinstance(quantizer, Quantizer):
+            raise OptionError(
+                f"level quantizer: expected a discrete quantizer, got {type(quantizer).__name__}; "
+                "name another, such as vector"
+            )
+        self.encoder = encoder
+        self.quantizer = quantizer
+        self.decoder = decoder
+        self.context = decoder.dim - quantizer.dim
+        if self.context < 0:
+            raise OptionError(
+                f"level decoder.dim: expected the quantizer's {quantizer.dim} and the channels "
+                f"from above, got {decoder.dim}; leave it out"
+            )
+        self.join = nn.Conv2d(encoder.dim + self.context, quantizer.dim, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The encoder's features (B, F, h, w) of what lies below (B, in_channels, H, W)."""
+        encoded: Tensor = self.encoder(features.to(dtype_of(self.encoder, features)))
+        return encoded
+
+    def vectors(self, features: Tensor, context: Tensor | None) -> Tensor:
+        """The vectors (B, h, w, D) to quantize: features (B, F, h, w) joined with the context."""
+        both = features if context is None else torch.cat([features, context], 1)
+        z: Tensor = self.join(both.to(dtype_of(self.join, both)))
+        return z.movedim(1, -1)
+
+    def decoder_input(self, values: Tensor, context: Tensor | None) -> Tensor:
+        """What the decoder gets, channel last: values (B, h, w, D) and the context beside them."""
+        return values if context is None else torch.cat([values, context.movedim(1, -1)], -1)
+
+    def decode(self, joined: Tensor) -> Tensor:
+        """The context (B, C, h stride, w stride) for the next finer level."""
+        decoded: Tensor = self.decoder(joined.movedim(-1, 1).to(dtype_of(self.decoder, joined)))
+        return decoded
+
+
+@component("tokenizer", "hierarchical")
+class HierarchicalTokenizer(ImageTokenizer):
+    """Turns images into codes of several levels: coarse ones for the whole, fine ones for detail.
+
+    ::
+
+        x --> encoder 2 --> f2 --------------+
+                            |                v
+                            |       +--> join 2 --> quantizer 2 --> values 2 --> decoder 2 --> image
+                            v       |                    |                          ^
+                        encoder 1   |           codes 2 (B, h, w, ...)              |
+                            |       |                                               |
+                            v       +--------------- decoder 1 ---------------------+
+                          join 1 --> quantizer 1 --> values 1 --^
+                                         |
+                                codes 1 (B, h / 2, w / 2, ...)
+
+    Level 1 is the coarsest; codes are given and taken as one tensor a level, from level 1 on. The
+    finer level's vectors see what the coarser codes decode to, so that its codes need to hold only
+    what is still missing. Any number of levels, any quantizer at each.
+
+    Args:
+        levels: the parts of each level, the coarsest first.
+        likelihood: the distribution of the image; None is ``Gaussian()``.
+
+    Attributes:
+        channels: C.
+        stride: pixels per code along each axis, at the coarsest level.
+
+    Raises:
+        OptionError: if widths, strides or channels of the parts do not fit one another.
+
+    Example:
+        >>> from vocabula.tokenizers import build_tokenizer
+        >>> nets = {"encoder": {"name": "vqvae", "downsample": 2},
+        ...         "decoder": {"name": "vqvae", "downsample": 2}}
+        >>> tokenizer = build_tokenizer({
+        ...     "level1": nets | {"quantizer": {"name": "vector", "dim": 16, "codebook_size": 64}},
+        ...     "level2": nets | {"quantizer": {"name": "finite_scalar", "levels": [8, 5, 5]}},
+        ... }, channels=3).eval()
+        >>> coarse, fine = tokenizer.encode(torch.rand(2, 3, 32, 30))
+        >>> coarse.shape, fine.shape
+        (torch.Size([2, 8, 8]), torch.Size([2, 16, 16]))
+        >>> tokenizer.decode((coarse, fine), size=(32, 30)).shape
+        torch.Size([2, 3, 32, 30])
+
+    Source: Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2", algorithm
+    1. There the last decoder gets the coarse codes upsampled, here what the coarse level decoded:
+    the same that conditions the fine codes.
+    """
+
+    def __init__(
+        self,
+        levels: Annotated[Sequence[Level], MinLen(2)],
+        *,
+        likelihood: Likelihood | None = None,
+    ) -> None:
+        super().__init__()
+        if len(levels) < 2:
+            raise OptionError(
+                f"hierarchical levels: expected at least 2, got {len(levels)}; for one level "
+                "give encoder, quantizer and decoder"
+            )
+        self.hierarchy = nn.ModuleList(levels)
+        self.likelihood: Likelihood = Gaussian() if likelihood is None else likelihood
+        self.channels = levels[-1].encoder.in_channels
+        factors = accumulate((level.encoder.stride for level in reversed(levels)), mul)
+        self._strides = list(factors)[::-1]
+        self.stride = self._strides[0]
+        self._check_levels()
+
+    # ------------------------------------------------------------------ public
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Codes (B, h, w, *code_shape), int64, of images (B, C, H, W), one tensor a level.
+
+        The coarsest comes first; (h, w) of each as in `grids`.
+
+        Raises:
+            DataError: wrong shape, dtype, channels or values.
+        """
+        found, _ = self._descend(as_images(x, self.channels), evaluated)
+        return tuple(level.codes for level in found if level.codes is not None)
+
+    @property
+    def levels(self) -> tuple[CodeLevel, ...]:
+        """The levels of codes, the coarsest first."""
+        return tuple(
+            CodeLevel(level_name(i), level.quantizer, stride)
+            for i, (level, stride) in enumerate(zip(self._levels, self._strides, strict=True))
+        )
+
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """The modules of all levels by what they are: encoder, quantizer, decoder, likelihood."""
+        return {
+            "encoder": [part for level in self._levels for part in (level.encoder, level.join)],
+            "quantizer": [level.quantizer for level in self._levels],
+            "decoder": [level.decoder for level in self._levels],
+            "likelihood": [self.likelihood],
+        }
+
+    # --------------------------------------------------------------- internals
+
+    @property
+    def _levels(self) -> list[Level]:
+        return list(self.hierarchy)  # type: ignore[arg-type]
+
+    def _descend(
+        self, x: Tensor, narrow: Callable[[Bottleneck, Tensor], tuple[T, Tensor]]
+    ) -> tuple[list[T], Tensor]:
+        features = [self._centred(x, self._levels[-1].encoder)]
+        for level in reversed(self._levels):
+            features.append(level(features[-1]))
+        found: list[T] = []
+
+        def values_of(level: Level, context: Tensor | None) -> Tensor:
+            one, values = narrow(level.quantizer, level.vectors(features.pop(), context))
+            found.append(one)
+            return values
+
+        return found, self._through(values_of)
+
+    def _ascend(self, values: Sequence[Tensor]) -> Tensor:
+        left = list(values)
+        return self._through(lambda level, context: left.pop(0))
+
+    def _through(self, values_of: Callable[[Level, Tensor | None], Tensor]) -> Tensor:
+        """What the last decoder gets, the values of each level being asked for in turn."""
+        context: Tensor | None = None
+        for level in self._levels[:-1]:
+            values = values_of(level, context)
+            context = level.decode(level.decoder_input(values, context))
+        last = self._levels[-1]
+        return last.decoder_input(values_of(last, context), context)
+
+    @property
+    def _last_decoder(self) -> Decoder:
+        return self._levels[-1].decoder
+
+    def _check_levels(self) -> None:
+        """Check that the parts fit; every message names the option to change."""
+        out, whose = self.likelihood.parameter_channels(self.channels), "the likelihood's"
+        below, source = self.channels, "the images'"
+        for i in reversed(range(len(self._levels))):
+            level, name = self._levels[i], level_name(i)
+            above = self._levels[i - 1].decoder.out_channels if i else 0
+            both = "the quantizer's" + (f" and {level_name(i - 1)}'s, together" if i else "")
+            checks = (
+                ("encoder.in_channels", level.encoder.in_channels, source, below),
+                ("quantizer.channel_dim", level.quantizer.channel_dim, "last", -1),
+                ("decoder.stride", level.decoder.stride, "the encoder's", level.encoder.stride),
+                ("decoder.dim", level.decoder.dim, both, level.quantizer.dim + above),
+                ("decoder.out_channels", level.decoder.out_channels, whose, out),
+            )
+            for option, got, what, expected in checks:
+                check_fit("tokenizer", f"{name}.{option}", got, what, expected)
+            below, source = level.encoder.dim, f"{name}.encoder.dim"
+            out, whose = level.context, f"{name}'s"

@@ -1,0 +1,215 @@
+"""From a tokenizer and its codes to a folder that draws new signals: the training of priors."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from vocabula.errors import OptionError
+from vocabula.evaluation.prior_data import PriorData, Sources, read_prior_data
+from vocabula.files import dump_json, output_errors, replace_file
+from vocabula.priors import level_folder, save_tokenizer_beside
+from vocabula.tokenizers import ImageTokenizer, load
+from vocabula.training.config import RunConfig, prior_preset_names
+from vocabula.training.folder import RunFolder, Subject
+from vocabula.training.log import RESUME
+from vocabula.training.prior_session import METRICS, PriorSession, build_prior
+from vocabula.training.prior_trainer import PriorTrainer
+from vocabula.training.random_state import seed_everything
+from vocabula.training.session import prepare
+from vocabula.training.settings import CaptionOptions, HeldOutOptions, TrainingOptions
+
+FORMAT = "vocabula-prior-run"
+
+
+def train_prior(
+    config: RunConfig,
+    run: str | os.PathLike[str] | ImageTokenizer,
+    tokens: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    captions: str | os.PathLike[str] | None = None,
+    caption_column: str | None = None,
+    held_out: str | os.PathLike[str] | None = None,
+    classes: bool = True,
+    level: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train the prior of a tokenizer's codes, or one for each of its levels, and save them.
+
+    `out` holds all that drawing needs; see `vocabula.priors.load_generator`. It works on the CPU,
+    on a GPU and, under ``accelerate launch``, in several processes. Stopped at any moment, it
+    continues with ``resume=True`` from the newest checkpoint, on the CPU to identical weights.
+
+    Args:
+        config: what to train and how; see `load_config` and `prior_preset_names`.
+        run: the tokenizer, or its folder.
+        tokens: a file of codes that it made; see `encode_dataset`.
+        out: the folder to write.
+        captions: text conditions; see `read_captions`.
+        caption_column: the column of texts in a parquet file of captions.
+        held_out: a file of codes to measure on; None holds a share of `tokens` out.
+        classes: whether the labels in `tokens`, if there are any, become conditions.
+        level: train the prior of this level only, 0 for the coarsest; None trains all.
+        resume: continue the run in `out`; starts from the beginning where there is none.
+        overwrite: replace the run in `out`; files that are not a run's own are kept.
+        progress: show a bar, or plain lines where the output is no terminal.
+
+    Returns:
+        ``out``, ``bits_per_dim`` (over the levels trained so far) and ``levels``: the content of
+        each level's ``metrics.json``.
+
+    Raises:
+        OptionError: an option is wrong, or the run to resume has other settings or data.
+        TokensError, DataError: tokens or captions are missing, damaged or do not fit.
+        OutputError: `out` is taken or cannot be written.
+        TrainingError: the loss or a gradient is not finite.
+        Interrupted: SIGINT or SIGTERM came; everything is saved, the message says how to go on.
+    """
+    _check_options(config)
+    options, accelerator = prepare(config)
+    tokenizer = run if isinstance(run, ImageTokenizer) else load(os.fspath(run))
+    sources = Sources(tokens, captions, caption_column, held_out, classes)
+    data = _read(config, tokenizer, sources, options.seed)
+    levels = len(tokenizer.levels)
+    chosen = _chosen(level, levels)
+    name = "TOKENIZER" if isinstance(run, ImageTokenizer) else os.fspath(run)
+    subject = _subject(config, name, sources, data, os.fspath(out), level)
+    top = RunFolder(os.fspath(out))
+    known = top.earlier(subject) is not None
+    folders = {k: RunFolder(level_folder(top.path, k, levels)) for k in chosen}
+    continued = {
+        k: folder.check(config, subject, resume=resume, overwrite=overwrite)
+        for k, folder in folders.items()
+    }
+    trainers = _Trainers(config, options, accelerator, data, chosen)
+    accelerator.wait_for_everyone()  # all have looked before one writes
+    is_main = accelerator.is_main_process
+    if is_main and levels > 1 and (not known or (overwrite and level is None)):
+        top.create(config, subject)
+    for k, folder in folders.items():
+        session = PriorSession(
+            data.of_level(k),
+            config,
+            subject,
+            folder,
+            trainers.make(k),
+            continued=continued[k],
+            progress=progress,
+        )
+        if is_main:
+            save_tokenizer_beside(top.path, tokenizer)
+        session.run()
+        if is_main:
+            session.write_metrics()
+        accelerator.wait_for_everyone()
+    return _summary(top.path, levels, write=is_main and levels > 1)
+
+
+class _Trainers:
+    """The trainers of some levels, made one after the other.
+
+    The priors are all built at once, so that an option that does not fit the last of them shows
+    before anything is written.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        options: TrainingOptions,
+        accelerator: Accelerator,
+        data: PriorData,
+        levels: list[int],
+    ) -> None:
+        self._config, self._options, self._accelerator = config, options, accelerator
+        self._priors = {}
+        for k in levels:
+            seed_everything(options.seed)
+            self._priors[k] = build_prior(config, data.of_level(k))
+
+    def make(self, level: int) -> PriorTrainer:
+        """The trainer of a level, once."""
+        return PriorTrainer(
+            self._priors.pop(level),
+            options=self._options,
+            optimizer=self._config.build("optimizer"),
+            schedule=self._config.build("schedule"),
+            accelerator=self._accelerator,
+        )
+
+
+def _read(config: RunConfig, tokenizer: ImageTokenizer, sources: Sources, seed: int) -> PriorData:
+    held_out: HeldOutOptions = config.build("held_out")
+    captions: CaptionOptions = config.build("captions")
+    return read_prior_data(
+        tokenizer,
+        sources,
+        share=held_out.share,
+        most=held_out.most,
+        seed=seed,
+        vocabulary=captions.vocabulary,
+        text_length=captions.length,
+    )
+
+
+def _check_options(config: RunConfig) -> None:
+    if "prior" not in config.sections:
+        raise OptionError(
+            f"model: expected the configuration of a prior, got {config.preset}, that of a "
+            f"tokenizer; choose one of {', '.join(prior_preset_names())}"
+        )
+    if config.sections["training"].get("stages"):
+        raise OptionError(
+            "training.stages: expected none for a prior, got some; they are for tokenizers"
+        )
+
+
+def _chosen(level: int | None, levels: int) -> list[int]:
+    """The levels to train."""
+    if level is None:
+        return list(range(levels))
+    if not 0 <= level < levels:
+        raise OptionError(
+            f"--level: expected a number in [0, {levels}), 0 for the coarsest level, got {level}; "
+            "leave it out to train all"
+        )
+    return [level]
+
+
+def _subject(
+    config: RunConfig, run: str, sources: Sources, data: PriorData, out: str, level: int | None
+) -> Subject:
+    tokens = os.fspath(sources.tokens)
+    command = ["vocabula", "train-prior", run, tokens, "--model", config.preset, "--out", out]
+    command += sources.words()
+    command += ["--level", str(level)] if level is not None else []
+    return Subject(
+        tokens,
+        len(data.fitted) + (len(data.held_out) if sources.held_out is None else 0),
+        tuple(command),
+        unit="signals",
+        format=FORMAT,
+        identity=data.identity,
+        more={"run": run, "sources": sources.plain()},
+        files=("tokenizer.json", METRICS),
+    )
+
+
+def _summary(folder: Path, levels: int, *, write: bool) -> dict[str, Any]:
+    """What is known of all levels; `write` keeps it in the folder too."""
+    found = []
+    for k in range(levels):
+        path = level_folder(folder, k, levels) / METRICS
+        if path.is_file():
+            found.append({"level": k, **json.loads(path.read_text(encoding="utf-8"))})
+    total = {"bits_per_dim": sum(item["bits_per_dim"] for item in found), "levels": found}
+    if write:
+        with output_errors(folder / METRICS, then=RESUME):
+            replace_file(folder / METRICS, dump_json(total))
+    return {"out": str(folder), **total}

@@ -1,0 +1,251 @@
+"""A run while it goes on: steps, log lines, checkpoints, and an end in good order."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from vocabula.errors import Interrupted, TrainingError
+from vocabula.files import remove_hidden
+from vocabula.training.base import BaseTrainer, check_batch_size, make_accelerator
+from vocabula.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
+from vocabula.training.config import CUSTOM, RunConfig
+from vocabula.training.folder import RunFolder, Subject
+from vocabula.training.log import RunLog, require_tensorboard
+from vocabula.training.progress import TrainingDisplay
+from vocabula.training.random_state import seed_everything
+from vocabula.training.settings import TrainingOptions
+from vocabula.training.signals import StopRequest
+
+T = TypeVar("T", bound=BaseTrainer[Any])
+
+
+class Session(ABC, Generic[T]):
+    """One run: opens or continues its folder, trains, and leaves a saved model there.
+
+    ::
+
+        every step:            train_step
+        every log_every:       a line of the log (`measure` adds what the model calls for)
+        every checkpoint_every, and at the end or a stop: a checkpoint
+
+    Args:
+        config: what is trained and how.
+        subject: what it learns from.
+        folder: the run's folder, which `RunFolder.check` has accepted.
+        trainer: takes the steps.
+        continued: whether there is a run to continue in the folder.
+        progress: show a bar, or plain lines where the output is no terminal.
+        feed: this process's batches, from a step on.
+
+    Attributes:
+        ends: whether the step just taken is the last.
+        last_record: the last log line.
+        last_checkpoint: the last checkpoint written, or None.
+    """
+
+    signals_per_second = "images_per_second"
+
+    def __init__(
+        self,
+        config: RunConfig,
+        subject: Subject,
+        folder: RunFolder,
+        trainer: T,
+        *,
+        continued: bool,
+        progress: bool,
+        feed: Callable[[int], Iterator[Any]],
+    ) -> None:
+        self.config, self.subject, self.folder, self.trainer = config, subject, folder, trainer
+        self.options = options = trainer.options
+        self.is_main = trainer.accelerator.is_main_process
+        self.last_record: dict[str, Any] = {}
+        self.last_checkpoint: Path | None = None
+        self.ends = False
+        notices: list[str] = []
+        checkpoint = newest_checkpoint(folder.checkpoints, notices.append) if continued else None
+        trainer.accelerator.wait_for_everyone()  # all have looked before one writes
+        start = checkpoint.step if checkpoint else 0
+        self._batches = feed(start)
+        if self.is_main:
+            self._open_folder(continued, start)
+        events = folder.tensorboard if options.tensorboard and self.is_main else None
+        self._log = RunLog(folder.log, events)
+        self.display = TrainingDisplay(options.steps, start, shown=progress and self.is_main)
+        for text in notices if self.is_main else ():
+            self.display.notice(text)
+        self._seconds_before = 0.0
+        if checkpoint is None:
+            seed_everything(options.seed + trainer.accelerator.process_index)
+        else:
+            trainer.load_checkpoint(checkpoint)
+            self.restore(checkpoint)
+        self._started = time.monotonic()
+        self._marked = (trainer.step, self.seconds())
+
+    # ------------------------------------------------------- what a model gives
+
+    @abstractmethod
+    def measure(self, record: dict[str, Any]) -> list[str]:
+        """Add the model's own figures to a log line; warnings. Every process calls it."""
+
+    @abstractmethod
+    def export(self) -> None:
+        """Save the model as it is now; the main process calls it."""
+
+    @property
+    def due(self) -> bool:
+        """Whether a log line is called for after a step, apart from the usual ones."""
+        return False
+
+    def extra_state(self) -> dict[str, Any]:
+        """What else a checkpoint's state holds; nothing unless overridden."""
+        return {}
+
+    def save(self) -> Checkpoint:
+        """A checkpoint of everything; every process calls it."""
+        return self.trainer.checkpoint(
+            {
+                "seconds": self.seconds(),
+                "record": self.last_record,
+                "config_hash": self.config.fingerprint(),
+                **self.extra_state(),
+            }
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint that the trainer has loaded."""
+        self._seconds_before = float(checkpoint.state["seconds"])
+        self.last_checkpoint = self.folder.checkpoints / f"step-{checkpoint.step:08d}"
+        self.last_record = dict(checkpoint.state["record"])
+
+    # ------------------------------------------------------------------ the run
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end, save, and return the figures of the last log line.
+
+        Raises:
+            TrainingError: the loss or a gradient is not finite.
+            OutputError: the folder cannot be written.
+            Interrupted: SIGINT or SIGTERM came; everything is saved.
+        """
+        with self.display, StopRequest() as stop:
+            try:
+                self._run(stop)
+            except TrainingError as error:
+                raise TrainingError(f"{error}; {self._kept()}") from None
+            finally:
+                self._log.close()
+        self._export()
+        return {
+            **self.last_record,
+            "steps": self.trainer.step,
+            "seconds": self.seconds(),
+            "out": str(self.folder.path),
+        }
+
+    def seconds(self) -> float:
+        """Seconds of training, earlier sessions included."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    # --------------------------------------------------------------- internals
+
+    def _open_folder(self, continued: bool, start: int) -> None:
+        if not continued:
+            self.folder.create(self.config, self.subject)
+            return
+        remove_hidden(self.folder.path)
+        remove_hidden(self.folder.checkpoints)
+        self.folder.write_manifest(self.config, self.subject)
+        RunLog(self.folder.log).truncate(start)
+
+    def _run(self, stop: StopRequest) -> None:
+        trainer, options = self.trainer, self.options
+        deadline = self._started + 60 * options.max_minutes if options.max_minutes else None
+        while trainer.step < options.steps:
+            trainer.train_step(next(self._batches))
+            self.display.advance(trainer.step)
+            late = deadline is not None and time.monotonic() >= deadline
+            halt = trainer.any_process(stop.requested)
+            self.ends = ends = trainer.step == options.steps or trainer.any_process(late)
+            if ends or trainer.step % options.log_every == 0 or self.due:
+                self._write_log()
+            if halt or ends or trainer.step % options.checkpoint_every == 0:
+                self._save()
+            if halt and not ends:
+                self._interrupt()
+            if ends:
+                return
+
+    def _write_log(self) -> None:
+        trainer = self.trainer
+        steps, seconds = trainer.step - self._marked[0], self.seconds()
+        elapsed = max(seconds - self._marked[1], 1e-9)
+        record: dict[str, Any] = {"step": trainer.step, **trainer.means()}
+        record |= {
+            "lr": trainer.learning_rate,
+            self.signals_per_second: steps * self.options.batch_size / elapsed,
+            "seconds": seconds,
+        }
+        self._marked = (trainer.step, seconds)
+        warnings = self.measure(record)
+        if warnings:
+            record["warnings"] = warnings
+        self.last_record = record
+        if self.is_main:
+            self._log.write(record)
+            left = (self.options.steps - trainer.step) * elapsed / max(steps, 1)
+            self.display.record(record, left)
+            for text in warnings:
+                self.display.notice(f"warning: {text}")
+
+    def _save(self) -> None:
+        checkpoint = self.save()
+        if self.is_main:
+            self.last_checkpoint = save_checkpoint(
+                self.folder.checkpoints, checkpoint, keep=self.options.keep_checkpoints
+            )
+        self.trainer.accelerator.wait_for_everyone()
+
+    def _interrupt(self) -> None:
+        self._export()
+        command = self.subject.command_line("--resume", *self.config.overrides)
+        if self.config.preset == CUSTOM:  # settings made in Python, which no command line names
+            command = f"{self.subject.command[1].replace('-', '_')}(..., resume=True)"
+        raise Interrupted(
+            f"stopped after step {self.trainer.step} of {self.options.steps}, everything is "
+            f"saved; continue with: {command}"
+        )
+
+    def _export(self) -> None:
+        if self.is_main:
+            self.export()
+        self.trainer.accelerator.wait_for_everyone()
+
+    def _kept(self) -> str:
+        """Which checkpoint there is to go back to, in words."""
+        if self.last_checkpoint is None:
+            return "no checkpoint had been written yet"
+        return f"the last good checkpoint is {self.last_checkpoint}"
+
+
+def prepare(config: RunConfig) -> tuple[TrainingOptions, Any]:
+    """The training options of a configuration and this process's accelerator, checked.
+
+    Raises:
+        OptionError: TensorBoard is missing, or the batch does not split evenly.
+    """
+    options: TrainingOptions = config.build("training")
+    if options.tensorboard:
+        require_tensorboard()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    accelerator = make_accelerator()
+    check_batch_size(options, accelerator.num_processes)
+    return options, accelerator

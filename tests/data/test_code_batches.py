@@ -1,0 +1,108 @@
+"""Codes in memory: what is read, what is refused, who is held out, and the order of batches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vocabula.data import CodeLayout, TokenRecord, read_tokens, write_tokens
+from vocabula.data.code_batches import (
+    class_count,
+    code_batches,
+    read_codes,
+    split_codes,
+    train_code_batches,
+)
+from vocabula.errors import DataError, TokensError
+
+
+def written(path: Path, records: list[TokenRecord], **header: Any) -> Path:
+    layouts = [CodeLayout.of((300, 20), (2,))]
+    write_tokens(path, records, fingerprint="f00d", levels=layouts, source="made", **header)
+    return path
+
+
+def record(i: int, *, label: int | None = None, grid: tuple[int, int] = (2, 3)) -> TokenRecord:
+    codes = np.full((*grid, 2), i % 20, np.int64)
+    codes[0, 0, 0] = 299
+    return TokenRecord(codes, f"{i}.png", label, 16, 24)
+
+
+def test_codes_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.parquet", [record(i, label=i or None) for i in range(5)])
+    arrays = read_codes(read_tokens(path))
+    assert len(arrays) == 5
+    assert arrays.grids == ((2, 3),)
+    assert arrays.levels[0].dtype == np.uint16
+    assert arrays.labels.tolist() == [-1, 1, 2, 3, 4]
+    assert arrays.sizes.tolist() == [[16, 24]] * 5
+    assert list(arrays.paths) == [f"{i}.png" for i in range(5)]
+    codes = arrays.codes(0, np.array([3, 1]))
+    assert codes.shape == (2, 2, 3, 2)
+    assert codes[:, 1, 2, 1].tolist() == [3, 1] and codes[0, 0, 0, 0] == 299
+    assert arrays.digest() == read_codes(read_tokens(path)).digest()
+    assert arrays.digest() != arrays.take(np.array([1, 0, 2, 3, 4])).digest()
+
+
+def test_different_grids_are_refused_by_name(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.parquet", [record(0), record(1), record(2, grid=(3, 3))])
+    with pytest.raises(DataError, match=r"2 x 3 x 2 of 0\.png and 3 x 3 x 2 of 2\.png; encode"):
+        read_codes(read_tokens(path))
+
+
+def test_no_records_and_negative_labels_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TokensError, match="expected codes, got no record"):
+        read_codes(read_tokens(written(tmp_path / "none.parquet", [])))
+    path = written(tmp_path / "t.parquet", [record(0, label=1), record(1, label=-2)])
+    with pytest.raises(DataError, match=r"1\.png: expected a label >= 0 or none, got -2"):
+        read_codes(read_tokens(path))
+
+
+def test_classes_are_those_with_a_name_or_a_label(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.parquet", [record(0), record(1, label=2)])
+    arrays = read_codes(read_tokens(path))
+    assert class_count(arrays, None) == 3
+    assert class_count(arrays, ["a", "b", "c", "d"]) == 4
+    with pytest.raises(DataError, match=r"1\.png: expected a label below 2.*got 2.*--no-classes"):
+        class_count(arrays, ["a", "b"])
+    assert class_count(replace(arrays, labels=np.full(2, -1)), ["a"]) == 0
+
+
+def test_a_split_is_a_partition_by_the_seed() -> None:
+    kept, out = split_codes(1000, share=0.05, most=2000, seed=3)
+    assert len(out) == 50
+    assert sorted([*kept, *out]) == list(range(1000))
+    assert out.tolist() == split_codes(1000, share=0.05, most=2000, seed=3)[1].tolist()
+    assert out.tolist() != split_codes(1000, share=0.05, most=2000, seed=4)[1].tolist()
+    assert len(split_codes(1000, share=0.5, most=30, seed=0)[1]) == 30
+    assert len(split_codes(4, share=0.01, most=30, seed=0)[1]) == 1
+
+
+def test_batches_are_functions_of_their_number(coded: Callable[..., Any]) -> None:
+    arrays = read_codes(read_tokens(coded(10).tokens))
+
+    def indices(count: int, **options: Any) -> list[list[int]]:
+        batches = train_code_batches(arrays, seed=1, **options)
+        return [batch.indices.tolist() for batch in itertools.islice(batches, count)]
+
+    whole = indices(10, batch_size=4)
+    assert sorted(itertools.chain(*whole[:5])) == sorted([*range(10), *range(10)])
+    assert indices(4, batch_size=4, start=6) == whole[6:]
+    halves = [indices(10, batch_size=2, rank=rank, world_size=2) for rank in (0, 1)]
+    for number, batch in enumerate(whole):
+        assert sorted(halves[0][number] + halves[1][number]) == sorted(batch)
+
+
+def test_everything_comes_once_in_order(coded: Callable[..., Any]) -> None:
+    arrays = read_codes(read_tokens(coded(10).tokens))
+    batches = list(code_batches(arrays, 4))
+    assert [len(batch.labels) for batch in batches] == [4, 4, 2]
+    assert [i for batch in batches for i in batch.indices.tolist()] == list(range(10))
+    assert batches[1].levels[0].equal(arrays.codes(0, np.arange(4, 8)))
+    assert batches[2].labels.tolist() == [8 % 3, 9 % 3]

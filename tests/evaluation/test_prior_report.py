@@ -1,0 +1,79 @@
+"""The report of a prior: its figures are those of training, and copies are told."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from vocabula.data import TokenRecord, read_tokens, write_tokens
+from vocabula.errors import CheckpointError, OutputError, TokensError
+from vocabula.evaluation import build_prior_report
+from vocabula.priors import load_generator
+from vocabula.training import load_config, train_prior
+
+OPTIONS = ["prior.hidden=8", "prior.layers=2", "training.batch_size=8", "training.steps=6"]
+
+
+def trained(made: Any, out: Path, *options: str, **sources: Any) -> Any:
+    config = load_config("pixelcnn", [*OPTIONS, *options])
+    train_prior(config, made.run, made.tokens, out, progress=False, **sources)
+    return load_generator(out)
+
+
+def test_levels_and_captions_are_shown_with_the_figures_of_training(
+    tmp_path: Path, coded: Callable[..., Any]
+) -> None:
+    made, out = coded(40, levels=2), tmp_path / "prior"
+    records = list(read_tokens(made.tokens))
+    captions = tmp_path / "captions.parquet"
+    texts = [f"a {('red', 'green', 'blue')[r.label or 0]} <row>" for r in records]
+    pq.write_table(pa.table({"path": [r.path for r in records], "text": texts}), captions)
+    config = "held_out.share=0.2"
+    generator = trained(made, out, config, captions=captions)
+    figures = build_prior_report(generator, out, tmp_path / "page.html", samples=6)
+    kept = json.loads((out / "metrics.json").read_text())["levels"]
+    for own, other in zip(figures["levels"], kept, strict=True):
+        for name in ("nats_per_token", "bits_per_dim", "order0", "left", "left_and_above"):
+            assert own[name] == pytest.approx(other[name], rel=1e-6)
+    page = (tmp_path / "page.html").read_text()
+    assert "a green &lt;row&gt;" in page and "<row>" not in page
+    assert "Level 0" in page and "Level 1" in page
+    assert len(re.findall('alt="sample"', page)) == 6
+    with pytest.raises(OutputError, match="--overwrite"):
+        build_prior_report(generator, out, tmp_path / "page.html")
+
+
+def test_copies_are_told(tmp_path: Path, coded: Callable[..., Any]) -> None:
+    made, out = coded(40), tmp_path / "prior"
+    file = read_tokens(made.tokens)
+    one = np.arange(16).reshape(4, 4)
+    same = [TokenRecord(one, r.path, None, 16, 16) for r in file]
+    write_tokens(
+        made.tokens, same, fingerprint=file.fingerprint, levels=file.levels, overwrite=True
+    )
+    options = ["training.steps=120", "optimizer.learning_rate=0.02", "prior.dropout=0"]
+    generator = trained(made, out, *options)
+    figures = build_prior_report(generator, out, tmp_path / "page.html", samples=9)
+    assert figures["copies_held_out"] == 1.0
+    assert figures["copies"] > 0.5
+    assert figures["code_distance"] == 0.0
+    assert "drawn from all" in (tmp_path / "page.html").read_text()
+
+
+def test_what_is_missing_is_said(tmp_path: Path, coded: Callable[..., Any]) -> None:
+    made, out = coded(40), tmp_path / "prior"
+    generator = trained(made, out)
+    with pytest.raises(TokensError, match="got nothing there"):
+        build_prior_report(generator, out, tmp_path / "p.html", tokens=tmp_path / "no.parquet")
+    (out / "run.json").unlink()
+    with pytest.raises(CheckpointError, match="expected what vocabula train-prior wrote"):
+        build_prior_report(generator, out, tmp_path / "p.html")
+    assert not (tmp_path / "p.html").exists()

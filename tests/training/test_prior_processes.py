@@ -1,0 +1,93 @@
+"""Priors in several processes: equal weights in each, and those that one process learns."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vocabula.evaluation.run_files import read_log
+from vocabula.training import load_config, train_prior
+
+OPTIONS = {
+    "pixelcnn": ["prior.hidden=8", "prior.layers=2", "prior.dropout=0"],
+    "pixelsnail": ["prior.hidden=8", "prior.blocks=1", "prior.heads=2", "prior.dropout=0"],
+    "transformer": ["prior.hidden=16", "prior.layers=1", "prior.heads=2", "prior.dropout=0"],
+}
+COMMON = ["training.steps=6", "training.batch_size=8", "training.log_every=2", "held_out.every=3"]
+COMMON += ["conditioning.dropout=0", "optimizer=sgd", "optimizer.learning_rate=0.05"]
+COMMON += ["schedule.warmup=0"]
+SCRIPT = """
+import hashlib, os, sys
+import torch
+from vocabula.training import load_config, train_prior
+from vocabula.training.prior_trainer import PriorTrainer
+
+torch.set_num_threads(1)
+trainers = []
+original = PriorTrainer.__init__
+def init(self, *args, **kwargs):
+    original(self, *args, **kwargs)
+    trainers.append(self)
+PriorTrainer.__init__ = init
+model, run, tokens, out, *options = sys.argv[1:]
+train_prior(load_config(model, options), run, tokens, out, progress=False)
+digest = hashlib.sha256()
+for name, value in trainers[0].prior.state_dict().items():
+    digest.update(name.encode() + value.contiguous().numpy().tobytes())
+with open(f"{out}.{os.environ['RANK']}", "w") as file:
+    file.write(digest.hexdigest())
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.parametrize("model", sorted(OPTIONS))
+def test_two_processes_hold_equal_weights_and_learn_what_one_learns(
+    tmp_path: Path, coded: Callable[..., Any], model: str
+) -> None:
+    made, options = coded(40), [*COMMON, *OPTIONS[model]]
+    words = [model, made.run, made.tokens, tmp_path / "two", *options]
+    processes = launch([str(word) for word in words])
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    assert (tmp_path / "two.0").read_text() == (tmp_path / "two.1").read_text()
+    config = load_config(model, options)
+    train_prior(config, made.run, made.tokens, tmp_path / "one", progress=False)
+    one = load_file(tmp_path / "one" / "model.safetensors")
+    two = load_file(tmp_path / "two" / "model.safetensors")
+    assert all(torch.allclose(value, two[name], atol=1e-5) for name, value in one.items())
+    logs = [read_log(tmp_path / name / "log.jsonl") for name in ("one", "two")]
+    for own, other in zip(*logs, strict=True):
+        for key in {"loss", "grad_norm", "held_out_nats"} & own.keys():
+            assert own[key] == pytest.approx(other[key], rel=1e-4), key
+
+
+def launch(words: list[str]) -> list[subprocess.Popen[str]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, *words],
+            env={
+                **os.environ,
+                **shared,
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "ACCELERATE_USE_CPU": "true",
+                "OMP_NUM_THREADS": "1",
+            },
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
