@@ -9,9 +9,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from vocabula.codec import CodeStatistics, native
+from vocabula.codec import CodeStatistics, Table, native
+from vocabula.codec.coder import new_decoder, new_encoder
 from vocabula.codec.segment import Block
-from vocabula.tokenizers import Tokenizer, build_tokenizer
+from vocabula.tokenizers import ImageTokenizer, build_tokenizer
 
 SMALL = {"name": "vqvae", "hidden": 8, "residual_layers": 0, "downsample": 4}
 QUANTIZERS: dict[str, object] = {
@@ -28,6 +29,11 @@ QUANTIZERS: dict[str, object] = {
     "finite_scalar": {"name": "finite_scalar", "levels": [5, 3]},
     "gaussian": {"name": "gaussian", "dim": 4},
 }
+HIERARCHIES: dict[str, tuple[str, ...]] = {
+    "two levels": ("vector", "finite_scalar"),
+    "residual levels": ("residual", "residual"),
+    "three levels": ("vector", "product", "lookup_free"),
+}
 
 
 def smooth_codes(symbols: int, height: int, width: int, seed: int = 0) -> NDArray[np.int64]:
@@ -43,7 +49,7 @@ def block_of(codes: NDArray[np.int64], symbols: int) -> Block:
     books = codes.reshape(-1, *codes.shape[-2:])
     grids = ((1, tuple(books.shape[1:])),)
     flat = [book.reshape(-1).astype(np.uint32) for book in books]
-    return Block((symbols,) * len(books), (grids,) * len(books), flat)
+    return Block(((symbols,) * len(books),), (grids,), flat)
 
 
 def statistics_of(
@@ -56,16 +62,41 @@ def statistics_of(
     return CodeStatistics("x", (counts,) * books, (order.astype(np.uint32),) * books)
 
 
+def encoded(table: Table, codes: NDArray[np.uint32]) -> bytes:
+    """A message of codes by one table."""
+    encoder = new_encoder()
+    encoder.table(codes, table)
+    return encoder.content()
+
+
+def decoded(table: Table, content: bytes, count: int) -> NDArray[np.uint32]:
+    """The codes of a message by one table."""
+    decoder = new_decoder(content)
+    codes = decoder.table(count, table)
+    decoder.end()
+    return codes
+
+
+def specs_of(quantizer: str) -> dict[str, object]:
+    """Settings of a tokenizer of one level, or of a hierarchy whose levels have stride 2."""
+    if quantizer not in HIERARCHIES:
+        return {"encoder": SMALL, "decoder": SMALL, "quantizer": QUANTIZERS[quantizer]}
+    nets = {"encoder": SMALL | {"downsample": 2}, "decoder": SMALL | {"downsample": 2}}
+    return {
+        f"level{number}": nets | {"quantizer": QUANTIZERS[name]}
+        for number, name in enumerate(HIERARCHIES[quantizer], 1)
+    }
+
+
 @pytest.fixture
-def make_tokenizer() -> Callable[..., Tokenizer]:
+def make_tokenizer() -> Callable[..., ImageTokenizer]:
     """A function that builds a tiny tokenizer in evaluation mode: (quantizer, channels, seed)."""
 
-    def make(quantizer: str = "vector", channels: int = 3, seed: int = 0) -> Tokenizer:
+    def make(quantizer: str = "vector", channels: int = 3, seed: int = 0) -> ImageTokenizer:
         torch.manual_seed(seed)
-        specs = {"encoder": SMALL, "decoder": SMALL, "quantizer": QUANTIZERS[quantizer]}
-        tokenizer = build_tokenizer(specs, channels)
+        tokenizer = build_tokenizer(specs_of(quantizer), channels)
         with torch.no_grad():  # k-means initialization wants one training batch
-            tokenizer.train()(torch.rand(8, channels, 16, 16))
+            tokenizer.train()(torch.rand(8, channels, 32, 32))
         return tokenizer.eval()
 
     return make

@@ -20,10 +20,12 @@ from vocabula import codec
 from vocabula.codec.learning import order_of, principal_order
 from vocabula.data import open_source
 from vocabula.errors import CheckpointError, CodecError, DataError, OptionError, OutputError
-from vocabula.tokenizers import Tokenizer
+from vocabula.tokenizers import ImageTokenizer
 
-Make = Callable[..., Tokenizer]
-DISCRETE = ["vector", "residual", "product", "lookup_free", "finite_scalar"]
+from .conftest import HIERARCHIES
+
+Make = Callable[..., ImageTokenizer]
+DISCRETE = ["vector", "residual", "product", "lookup_free", "finite_scalar", *HIERARCHIES]
 
 
 @pytest.fixture
@@ -77,6 +79,38 @@ def test_a_cut_file_decodes_its_stages(make_tokenizer: Make, stages: int) -> Non
         assert torch.equal(torch.stack(found), expected)
     assert codec.to_bytes(images, tokenizer, stages=stages) == short.getvalue()
     assert codec.inspect(short.getvalue()).header.kept == stages
+
+
+@pytest.mark.parametrize("stages", [4, 5, 6])
+def test_the_finest_level_may_be_cut(make_tokenizer: Make, stages: int) -> None:
+    """Coarser levels are needed whole, for the finer are made with them."""
+    tokenizer = make_tokenizer("residual levels")
+    image = torch.rand(1, 3, 17, 16)
+    coarse, fine = tokenizer.encode(image)
+    assert coarse.shape[1:3] == (5, 4) and fine.shape[1:3] == (10, 8)
+    fine[..., stages - 3 :] = -1
+    expected = tokenizer.decode((coarse, fine), size=(17, 16)).clamp(0, 1).mul(255).round().byte()
+    content = codec.to_bytes(image, tokenizer, stages=stages)
+    assert torch.equal(codec.read(content, tokenizer)[0], expected[0])
+    assert torch.equal(
+        codec.read(codec.to_bytes(image, tokenizer), tokenizer, stages=stages)[0], expected[0]
+    )
+    assert [level.shape for level in codec.read_codes(content).codes[0]] == [
+        (5, 4, 3),
+        (10, 8, stages - 3) if stages > 4 else (10, 8),
+    ]
+
+
+def test_too_few_stages_for_the_levels_are_refused(make_tokenizer: Make) -> None:
+    tokenizer = make_tokenizer("residual levels")
+    image = torch.rand(1, 3, 16, 16)
+    with pytest.raises(OptionError, match="expected 4 to 6"):
+        codec.to_bytes(image, tokenizer, stages=3)
+    content, short = codec.to_bytes(image, tokenizer), io.BytesIO()
+    codec.cut(content, short, 3)
+    for source, stages in ((content, 3), (short.getvalue(), None)):
+        with pytest.raises(CodecError, match="4 or more stages"):
+            codec.read(source, tokenizer, stages=stages)
 
 
 def test_a_file_that_ends_after_a_stage_decodes_when_asked(make_tokenizer: Make) -> None:
@@ -161,7 +195,7 @@ def test_a_target_rate_chooses_the_stages(
         folder = tmp_path / f"rate{stages}"
         one = codec.compress_files(tokenizer, pictures[:1], folder, target_bpp=rate)[0]
         assert codec.inspect(one.path).header.kept == stages
-    with pytest.raises(OptionError, match="with one stage"):
+    with pytest.raises(OptionError, match="fewest stages"):
         codec.compress_files(tokenizer, pictures[:1], tmp_path / "x", target_bpp=0.01)
     assert not list((tmp_path / "x").glob("*.vcb"))
 
@@ -253,6 +287,23 @@ def test_similar_codewords_become_neighbours() -> None:
     assert {
         tuple(sorted(principal_order(square, torch.ones(4))[i : i + 2].tolist())) for i in (0, 2)
     } == {(0, 2), (1, 3)}
+
+
+def test_statistics_of_levels_serve_each_book(make_tokenizer: Make, tmp_path: Path) -> None:
+    tokenizer = make_tokenizer("three levels", channels=1)
+    source = open_source("sample:digits/test")
+    statistics = codec.learn_statistics(tokenizer, source, limit=20)
+    assert statistics.symbols == (16, 8, 8, 64)
+    images = torch.stack([torch.from_numpy(source.read(i).image) for i in range(20)])
+    levels = tokenizer.encode(images.permute(0, 3, 1, 2))
+    books = [levels[0], *levels[1].unbind(-1), levels[2]]
+    for book, counts in zip(books, statistics.counts, strict=True):
+        assert counts.tolist() == torch.bincount(book.flatten(), minlength=len(counts)).tolist()
+    for entropy in ("static", "adaptive"):
+        content = codec.to_bytes(
+            images[:2].permute(0, 3, 1, 2), tokenizer, entropy=entropy, statistics=statistics
+        )
+        assert len(codec.read(content, tokenizer, statistics=statistics)) == 2
 
 
 def test_codes_that_spell_their_vectors_keep_their_order(make_tokenizer: Make) -> None:

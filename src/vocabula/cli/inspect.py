@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vocabula.cli.runs import MaxMemory
+from vocabula.cli.runs import MaxMemory, Stages
 
 if TYPE_CHECKING:
     from vocabula.codec import Inspection
@@ -19,6 +19,7 @@ EXAMPLES = """[bold]Examples[/bold]
 
 def inspect(
     file: Annotated[str, typer.Argument(metavar="FILE.vcb", help="A compressed file.")],
+    stages: Stages = None,
     max_memory: MaxMemory = None,
 ) -> None:
     """Print a compressed file's header and where its bits go, without decoding it."""
@@ -29,7 +30,7 @@ def inspect(
     from vocabula.cli.runs import limits_of
     from vocabula.codec import inspect as inspect_file
 
-    found = inspect_file(file, limits=limits_of(max_memory))
+    found = inspect_file(file, stages=stages, limits=limits_of(max_memory))
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

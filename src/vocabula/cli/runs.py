@@ -70,7 +70,10 @@ Stages = Annotated[
 MaxMemory = Annotated[
     int | None,
     typer.Option(
-        "--max-memory", min=1, metavar="MIB", help="Most memory for a file's codes; default 1024."
+        "--max-memory",
+        min=1,
+        metavar="MIB",
+        help="Most memory for what a file holds; default: 1024.",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
@@ -115,7 +118,7 @@ def move_to(model: M, device: str) -> M:
         ) from None
 
 
-def open_statistics(run: str, tokenizer: Tokenizer) -> CodeStatistics | None:
+def open_statistics(run: str, tokenizer: ImageTokenizer) -> CodeStatistics | None:
     """The counts of codes that a run has, or None.
 
     Raises:
@@ -130,7 +133,10 @@ def limits_of(max_memory: int | None) -> Limits | None:
     """The caps on a compressed file that an option gives; None for the usual ones."""
     from vocabula.codec import Limits
 
-    return None if max_memory is None else Limits(memory=max_memory * 2**20)
+    if max_memory is None:
+        return None
+    memory = max_memory * 2**20
+    return Limits(memory=memory, signal_size=memory // 4)
 
 
 def default_jobs(jobs: int | None) -> int:

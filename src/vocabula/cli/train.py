@@ -68,11 +68,10 @@ def _count_codes(config: RunConfig, data: str, out: str) -> None:
     from pathlib import Path
 
     from vocabula.codec import learn_statistics
-    from vocabula.quantizers import Quantizer
     from vocabula.tokenizers import load
 
     folder = Path(out)
     tokenizer = load(folder)
-    if isinstance(tokenizer.quantizer, Quantizer):
+    if all(level.codebook_sizes for level in tokenizer.levels):
         source = config.build("data").open(data, channels=tokenizer.channels)
         learn_statistics(tokenizer, source).save(folder)

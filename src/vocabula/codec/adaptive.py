@@ -7,15 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vocabula.codec import native
-from vocabula.codec.adaptive_steps import decode_steps, encode_steps
+from vocabula.codec.coder import Decoder, Encoder, new_encoder
 from vocabula.codec.layout import ModelId
-from vocabula.codec.models import EntropyModel, short_hash
+from vocabula.codec.models import StreamModel, short_hash
 from vocabula.codec.segment import Block, Codes
 from vocabula.codec.statistics import CodeStatistics
-from vocabula.codec.table import words_of
 from vocabula.codec.tree import bits_of, own_tables, slots_for
-from vocabula.errors import CodecError
 
 __all__ = ["AdaptiveModel", "Layer"]
 
@@ -56,7 +53,7 @@ class Layer:
         return slots_for(self.positions)
 
 
-class AdaptiveModel(EntropyModel):
+class AdaptiveModel(StreamModel):
     """Binary decisions down a tree of the codes, each mixed from what five histories say.
 
     ::
@@ -86,55 +83,21 @@ class AdaptiveModel(EntropyModel):
 
     def __init__(self, statistics: CodeStatistics | None = None) -> None:
         self._statistics = statistics
+        self.books = None if statistics is None else statistics.symbols
         self.hash = short_hash(b"adaptive", statistics.digest() if statistics else b"")
         self._starts: dict[tuple[int, int], tuple[NDArray[np.uint32], NDArray[np.uint16]]] = {}
 
-    def encode(self, block: Block, stream: int) -> bytes:
-        """See `EntropyModel.encode`."""
-        return self._encode(block, stream)[0]
+    def _write(self, encoder: Encoder, block: Block, stage: int, stream: int) -> None:
+        encoder.layer(self._ranks(stream, block.codes[stream]), self._layer(block, stage, stream))
 
-    def bits(self, block: Block, stream: int) -> float:
-        """See `EntropyModel.bits`."""
-        widths = self._encode(block, stream, traced=True)[1]
+    def _read(self, decoder: Decoder, block: Block, stage: int, stream: int) -> Codes:
+        ranks = decoder.layer(self._layer(block, stage, stream))
+        return ranks if self._statistics is None else self._statistics.orders[stream][ranks]
+
+    def _bits(self, block: Block, stage: int, stream: int) -> float:
+        ranks, layer = self._ranks(stream, block.codes[stream]), self._layer(block, stage, stream)
+        widths = new_encoder().layer(ranks, layer, traced=True)
         return float((24 - np.log2(widths.astype(np.float64))).sum())
-
-    def decode(self, block: Block, stream: int, content: bytes) -> Codes:
-        """See `EntropyModel.decode`."""
-        words = words_of(content)
-        layer = self._layer(block, stream)
-        if layer.bits == 0:
-            if len(words):
-                raise CodecError(
-                    "codes: expected no bytes for a book of one codeword, got some; the file is "
-                    "damaged, compress the original again"
-                )
-            return np.zeros(layer.positions, np.uint32)
-        ranks = (
-            native.decode_adaptive(layer, words)
-            if native.available()
-            else decode_steps(layer, words)
-        )
-        if self._statistics is None:
-            return ranks
-        return self._statistics.orders[stream][ranks]
-
-    def _encode(
-        self, block: Block, stream: int, *, traced: bool = False
-    ) -> tuple[bytes, NDArray[np.uint32]]:
-        """The bytes, and the widths in 2^24 of the decisions' outcomes."""
-        codes, symbols = block.codes[stream], block.symbols[stream]
-        if codes.size and int(codes.max()) >= symbols:
-            raise CodecError(
-                f"codes: expected values below {symbols}, got {int(codes.max())}; "
-                "use the codes of this tokenizer"
-            )
-        layer = self._layer(block, stream)
-        if layer.bits == 0:
-            return b"", np.zeros(0, np.uint32)
-        ranks = self._ranks(stream, codes)
-        code = native.encode_adaptive if native.available() else encode_steps
-        words, widths = code(layer, ranks, traced=traced)
-        return words.astype("<u4", copy=False).tobytes(), widths
 
     def _ranks(self, stream: int, codes: Codes) -> Codes:
         """Places of codes in the tree."""
@@ -142,18 +105,27 @@ class AdaptiveModel(EntropyModel):
             return np.ascontiguousarray(codes, np.uint32)
         return self._statistics.ranks[stream][codes]
 
-    def _layer(self, block: Block, stream: int) -> Layer:
-        grids = block.grids[stream]
-        # Streams of other grids, as another level of a hierarchy has, say nothing place by place.
-        same = [s for s in range(stream - 1, max(-1, stream - 3), -1) if block.grids[s] == grids]
-        near = [self._ranks(s, block.codes[s]) for s in same] if same[:1] == [stream - 1] else []
-        symbols = block.symbols[stream]
+    def _layer(self, block: Block, stage: int, stream: int) -> Layer:
+        symbols = block.books[stage][stream - block.streams(stage).start]
         return Layer(
-            np.array([(count, *grid) for count, grid in grids], np.int64),
+            np.array([(count, *grid) for count, grid in block.grids[stage]], np.int64),
             symbols,
             *self._start(stream, symbols),
-            *[*near, None, None][:2],
+            *[*self._before(block, stage, stream), None, None][:2],
         )
+
+    def _before(self, block: Block, stage: int, stream: int) -> list[Codes]:
+        """Ranks of the one or two streams before, the nearer first.
+
+        Those of other grids, as another level of a hierarchy has, say nothing place by place.
+        """
+        whose = [number for number, books in enumerate(block.books) for _ in books]
+        near: list[Codes] = []
+        for before in range(stream - 1, max(-1, stream - 3), -1):
+            if block.grids[whose[before]] != block.grids[stage]:
+                break
+            near.append(self._ranks(before, block.codes[before]))
+        return near
 
     def _start(self, stream: int, symbols: int) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
         key = (stream if self._statistics else 0, symbols)

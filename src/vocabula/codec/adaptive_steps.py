@@ -1,7 +1,7 @@
 """The adaptive model in plain Python, step by step: the reference of the compiled kernel.
 
-Where there is no compiled kernel it serves instead, with constriction as the coder, some thousand
-times slower; the bytes are the same, which the tests see to.
+Where there is no compiled kernel it serves instead, some thousand times slower; its decisions are
+the same, which the tests see to.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from vocabula.codec.table import TOTAL, bad_words
 from vocabula.codec.tree import SQUASH_END, squash_table, stretch_table
 
 if TYPE_CHECKING:
     from vocabula.codec.adaptive import Layer
 
+TOTAL = 1 << 24
+"""What the probabilities of a decision add up to."""
 WAYS, SEEN, OWN_SEEN, LARGEST_WEIGHT = 4, 30, 1000, 1 << 21
 _MIX, _MIX_NODE, _WORD = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, (1 << 64) - 1
 
@@ -225,45 +225,15 @@ def _learned(one: int, outcome: int, seen: int) -> int:
     return one + ((outcome * 65535 - one) * (65536 // (seen + 2)) + (1 << 15) >> 16)
 
 
-def encode_steps(layer: Layer, ranks: Codes, *, traced: bool = False) -> tuple[Codes, Codes]:
-    """The words of ranks (N,), and if `traced` the width of each decision's outcome in 2^24."""
-    chances: list[int] = []
-    outcomes: list[int] = []
+def run_steps(layer: Layer, ranks: Codes, decide: Decide) -> None:
+    """Code the ranks (positions,) of a layer in place, every decision through `decide`.
 
-    def decide(one: int, outcome: int) -> int:
-        chances.append(one)
-        outcomes.append(outcome)
-        return outcome
-
-    _Steps(layer, decide).run(ranks.copy())
-    encoder = constriction.stream.queue.RangeEncoder()
-    one, taken = np.array(chances, np.int64), np.array(outcomes, np.int32)
-    encoder.encode(taken, constriction.stream.model.Categorical(perfect=False), _shares(one))
-    widths = np.where(taken, one, TOTAL - one).astype(np.uint32) if traced else one[:0]
-    return encoder.get_compressed(), widths.astype(np.uint32)
-
-
-def decode_steps(layer: Layer, words: Codes) -> Codes:
-    """The ranks (positions,) of words."""
-    decoder = constriction.stream.queue.RangeDecoder(words)
-    family = constriction.stream.model.Categorical(perfect=False)
-
-    def decide(one: int, _: int) -> int:
-        return int(decoder.decode(family, _shares(np.array([one])))[0])
-
-    ranks = np.zeros(layer.positions, np.uint32)
-    try:
-        _Steps(layer, decide).run(ranks)
-    except (ValueError, AssertionError):
-        raise bad_words() from None
-    if not np.array_equal(encode_steps(layer, ranks)[0], words):
-        raise bad_words()
-    return ranks
-
-
-def _shares(one: NDArray[Any]) -> NDArray[np.float64]:
-    """Probabilities as constriction takes them, see `Table`: each width less the 1 it adds."""
-    return np.stack([TOTAL - one - 1, one - 1], 1).astype(np.float64)
+    Args:
+        layer: the stream.
+        ranks: what to encode, or zeros that decoding fills.
+        decide: encodes the outcome that it is given, or decodes one.
+    """
+    _Steps(layer, decide).run(ranks)
 
 
 def _neighbours(grids: NDArray[np.int64]) -> Iterator[tuple[int, int | None, int | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from vocabula.codec.adaptive import AdaptiveModel
@@ -17,16 +18,18 @@ Entropy = Literal["uniform", "static", "adaptive"]
 ENTROPIES: tuple[Entropy, ...] = ("uniform", "static", "adaptive")
 
 
-def choose_model(entropy: str, statistics: CodeStatistics | None) -> EntropyModel:
+def choose_model(entropy: str | EntropyModel, statistics: CodeStatistics | None) -> EntropyModel:
     """The entropy model of a name.
 
     Args:
-        entropy: one of `ENTROPIES`.
+        entropy: one of `ENTROPIES`, or a model, which is taken as it is.
         statistics: counts of the tokenizer's codes, which ``static`` needs and ``adaptive`` uses.
 
     Raises:
         OptionError: no such model, or it needs statistics.
     """
+    if isinstance(entropy, EntropyModel):
+        return entropy
     if entropy == "uniform":
         return UniformModel()
     if entropy == "adaptive":
@@ -43,45 +46,44 @@ def choose_model(entropy: str, statistics: CodeStatistics | None) -> EntropyMode
     return StaticModel(statistics)
 
 
-def known_models(name: str, statistics: CodeStatistics | None) -> Models:
+def known_models(
+    name: str, statistics: CodeStatistics | None, models: Sequence[EntropyModel] = ()
+) -> Models:
     """A function that finds the entropy model that a file asks for.
 
     Args:
         name: what messages call the file.
         statistics: counts of the tokenizer's codes, if there are any.
+        models: further ones, such as those that a file was written with in Python.
     """
 
     def find(header: Header, wanted: ModelName) -> EntropyModel:
-        kind = ModelId(wanted.id).name.lower()
-        if kind not in ENTROPIES:
-            raise CodecError(
-                f"{name}: expected an entropy model of {', '.join(ENTROPIES)}, got {kind!r}, "
-                "which this version lacks; use the version of vocabula that wrote the file"
-            )
-        candidates: list[EntropyModel] = []
-        if kind == "static" and statistics is not None:
-            candidates = [StaticModel(statistics)]
-        elif kind != "static":
-            bare = choose_model(kind, None)
-            candidates = [bare] if statistics is None else [bare, choose_model(kind, statistics)]
+        kind = ModelId(wanted.id)
+        candidates = [model for model in models if model.id == kind]
+        if kind == ModelId.UNIFORM:
+            candidates.append(UniformModel())
+        elif kind == ModelId.ADAPTIVE:
+            candidates.append(AdaptiveModel())
+        if statistics is not None and kind in (ModelId.STATIC, ModelId.ADAPTIVE):
+            candidates.append(choose_model(kind.name.lower(), statistics))
         found = next((model for model in candidates if model.hash == wanted.hash), None)
         if found is None:
             have = ", ".join(model.hash.hex() for model in candidates) or "none"
             raise CodecError(
-                f"{name}: expected the {kind} entropy model {wanted.hash.hex()}, got {have}; give "
-                "the run that compressed it, with its entropy.safetensors as it was then"
+                f"{name}: expected the {kind.name.lower()} entropy model {wanted.hash.hex()}, got "
+                f"{have}; give the run that compressed it, with the entropy.safetensors it had then"
             )
-        _check_books(header, statistics, name)
+        _check_books(header, found, name)
         return found
 
     return find
 
 
-def _check_books(header: Header, statistics: CodeStatistics | None, name: str) -> None:
+def _check_books(header: Header, model: EntropyModel, name: str) -> None:
     """A model of other books would look up codes that its tables lack."""
     held = tuple(k for stage in header.stages[: header.kept] for k in stage.symbols)
-    if statistics is not None and statistics.symbols[: len(held)] != held:
+    if model.books is not None and model.books[: len(held)] != held:
         raise CodecError(
-            f"{name}: expected books of {held} codewords, got statistics of {statistics.symbols}; "
+            f"{name}: expected books of {held} codewords, got an entropy model of {model.books}; "
             "give the run that compressed it"
         )

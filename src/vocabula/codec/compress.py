@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,20 +17,21 @@ import torch
 from numpy.typing import NDArray
 
 from vocabula.codec.choice import choose_model
-from vocabula.codec.files import cut, encode_images
+from vocabula.codec.files import BATCH_PIXELS, cut, encode_images
 from vocabula.codec.inspection import inspect
-from vocabula.codec.layouts import discrete, tokenizer_header
+from vocabula.codec.layouts import least_stages, tokenizer_header
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.codec.writer import CodedSignal, write_signals
-from vocabula.data.pixels import decode, read_header
+from vocabula.data.ahead import cores, default_workers, map_ahead
+from vocabula.data.pixels import FILE_CHANNELS, decode, read_header
 from vocabula.data.source import BrokenImageError
 from vocabula.errors import DataError, OptionError, OutputError
 from vocabula.files import check_new, output_errors, replace_file
-from vocabula.tokenizers import Tokenizer
+from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers.inference import device_of
 
 SUFFIX = ".vcb"
-BATCH_PIXELS = 2**19
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Compressed:
 
 @dataclass(frozen=True)
 class _Job:
-    tokenizer: Tokenizer
+    tokenizer: ImageTokenizer
     model: EntropyModel
     stages: int | None
     target_bpp: float | None
@@ -57,7 +59,7 @@ class _Job:
 
 
 def compress_files(
-    tokenizer: Tokenizer,
+    tokenizer: ImageTokenizer,
     files: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str] | None = None,
     *,
@@ -98,9 +100,16 @@ def compress_files(
         OptionError: an option does not fit the tokenizer, or two pictures would share an output.
         OutputError: an output exists or cannot be written.
     """
+    for option, value in (("batch size", batch_size), ("jobs", jobs)):
+        if value < 1:
+            raise OptionError(f"{option}: expected an integer >= 1, got {value}")
     if stages is not None and target_bpp is not None:
         raise OptionError("compress: expected stages or a target rate, got both; give one of them")
-    discrete(tokenizer)
+    if tokenizer.channels not in FILE_CHANNELS:
+        raise OptionError(
+            f"compress: expected a tokenizer of 1, 3 or 4 channels for picture files, got "
+            f"{tokenizer.channels}; compress arrays in Python with codec.write"
+        )
     model = choose_model(entropy, statistics)
     job = _Job(tokenizer, model, stages, target_bpp, overwrite)
     tokenizer_header(tokenizer, model, stages=stages)
@@ -154,16 +163,12 @@ def _targets(paths: Sequence[Path], out: Path | None, overwrite: bool) -> list[P
     return list(targets)
 
 
-def _batches(
-    paths: Sequence[Path], sizes: Sequence[tuple[int, int]], batch_size: int
-) -> Iterator[range]:
+def _batches(sizes: Sequence[tuple[int, int]], batch_size: int) -> Iterator[range]:
     """Neighbours of equal size, of at most `BATCH_PIXELS` pixels."""
-    if batch_size < 1:
-        raise OptionError(f"batch size: expected an integer >= 1, got {batch_size}")
     first = 0
-    for i in range(1, len(paths) + 1):
-        most = max(1, min(batch_size, BATCH_PIXELS // (sizes[first][0] * sizes[first][1])))
-        if i == len(paths) or sizes[i] != sizes[first] or i - first == most:
+    for i in range(1, len(sizes) + 1):
+        most = max(1, min(batch_size, BATCH_PIXELS // math.prod(sizes[first])))
+        if i == len(sizes) or sizes[i] != sizes[first] or i - first == most:
             yield range(first, i)
             first = i
 
@@ -173,37 +178,22 @@ def _signals(
 ) -> Iterator[tuple[int, CodedSignal]]:
     """The codes of each picture in order; the next batch is read while the network runs."""
     channels = job.tokenizer.channels
-    if channels not in (1, 3, 4):
-        raise OptionError(
-            f"compress: expected a tokenizer of 1, 3 or 4 channels for picture files, got "
-            f"{channels}; compress arrays in Python with codec.write"
-        )
 
-    def load(batch: range) -> NDArray[np.uint8]:
-        images = []
-        for i in batch:
-            try:
-                images.append(decode(paths[i], channels).transpose(2, 0, 1))
-            except BrokenImageError as reason:
-                raise _broken(paths[i], reason) from None
-        return np.stack(images)
+    def load(number: int) -> NDArray[np.uint8]:
+        try:
+            return decode(paths[number], channels).transpose(2, 0, 1)
+        except BrokenImageError as reason:
+            raise _broken(paths[number], reason) from None
 
-    with ThreadPoolExecutor(1) as pool:
-        waiting: deque[tuple[range, Future[NDArray[np.uint8]]]] = deque()
-        batches = _batches(paths, sizes, batch_size)
-        for batch in batches:
-            waiting.append((batch, pool.submit(load, batch)))
-            if len(waiting) > 1:
-                yield from _encoded(job, *waiting.popleft())
-        while waiting:
-            yield from _encoded(job, *waiting.popleft())
-
-
-def _encoded(
-    job: _Job, batch: range, images: Future[NDArray[np.uint8]]
-) -> Iterator[tuple[int, CodedSignal]]:
-    signals = encode_images(job.tokenizer, torch.from_numpy(images.result()))
-    yield from zip(batch, signals, strict=True)
+    tasks = ((i, math.prod(size)) for i, size in enumerate(sizes))
+    # Beside a network that fills all cores, decoding would make every thread of it wait.
+    overlap = device_of(job.tokenizer).type != "cpu" or torch.get_num_threads() < cores()
+    images = map_ahead(load, tasks, workers=default_workers(), overlap=overlap)
+    with closing(images):
+        for batch in _batches(sizes, batch_size):
+            pixels = np.stack([next(images) for _ in batch])
+            signals = encode_images(job.tokenizer, torch.from_numpy(pixels))
+            yield from zip(batch, signals, strict=True)
 
 
 def _one_each(
@@ -215,8 +205,6 @@ def _one_each(
     jobs: int,
     advance: Callable[[int], None],
 ) -> list[Compressed]:
-    if jobs < 1:
-        raise OptionError(f"jobs: expected an integer >= 1, got {jobs}")
     waiting: deque[Future[Compressed]] = deque()
     written: list[Compressed] = []
 
@@ -270,27 +258,24 @@ def _write(
     size = write_signals(place, header, [job.model], signals, jobs=jobs, overwrite=job.overwrite)
     if job.target_bpp is None:
         return Compressed(target, size, pixels)
-    chosen = _at_rate(content.getvalue(), job.target_bpp, target)
+    least = least_stages(job.tokenizer)
+    chosen = _at_rate(content.getvalue(), job.target_bpp, least, target)
     check_new(target, overwrite=job.overwrite)
     with output_errors(target):
         replace_file(target, chosen)
     return Compressed(target, len(chosen), pixels)
 
 
-def _at_rate(content: bytes, target_bpp: float, target: Path) -> bytes:
+def _at_rate(content: bytes, target_bpp: float, least: int, target: Path) -> bytes:
     """The file cut to the most stages that a rate allows."""
     found = inspect(content)
-    chosen = content
-    for stages in range(found.header.kept - 1, 0, -1):
-        if 8 * len(chosen) <= target_bpp * found.pixels:
-            return chosen
+    for stages in range(found.header.kept, least - 1, -1):
         shorter = io.BytesIO()
         cut(content, shorter, stages)
-        chosen = shorter.getvalue()
-    if 8 * len(chosen) > target_bpp * found.pixels:
-        raise OptionError(
-            f"{target}: expected at most {target_bpp:g} bits per pixel, got "
-            f"{8 * len(chosen) / found.pixels:.4g} with one stage; raise the target or use another "
-            "tokenizer"
-        )
-    return chosen
+        rate = 8 * len(shorter.getvalue()) / found.pixels
+        if rate <= target_bpp:
+            return shorter.getvalue()
+    raise OptionError(
+        f"{target}: expected at most {target_bpp:g} bits per pixel, got {rate:.4g} with the fewest "
+        f"stages ({least}); raise the target or use another tokenizer"
+    )

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
+from vocabula.codec.choice import known_models
 from vocabula.codec.compress import SUFFIX
 from vocabula.codec.files import decoded_images
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import Inspection, inspect
 from vocabula.codec.layouts import check_tokenizer
 from vocabula.codec.limits import Limits
+from vocabula.codec.reader import Reader, opened
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.data.names import OutputNames
+from vocabula.data.png import check_channels, picture
 from vocabula.errors import OptionError, OutputError
 from vocabula.files import check_new, new_file, new_folder, output_errors
-from vocabula.tokenizers import Tokenizer
-
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+from vocabula.tokenizers import ImageTokenizer
 
 
 def decompress_files(
-    tokenizer: Tokenizer,
+    tokenizer: ImageTokenizer,
     files: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str] | None = None,
     *,
@@ -42,7 +41,8 @@ def decompress_files(
 
     A file of one image becomes one picture of its name; a file of several becomes a folder of its
     name, with pictures named as the originals or numbered. Every file's structure is checked before
-    the first is decoded.
+    the first is decoded; each picture or folder appears when it is complete, and those that are
+    finished stay, whatever happens after.
 
     Args:
         tokenizer: the one that compressed them.
@@ -64,36 +64,43 @@ def decompress_files(
         OptionError: the tokenizer's images have a number of channels that PNG cannot hold.
         OutputError: an output exists or cannot be written.
     """
-    if tokenizer.channels not in _MODES:
-        raise OptionError(
-            f"decompress: expected a tokenizer of 1, 3 or 4 channels for PNG files, got "
-            f"{tokenizer.channels}; decompress in Python with codec.read"
-        )
+    check_channels(tokenizer.channels, "decompress")
     paths = [Path(file) for file in files]
-    found = [inspect(path, limits=limits) for path in paths]
+    found = [inspect(path, stages=stages, limits=limits) for path in paths]
     for path, one in zip(paths, found, strict=True):
         check_tokenizer(one.header, tokenizer, str(path))
+        for wanted in one.header.models:
+            known_models(str(path), statistics)(one.header, wanted)
     targets = _targets(paths, found, None if out is None else Path(out), overwrite)
     written: list[Path] = []
     for path, one, target in zip(paths, found, targets, strict=True):
-        images = decoded_images(
-            path, tokenizer, statistics=statistics, stages=stages, limits=limits, jobs=jobs
-        )
-        with closing(images), output_errors(target):
-            if one.signals == 1:
-                with new_file(target, overwrite=overwrite) as draft:
-                    _save(next(images), draft)
-                    _drain(images)
-                written.append(target)
+        with opened(path) as (file, name), output_errors(target):
+            reader = Reader(file, name, limits=limits, stages=stages)
+            images = decoded_images(reader, tokenizer, known_models(name, statistics), jobs=jobs)
+            write = _write_one if one.signals == 1 else _write_folder
+            for place in write(images, one, target, overwrite):
+                written.append(place)
                 advance(1)
-                continue
-            with new_folder(target, overwrite=overwrite) as folder:
-                for name, image in zip(_names(one.header, one.signals), images, strict=True):
-                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    _save(image, folder / name)
-                    written.append(target / name)
-                    advance(1)
     return written
+
+
+def _write_one(
+    images: Iterator[Tensor], found: Inspection, target: Path, overwrite: bool
+) -> Iterator[Path]:
+    with new_file(target, overwrite=overwrite) as draft:
+        for image in images:  # one; to the end of the file, where trailing bytes show
+            _save(image, draft)
+    yield target
+
+
+def _write_folder(
+    images: Iterator[Tensor], found: Inspection, target: Path, overwrite: bool
+) -> Iterator[Path]:
+    with new_folder(target, overwrite=overwrite) as folder:
+        for name, image in zip(_names(found.header, found.signals), images, strict=True):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            _save(image, folder / name)
+            yield target / name
 
 
 def _targets(
@@ -133,10 +140,4 @@ def _names(header: Header, count: int) -> list[str]:
 
 def _save(image: Tensor, path: Path) -> None:
     pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
-    mode = _MODES[pixels.shape[2]]
-    Image.fromarray(pixels[:, :, 0] if mode == "L" else pixels).save(path, format="PNG")
-
-
-def _drain(images: object) -> None:
-    """Read on to the end of the file, where trailing bytes show."""
-    assert next(iter(images), None) is None  # type: ignore[call-overload]
+    picture(pixels).save(path, format="PNG")

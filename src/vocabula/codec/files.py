@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Generator, Iterator, Sequence
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,21 +19,25 @@ from vocabula.codec.header import Header
 from vocabula.codec.layouts import (
     check_tokenizer,
     codes_header,
-    discrete,
-    from_streams,
-    to_streams,
+    from_signals,
+    to_signals,
     tokenizer_header,
 )
 from vocabula.codec.limits import Limits
-from vocabula.codec.reader import Reader, Source, opened, read_signals
+from vocabula.codec.models import EntropyModel
+from vocabula.codec.reader import Models, Reader, Source, opened, read_signals
 from vocabula.codec.segment import SegmentHead, seed_of
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.codec.writer import CodedSignal, Target, opened_target, write_signals
 from vocabula.errors import CodecError, OptionError
-from vocabula.tokenizers import Tokenizer
+from vocabula.levels import levels_of
+from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.inference import inference
 
-__all__ = ["CodeFile", "cut", "read", "read_codes", "write", "write_codes"]
+__all__ = ["CodeFile", "cut", "read", "read_codes", "to_bytes", "write", "write_codes"]
+
+BATCH_PIXELS = 2**19
+"""Most pixels that the network takes at a time, where it takes several images."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +46,14 @@ class CodeFile:
 
     Attributes:
         header: what the file says about itself.
-        codes: of each signal (h, w) uint32 for one book, (h, w, books) for several; None for a
-            damaged one that was passed over.
+        codes: of each signal (h, w) uint32 for one book, (h, w, books) for several; of several
+            levels a tuple of these, the coarsest first; None for a damaged signal that was passed
+            over.
         sizes: (height, width) of each signal, in the same order.
     """
 
     header: Header
-    codes: list[NDArray[np.uint32] | None]
+    codes: list[Any]
     sizes: list[tuple[int, ...] | None]
 
 
@@ -55,7 +62,7 @@ def write_codes(
     codes: Sequence[NDArray[Any]],
     codebook_sizes: Sequence[int],
     *,
-    entropy: str = "adaptive",
+    entropy: str | EntropyModel = "adaptive",
     statistics: CodeStatistics | None = None,
     jobs: int = 1,
     overwrite: bool = False,
@@ -66,7 +73,7 @@ def write_codes(
         target: a path or a binary stream.
         codes: of each signal an integer grid (h, w) for one book or (h, w, books).
         codebook_sizes: K of each book.
-        entropy: uniform, static or adaptive.
+        entropy: uniform, static, adaptive, or a model.
         statistics: counts of such codes; static needs them, adaptive does better with them.
         jobs: threads.
         overwrite: replace an existing file.
@@ -98,13 +105,14 @@ def _grid_signal(grid: NDArray[Any], books: int) -> CodedSignal:
             f"codes: expected a grid {expected}, got shape {grid.shape}; reshape it, a sequence "
             "is one row"
         )
-    return to_streams(grid, grid.shape[:2])
+    return CodedSignal(grid.shape[:2], tuple(grid.reshape(*grid.shape[:2], books).T.swapaxes(1, 2)))
 
 
 def read_codes(
     source: Source,
     *,
     statistics: CodeStatistics | None = None,
+    models: Sequence[EntropyModel] = (),
     stages: int | None = None,
     limits: Limits | None = None,
     jobs: int = 1,
@@ -115,6 +123,7 @@ def read_codes(
     Args:
         source: a path, bytes or a binary stream.
         statistics: those that it was written with, if any.
+        models: further entropy models that it may have been written with.
         stages: read the first so many stages only.
         limits: caps on what the file may hold.
         jobs: threads.
@@ -124,27 +133,33 @@ def read_codes(
         CodecError: the file is damaged, foreign, of another entropy model or too large.
     """
     with opened(source) as (file, name):
-        reader = Reader(file, name, limits=limits, stages=stages, skip_damaged=skip_damaged)
-        models = known_models(name, statistics)
-        codes: list[NDArray[np.uint32] | None] = []
-        sizes: list[tuple[int, ...] | None] = []
-        for signal in read_signals(reader, models, name=name, jobs=jobs):
-            if signal is None:
-                codes.append(None)
-                sizes.append(None)
-                continue
-            single = len(signal.streams) == 1
-            codes.append(signal.streams[0] if single else np.stack(signal.streams, -1))
-            sizes.append(signal.size)
-        return CodeFile(reader.header, codes, sizes)
+        reader = Reader(
+            file, name, limits=limits, stages=stages, skip_damaged=skip_damaged, gathers=True
+        )
+        found = CodeFile(reader.header, [], [])
+        for signal in read_signals(reader, known_models(name, statistics, models), jobs=jobs):
+            found.codes.append(None if signal is None else _grids(reader, signal))
+            found.sizes.append(None if signal is None else signal.size)
+        return found
+
+
+def _grids(reader: Reader, signal: CodedSignal) -> Any:
+    """Codes (h, w) or (h, w, books) of each level, the only one by itself."""
+    stages = reader.header.stages[: reader.stages]
+    streams = iter(signal.streams)
+    levels = []
+    for _, same in itertools.groupby(stages, key=lambda stage: (stage.strides, stage.factors)):
+        grids = [next(streams) for stage in same for _ in stage.symbols]
+        levels.append(grids[0] if len(grids) == 1 else np.stack(grids, -1))
+    return levels[0] if len(levels) == 1 else tuple(levels)
 
 
 def write(
     target: Target,
     images: Tensor | Sequence[Tensor],
-    tokenizer: Tokenizer,
+    tokenizer: ImageTokenizer,
     *,
-    entropy: str = "adaptive",
+    entropy: str | EntropyModel = "adaptive",
     statistics: CodeStatistics | None = None,
     stages: int | None = None,
     names: Sequence[str] = (),
@@ -157,7 +172,7 @@ def write(
         target: a path or a binary stream.
         images: (B, C, H, W), or a sequence of (C, H, W) of any sizes; uint8, or in [0, 1].
         tokenizer: a tokenizer with a codebook.
-        entropy: uniform, static or adaptive.
+        entropy: uniform, static, adaptive, or a model.
         statistics: counts of its codes; static needs them, adaptive does better with them.
         stages: keep the first so many stages of a residual quantizer.
         names: of the images, stored in the file.
@@ -184,25 +199,28 @@ def write(
     return write_signals(target, header, [model], signals, jobs=jobs, overwrite=overwrite)
 
 
-def _encoded(tokenizer: Tokenizer, images: Tensor | Sequence[Tensor]) -> Iterator[CodedSignal]:
-    for image in images:
-        yield encode_images(tokenizer, image[None])[0]
+def _encoded(tokenizer: ImageTokenizer, images: Tensor | Sequence[Tensor]) -> Iterator[CodedSignal]:
+    first = 0
+    for i in range(1, len(images) + 1):
+        size = tuple(images[first].shape[-2:])
+        if i == len(images) or not _fits(i - first, size, tuple(images[i].shape[-2:])):
+            yield from encode_images(tokenizer, torch.stack([*images[first:i]]))
+            first = i
 
 
-def encode_images(tokenizer: Tokenizer, images: Tensor) -> list[CodedSignal]:
+def encode_images(tokenizer: ImageTokenizer, images: Tensor) -> list[CodedSignal]:
     """The streams of each of a batch of images (B, C, H, W)."""
-    discrete(tokenizer)
     with inference(tokenizer) as device:
-        codes = tokenizer.encode(images.to(device)).cpu().numpy()
-    size = tuple(images.shape[-2:])
-    return [to_streams(grid, size) for grid in codes]
+        levels = levels_of(tokenizer.encode(images.to(device)))
+    return to_signals(levels, tuple(images.shape[-2:]))
 
 
 def read(
     source: Source,
-    tokenizer: Tokenizer,
+    tokenizer: ImageTokenizer,
     *,
     statistics: CodeStatistics | None = None,
+    models: Sequence[EntropyModel] = (),
     stages: int | None = None,
     limits: Limits | None = None,
     jobs: int = 1,
@@ -213,6 +231,7 @@ def read(
         source: a path, bytes or a binary stream.
         tokenizer: the one that wrote it.
         statistics: those that it was written with, if any.
+        models: further entropy models that it may have been written with.
         stages: decode the first so many stages only.
         limits: caps on what the file may hold.
         jobs: threads that decode.
@@ -224,39 +243,48 @@ def read(
         CodecError: the file is damaged, foreign, of another tokenizer or entropy model, or too
             large.
     """
-    return list(
-        decoded_images(
-            source, tokenizer, statistics=statistics, stages=stages, limits=limits, jobs=jobs
-        )
-    )
+    with opened(source) as (file, name):
+        reader = Reader(file, name, limits=limits, stages=stages, gathers=True)
+        found = known_models(name, statistics, models)
+        return list(decoded_images(reader, tokenizer, found, jobs=jobs))
 
 
 def decoded_images(
-    source: Source,
-    tokenizer: Tokenizer,
-    *,
-    statistics: CodeStatistics | None = None,
-    stages: int | None = None,
-    limits: Limits | None = None,
-    jobs: int = 1,
-) -> Generator[Tensor, None, None]:
-    """The images of a file one by one, as `read` gives them."""
-    with opened(source) as (file, name):
-        reader = Reader(file, name, limits=limits, stages=stages)
-        check_tokenizer(reader.header, tokenizer, name)
-        models = known_models(name, statistics)
-        for signal in read_signals(reader, models, name=name, jobs=jobs):
-            assert signal is not None, "damage raises"
-            yield decode_signal(tokenizer, signal)
+    reader: Reader, tokenizer: ImageTokenizer, models: Models, *, jobs: int = 1
+) -> Iterator[Tensor]:
+    """The images of a file one by one, as `read` gives them; some of equal size decode together.
+
+    Args:
+        reader: of the file.
+        tokenizer: the one that wrote it.
+        models: gives the entropy model for a name in the header.
+        jobs: threads that decode codes.
+
+    Raises:
+        CodecError: see `read`.
+    """
+    check_tokenizer(reader.header.cut(reader.stages), tokenizer, reader.name)
+    waiting: list[CodedSignal] = []
+    for signal in read_signals(reader, models, jobs=jobs):
+        assert signal is not None, "damage raises"
+        if waiting and not _fits(len(waiting), waiting[0].size, signal.size):
+            yield from _decoded(tokenizer, waiting)
+            waiting = []
+        waiting.append(signal)
+    yield from _decoded(tokenizer, waiting)
 
 
-def decode_signal(tokenizer: Tokenizer, signal: CodedSignal) -> Tensor:
-    """The uint8 image (C, H, W) of its streams."""
-    codes = torch.from_numpy(from_streams(signal, discrete(tokenizer)))[None]
-    height, width = signal.size
+def _fits(count: int, size: tuple[int, ...], more: tuple[int, ...]) -> bool:
+    """Whether one more image may join a batch of `count`."""
+    return more == size and (count + 1) * math.prod(size) <= BATCH_PIXELS
+
+
+def _decoded(tokenizer: ImageTokenizer, signals: Sequence[CodedSignal]) -> Iterator[Tensor]:
+    height, width = signals[0].size
     with inference(tokenizer) as device:
-        image = tokenizer.decode(codes.to(device), size=(height, width))[0]
-    return image.float().clamp(0, 1).mul(255).round().byte().cpu()
+        codes = [level.to(device) for level in from_signals(signals, tokenizer)]
+        images = tokenizer.decode(codes, size=(height, width))
+    yield from images.float().clamp(0, 1).mul(255).round().byte().cpu()
 
 
 def cut(
@@ -281,7 +309,7 @@ def cut(
 
     Raises:
         CodecError: the source is damaged or foreign.
-        OptionError: it has not so many stages.
+        OptionError: it has not so many stages, or its coarser levels take all of them.
         OutputError: the target exists or cannot be written.
     """
     with opened(source) as (file, name), opened_target(target, overwrite) as out:
@@ -299,7 +327,7 @@ def cut(
         return total
 
 
-def to_bytes(images: Tensor | Sequence[Tensor], tokenizer: Tokenizer, **options: Any) -> bytes:
+def to_bytes(images: Tensor | Sequence[Tensor], tokenizer: ImageTokenizer, **options: Any) -> bytes:
     """Compress images to bytes; options as for `write`."""
     file = io.BytesIO()
     write(file, images, tokenizer, **options)

@@ -19,7 +19,7 @@ from vocabula.codec.layout import (
     damaged,
     runs,
 )
-from vocabula.codec.limits import Limits
+from vocabula.codec.limits import MAX_SYMBOLS, Limits
 from vocabula.errors import CodecError
 
 PREFIX = 12
@@ -28,6 +28,8 @@ HASH = 32
 MODEL_HASH = 8
 _LARGEST_STRIDE = 2**20
 _LARGEST_HEADER = 2**31
+_CODEWORD_BYTES = 64
+"""What the tables of an entropy model take in memory for a codeword."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +51,22 @@ class Stage:
 
     Attributes:
         symbols: K of each stream (book).
-        strides: positions of the signal to one of the grid, for each dimension.
+        strides: positions of the signal to one cell, for each dimension.
+        factors: codes to one cell, for each dimension; 1 where levels of other sizes are none.
         model: place of the entropy model in `Header.models`.
         role: what the streams are.
     """
 
     symbols: tuple[int, ...]
     strides: tuple[int, ...]
+    factors: tuple[int, ...]
     model: int = 0
     role: int = Role.CODES
 
     def grid(self, size: tuple[int, ...]) -> tuple[int, ...]:
-        """Size of the grid of a signal: ceil(size / stride)."""
-        return tuple(-(-n // s) for n, s in zip(size, self.strides, strict=True))
+        """Size of the grid of a signal: ceil(size / stride) cells of `factors` codes."""
+        sides = zip(size, self.strides, self.factors, strict=True)
+        return tuple(-(-n // stride) * factor for n, stride, factor in sides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +196,14 @@ def parse_header(content: bytes, name: str, limits: Limits) -> Header:
     limits.check(name, "books", total)
     kept = body.between("stages", 1, total)
     stages: list[Stage] = []
-    books = 0
+    books = tables = 0
     while len(stages) < total:
         count = body.between("equal stages", 1, total - len(stages))
         stage = _parse_stage(body, kind, len(models), name, limits)
         books += count * len(stage.symbols)
         limits.check(name, "books", books)
+        tables += count * sum(stage.symbols) * _CODEWORD_BYTES
+        limits.check(name, "memory", tables)
         stages += [stage] * count
     attachments: dict[int, bytes] = {}
     for _ in range(body.between("attachments", 0, len(Attachment))):
@@ -245,8 +252,8 @@ def _pack_stage(body: Packer, count: int, stage: Stage) -> None:
     body.varint(count)
     body.varint(stage.role)
     body.varint(stage.model)
-    for stride in stage.strides:
-        body.varint(stride)
+    for number in (*stage.strides, *stage.factors):
+        body.varint(number)
     equal = runs([(k,) for k in stage.symbols])
     body.varint(len(equal))
     for books, (symbols,) in equal:
@@ -259,11 +266,12 @@ def _parse_stage(body: Unpacker, kind: int, models: int, name: str, limits: Limi
     model = body.between("place of an entropy model", 0, models - 1)
     dims = SignalKind(kind).dims
     strides = tuple(body.between("stride", 1, _LARGEST_STRIDE) for _ in range(dims))
+    factors = tuple(body.between("codes to a cell", 1, stride) for stride in strides)
     symbols: list[int] = []
     for _ in range(body.between("runs of books", 1, limits.books)):
         count = body.between("books", 1, 2**32)
         limits.check(name, "books", len(symbols) + count)
-        size = body.between("codewords", 1, 2**32)
+        size = body.between("codewords", 1, MAX_SYMBOLS)
         limits.check(name, "symbols", size)
         symbols += [size] * count
-    return Stage(tuple(symbols), strides, model, role)
+    return Stage(tuple(symbols), strides, factors, model, role)

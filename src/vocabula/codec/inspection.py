@@ -58,11 +58,14 @@ class Inspection:
         return "grids of codes"
 
 
-def inspect(source: Source, *, limits: Limits | None = None) -> Inspection:
+def inspect(
+    source: Source, *, stages: int | None = None, limits: Limits | None = None
+) -> Inspection:
     """Read a file's structure; every checksum is checked but that of the decoded codes.
 
     Args:
         source: a path, bytes or a binary stream.
+        stages: look at the first so many only, which is all that a file needs then.
         limits: caps on what it may hold.
 
     Raises:
@@ -73,11 +76,11 @@ def inspect(source: Source, *, limits: Limits | None = None) -> Inspection:
         0.51
     """
     with opened(source) as (file, name):
-        reader = Reader(file, name, limits=limits)
-        header = reader.header
-        stages = header.stages[: header.kept]
+        reader = Reader(file, name, limits=limits, stages=stages)
+        header = reader.header.cut(reader.stages)
+        kept = header.stages[: header.kept]
         heads, segments, signals = 0, 0, 0
-        positions, stage_bytes = [0] * len(stages), [0] * len(stages)
+        positions, stage_bytes = [0] * len(kept), [0] * len(kept)
         sizes: list[tuple[int, tuple[int, ...]]] = []
         for segment in reader.segments():
             span = segment.head.span
@@ -86,12 +89,9 @@ def inspect(source: Source, *, limits: Limits | None = None) -> Inspection:
             if span.begins:
                 signals += span.signals
                 _extend(sizes, span.runs)
-            stream = 0
-            for number, stage in enumerate(stages):
+            for number, (stage, chunk) in enumerate(zip(kept, segment.head.chunks, strict=False)):
                 positions[number] += span.positions(stage)
-                chunks = segment.head.chunks[stream : stream + len(stage.symbols)]
-                stage_bytes[number] += sum(chunk.length for chunk in chunks)
-                stream += len(stage.symbols)
+                stage_bytes[number] += chunk.length
         return Inspection(
             header,
             signals,

@@ -6,7 +6,6 @@ docs/vcb.md specifies the format byte by byte.
 from __future__ import annotations
 
 import enum
-import struct
 import zlib
 
 from vocabula.errors import CodecError
@@ -144,7 +143,7 @@ def damaged(name: str, expected: str, got: str) -> CodecError:
     )
 
 
-def checksum(content: bytes, start: int = 0) -> int:
+def checksum(content: bytes | memoryview, start: int = 0) -> int:
     """CRC-32 as in zip and PNG, continued from `start`."""
     return zlib.crc32(content, start)
 
@@ -158,8 +157,3 @@ def runs(values: list[tuple[int, ...]]) -> list[tuple[int, tuple[int, ...]]]:
         else:
             found.append((1, value))
     return found
-
-
-def pack_crc(value: int) -> bytes:
-    """Four bytes of a checksum."""
-    return struct.pack("<I", value)

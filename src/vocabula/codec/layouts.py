@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from vocabula.codec.header import HASH, Header, Stage
 from vocabula.codec.layout import Attachment, SignalKind
@@ -16,38 +15,66 @@ from vocabula.codec.writer import CodedSignal
 from vocabula.errors import CodecError, OptionError
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.residual import ABSENT, ResidualQuantizer
-from vocabula.tokenizers import Tokenizer
+from vocabula.tokenizers import ImageTokenizer
 
 
-def discrete(tokenizer: Tokenizer) -> Quantizer:
-    """The quantizer of a tokenizer.
+def discrete(tokenizer: ImageTokenizer) -> list[Quantizer]:
+    """The quantizers of a tokenizer's levels, the coarsest first.
 
     Raises:
         OptionError: it is continuous and has no codes, or a book is too large.
     """
-    quantizer = tokenizer.quantizer
-    if not isinstance(quantizer, Quantizer):
-        raise OptionError(
-            f"compress: expected a tokenizer with a codebook, got the continuous "
-            f"{type(quantizer).__name__}, which has no codes; use one with another quantizer"
-        )
-    if max(quantizer.codebook_sizes) > MAX_SYMBOLS:
-        raise OptionError(
-            f"compress: expected books of at most {MAX_SYMBOLS} codewords, got "
-            f"{max(quantizer.codebook_sizes)}; train with several smaller books"
-        )
-    return quantizer
+    quantizers = []
+    for level in tokenizer.levels:
+        quantizer = level.quantizer
+        if not isinstance(quantizer, Quantizer):
+            raise OptionError(
+                f"compress: expected a tokenizer with a codebook, got the continuous "
+                f"{type(quantizer).__name__}, which has no codes; use one with another quantizer"
+            )
+        if max(quantizer.codebook_sizes) > MAX_SYMBOLS:
+            raise OptionError(
+                f"compress: expected books of at most {MAX_SYMBOLS} codewords, got "
+                f"{max(quantizer.codebook_sizes)}; train with several smaller books"
+            )
+        quantizers.append(quantizer)
+    return quantizers
 
 
-def books_by_stage(quantizer: Quantizer) -> list[int]:
-    """Books of each stage that a file can be cut after; one stage where none can be left out."""
-    if isinstance(quantizer, ResidualQuantizer):
-        return [stage.books for stage in quantizer.stages]
-    return [len(quantizer.codebook_sizes)]
+def tokenizer_stages(tokenizer: ImageTokenizer) -> list[Stage]:
+    """The stages of a tokenizer's files: those of a residual quantizer, else one for each level.
+
+    Raises:
+        OptionError: see `discrete`.
+    """
+    stages = []
+    for quantizer, level in zip(discrete(tokenizer), tokenizer.levels, strict=True):
+        if isinstance(quantizer, ResidualQuantizer):
+            books = [stage.books for stage in quantizer.stages]
+        else:
+            books = [len(quantizer.codebook_sizes)]
+        factor = tokenizer.stride // level.stride
+        first = 0
+        for count in books:
+            symbols = tuple(quantizer.codebook_sizes[first : first + count])
+            stages.append(Stage(symbols, (tokenizer.stride,) * 2, (factor,) * 2))
+            first += count
+    return stages
+
+
+def least_stages(tokenizer: ImageTokenizer) -> int:
+    """Stages without which nothing can be decoded: of several levels one of the finest."""
+    last = tokenizer.levels[-1].quantizer
+    optional = len(last.stages) - 1 if isinstance(last, ResidualQuantizer) else 0
+    return len(tokenizer_stages(tokenizer)) - optional
 
 
 def tokenizer_header(
-    tokenizer: Tokenizer, model: EntropyModel, *, stages: int | None, names: Sequence[str] = ()
+    tokenizer: ImageTokenizer,
+    model: EntropyModel,
+    *,
+    stages: int | None,
+    names: Sequence[str] = (),
 ) -> Header:
     """The header of files that a tokenizer's codes go into.
 
@@ -60,19 +87,13 @@ def tokenizer_header(
     Raises:
         OptionError: the tokenizer is continuous, or has not so many stages.
     """
-    quantizer = discrete(tokenizer)
-    books = books_by_stage(quantizer)
-    if stages is not None and not 1 <= stages <= len(books):
-        only = "; its codes come in one piece" if len(books) == 1 else ""
+    held, least = tokenizer_stages(tokenizer), least_stages(tokenizer)
+    if stages is not None and not least <= stages <= len(held):
+        only = "; its codes come in one piece" if len(held) == least else ""
         raise OptionError(
-            f"stages: expected 1 to {len(books)} for this tokenizer, got {stages}{only}; "
+            f"stages: expected {least} to {len(held)} for this tokenizer, got {stages}{only}; "
             "choose another number"
         )
-    held, first = [], 0
-    for count in books:
-        symbols = tuple(quantizer.codebook_sizes[first : first + count])
-        held.append(Stage(symbols, (tokenizer.stride, tokenizer.stride)))
-        first += count
     return Header(
         tokenizer=bytes.fromhex(tokenizer.fingerprint()),
         kind=SignalKind.IMAGE,
@@ -85,8 +106,18 @@ def tokenizer_header(
 
 
 def codes_header(codebook_sizes: Sequence[int], model: EntropyModel) -> Header:
-    """The header of files of codes alone, whose signals are the grids themselves."""
-    stage = Stage(tuple(codebook_sizes), (1, 1))
+    """The header of files of codes alone, whose signals are the grids themselves.
+
+    Raises:
+        OptionError: there is no book, or one of a size that the format does not allow.
+    """
+    sizes = tuple(int(size) for size in codebook_sizes)
+    if not sizes or min(sizes) < 1 or max(sizes) > MAX_SYMBOLS:
+        raise OptionError(
+            f"codebook sizes: expected one or more of 1 to {MAX_SYMBOLS}, got {list(sizes)}; "
+            "give the codewords of each book"
+        )
+    stage = Stage(sizes, (1, 1), (1, 1))
     return Header(bytes(HASH), SignalKind.GRID, 0, (model.name,), (stage,), 1)
 
 
@@ -97,26 +128,43 @@ def name_attachment(names: Sequence[str]) -> Mapping[int, bytes]:
     for name in names:
         if "\0" in name:
             raise OptionError(f"names: expected no zero bytes, got {name!r}; rename the signal")
-    return {Attachment.NAMES: b"".join(name.encode() + b"\0" for name in names)}
+    # A file name may hold bytes that are no UTF-8: they become question marks.
+    return {Attachment.NAMES: b"".join(name.encode(errors="replace") + b"\0" for name in names)}
 
 
-def to_streams(codes: NDArray[np.int64], size: tuple[int, ...]) -> CodedSignal:
-    """Codes (h, w, *code_shape) of one signal as streams."""
-    books = math.prod(codes.shape[2:])
-    flat = codes.reshape(*codes.shape[:2], books)
-    return CodedSignal(size, tuple(flat[..., book] for book in range(books)))
+def to_signals(levels: Sequence[Tensor], size: tuple[int, ...]) -> list[CodedSignal]:
+    """The streams of each signal of a batch.
+
+    Args:
+        levels: codes (B, h, w, *code_shape) of each level.
+        size: (H, W) of every signal.
+    """
+    arrays = [codes.reshape(*codes.shape[:3], -1).cpu().numpy() for codes in levels]
+    return [
+        CodedSignal(
+            size,
+            tuple(codes[i, ..., book] for codes in arrays for book in range(codes.shape[-1])),
+        )
+        for i in range(len(arrays[0]))
+    ]
 
 
-def from_streams(signal: CodedSignal, quantizer: Quantizer) -> NDArray[np.int64]:
-    """Codes (h, w, *code_shape) of streams; books that a cut file lacks are absent (-1)."""
-    books = len(quantizer.codebook_sizes)
-    codes = np.full((*signal.streams[0].shape, books), ABSENT, np.int64)
-    for book, stream in enumerate(signal.streams):
-        codes[..., book] = stream
-    return codes.reshape(*codes.shape[:2], *quantizer.code_shape)
+def from_signals(signals: Sequence[CodedSignal], tokenizer: ImageTokenizer) -> list[Tensor]:
+    """Codes (B, h, w, *code_shape) of each level; books that a cut file lacks are absent (-1)."""
+    levels, first = [], 0
+    height, width = signals[0].size
+    for level, grid in zip(tokenizer.levels, tokenizer.grids(height, width), strict=True):
+        books = len(level.codebook_sizes)
+        codes = torch.full((len(signals), *grid, books), ABSENT)
+        for i, signal in enumerate(signals):
+            for book, stream in enumerate(signal.streams[first : first + books]):
+                codes[i, ..., book] = torch.from_numpy(stream.astype("i8"))
+        levels.append(codes.reshape(len(signals), *grid, *level.code_shape))
+        first += books
+    return levels
 
 
-def check_tokenizer(header: Header, tokenizer: Tokenizer, name: str) -> None:
+def check_tokenizer(header: Header, tokenizer: ImageTokenizer, name: str) -> None:
     """Refuse a file that another tokenizer made.
 
     Raises:
@@ -131,16 +179,16 @@ def check_tokenizer(header: Header, tokenizer: Tokenizer, name: str) -> None:
             f"{name}: expected the tokenizer with fingerprint {header.fingerprint}, got "
             f"{tokenizer.fingerprint()}; give the run that compressed it (vocabula info RUN)"
         )
-    books = books_by_stage(discrete(tokenizer))
-    sizes = tuple(k for stage in header.stages for k in stage.symbols)
-    fits = (
-        [len(stage.symbols) for stage in header.stages] == books
-        and sizes == tuple(discrete(tokenizer).codebook_sizes)
-        and header.channels == tokenizer.channels
-        and all(stage.strides == (tokenizer.stride,) * 2 for stage in header.stages)
-    )
-    if not fits:
+    made = [(stage.symbols, stage.strides, stage.factors) for stage in header.stages]
+    own = [(s.symbols, s.strides, s.factors) for s in tokenizer_stages(tokenizer)]
+    if made != own or header.channels != tokenizer.channels:
         raise CodecError(
             f"{name}: expected the books, channels and stride of its tokenizer, got others; "
             "the file was not written by vocabula"
+        )
+    least = least_stages(tokenizer)
+    if header.kept < least:
+        raise CodecError(
+            f"{name}: expected {least} or more stages of this tokenizer's levels, got "
+            f"{header.kept}; use a file with more, or raise stages (--stages)"
         )

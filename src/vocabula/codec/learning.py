@@ -13,21 +13,22 @@ from torch import Tensor
 from vocabula.codec.layouts import discrete
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.data import ImageData, ImageSource
+from vocabula.levels import levels_of
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.composite import CompositeQuantizer
 from vocabula.quantizers.finite_scalar import FiniteScalarQuantizer
 from vocabula.quantizers.lookup_free import LookupFreeQuantizer
-from vocabula.tokenizers import Tokenizer
+from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.inference import inference
 
 BATCH_PIXELS = 2**19
 ENOUGH_CODES, ENOUGH_EACH = 2**20, 256
-"""Codes of a book after which counting ends: in all, and to a codeword."""
+"""Codes of a book after which counting ends: as many, and as many to a codeword."""
 _POWER_STEPS = 16
 
 
 def learn_statistics(
-    tokenizer: Tokenizer,
+    tokenizer: ImageTokenizer,
     source: ImageSource,
     *,
     batch_size: int = 64,
@@ -40,8 +41,8 @@ def learn_statistics(
         tokenizer: a tokenizer with a codebook.
         source: the images that it was trained on, or others like those to be compressed.
         batch_size: most images of a batch.
-        limit: count the first `limit` images only; it also ends at `ENOUGH_CODES`
-            and, on average over the largest book, `ENOUGH_EACH` to a codeword.
+        limit: count the first `limit` images only; it also ends when a book has `ENOUGH_CODES` and,
+            on average, `ENOUGH_EACH` to a codeword.
         advance: called with the images of each batch.
 
     Returns:
@@ -51,23 +52,28 @@ def learn_statistics(
         OptionError: the tokenizer is continuous.
         DataError: the channels differ from the tokenizer's.
     """
-    quantizer = discrete(tokenizer)
-    sizes = quantizer.codebook_sizes
+    quantizers = discrete(tokenizer)
+    sizes = [size for quantizer in quantizers for size in quantizer.codebook_sizes]
+    enough = [max(ENOUGH_CODES, ENOUGH_EACH * size) for size in sizes]
     counts = [np.zeros(size, np.int64) for size in sizes]
     batches = ImageData().evaluation_batches(
         source, batch_size=batch_size, batch_pixels=BATCH_PIXELS, limit=limit
     )
     with closing(batches), inference(tokenizer) as device:
         for batch in batches:
-            codes = tokenizer.encode(batch.images.to(device)).reshape(-1, len(sizes)).cpu().numpy()
-            for book, size in enumerate(sizes):
-                counts[book] += np.bincount(codes[:, book], minlength=size)
+            levels = levels_of(tokenizer.encode(batch.images.to(device)))
+            books = [
+                book
+                for codes, quantizer in zip(levels, quantizers, strict=True)
+                for book in codes.reshape(-1, len(quantizer.codebook_sizes)).T.cpu().numpy()
+            ]
+            for count, codes in zip(counts, books, strict=True):
+                count += np.bincount(codes, minlength=len(count))
             advance(len(batch.paths))
-            if int(counts[0].sum()) >= max(ENOUGH_CODES, ENOUGH_EACH * max(sizes)):
+            if any(count.sum() >= most for count, most in zip(counts, enough, strict=True)):
                 break
-        orders = [
-            order_of(part, counts[book]) for book, part in enumerate(_single_books(quantizer))
-        ]
+        single = [part for quantizer in quantizers for part in _single_books(quantizer)]
+        orders = [order_of(part, count) for part, count in zip(single, counts, strict=True)]
     return CodeStatistics(tokenizer.fingerprint(), tuple(counts), tuple(orders))
 
 

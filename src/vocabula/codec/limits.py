@@ -19,14 +19,16 @@ class Limits:
         signals: most signals in a file.
         books: most books, all stages together.
         symbols: most codewords of a book.
-        memory: most bytes of decoded codes, of a compressed chunk and of an attachment.
+        memory: most bytes of what is held at a time: decoded codes and images, tables of entropy
+            models, a compressed chunk, the header. What a tokenizer's network takes while it
+            decodes an image is not counted; `signal_size` bounds it.
 
     Example:
         >>> Limits(signal_size=4096 * 4096 * 3).signal_size
         50331648
     """
 
-    signal_size: int = 2**30
+    signal_size: int = 2**28
     signals: int = 2**24
     books: int = 256
     symbols: int = MAX_SYMBOLS

@@ -16,24 +16,22 @@ from numpy.typing import NDArray
 
 from vocabula import functional
 from vocabula.codec.tree import squash_table, stretch_table
-from vocabula.errors import CodecError
+from vocabula.codec.words import bad_words, bytes_of
 
 if TYPE_CHECKING:
     from vocabula.codec.adaptive import Layer
+    from vocabula.codec.table import Table
 
-__all__ = ["available", "decode_adaptive", "decode_static", "encode_adaptive", "encode_static"]
+__all__ = ["Decoder", "Encoder", "available"]
 
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
 _ARGUMENTS = {
-    "vocabula_encode_static": [
-        *(_POINTER, _SIZE, _POINTER, _SIZE),
-        *(_SIZE, _SIZE, _POINTER, _SIZE),
-    ],
-    "vocabula_decode_static": [
-        *(_POINTER, _SIZE, _POINTER, _POINTER, _SIZE),
-        *(_SIZE, _SIZE, _POINTER, _SIZE),
-    ],
-    "vocabula_adaptive": [_POINTER, _SIZE, _POINTER, _SIZE],
+    "vocabula_encode_static": [_POINTER, _POINTER, _SIZE, _POINTER, _SIZE],
+    "vocabula_finish": [_POINTER],
+    "vocabula_open": [_POINTER, _POINTER, _SIZE],
+    "vocabula_decode_static": [_POINTER, _POINTER, _POINTER, _SIZE, _POINTER, _SIZE],
+    "vocabula_whole": [_POINTER],
+    "vocabula_adaptive": [_POINTER, _POINTER, _POINTER],
 }
 _BAD_CODE, _NO_ROOM, _BAD_WORDS, _NO_MEMORY = -1, -2, -3, -4
 
@@ -70,33 +68,98 @@ def _call(name: str, *arguments: Any) -> int:
     if status == _NO_MEMORY:
         raise MemoryError(f"{name}: no memory for its tables")
     if status == _BAD_WORDS:
-        raise CodecError(
-            "codes: expected the words of an encoder, got others; the file is damaged or its "
-            "entropy model is another, compress the original again"
-        )
+        raise bad_words()
     if status in (_BAD_CODE, _NO_ROOM):
         raise RuntimeError(f"{name}: refused its own caller, status {status}")
     return status
 
 
-def encode_static(codes: Words, cumulative: Words, choice: int, choice_bits: int) -> Words:
-    """The words of a choice and of codes (N,) by one table (K + 1,)."""
-    codes = np.ascontiguousarray(codes, np.uint32)
-    words = np.empty(len(codes) + 3, np.uint32)  # no code takes more than one word
-    table = (cumulative, len(cumulative) - 1, choice, choice_bits)
-    used = _call("vocabula_encode_static", codes, len(codes), *table, words, len(words))
-    return words[:used]
+class _Writing(ctypes.Structure):
+    """The C struct ``encoder`` of range_coder.h."""
+
+    _fields_ = (
+        *(("lower", ctypes.c_uint64), ("range", ctypes.c_uint64), ("words", _POINTER)),
+        *(("count", _SIZE), ("capacity", _SIZE)),
+    )
 
 
-def decode_static(
-    words: Words, cumulative: Words, starts: Words, choice: int, choice_bits: int, count: int
-) -> Words:
-    """The codes (count,) of words; `starts` says where the search for a quantile begins."""
-    codes = np.empty(count, np.uint32)
-    bits = (len(starts) - 1).bit_length() - 1
-    table = (cumulative, starts, bits, choice, choice_bits)
-    _call("vocabula_decode_static", words, len(words), *table, codes, count)
-    return codes
+class _Reading(ctypes.Structure):
+    """The C struct ``decoder`` of range_coder.h."""
+
+    _fields_ = (
+        *(("lower", ctypes.c_uint64), ("above", ctypes.c_uint64), ("range", ctypes.c_uint64)),
+        *(("words", _POINTER), ("at", _SIZE), ("count", _SIZE)),
+    )
+
+
+class Encoder:
+    """See `coder.Encoder`."""
+
+    def __init__(self) -> None:
+        self._words = np.empty(0, np.uint32)
+        self._state = _Writing(range=2**64 - 1)
+
+    def table(self, codes: Words, table: Table) -> None:
+        """See `coder.Encoder.table`."""
+        self._make_room(len(codes))  # no code takes more than one word
+        codes = np.ascontiguousarray(codes, np.uint32)
+        steps = (table.cumulative, len(table.cumulative) - 1)
+        _call("vocabula_encode_static", ctypes.byref(self._state), codes, len(codes), *steps)
+
+    def layer(self, ranks: Words, layer: Layer, *, traced: bool = False) -> Words:
+        """See `coder.Encoder.layer`."""
+        decisions = len(ranks) * layer.bits
+        self._make_room(decisions)  # no decision takes more than one word
+        trace = np.zeros(decisions if traced else 0, np.uint32)
+        job, kept = _job(layer, np.ascontiguousarray(ranks, np.uint32), trace if traced else None)
+        _call("vocabula_adaptive", ctypes.byref(job), ctypes.byref(self._state), None)
+        del kept
+        return trace[trace > 0]
+
+    def content(self) -> bytes:
+        """See `coder.Encoder.content`."""
+        self._make_room(2)
+        count = _call("vocabula_finish", ctypes.byref(self._state))
+        return bytes_of(self._words[:count])
+
+    def _make_room(self, more: int) -> None:
+        used = int(self._state.count)
+        words = np.empty(used + more, np.uint32)
+        words[:used] = self._words[:used]
+        self._words = words
+        self._state.words, self._state.capacity = words.ctypes.data, len(words)
+
+
+class Decoder:
+    """See `coder.Decoder`.
+
+    Args:
+        words: of one message.
+    """
+
+    def __init__(self, words: Words) -> None:
+        self._words, self._state = words, _Reading()
+        _call("vocabula_open", ctypes.byref(self._state), words, len(words))
+
+    def table(self, count: int, table: Table) -> Words:
+        """See `coder.Decoder.table`."""
+        codes = np.empty(count, np.uint32)
+        bits = (len(table.starts) - 1).bit_length() - 1
+        steps = (table.cumulative, table.starts, bits)
+        _call("vocabula_decode_static", ctypes.byref(self._state), *steps, codes, count)
+        return codes
+
+    def layer(self, layer: Layer) -> Words:
+        """See `coder.Decoder.layer`."""
+        ranks = np.zeros(layer.positions, np.uint32)
+        job, kept = _job(layer, ranks, None)
+        _call("vocabula_adaptive", ctypes.byref(job), None, ctypes.byref(self._state))
+        del kept
+        return ranks
+
+    def end(self) -> None:
+        """See `coder.Decoder.end`."""
+        _call("vocabula_whole", ctypes.byref(self._state))
 
 
 class _Job(ctypes.Structure):
@@ -135,24 +198,3 @@ def _job(layer: Layer, ranks: Words, trace: Words | None) -> tuple[_Job, list[An
     pointers = {n: None if a is None else a.ctypes.data for n, a in arrays.items()}
     numbers = {"runs": len(layer.grids), "size": layer.symbols, "bits": layer.bits}
     return _Job(**pointers, **numbers, slots=layer.slots), list(arrays.values())
-
-
-def encode_adaptive(layer: Layer, ranks: Words, *, traced: bool) -> tuple[Words, Words]:
-    """The words of ranks (N,), and if `traced` the width of each decision's outcome in 2^24."""
-    decisions = len(ranks) * layer.bits
-    trace = np.zeros(decisions, np.uint32) if traced else None
-    job, kept = _job(layer, np.ascontiguousarray(ranks, np.uint32), trace)
-    words = np.empty(decisions + 2, np.uint32)  # no decision takes more than one word
-    used = _call("vocabula_adaptive", ctypes.byref(job), 1, words, len(words))
-    del kept
-    widths = np.zeros(0, np.uint32) if trace is None else trace[trace > 0]
-    return words[:used].copy(), widths
-
-
-def decode_adaptive(layer: Layer, words: Words) -> Words:
-    """The ranks (positions,) of words."""
-    ranks = np.zeros(layer.positions, np.uint32)
-    job, kept = _job(layer, ranks, None)
-    _call("vocabula_adaptive", ctypes.byref(job), 0, words, len(words))
-    del kept
-    return ranks

@@ -1,4 +1,4 @@
-"""A segment: some whole signals, or a part of one, with a chunk of bytes for each stream.
+"""A segment: some whole signals, or a part of one, with a chunk of bytes for each stage.
 
 Segments are coded independently: damage stays in one, and several are coded at the same time.
 """
@@ -6,17 +6,20 @@ Segments are coded independently: damage stays in one, and several are coded at 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.codec.header import Header, Stage
-from vocabula.codec.layout import Packer, Unpacker, checksum, damaged
+from vocabula.codec.layout import Packer, SignalKind, Unpacker, checksum, damaged
 from vocabula.codec.limits import Limits
 
 LAST, PART = 1, 2
 _LARGEST_HEAD = 2**26
+SIGNAL_BYTES = 512
+"""What one signal takes in memory beside its codes and values."""
 
 Codes = NDArray[np.uint32]
 Runs = tuple[tuple[int, tuple[int, ...]], ...]
@@ -25,12 +28,12 @@ Runs = tuple[tuple[int, tuple[int, ...]], ...]
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What a segment's head says about the bytes of one stream.
+    """What a segment's head says about the bytes of one stage.
 
     Attributes:
         length: of the bytes.
         crc: CRC-32 of the bytes.
-        codes_crc: CRC-32 of the codes, each as 4 bytes, little-endian.
+        codes_crc: CRC-32 of the codes, stream after stream, each as 4 bytes, little-endian.
     """
 
     length: int
@@ -60,6 +63,13 @@ class Span:
         """Signals of which the segment has something."""
         return sum(count for count, _ in self.runs)
 
+    @property
+    def values(self) -> int:
+        """Values of each channel in the segment: of an image pixels."""
+        if self.rows is not None:
+            return (self.rows[1] - self.rows[0]) * math.prod(self.runs[0][1][1:])
+        return sum(count * math.prod(size) for count, size in self.runs)
+
     def grids(self, stage: Stage) -> Runs:
         """Grids of the codes of a stage, as runs."""
         if self.rows is None:
@@ -80,26 +90,30 @@ class Block:
     """The codes of a segment, as the entropy models see them.
 
     Attributes:
-        symbols: K of each stream.
-        grids: of each stream, the grids that its codes fill one after another.
+        books: K of each stream, stage by stage.
+        grids: of each stage, the grids that the codes of a stream fill one after another.
         codes: of each stream, (positions,) uint32, as far as they are known.
     """
 
-    symbols: tuple[int, ...]
+    books: tuple[tuple[int, ...], ...]
     grids: tuple[Runs, ...]
     codes: list[Codes] = field(default_factory=list)
 
-    def positions(self, stream: int) -> int:
-        """Codes of a stream."""
-        return sum(count * math.prod(grid) for count, grid in self.grids[stream])
+    def streams(self, stage: int) -> range:
+        """The places of a stage's streams among all."""
+        first = sum(len(books) for books in self.books[:stage])
+        return range(first, first + len(self.books[stage]))
+
+    def positions(self, stage: int) -> int:
+        """Codes of each stream of a stage."""
+        return sum(count * math.prod(grid) for count, grid in self.grids[stage])
 
 
 def empty_block(header: Header, span: Span) -> Block:
     """A block of the streams that a file holds, before any codes."""
     stages = header.stages[: header.kept]
     return Block(
-        tuple(k for stage in stages for k in stage.symbols),
-        tuple(span.grids(stage) for stage in stages for _ in stage.symbols),
+        tuple(stage.symbols for stage in stages), tuple(span.grids(stage) for stage in stages)
     )
 
 
@@ -109,7 +123,7 @@ class SegmentHead:
 
     Attributes:
         span: the signals.
-        chunks: one for each stream.
+        chunks: one for each stage that is kept.
         last: whether the file ends after it.
     """
 
@@ -150,8 +164,9 @@ def seed_of(header: bytes, number: int) -> int:
     return checksum(header[:-4] + number.to_bytes(8, "little"))
 
 
-def head_length(value: int, name: str) -> int:
+def head_length(value: int, name: str, limits: Limits) -> int:
     """The length of a head, checked."""
+    limits.check(name, "memory", value)
     if not 3 <= value <= _LARGEST_HEAD:
         raise damaged(name, f"a segment's head of 3 to {_LARGEST_HEAD} bytes", str(value))
     return value
@@ -165,40 +180,44 @@ def parse_head(content: bytes, header: Header, name: str, limits: Limits) -> Seg
     """
     body = Unpacker(content, name)
     flags = body.between("flags of a segment", 0, LAST | PART)
-    dims = len(header.stages[0].strides)
     if flags & PART:
-        span = _parse_part(body, dims, header, name)
+        span = _parse_part(body, header, name)
     else:
-        span = _parse_whole(body, dims, name, limits)
+        span = _parse_whole(body, header.kind, name, limits)
     for _, size in span.runs:
         limits.check(name, "signal_size", math.prod(size) * max(1, header.channels))
-    total = 0
+    limits.check(name, "memory", held_bytes(header, span))
     chunks: list[Chunk] = []
     for stage in header.stages[: header.kept]:
-        positions = span.positions(stage)
-        total += 4 * positions * len(stage.symbols)
-        limits.check(name, "memory", total)
-        for symbols in stage.symbols:
-            most = largest_payload(positions, symbols)
-            length = body.between("bytes of a chunk", 0, most)
-            limits.check(name, "memory", length)
-            chunks.append(Chunk(length, body.fixed(4), body.fixed(4)))
+        length = body.between("bytes of a chunk", 0, _largest_chunk(stage, span.positions(stage)))
+        limits.check(name, "memory", length)
+        chunks.append(Chunk(length, body.fixed(4), body.fixed(4)))
     body.end()
     return SegmentHead(span, tuple(chunks), bool(flags & LAST))
 
 
-def largest_payload(positions: int, symbols: int) -> int:
-    """Most bytes that any entropy model makes of codes: one word for each binary decision."""
-    return 4 * (positions * max(1, (symbols - 1).bit_length()) + 2)
+def held_bytes(header: Header, span: Span) -> int:
+    """Memory that a segment's signals take once they are decoded: codes, and images of bytes."""
+    codes = sum(span.positions(s) * len(s.symbols) for s in header.stages[: header.kept])
+    return SIGNAL_BYTES * span.signals + 4 * codes + header.channels * span.values
 
 
-def codes_checksum(codes: Codes) -> int:
-    """CRC-32 of codes, each as 4 bytes, little-endian."""
-    return checksum(np.ascontiguousarray(codes, "<u4").tobytes())
+def _largest_chunk(stage: Stage, positions: int) -> int:
+    """Most bytes that any entropy model makes of codes: a word for each binary decision."""
+    decisions = sum(positions * (symbols - 1).bit_length() + 1 for symbols in stage.symbols)
+    return 4 * (decisions + 2)
 
 
-def _parse_part(body: Unpacker, dims: int, header: Header, name: str) -> Span:
-    size = tuple(body.between("size of a signal", 1, 2**32) for _ in range(dims))
+def codes_checksum(streams: Iterable[Codes]) -> int:
+    """CRC-32 of streams of codes one after another, each code as 4 bytes, little-endian."""
+    total = 0
+    for codes in streams:
+        total = checksum(np.ascontiguousarray(codes, "<u4").data, total)
+    return total
+
+
+def _parse_part(body: Unpacker, header: Header, name: str) -> Span:
+    size = _parse_size(body, header.kind)
     first = body.between("first row", 0, size[0] - 1)
     after = body.between("last row", first + 1, size[0])
     for stage in header.stages:
@@ -207,12 +226,18 @@ def _parse_part(body: Unpacker, dims: int, header: Header, name: str) -> Span:
     return Span(((1, size),), (first, after))
 
 
-def _parse_whole(body: Unpacker, dims: int, name: str, limits: Limits) -> Span:
+def _parse_whole(body: Unpacker, kind: int, name: str, limits: Limits) -> Span:
+    count = body.between("runs of signals", 1, body.left)
+    limits.check(name, "memory", SIGNAL_BYTES * count)
     runs = []
     signals = 0
-    for _ in range(body.between("runs of signals", 1, body.left)):
-        count = body.between("signals", 1, 2**48)
-        signals += count
+    for _ in range(count):
+        equal = body.between("signals", 1, 2**48)
+        signals += equal
         limits.check(name, "signals", signals)
-        runs.append((count, tuple(body.between("size of a signal", 1, 2**32) for _ in range(dims))))
+        runs.append((equal, _parse_size(body, kind)))
     return Span(tuple(runs))
+
+
+def _parse_size(body: Unpacker, kind: int) -> tuple[int, ...]:
+    return tuple(body.between("size of a signal", 1, 2**32) for _ in range(SignalKind(kind).dims))

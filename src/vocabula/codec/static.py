@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from vocabula.codec.coder import Decoder, Encoder
 from vocabula.codec.layout import ModelId
-from vocabula.codec.models import EntropyModel, short_hash
+from vocabula.codec.models import StreamModel, short_hash
 from vocabula.codec.segment import Block, Codes
 from vocabula.codec.statistics import CodeStatistics
-from vocabula.codec.table import Table, choice_of
-
-_CHOICE_BITS = 1
+from vocabula.codec.table import Table
 
 
-class StaticModel(EntropyModel):
+class StaticModel(StreamModel):
     """Each book's codes by the counts of training codes, whatever their neighbours.
 
     ::
 
         p(k) = (2 count_k + 1) / sum_j (2 count_j + 1), in 24 bits: see `Table`
 
-    Half a count more, so that a code which training never chose can be written. A segment whose
+    Half a count more, so that a code which training never chose can be written. A stream whose
     codes are unlike the training codes is coded with equal probabilities instead, where that is
-    shorter; one bit says so.
+    shorter; one bit before it says so.
 
     Args:
         statistics: counts of the tokenizer's codes.
@@ -33,6 +32,8 @@ class StaticModel(EntropyModel):
     id = ModelId.STATIC
 
     def __init__(self, statistics: CodeStatistics) -> None:
+        self.books = statistics.symbols
+        self._choice = Table(np.ones(2, np.int64))
         self._tables = [
             (Table(2 * counts + 1), Table(np.ones_like(counts))) for counts in statistics.counts
         ]
@@ -40,24 +41,21 @@ class StaticModel(EntropyModel):
             b"static", *(learned.cumulative.astype("<u4").tobytes() for learned, _ in self._tables)
         )
 
-    def encode(self, block: Block, stream: int) -> bytes:
-        """See `EntropyModel.encode`."""
+    def _write(self, encoder: Encoder, block: Block, stage: int, stream: int) -> None:
         codes = block.codes[stream]
-        contents = [
-            table.encode(codes, choice, _CHOICE_BITS)
-            for choice, table in enumerate(self._tables[stream])
-        ]
-        return min(contents, key=len)
+        choice = self._chosen(codes, stream)
+        encoder.table(np.array([choice], np.uint32), self._choice)
+        encoder.table(codes, self._tables[stream][choice])
 
-    def decode(self, block: Block, stream: int, content: bytes) -> Codes:
-        """See `EntropyModel.decode`."""
-        choice = choice_of(content, _CHOICE_BITS)
-        table = self._tables[stream][choice]
-        return table.decode(content, block.positions(stream), choice, _CHOICE_BITS)
+    def _read(self, decoder: Decoder, block: Block, stage: int, stream: int) -> Codes:
+        choice = int(decoder.table(1, self._choice)[0])
+        return decoder.table(block.positions(stage), self._tables[stream][choice])
 
-    def bits(self, block: Block, stream: int) -> float:
-        """See `EntropyModel.bits`."""
-        if block.symbols[stream] == 1:
-            return 0.0
+    def _bits(self, block: Block, stage: int, stream: int) -> float:
         codes = block.codes[stream]
-        return _CHOICE_BITS + min(table.bits(codes) for table in self._tables[stream])
+        return 1 + self._tables[stream][self._chosen(codes, stream)].bits(codes)
+
+    def _chosen(self, codes: Codes, stream: int) -> int:
+        """1 where equal probabilities are cheaper."""
+        learned, equal = self._tables[stream]
+        return int(equal.price(codes) < learned.price(codes))

@@ -42,7 +42,7 @@ class CodedSignal:
 
     Attributes:
         size: of the signal: (height, width).
-        streams: for each book, an integer grid of ceil(size / stride) codes.
+        streams: for each book, an integer grid of codes, see `Stage.grid`.
     """
 
     size: tuple[int, ...]
@@ -140,18 +140,12 @@ def _coded(
 
 def _code(header: Header, models: Sequence[EntropyModel], span: Span, block: Block) -> _Coded:
     chunks, contents = [], []
-    for stream, model in enumerate(stream_models(header, models)):
-        content = model.encode(block, stream)
+    for number, stage in enumerate(header.stages[: header.kept]):
+        content = models[stage.model].encode(block, number)
         contents.append(content)
-        codes_crc = codes_checksum(block.codes[stream])
+        codes_crc = codes_checksum(block.codes[stream] for stream in block.streams(number))
         chunks.append(Chunk(len(content), checksum(content), codes_crc))
     return span, tuple(chunks), contents
-
-
-def stream_models(header: Header, models: Sequence[EntropyModel]) -> list[EntropyModel]:
-    """The model of each stream that the file holds."""
-    kept = header.stages[: header.kept]
-    return [models[stage.model] for stage in kept for _ in stage.symbols]
 
 
 def _segments(header: Header, signals: Iterable[CodedSignal]) -> Iterator[tuple[Span, Block]]:
@@ -181,55 +175,48 @@ def _bits(header: Header, size: tuple[int, ...]) -> int:
 
 
 def _whole(header: Header, signals: Sequence[CodedSignal]) -> tuple[Span, Block]:
-    span = Span(tuple((count, size) for count, size in runs([s.size for s in signals])))
+    span = Span(tuple(runs([signal.size for signal in signals])))
     block = empty_block(header, span)
     for signal in signals:
-        _check_grids(header, signal)
+        _check(header, signal)
     for stream in range(header.streams):
-        grids = [_checked(signal.streams[stream], block, stream) for signal in signals]
-        block.codes.append(np.concatenate([grid.reshape(-1) for grid in grids]))
+        flat = [signal.streams[stream].reshape(-1) for signal in signals]
+        block.codes.append(np.concatenate(flat).astype(np.uint32, copy=False))
     return span, block
 
 
 def _parts(header: Header, signal: CodedSignal, bits: int) -> Iterator[tuple[Span, Block]]:
-    _check_grids(header, signal)
+    _check(header, signal)
     unit = math.lcm(*(stage.strides[0] for stage in header.stages))
     rows = max(1, signal.size[0] * SEGMENT_BITS // bits // unit) * unit
-    stages = [stage for stage in header.stages[: header.kept] for _ in stage.symbols]
     for first in range(0, signal.size[0], rows):
         after = min(first + rows, signal.size[0])
         span = Span(((1, signal.size),), (first, after))
         block = empty_block(header, span)
-        for stream, stage in enumerate(stages):
-            stride = stage.strides[0]
-            part = signal.streams[stream][first // stride : -(-after // stride)]
-            block.codes.append(_checked(part, block, stream).reshape(-1))
+        for number, stage in enumerate(header.stages[: header.kept]):
+            above, below = (stage.grid((row, *signal.size[1:]))[0] for row in (first, after))
+            for stream in block.streams(number):
+                part = signal.streams[stream][above:below].reshape(-1)
+                block.codes.append(np.ascontiguousarray(part, np.uint32))
         yield span, block
 
 
-def _checked(grid: NDArray[Any], block: Block, stream: int) -> NDArray[np.uint32]:
-    """A grid as uint32, its codes checked."""
-    symbols = block.symbols[stream]
-    if grid.dtype.kind not in "iu" or (
-        grid.size and (int(grid.min()) < 0 or int(grid.max()) >= symbols)
-    ):
-        raise OptionError(
-            f"codes: expected integers in [0, {symbols}), got {grid.dtype} in "
-            f"[{grid.min()}, {grid.max()}]; use the codes of this tokenizer"
-        )
-    return np.ascontiguousarray(grid, np.uint32)
-
-
-def _check_grids(header: Header, signal: CodedSignal) -> None:
-    stages = [stage for stage in header.stages[: header.kept] for _ in stage.symbols]
+def _check(header: Header, signal: CodedSignal) -> None:
+    """Refuse a signal of no size, and codes of another grid or outside their book."""
     if min(signal.size) < 1:
         raise OptionError(
             f"compress: expected signals of at least one value, got size {signal.size}; "
             "leave empty ones out"
         )
-    for stage, grid in zip(stages, signal.streams, strict=False):
+    kept = [(k, stage) for stage in header.stages[: header.kept] for k in stage.symbols]
+    for (symbols, stage), grid in zip(kept, signal.streams, strict=False):
         if grid.shape != stage.grid(signal.size):
             raise OptionError(
                 f"codes: expected a grid of {stage.grid(signal.size)} for a signal of "
                 f"{signal.size}, got {grid.shape}; give the size of the signal itself"
+            )
+        if grid.dtype.kind not in "iu" or int(grid.min()) < 0 or int(grid.max()) >= symbols:
+            raise OptionError(
+                f"codes: expected integers in [0, {symbols}), got {grid.dtype} in "
+                f"[{grid.min()}, {grid.max()}]; use the codes of this tokenizer"
             )

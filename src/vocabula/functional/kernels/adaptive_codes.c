@@ -148,7 +148,7 @@ static inline int decide(state *s, uint32_t one, int outcome)
         if (put(&s->e, outcome ? zero : 0, outcome ? one : zero)) return NO_ROOM;
     } else {
         uint64_t quantile = peek(&s->d);
-        if (quantile >= TOTAL || s->d.at > s->d.count + 2) return BAD_WORDS;
+        if (quantile >= TOTAL || over(&s->d)) return BAD_WORDS;
         outcome = quantile >= zero;
         take(&s->d, outcome ? zero : 0, outcome ? one : zero);
     }
@@ -312,22 +312,20 @@ static int prepare(state *s)
     return 1;
 }
 
-/* Encode the ranks of a job to words, of which there is room for `count`, or decode them from
- * `count` words. Returns the number of words, 0 after decoding, or a failure below 0. */
-EXPORT int64_t vocabula_adaptive(const job *j, int64_t encoding, uint32_t *words, int64_t count)
+/* Append the ranks of a job to a message, or read them from one; the other is null. Returns 0 or a
+ * failure below 0. */
+EXPORT int64_t vocabula_adaptive(const job *j, encoder *written, decoder *read)
 {
     if (j->bits < 1 || j->bits > LEVELS || j->slots < 2 * WAYS) return BAD_CODE;
     state *s = calloc(1, sizeof(*s));
     if (!s) return NO_MEMORY;
     s->j = j;
-    s->encoding = encoding != 0;
-    int64_t status = NO_MEMORY;
-    if (prepare(s)) {
-        if (encoding) s->e = start_encoder(words, count);
-        else s->d = start_decoder(words, count);
-        status = code_grids(s);
-        if (!status) status = encoding ? finish(&s->e) : whole(&s->d) ? 0 : BAD_WORDS;
-    }
+    s->encoding = written != 0;
+    if (written) s->e = *written;
+    else s->d = *read;
+    int64_t status = prepare(s) ? code_grids(s) : NO_MEMORY;
+    if (written) *written = s->e;
+    else *read = s->d;
     free(s->own);
     free(s->own_seen);
     free(s->slots);

@@ -88,6 +88,9 @@ static inline decoder start_decoder(const uint32_t *words, int64_t count)
 /* Where the next symbol lies in [0, 2^24); 2^24 or more only in damaged words. */
 static inline uint64_t peek(const decoder *d) { return d->above / (d->range >> PRECISION); }
 
+/* Whether more words have been taken than any message of these could need: what comes is zeros. */
+static inline int over(const decoder *d) { return d->at > d->count + 2; }
+
 /* Narrow to the symbol of [from, from + width), which holds what `peek` gave. */
 static inline void take(decoder *d, uint32_t from, uint32_t width)
 {
