@@ -35,7 +35,7 @@ STATISTICS = codec.CodeStatistics(
     "fuzz", (COUNTS, COUNTS), (np.arange(SYMBOLS, dtype=np.uint32)[::-1],) * 2
 )
 GRIDS = ((2, (5, 6)), (1, (3, 1)))
-BLOCK = Block((SYMBOLS,), (GRIDS,))
+BLOCK = Block(((SYMBOLS,),), (GRIDS,))
 MODELS = (codec.AdaptiveModel(STATISTICS), codec.AdaptiveModel(), codec.StaticModel(STATISTICS))
 seen = {"codes": 0, "refused": 0}
 
@@ -67,7 +67,7 @@ KNOWN = set(corpus())
 
 def mended(content: bytes) -> bytes:
     """The same file with right checksums, as far as its lengths make sense."""
-    length = int.from_bytes(content[8:12], "little")
+    length = int.from_bytes(content[6:10], "little")
     if not PREFIX < length - 4 < len(content):
         return content
     start = content[: length - 4]
@@ -112,7 +112,7 @@ def one_input(data: bytes) -> None:
                 assert kind == 1 or whole in KNOWN, "damage went unnoticed"
                 assert all(code is not None for code in found.codes)
         else:
-            codes = MODELS[kind - 2].decode(BLOCK, 0, content)
+            (codes,) = MODELS[kind - 2].decode(BLOCK, 0, content)
             assert codes.shape == (63,) and int(codes.max()) < SYMBOLS
         seen["codes"] += 1
     except CodecError as error:
@@ -128,7 +128,7 @@ def main() -> None:
             for kind in range(2):
                 (Path(folder) / f"{number}-{kind}").write_bytes(bytes([kind]) + content)
         for kind, model in enumerate(MODELS, 2):
-            block = Block((SYMBOLS,), (GRIDS,), [np.arange(63, dtype=np.uint32) % SYMBOLS])
+            block = Block(BLOCK.books, BLOCK.grids, [np.arange(63, dtype=np.uint32) % SYMBOLS])
             (Path(folder) / f"words-{kind}").write_bytes(bytes([kind]) + model.encode(block, 0))
         options = [
             "-max_len=2048",

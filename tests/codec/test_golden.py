@@ -24,16 +24,16 @@ from .golden.make import (
 )
 
 SHA256 = {
-    "uniform-k7": "8e4c4efc93f594b0",
-    "uniform-k262144": "a2e2ea6241d25c47",
-    "static-k64": "6283ad4f94897bda",
-    "adaptive-k2": "21500fabd9c9041e",
-    "adaptive-k64": "c02cb60769c49fd4",
-    "adaptive-k64-counts": "9a1875808004363f",
-    "adaptive-k1000": "5a7813d8a1f4b7ee",
-    "adaptive-books": "3c71d417ba08b7c0",
-    "static-books": "b0223aa043b9fa9f",
-    "adaptive-levels": "5e84f7ccbbb4bd8b",
+    "uniform-k7": "0e4578bd2d929f72",
+    "uniform-k262144": "8fdf480bfb50cd16",
+    "static-k64": "6dd6a9d7539f0c6f",
+    "adaptive-k2": "1cf34ca84cb5a936",
+    "adaptive-k64": "4abe9d00962f4c1f",
+    "adaptive-k64-counts": "1566dbcea7653a5c",
+    "adaptive-k1000": "866b20f1c06478a9",
+    "adaptive-books": "00e3ed1d83a247c6",
+    "static-books": "808d206cc8ef0ea3",
+    "adaptive-levels": "bea078ba91f66281",
 }
 
 

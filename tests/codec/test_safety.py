@@ -90,7 +90,7 @@ def repaired(content: bytes) -> bytes:
     """The same bytes with right checksums as far as lengths make sense: past the first guard."""
     if len(content) < PREFIX + 4:
         return content
-    length = int.from_bytes(content[8:12], "little")
+    length = int.from_bytes(content[6:10], "little")
     if not PREFIX < length <= len(content):
         return content
     start = content[: length - 4]
@@ -121,7 +121,7 @@ def test_random_bytes_are_refused() -> None:
     chance = random.Random(1)
     for _ in range(500):
         content = chance.randbytes(chance.randrange(200))
-        assert outcome(b"\x89VCB\1\0\0\0" * chance.randrange(2) + content) == "refused"
+        assert outcome(b"\x89VCB\1\0" * chance.randrange(2) + content) == "refused"
 
 
 def forged(change: Callable[[bytearray], None]) -> bytes:
@@ -143,11 +143,11 @@ def test_claimed_sizes_take_no_memory() -> None:
 
 
 def _header(content: bytes) -> tuple[bytes]:
-    return (content[: int.from_bytes(content[8:12], "little")],)
+    return (content[: int.from_bytes(content[6:10], "little")],)
 
 
 def test_a_long_length_without_bytes_behind_it_takes_no_memory() -> None:
-    content = b"\x89VCB\1\0\0\0" + (2**29).to_bytes(4, "little") + bytes(100)
+    content = b"\x89VCB\1\0" + (2**29).to_bytes(4, "little") + bytes(100)
     tracemalloc.start()
     with pytest.raises(CodecError, match="incomplete"):
         codec.inspect(content)

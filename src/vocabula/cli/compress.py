@@ -59,11 +59,17 @@ def compress(
     Each file appears when it is complete; those that are finished stay if the work is interrupted.
     """
     from vocabula.cli.console import say
-    from vocabula.cli.runs import counted, default_jobs, open_run, open_statistics
+    from vocabula.cli.runs import (
+        counted,
+        default_jobs,
+        keeping_finished,
+        open_run,
+        open_statistics,
+    )
     from vocabula.codec import compress_files
 
     tokenizer = open_run(run, device)
-    with counted("compressing", len(files)) as advance:
+    with keeping_finished(), counted("compressing", len(files)) as advance:
         written = compress_files(
             tokenizer,
             files,

@@ -42,11 +42,18 @@ def decompress(
     ends after a stage opens with --stages.
     """
     from vocabula.cli.console import say
-    from vocabula.cli.runs import counted, default_jobs, limits_of, open_run, open_statistics
+    from vocabula.cli.runs import (
+        counted,
+        default_jobs,
+        keeping_finished,
+        limits_of,
+        open_run,
+        open_statistics,
+    )
     from vocabula.codec import decompress_files
 
     tokenizer = open_run(run, device)
-    with counted("decompressing", len(files)) as advance:
+    with keeping_finished(), counted("decompressing", len(files)) as advance:
         written = decompress_files(
             tokenizer,
             files,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from vocabula.errors import CheckpointError, DataError, OptionError
+from vocabula.errors import CheckpointError, DataError, Interrupted, OptionError
 
 if TYPE_CHECKING:
     from vocabula.codec import CodeStatistics, Limits
@@ -144,6 +144,20 @@ def default_jobs(jobs: int | None) -> int:
     from vocabula.data.ahead import cores
 
     return cores() if jobs is None else jobs
+
+
+@contextmanager
+def keeping_finished() -> Iterator[None]:
+    """Ctrl-C ends a command that writes file after file with a line that says what is left."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        failure = Interrupted(
+            "interrupted: finished outputs are kept, nothing half-written was left behind; run the "
+            "command again with the files that are missing"
+        )
+        failure.exit_code = OptionError.exit_code
+        raise failure from None
 
 
 def counted(description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:

@@ -96,7 +96,8 @@ def compress_files(
         The files written, in order.
 
     Raises:
-        DataError: a picture is missing, a folder, damaged, or of no size.
+        DataError: a picture is missing, a folder, damaged, of no size, or in colour for a grey
+            tokenizer.
         OptionError: an option does not fit the tokenizer, or two pictures would share an output.
         OutputError: an output exists or cannot be written.
     """
@@ -114,7 +115,7 @@ def compress_files(
     job = _Job(tokenizer, model, stages, target_bpp, overwrite)
     tokenizer_header(tokenizer, model, stages=stages)
     paths = [Path(file) for file in files]
-    sizes = [_checked_size(path) for path in paths]
+    sizes = [_checked_size(path, tokenizer.channels) for path in paths]
     if out is not None and Path(out).suffix == SUFFIX:
         check_new(Path(out), overwrite=overwrite)
         written = [_together(job, paths, sizes, Path(out), batch_size, jobs, advance)]
@@ -124,7 +125,7 @@ def compress_files(
     return written
 
 
-def _checked_size(path: Path) -> tuple[int, int]:
+def _checked_size(path: Path, channels: int) -> tuple[int, int]:
     """Height and width from a picture's header."""
     if path.is_dir():
         raise DataError(f"{path}: expected a picture file, got a folder; name the files in it")
@@ -136,6 +137,11 @@ def _checked_size(path: Path) -> tuple[int, int]:
         raise _broken(path, reason) from None
     if min(header.height, header.width) < 1:
         raise DataError(f"{path}: expected a picture with pixels, got none; leave it out")
+    if header.channels > channels:
+        raise DataError(
+            f"{path}: expected a grey picture, as this run's images have {channels} channel, got "
+            f"one of {header.channels}; convert it or give a run for colour"
+        )
     return header.height, header.width
 
 

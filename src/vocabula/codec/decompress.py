@@ -54,7 +54,7 @@ def decompress_files(
         limits: caps on what a file may hold.
         jobs: threads that decode codes.
         overwrite: replace existing pictures.
-        advance: called with the number of pictures finished.
+        advance: called with the number of files finished.
 
     Returns:
         The pictures written, in order.
@@ -80,7 +80,7 @@ def decompress_files(
             write = _write_one if one.signals == 1 else _write_folder
             for place in write(images, one, target, overwrite):
                 written.append(place)
-                advance(1)
+        advance(1)
     return written
 
 

@@ -22,7 +22,7 @@ from vocabula.codec.layout import (
 from vocabula.codec.limits import MAX_SYMBOLS, Limits
 from vocabula.errors import CodecError
 
-PREFIX = 12
+PREFIX = 10
 """Bytes before the variable part: magic, version, flags and the header's length."""
 HASH = 32
 MODEL_HASH = 8
@@ -52,7 +52,7 @@ class Stage:
     Attributes:
         symbols: K of each stream (book).
         strides: positions of the signal to one cell, for each dimension.
-        factors: codes to one cell, for each dimension; 1 where levels of other sizes are none.
+        factors: codes to one cell, for each dimension: 1 for the coarsest level.
         model: place of the entropy model in `Header.models`.
         role: what the streams are.
     """
@@ -133,8 +133,8 @@ class Header:
         content = body.content()
         head = Packer()
         head.raw(MAGIC)
-        head.fixed(2, VERSION)
-        head.fixed(2, 0)
+        head.fixed(1, VERSION)
+        head.fixed(1, 0)
         head.fixed(4, PREFIX + len(content) + 4)
         head.raw(content)
         whole = head.content()
@@ -159,7 +159,7 @@ def header_length(prefix: bytes, name: str, limits: Limits) -> int:
     if len(prefix) < PREFIX:
         raise damaged(name, f"a header of more than {PREFIX} bytes", f"{len(prefix)} bytes in all")
     head = Unpacker(prefix[4:], name)
-    version, flags, length = head.fixed(2), head.fixed(2), head.fixed(4)
+    version, flags, length = head.fixed(1), head.fixed(1), head.fixed(4)
     if version != VERSION:
         raise CodecError(
             f"{name}: expected version {VERSION} of the format, got {version}; "
@@ -167,7 +167,7 @@ def header_length(prefix: bytes, name: str, limits: Limits) -> int:
         )
     if flags:
         raise CodecError(
-            f"{name}: expected no flags, got {flags:#06x}, which this version does not know; "
+            f"{name}: expected no flags, got {flags:#04x}, which this version does not know; "
             "use the version of vocabula that wrote the file"
         )
     limits.check(name, "memory", length)

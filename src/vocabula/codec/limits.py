@@ -55,7 +55,8 @@ class Limits:
         """
         most = getattr(self, limit)
         if value > most:
+            option = " (--max-memory)" if limit in ("memory", "signal_size") else ""
             raise CodecError(
                 f"{name}: expected {limit.replace('_', ' ')} of at most {most}, got {value}; "
-                f"raise limits.{limit} if you trust the file"
+                f"raise limits.{limit}{option} if you trust the file"
             )
