@@ -27,6 +27,7 @@ from vocabula.codec.inspection import Inspection, inspect
 from vocabula.codec.learning import learn_statistics
 from vocabula.codec.limits import Limits
 from vocabula.codec.models import EntropyModel, UniformModel
+from vocabula.codec.segment import Block
 from vocabula.codec.static import StaticModel
 from vocabula.codec.statistics import CodeStatistics, load_statistics
 from vocabula.codec.table import Table
@@ -35,6 +36,7 @@ from vocabula.errors import CodecError
 __all__ = [
     "ENTROPIES",
     "AdaptiveModel",
+    "Block",
     "CodeFile",
     "CodeStatistics",
     "CodecError",

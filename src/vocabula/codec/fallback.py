@@ -30,7 +30,7 @@ class Encoder:
 
     def table(self, codes: Codes, table: Table) -> None:
         """See `coder.Encoder.table`."""
-        self._coder.encode(codes.astype(np.int32), _model(table))
+        self._coder.encode(codes.astype(np.int32), constriction_table(table))
 
     def layer(self, ranks: Codes, layer: Layer, *, traced: bool = False) -> Codes:
         """See `coder.Encoder.layer`."""
@@ -75,7 +75,7 @@ class Decoder:
     def table(self, count: int, table: Table) -> Codes:
         """See `coder.Decoder.table`."""
         try:
-            codes: Codes = self._coder.decode(_model(table), count).astype(np.uint32)
+            codes: Codes = self._coder.decode(constriction_table(table), count).astype(np.uint32)
         except (ValueError, AssertionError):
             raise bad_words() from None
         self._again.table(codes, table)
@@ -108,8 +108,8 @@ class Decoder:
 _DECISION = constriction.stream.model.Categorical(perfect=False)
 
 
-def _model(table: Table) -> Any:
-    """A table for constriction.
+def constriction_table(table: Table) -> Any:
+    """A table as constriction's model of the same integer probabilities.
 
     It gives each code 1 and shares out 2^24 - K in proportion to what it is handed. Handed
     width - 1, whose sum is just that, it adds up integers below 2^24, which float64 holds.
@@ -120,5 +120,5 @@ def _model(table: Table) -> Any:
 
 
 def _shares(one: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Both probabilities of decisions, as constriction takes them; see `_model`."""
+    """Both probabilities of decisions, as constriction takes them; see `constriction_table`."""
     return np.stack([TOTAL - one - 1, one - 1], 1).astype(np.float64)
