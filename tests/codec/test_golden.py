@@ -13,6 +13,7 @@ import pytest
 
 from vocabula import codec
 
+from . import specified
 from .golden.make import (
     CASES,
     FOLDER,
@@ -31,6 +32,7 @@ SHA256 = {
     "adaptive-k64": "4abe9d00962f4c1f",
     "adaptive-k64-counts": "1566dbcea7653a5c",
     "adaptive-k1000": "866b20f1c06478a9",
+    "adaptive-k262144": "7ac2322da7ff5301",
     "adaptive-books": "00e3ed1d83a247c6",
     "static-books": "808d206cc8ef0ea3",
     "adaptive-levels": "bea078ba91f66281",
@@ -62,6 +64,19 @@ def test_golden_files_are_written_alike(coder: str, name: str) -> None:
         file, golden_codes(sizes), sizes, entropy=entropy, statistics=statistics, jobs=2
     )
     assert file.getvalue() == (FOLDER / f"{name}.vcb").read_bytes()
+
+
+@pytest.mark.parametrize("name", [*CASES, LEVELS])
+def test_the_specification_suffices_to_decode(name: str) -> None:
+    """`specified` is written from docs/vcb.md and knows nothing of the library."""
+    statistics = golden_statistics(CASES[name][1]) if name in CASES and CASES[name][2] else None
+    path = FOLDER / f"{name}.vcb"
+    found = codec.read_codes(path, statistics=statistics).codes
+    for books, levels in zip(specified.read(path.read_bytes(), statistics), found, strict=True):
+        grids = [np.atleast_3d(level) for level in (levels if name == LEVELS else [levels])]
+        expected = [grid[..., book] for grid in grids for book in range(grid.shape[-1])]
+        for book, codes in zip(books, expected, strict=True):
+            assert np.array_equal(np.array(book), codes)
 
 
 def test_a_golden_file_of_levels_decodes_and_is_written_alike(coder: str) -> None:

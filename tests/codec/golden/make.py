@@ -22,6 +22,7 @@ CASES = {
     "adaptive-k64": ("adaptive", [64], False),
     "adaptive-k64-counts": ("adaptive", [64], True),
     "adaptive-k1000": ("adaptive", [1000], False),
+    "adaptive-k262144": ("adaptive", [262144], False),
     "adaptive-books": ("adaptive", [32, 32, 20], True),
     "static-books": ("static", [32, 1, 20], True),
 }
