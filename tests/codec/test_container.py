@@ -216,6 +216,9 @@ def test_the_model_that_is_needed_is_named() -> None:
             codec.read_codes(content, statistics=other)
     with pytest.raises(OptionError, match="vocabula counts"):
         packed([codes], [16], entropy="static")
+    for entropy in ("static", "adaptive"):
+        with pytest.raises(OptionError, match=r"\(17,\) codewords, got those of \(16,\)"):
+            packed([codes], [17], entropy=entropy, statistics=statistics)
     with pytest.raises(OptionError, match="uniform, static, adaptive"):
         packed([codes], [16], entropy="best")
 

@@ -61,6 +61,21 @@ def test_images_come_back_as_the_tokenizer_reconstructs_them(
         assert torch.equal(back, exact.clamp(0, 1).mul(255).round().byte())
 
 
+@pytest.mark.parametrize("quantizer", ["residual", "three levels"])
+def test_large_images_are_coded_in_parts(
+    make_tokenizer: Make, quantizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vocabula.codec.writer.SEGMENT_BITS", 300)
+    tokenizer = make_tokenizer(quantizer)
+    images = [torch.rand(3, *size) for size in ((16, 16), (85, 33), (8, 8), (120, 9))]
+    content = codec.to_bytes(images, tokenizer, jobs=2)
+    assert codec.inspect(content).segments > 8
+    whole = [codec.read(codec.to_bytes(image[None], tokenizer), tokenizer)[0] for image in images]
+    for jobs in (1, 3):
+        for image, back in zip(whole, codec.read(content, tokenizer, jobs=jobs), strict=True):
+            assert torch.equal(image, back)
+
+
 @pytest.mark.parametrize("stages", [1, 2, 3])
 def test_a_cut_file_decodes_its_stages(make_tokenizer: Make, stages: int) -> None:
     tokenizer = make_tokenizer("residual")

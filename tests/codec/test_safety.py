@@ -13,8 +13,9 @@ import pytest
 
 from vocabula import codec
 from vocabula.codec import Limits
-from vocabula.codec.header import PREFIX, parse_header
-from vocabula.codec.layout import checksum
+from vocabula.codec.choice import known_models
+from vocabula.codec.header import PREFIX, Header, Stage, parse_header
+from vocabula.codec.layout import SignalKind, checksum
 from vocabula.codec.segment import parse_head, seed_of
 from vocabula.errors import CodecError
 
@@ -153,6 +154,41 @@ def test_a_long_length_without_bytes_behind_it_takes_no_memory() -> None:
         codec.inspect(content)
     assert tracemalloc.get_traced_memory()[1] < 2**22
     tracemalloc.stop()
+
+
+def test_tables_of_many_large_books_are_refused_before_they_are_made() -> None:
+    """A hundred bytes may name 256 books of 2^22 codewords: tables of 64 GiB."""
+    model = codec.UniformModel()
+    stage = Stage((2**22,) * 256, (1, 1), (1, 1))
+    header = Header(bytes(32), SignalKind.GRID, 0, (model.name,), (stage,), 1).pack()
+    tracemalloc.start()
+    with pytest.raises(CodecError, match="memory of at most"):
+        codec.inspect(header)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_memory_of_all_signals_counts_where_all_are_kept() -> None:
+    file = io.BytesIO()
+    codec.write_codes(file, [np.zeros((40, 40), int)] * 20, [4])
+    enough = 20 * (4 * 1600 + 512)
+    assert len(codec.read_codes(file.getvalue(), limits=Limits(memory=enough)).codes) == 20
+    with pytest.raises(CodecError, match="memory of at most"):
+        codec.read_codes(file.getvalue(), limits=Limits(memory=enough - 1))
+
+
+def test_one_segment_at_a_time_suffices_for_who_keeps_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vocabula.codec.writer.SEGMENT_BITS", 3200)
+    file = io.BytesIO()
+    codec.write_codes(file, [np.zeros((40, 40), int)] * 20, [4])
+    limits = Limits(memory=4 * 1600 + 512)
+    assert codec.inspect(file.getvalue(), limits=limits).segments == 20
+    with codec.reader.opened(file.getvalue()) as (stream, name):
+        reader = codec.reader.Reader(stream, name, limits=limits)
+        signals = codec.reader.read_signals(reader, known_models(name, None), jobs=3)
+        assert sum(signal is not None for signal in signals) == 20
 
 
 def test_swapped_and_repeated_segments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

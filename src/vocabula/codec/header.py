@@ -92,9 +92,9 @@ class Header:
     attachments: Mapping[int, bytes] = field(default_factory=dict)
 
     @property
-    def streams(self) -> int:
-        """Streams in each segment."""
-        return sum(len(stage.symbols) for stage in self.stages[: self.kept])
+    def symbols(self) -> tuple[int, ...]:
+        """K of each stream that the file holds."""
+        return tuple(k for stage in self.stages[: self.kept] for k in stage.symbols)
 
     @property
     def fingerprint(self) -> str:

@@ -46,6 +46,10 @@ class EntropyModel(ABC):
         """How files name it."""
         return ModelName(int(self.id), self.hash)
 
+    def serves(self, books: tuple[int, ...]) -> bool:
+        """Whether it codes streams of these K: those that it has learned, or the first of them."""
+        return self.books is None or self.books[: len(books)] == books
+
     @abstractmethod
     def encode(self, block: Block, stage: int) -> bytes:
         """The bytes of a stage.

@@ -72,10 +72,15 @@ def write_signals(
         Bytes written.
 
     Raises:
-        CodecError: a signal is larger than the format allows, or does not fit the header.
-        OptionError: there is no signal.
+        OptionError: there is no signal, or one does not fit the header, or a model has learned other books.
         OutputError: the file exists or cannot be written.
     """
+    for model in models:
+        if not model.serves(header.symbols):
+            raise OptionError(
+                f"entropy: expected counts of books of {header.symbols} codewords, got those of "
+                f"{model.books}; count the codes again (vocabula counts RUN DATA)"
+            )
     with opened_target(target, overwrite) as file:
         start = header.pack()
         file.write(start)
@@ -179,7 +184,7 @@ def _whole(header: Header, signals: Sequence[CodedSignal]) -> tuple[Span, Block]
     block = empty_block(header, span)
     for signal in signals:
         _check(header, signal)
-    for stream in range(header.streams):
+    for stream in range(len(header.symbols)):
         flat = [signal.streams[stream].reshape(-1) for signal in signals]
         block.codes.append(np.concatenate(flat).astype(np.uint32, copy=False))
     return span, block
