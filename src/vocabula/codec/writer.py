@@ -72,7 +72,8 @@ def write_signals(
         Bytes written.
 
     Raises:
-        OptionError: there is no signal, or one does not fit the header, or a model has learned other books.
+        OptionError: there is no signal, or one does not fit the header, or a model has learned
+            other books.
         OutputError: the file exists or cannot be written.
     """
     for model in models:
