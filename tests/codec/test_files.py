@@ -197,6 +197,18 @@ def test_every_picture_gets_its_file(
         assert np.array_equal(pixels_of(one), pixels_of(other))
 
 
+def test_weights_are_read_once_for_all_files(
+    make_tokenizer: Make, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, calls = make_tokenizer(), []
+    fingerprint = tokenizer.fingerprint()
+    monkeypatch.setattr(type(tokenizer), "fingerprint", lambda self: calls.append(1) or fingerprint)
+    written = codec.compress_files(tokenizer, pictures, tmp_path / "out")
+    assert len(calls) == 1
+    codec.decompress_files(tokenizer, [one.path for one in written], tmp_path / "back")
+    assert len(calls) == 2
+
+
 def test_a_target_rate_chooses_the_stages(
     make_tokenizer: Make, pictures: list[Path], tmp_path: Path
 ) -> None:

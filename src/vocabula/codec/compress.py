@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from vocabula.codec.choice import choose_model
 from vocabula.codec.files import BATCH_PIXELS, cut, encode_images
+from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
-from vocabula.codec.layouts import least_stages, tokenizer_header
+from vocabula.codec.layouts import least_stages, name_attachment, tokenizer_header
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.codec.writer import CodedSignal, write_signals
@@ -53,7 +54,7 @@ class Compressed:
 class _Job:
     tokenizer: ImageTokenizer
     model: EntropyModel
-    stages: int | None
+    header: Header
     target_bpp: float | None
     overwrite: bool
 
@@ -112,8 +113,8 @@ def compress_files(
             f"{tokenizer.channels}; compress arrays in Python with codec.write"
         )
     model = choose_model(entropy, statistics)
-    job = _Job(tokenizer, model, stages, target_bpp, overwrite)
-    tokenizer_header(tokenizer, model, stages=stages)
+    header = tokenizer_header(tokenizer, model, stages=stages)
+    job = _Job(tokenizer, model, header, target_bpp, overwrite)
     paths = [Path(file) for file in files]
     sizes = [_checked_size(path, tokenizer.channels) for path in paths]
     if out is not None and Path(out).suffix == SUFFIX:
@@ -258,7 +259,7 @@ def _write(
     jobs: int = 1,
 ) -> Compressed:
     """One file, of the most stages that the target rate allows."""
-    header = tokenizer_header(job.tokenizer, job.model, stages=job.stages, names=names)
+    header = replace(job.header, attachments=name_attachment(names))
     content = io.BytesIO()
     place = target if job.target_bpp is None else content
     size = write_signals(place, header, [job.model], signals, jobs=jobs, overwrite=job.overwrite)

@@ -20,7 +20,7 @@ from vocabula.codec.reader import Reader, opened
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.data.names import OutputNames
 from vocabula.data.png import check_channels, picture
-from vocabula.errors import OptionError, OutputError
+from vocabula.errors import CodecError, OptionError, OutputError
 from vocabula.files import check_new, new_file, new_folder, output_errors
 from vocabula.tokenizers import ImageTokenizer
 
@@ -67,8 +67,9 @@ def decompress_files(
     check_channels(tokenizer.channels, "decompress")
     paths = [Path(file) for file in files]
     found = [inspect(path, stages=stages, limits=limits) for path in paths]
+    fingerprint = tokenizer.fingerprint()
     for path, one in zip(paths, found, strict=True):
-        check_tokenizer(one.header, tokenizer, str(path))
+        check_tokenizer(one.header, tokenizer, str(path), fingerprint)
         for wanted in one.header.models:
             known_models(str(path), statistics)(one.header, wanted)
     targets = _targets(paths, found, None if out is None else Path(out), overwrite)
@@ -76,6 +77,8 @@ def decompress_files(
     for path, one, target in zip(paths, found, targets, strict=True):
         with opened(path) as (file, name), output_errors(target):
             reader = Reader(file, name, limits=limits, stages=stages)
+            if reader.header.cut(reader.stages) != one.header:
+                raise CodecError(f"{path}: expected the file as it was, got another; run again")
             images = decoded_images(reader, tokenizer, known_models(name, statistics), jobs=jobs)
             write = _write_one if one.signals == 1 else _write_folder
             for place in write(images, one, target, overwrite):

@@ -246,6 +246,7 @@ def read(
     with opened(source) as (file, name):
         reader = Reader(file, name, limits=limits, stages=stages, gathers=True)
         found = known_models(name, statistics, models)
+        check_tokenizer(reader.header.cut(reader.stages), tokenizer, name, tokenizer.fingerprint())
         return list(decoded_images(reader, tokenizer, found, jobs=jobs))
 
 
@@ -256,14 +257,13 @@ def decoded_images(
 
     Args:
         reader: of the file.
-        tokenizer: the one that wrote it.
+        tokenizer: the one that wrote it, see `check_tokenizer`.
         models: gives the entropy model for a name in the header.
         jobs: threads that decode codes.
 
     Raises:
-        CodecError: see `read`.
+        CodecError: the file is damaged, or of another entropy model.
     """
-    check_tokenizer(reader.header.cut(reader.stages), tokenizer, reader.name)
     waiting: list[CodedSignal] = []
     for signal in read_signals(reader, models, jobs=jobs):
         assert signal is not None, "damage raises"

@@ -164,8 +164,14 @@ def from_signals(signals: Sequence[CodedSignal], tokenizer: ImageTokenizer) -> l
     return levels
 
 
-def check_tokenizer(header: Header, tokenizer: ImageTokenizer, name: str) -> None:
+def check_tokenizer(header: Header, tokenizer: ImageTokenizer, name: str, fingerprint: str) -> None:
     """Refuse a file that another tokenizer made.
+
+    Args:
+        header: of the file.
+        tokenizer: what is to decode it.
+        name: what messages call the file.
+        fingerprint: of the tokenizer, which takes a pass over its weights.
 
     Raises:
         CodecError: the error names the fingerprint that is needed.
@@ -174,10 +180,10 @@ def check_tokenizer(header: Header, tokenizer: ImageTokenizer, name: str) -> Non
         raise CodecError(
             f"{name}: expected the codes of images, got codes alone; read it with codec.read_codes"
         )
-    if header.fingerprint != tokenizer.fingerprint():
+    if header.fingerprint != fingerprint:
         raise CodecError(
             f"{name}: expected the tokenizer with fingerprint {header.fingerprint}, got "
-            f"{tokenizer.fingerprint()}; give the run that compressed it (vocabula info RUN)"
+            f"{fingerprint}; give the run that compressed it (vocabula info RUN)"
         )
     made = [(stage.symbols, stage.strides, stage.factors) for stage in header.stages]
     own = [(s.symbols, s.strides, s.factors) for s in tokenizer_stages(tokenizer)]
