@@ -6,7 +6,7 @@ import io
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -28,11 +28,13 @@ from vocabula.data.ahead import cores, default_workers, map_ahead
 from vocabula.data.pixels import FILE_CHANNELS, decode, read_header
 from vocabula.data.source import BrokenImageError
 from vocabula.errors import DataError, OptionError, OutputError
-from vocabula.files import check_new, output_errors, replace_file
+from vocabula.files import check_new, new_file, output_errors
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.inference import device_of
 
 SUFFIX = ".vcb"
+_SAVERS = 16
+"""Threads that save small files: each waits for the disk most of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +222,18 @@ def _one_each(
             written.append(waiting.popleft().result())
             advance(1)
 
-    # Leaving the pool finishes the files whose codes are known, also where a later picture fails.
-    with ThreadPoolExecutor(jobs) as pool:
+    def save(coded: Future[bytes], i: int) -> Compressed:
+        content = coded.result()
+        with output_errors(targets[i]), new_file(targets[i], overwrite=job.overwrite) as hidden:
+            hidden.write_bytes(content)
+        return Compressed(targets[i], len(content), math.prod(sizes[i]))
+
+    # Leaving the pools finishes the files whose codes are known, also where a later picture fails.
+    with ThreadPoolExecutor(_SAVERS) as savers, ThreadPoolExecutor(jobs) as coders:
         for i, signal in _signals(job, paths, sizes, batch_size):
-            pixels = math.prod(sizes[i])
-            waiting.append(pool.submit(_write, job, [signal], targets[i], pixels))
-            finish(4 * jobs + batch_size)
+            coded = coders.submit(_coded, job, [signal], targets[i])
+            waiting.append(savers.submit(save, coded, i))
+            finish(_SAVERS + 4 * jobs + batch_size)
         finish(0)
     return written
 
@@ -245,32 +253,24 @@ def _together(
             advance(1)
 
     names = [path.name for path in paths] if len(paths) > 1 else []
-    pixels = sum(math.prod(size) for size in sizes)
-    return _write(job, signals(), target, pixels, names=names, jobs=jobs)
+    named = replace(job, header=replace(job.header, attachments=name_attachment(names)))
+    with output_errors(target), new_file(target, overwrite=job.overwrite) as hidden:
+        if job.target_bpp is None:
+            with open(hidden, "xb") as file:
+                size = write_signals(file, named.header, [job.model], signals(), jobs=jobs)
+        else:
+            size = hidden.write_bytes(_coded(named, signals(), target, jobs=jobs))
+    return Compressed(target, size, sum(math.prod(size) for size in sizes))
 
 
-def _write(
-    job: _Job,
-    signals: Sequence[CodedSignal] | Iterator[CodedSignal],
-    target: Path,
-    pixels: int,
-    *,
-    names: Sequence[str] = (),
-    jobs: int = 1,
-) -> Compressed:
-    """One file, of the most stages that the target rate allows."""
-    header = replace(job.header, attachments=name_attachment(names))
-    content = io.BytesIO()
-    place = target if job.target_bpp is None else content
-    size = write_signals(place, header, [job.model], signals, jobs=jobs, overwrite=job.overwrite)
+def _coded(job: _Job, signals: Iterable[CodedSignal], target: Path, *, jobs: int = 1) -> bytes:
+    """The bytes of one file, of the most stages that the target rate allows."""
+    file = io.BytesIO()
+    write_signals(file, job.header, [job.model], signals, jobs=jobs)
+    content = file.getvalue()
     if job.target_bpp is None:
-        return Compressed(target, size, pixels)
-    least = least_stages(job.tokenizer)
-    chosen = _at_rate(content.getvalue(), job.target_bpp, least, target)
-    check_new(target, overwrite=job.overwrite)
-    with output_errors(target):
-        replace_file(target, chosen)
-    return Compressed(target, len(chosen), pixels)
+        return content
+    return _at_rate(content, job.target_bpp, least_stages(job.tokenizer), target)
 
 
 def _at_rate(content: bytes, target_bpp: float, least: int, target: Path) -> bytes:
