@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vocabula import open_source
 from vocabula.benchmark import record
-from vocabula.evaluation.png import grid, picture, to_bytes
+from vocabula.data.png import grid, picture, to_bytes
 
 FIGURES = ROOT / "docs/figures"
 DIGITS = "sample:digits"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vocabula import (
+        codec,
         data,
         errors,
         evaluation,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = (
+    "codec",
     "data",
     "errors",
     "evaluation",
@@ -160,6 +162,7 @@ __all__ = [
     "VocabulaError",
     "__version__",
     "build_tokenizer",
+    "codec",
     "data",
     "errors",
     "evaluation",

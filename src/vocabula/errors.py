@@ -33,6 +33,10 @@ class TokensError(VocabulaError, ValueError):
     """A token file is damaged, foreign or made by another tokenizer."""
 
 
+class CodecError(VocabulaError, ValueError):
+    """A compressed file is damaged, foreign, of another model, or larger than the limits allow."""
+
+
 class CheckpointError(VocabulaError):
     """A saved model or checkpoint is missing, damaged, foreign or of another shape."""
 

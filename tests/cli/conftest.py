@@ -65,7 +65,7 @@ def _save(folder: Path, seed: int, channels: int = 3, quantizer: object = None) 
 
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of tiny saved models: ``run``, ``other`` (other weights) and ``vae``."""
+    """A folder of tiny saved models: ``run``, ``other`` (other weights), ``grey`` and ``vae``."""
     root = tmp_path_factory.mktemp("saved")
     run = _save(root / "run", seed=0)
     manifest = {
@@ -79,6 +79,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (run / "run.json").write_text(json.dumps(manifest))
     (run / "log.jsonl").write_text('{"step": 10, "loss": 0.5, "psnr": 21.0}\n')
     _save(root / "other", seed=1)
+    _save(root / "grey", seed=0, channels=1)
     _save(root / "vae", seed=0, quantizer={"name": "gaussian", "dim": 4})
     yield root
 

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from priors.generators import make_generator
+from vocabula.data.png import save_png
 from vocabula.errors import DataError, OptionError, OutputError
 from vocabula.evaluation import completions
 from vocabula.evaluation.completions import complete_folder, complete_grid, read_images
 from vocabula.evaluation.keep import keep_mask, mask_picture
-from vocabula.evaluation.png import save_png
 from vocabula.evaluation.samples import Drawn, SampleOptions
 from vocabula.priors import Generator
 

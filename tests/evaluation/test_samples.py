@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from priors.generators import make_generator
+from vocabula.data.png import grid, save_png, to_bytes
 from vocabula.data.token_file import read_tokens
 from vocabula.errors import OptionError, OutputError
 from vocabula.evaluation import samples as samples_module
-from vocabula.evaluation.png import grid, save_png, to_bytes
 from vocabula.evaluation.samples import Drawn, SampleOptions, sample_folder, sample_grid
 from vocabula.priors import Drawing, Generator
 

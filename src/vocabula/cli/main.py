@@ -9,11 +9,15 @@ import typer
 from vocabula.cli import (
     benchmark,
     complete,
+    compress,
     config,
+    counts,
     decode,
+    decompress,
     encode,
     evaluate,
     info,
+    inspect,
     palette,
     report,
     sample,
@@ -36,6 +40,8 @@ EXAMPLES = """[bold]Examples[/bold]
 
   vocabula evaluate runs/first held-out/
 
+  vocabula compress runs/first photo.png
+
   vocabula report runs/first held-out/ -o report.html
 """
 
@@ -55,6 +61,10 @@ COMMANDS = (
     evaluate,
     encode,
     decode,
+    compress,
+    decompress,
+    inspect,
+    counts,
     report,
     train_prior,
     sample,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from vocabula.errors import CheckpointError, DataError, OptionError
+from vocabula.errors import CheckpointError, DataError, Interrupted, OptionError
 
 if TYPE_CHECKING:
+    from vocabula.codec import CodeStatistics, Limits
     from vocabula.data import ImageSource
     from vocabula.priors import Generator
     from vocabula.tokenizers import ImageTokenizer
@@ -52,6 +53,27 @@ Workers = Annotated[
     int | None,
     typer.Option(
         min=0, max=256, metavar="N", help="Threads that decode ahead; default: one for each core."
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=256, metavar="N", help="Threads that code; default: one for each core."
+    ),
+]
+Stages = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Use the first N stages of a residual quantizer; default: all."
+    ),
+]
+MaxMemory = Annotated[
+    int | None,
+    typer.Option(
+        "--max-memory",
+        min=1,
+        metavar="MIB",
+        help="Most memory for what a file holds; default: 1024.",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
@@ -94,6 +116,55 @@ def move_to(model: M, device: str) -> M:
         raise OptionError(
             f"device: expected one that this machine has, got {device!r} ({reason}); use cpu"
         ) from None
+
+
+def open_statistics(run: str, tokenizer: ImageTokenizer) -> CodeStatistics | None:
+    """The counts of codes that a run has, or None.
+
+    Raises:
+        CheckpointError: they are damaged.
+    """
+    from vocabula.codec import load_statistics
+
+    return load_statistics(Path(run).expanduser(), tokenizer.fingerprint())
+
+
+def limits_of(max_memory: int | None) -> Limits | None:
+    """The caps on a compressed file that an option gives; None for the usual ones."""
+    from vocabula.codec import Limits
+
+    if max_memory is None:
+        return None
+    memory = max_memory * 2**20
+    return Limits(memory=memory, signal_size=memory // 4)
+
+
+def default_jobs(jobs: int | None) -> int:
+    """Threads that code: as asked for, or one for each core."""
+    from vocabula.data.ahead import cores
+
+    return cores() if jobs is None else jobs
+
+
+@contextmanager
+def keeping_finished() -> Iterator[None]:
+    """Ctrl-C ends a command that writes file after file with a line that says what is left."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        failure = Interrupted(
+            "interrupted: finished outputs are kept, nothing half-written was left behind; run the "
+            "command again with the files that are missing"
+        )
+        failure.exit_code = OptionError.exit_code
+        raise failure from None
+
+
+def counted(description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    """A progress bar on a terminal; gives a function that adds to the count."""
+    from vocabula.evaluation.batches import counted as bar
+
+    return bar(description, total, show=True)
 
 
 def open_data(

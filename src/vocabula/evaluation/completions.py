@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vocabula.data.names import OutputNames
 from vocabula.data.pixels import decode
+from vocabula.data.png import check_channels, check_file, grid, save_png, to_bytes
 from vocabula.data.source import BrokenImageError
 from vocabula.errors import DataError, OptionError
 from vocabula.evaluation.batches import as_unit, counted
-from vocabula.evaluation.names import OutputNames
-from vocabula.evaluation.png import check_channels, check_file, grid, save_png, to_bytes
 from vocabula.evaluation.samples import Drawn, SampleOptions
 from vocabula.files import check_new
 from vocabula.priors import Generator, Samples
@@ -35,7 +35,7 @@ def read_images(files: Sequence[Path], generator: Generator) -> Tensor:
     Raises:
         DataError: one cannot be read, they differ in size, or a prior cannot compute that size.
     """
-    check_channels(generator.tokenizer, "complete")
+    check_channels(generator.tokenizer.channels, "complete")
     images: list[Tensor] = []
     for file in files:
         if not file.is_file():

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vocabula.data.names import OutputNames
+from vocabula.data.png import check_channels, picture, to_bytes
 from vocabula.data.token_file import read_tokens
 from vocabula.data.token_layout import TokenRecord
 from vocabula.errors import OptionError, OutputError
 from vocabula.evaluation.batches import BATCH_PIXELS, counted
-from vocabula.evaluation.evaluate import inference
-from vocabula.evaluation.names import OutputNames
-from vocabula.evaluation.png import check_channels, picture, to_bytes
 from vocabula.files import new_folder
 from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers.inference import inference
 
 
 def decode_tokens(
@@ -50,7 +50,7 @@ def decode_tokens(
         OptionError: the tokenizer's images have a number of channels that PNG cannot hold.
         OutputError: the folder is not empty, cannot be written, or the disk is full.
     """
-    check_channels(tokenizer, "decode")
+    check_channels(tokenizer.channels, "decode")
     out = Path(out_dir)
     if out.absolute().name == "":
         raise OutputError(f"{out}: expected a folder with a name; choose another place")

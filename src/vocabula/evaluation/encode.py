@@ -10,9 +10,9 @@ from vocabula.data.token_layout import CodeLayout, TokenRecord
 from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import OptionError
 from vocabula.evaluation.batches import counted, image_count, label_of, read_batches
-from vocabula.evaluation.evaluate import device_of, inference
 from vocabula.levels import levels_of
 from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers.inference import device_of, inference
 
 
 def encode_dataset(

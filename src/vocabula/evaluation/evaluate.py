@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from vocabula.evaluation.level_meter import LevelMeter
 from vocabula.evaluation.metrics import mse, psnr, ssim, ssim_window
 from vocabula.evaluation.result import Evaluation
 from vocabula.tokenizers import Analysis, GaussianBottleneck, ImageTokenizer
+from vocabula.tokenizers.inference import device_of, inference
 from vocabula.tokenizers.posterior import PosteriorStatistics
 
 
@@ -71,24 +71,6 @@ def evaluate(
         skipped=total - meter.images,
         seconds=time.perf_counter() - started,
     )
-
-
-@contextmanager
-def inference(tokenizer: ImageTokenizer) -> Iterator[torch.device]:
-    """Evaluation mode without gradients; yields the tokenizer's device, restores its mode."""
-    training = tokenizer.training
-    tokenizer.eval()
-    try:
-        with torch.inference_mode():
-            yield device_of(tokenizer)
-    finally:
-        tokenizer.train(training)
-
-
-def device_of(tokenizer: ImageTokenizer) -> torch.device:
-    """The device of the tokenizer's first parameter, or the CPU if it has none."""
-    first = next(tokenizer.parameters(), None)
-    return torch.device("cpu") if first is None else first.device
 
 
 class Meter:

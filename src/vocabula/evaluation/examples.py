@@ -12,11 +12,11 @@ from torch import Tensor
 from vocabula.data import ImageSource, Sample
 from vocabula.evaluation.ablation import without_each_level
 from vocabula.evaluation.batches import as_unit
-from vocabula.evaluation.evaluate import inference
 from vocabula.evaluation.histogram import books_of
 from vocabula.evaluation.metrics import mse, psnr, ssim
 from vocabula.evaluation.pictures import code_colours, data_uri, error_map, shrink, to_array
 from vocabula.tokenizers import Analysis, CodeLevel, ImageTokenizer
+from vocabula.tokenizers.inference import inference
 
 LARGEST_SIDE = 512
 """Larger pictures are scaled down to this side for the page, in pixels."""

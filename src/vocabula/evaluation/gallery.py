@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from vocabula.evaluation.batches import BATCH_PIXELS
-from vocabula.evaluation.evaluate import inference
 from vocabula.evaluation.histogram import CodeHistogram
 from vocabula.evaluation.pictures import data_uri, to_array
 from vocabula.tokenizers import CodeLevel, ImageTokenizer
+from vocabula.tokenizers.inference import inference
 
 MOST_CODEWORDS = 256
 """Codewords shown of a book, the most used ones."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vocabula.data.png import grid
 from vocabula.errors import CheckpointError
 from vocabula.evaluation.code_nats import CodeNats, CountedNats, count_nats, measure_codes
 from vocabula.evaluation.curves import training_curves
@@ -19,7 +20,6 @@ from vocabula.evaluation.nearest import nearest_by_codes, nearest_by_pixels
 from vocabula.evaluation.page import render, settings_rows, versions
 from vocabula.evaluation.pictures import data_uri, heat, shrink, to_array
 from vocabula.evaluation.plots import bars
-from vocabula.evaluation.png import grid
 from vocabula.evaluation.prior_data import PriorData, Sources, read_prior_data
 from vocabula.evaluation.run_files import read_manifest
 from vocabula.files import check_new, new_file

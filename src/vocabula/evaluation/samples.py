@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from vocabula.data.png import check_channels, check_file, grid, save_png, to_bytes
 from vocabula.evaluation.batches import counted
-from vocabula.evaluation.png import check_channels, check_file, grid, save_png, to_bytes
 from vocabula.evaluation.sample_series import CodesFile, Series
 from vocabula.priors import Drawing, Generator, Samples
 from vocabula.priors.order import new_seed
@@ -211,7 +211,7 @@ def sample_folder(
 
 def _checked(generator: Generator, options: SampleOptions) -> SampleOptions:
     """The options with a seed, when all of them can be carried out."""
-    check_channels(generator.tokenizer, "sample")
+    check_channels(generator.tokenizer.channels, "sample")
     options = replace(options, seed=new_seed(options.seed))
     options.stream(generator)  # checks, and draws nothing yet
     return options

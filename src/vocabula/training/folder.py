@@ -16,7 +16,13 @@ from vocabula.files import dump_json, is_hidden, output_errors, remove_hidden, r
 from vocabula.training.config import RunConfig, config_from_sections, explain
 from vocabula.training.log import RESUME
 
-_OWN_FILES = ("log.jsonl", "config.json", "model.safetensors", "README.md")
+_OWN_FILES = (
+    "log.jsonl",
+    "config.json",
+    "model.safetensors",
+    "README.md",
+    "entropy.safetensors",
+)
 _OWN_FOLDERS = ("checkpoints", "tensorboard")
 _FREE_TO_CHANGE = frozenset({"optimizer.learning_rate"}) | frozenset(
     f"training.{name}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vocabula.evaluation.names import OutputNames
+from vocabula.data.names import OutputNames
 
 
 @pytest.mark.parametrize(

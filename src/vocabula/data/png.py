@@ -11,7 +11,6 @@ from torch import Tensor
 
 from vocabula.errors import OptionError, OutputError
 from vocabula.files import check_new, new_file
-from vocabula.tokenizers import ImageTokenizer
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's name for what each number of channels is."""
@@ -19,20 +18,20 @@ GAP = 2
 """White pixels between the images of a grid."""
 
 
-def check_channels(tokenizer: ImageTokenizer, verb: str) -> None:
+def check_channels(channels: int, verb: str) -> None:
     """Refuse a tokenizer whose images PNG cannot hold.
 
     Args:
-        tokenizer: whose images are to be written.
+        channels: of the tokenizer's images.
         verb: what the message begins with.
 
     Raises:
-        OptionError: its images have other than 1, 3 or 4 channels.
+        OptionError: they are other than 1, 3 or 4.
     """
-    if tokenizer.channels not in MODES:
+    if channels not in MODES:
         raise OptionError(
             f"{verb}: expected a tokenizer of 1, 3 or 4 channels for PNG files, got "
-            f"{tokenizer.channels}; decode in Python with vocabula.load(path).decode(codes)"
+            f"{channels}; decode in Python with vocabula.load(path).decode(codes)"
         )
 
 

@@ -1,0 +1,46 @@
+"""``vocabula counts``: learn how often each code occurs, for the entropy models."""
+
+from __future__ import annotations
+
+from vocabula.cli.runs import BatchSize, Data, Device, Limit, Overwrite, Run, Strict, ValueRange
+
+EXAMPLES = """[bold]Examples[/bold]
+
+  vocabula counts runs/first photos/
+"""
+
+
+def counts(
+    run: Run,
+    data: Data,
+    limit: Limit = None,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    value_range: ValueRange = None,
+    strict: Strict = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Count the codes of images and keep the counts in RUN, for smaller files.
+
+    vocabula train does so at its end. Files that were compressed with other counts need those to be
+    opened, so existing ones are replaced with --overwrite only.
+    """
+    from pathlib import Path
+
+    from vocabula.cli.console import say
+    from vocabula.cli.runs import counted, open_data, open_run, reading_data
+    from vocabula.codec import learn_statistics
+    from vocabula.codec.statistics import FILE
+    from vocabula.files import check_new
+
+    folder = Path(run).expanduser()
+    check_new(folder / FILE, overwrite=overwrite)
+    with reading_data():
+        tokenizer = open_run(run, device)
+        source = open_data(data, tokenizer, run, strict=strict, value_range=value_range)
+        with counted("counting", len(source) if limit is None else limit) as advance:
+            statistics = learn_statistics(
+                tokenizer, source, batch_size=batch_size, limit=limit, advance=advance
+            )
+    statistics.save(folder)
+    say(f"counted {int(statistics.counts[0].sum())} codes a book: {folder / FILE}")

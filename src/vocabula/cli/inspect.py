@@ -1,0 +1,73 @@
+"""``vocabula inspect``: what a compressed file holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vocabula.cli.runs import MaxMemory, Stages
+
+if TYPE_CHECKING:
+    from vocabula.codec import Inspection
+
+EXAMPLES = """[bold]Examples[/bold]
+
+  vocabula inspect photo.vcb
+"""
+
+
+def inspect(
+    file: Annotated[str, typer.Argument(metavar="FILE.vcb", help="A compressed file.")],
+    stages: Stages = None,
+    max_memory: MaxMemory = None,
+) -> None:
+    """Print a compressed file's header and where its bits go, without decoding it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from vocabula.cli.console import stdout_console
+    from vocabula.cli.runs import limits_of
+    from vocabula.codec import inspect as inspect_file
+
+    found = inspect_file(file, stages=stages, limits=limits_of(max_memory))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows(found):
+        table.add_row(name, Text(value))
+    stdout_console().print(table)
+
+
+def rows(found: Inspection) -> list[tuple[str, str]]:
+    """Name and value of what there is to say about a file."""
+    from vocabula.codec.layout import VERSION, ModelId
+
+    header = found.header
+    sizes = [f"{count} of {' x '.join(map(str, size))}" for count, size in found.sizes[:4]]
+    more = f" and {len(found.sizes) - 4} more sizes" if len(found.sizes) > 4 else ""
+    models = [f"{ModelId(m.id).name.lower()} {m.hash.hex()}" for m in header.models]
+    held = f"{header.kept} of {len(header.stages)}"
+    table = [
+        ("format", f"version {VERSION}"),
+        ("signals", f"{found.signals} {found.what}: {', '.join(sizes)}{more}"),
+        ("tokenizer", header.fingerprint or "none"),
+        ("entropy model", ", ".join(models)),
+        ("stages", held if header.kept == len(header.stages) else f"{held}, cut"),
+        ("segments", str(found.segments)),
+        ("header", _part(found.header_bytes, found)),
+        ("segment heads", _part(found.head_bytes, found)),
+    ]
+    for number, (stage, size) in enumerate(zip(header.stages, found.stage_bytes, strict=False)):
+        books = " x ".join(str(k) for k in stage.symbols)
+        codes = found.positions[number] * len(stage.symbols)
+        each = f", {8 * size / codes:.4g} bits per code"
+        what = f"{codes} codes of {books} codewords"
+        table.append((f"stage {number + 1}", f"{_part(size, found)}: {what}{each}"))
+    table.append(("file", _part(found.file_bytes, found)))
+    return table
+
+
+def _part(size: int, found: Inspection) -> str:
+    share = size / found.file_bytes
+    return f"{8 * size} bits ({size} bytes, {share:.1%}), {8 * size / found.pixels:.4g} per pixel"

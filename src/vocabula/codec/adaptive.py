@@ -1,0 +1,138 @@
+"""The adaptive model: integer counts in the contexts of neighbouring codes, learning as it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocabula.codec.coder import Decoder, Encoder, new_encoder
+from vocabula.codec.layout import ModelId
+from vocabula.codec.models import StreamModel, short_hash
+from vocabula.codec.segment import Block, Codes
+from vocabula.codec.statistics import CodeStatistics
+from vocabula.codec.tree import bits_of, own_tables, slots_for
+
+__all__ = ["AdaptiveModel", "Layer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One stream of a segment, as the adaptive coder sees it.
+
+    Attributes:
+        grids: (runs, 3) int64: count, height and width.
+        symbols: K.
+        own: what `own_tables` gave.
+        own_seen: what `own_tables` gave.
+        before: ranks of the stream before at the same places, or None.
+        earlier: ranks of the stream before that, or None.
+    """
+
+    grids: NDArray[np.int64]
+    symbols: int
+    own: NDArray[np.uint32]
+    own_seen: NDArray[np.uint16]
+    before: Codes | None
+    earlier: Codes | None
+
+    @property
+    def positions(self) -> int:
+        """Codes."""
+        return int(self.grids.prod(1).sum())
+
+    @property
+    def bits(self) -> int:
+        """Decisions to a code."""
+        return bits_of(self.symbols)
+
+    @property
+    def slots(self) -> int:
+        """Size of the hash table of the contexts."""
+        return slots_for(self.positions)
+
+
+class AdaptiveModel(StreamModel):
+    """Binary decisions down a tree of the codes, each mixed from what five histories say.
+
+    ::
+
+        stretch(p) = ln(p / (1 - p))
+        stretch(p) = w_0 stretch(p_0) + sum_c w_c[n_c] (stretch(p_c) - stretch(p_0))
+
+    p_0 is the node's own history, p_c its history in a context c of neighbouring codes, which has
+    been seen n_c times: the code to the left; the one above; both, in 17 classes each; both,
+    exactly. In a second book the last two are the book before at the same place, alone and with
+    the two classes; in later books with the book before that. A context that is new at a node takes
+    over p_0, and learns from there. The weights learn too, by the gradient of the code length.
+
+    All of it is integer arithmetic, with tables that integers made: the same bytes on every
+    machine. Nothing is stored in the file. Given `statistics`, the histories begin with the counts
+    of training codes, and the tree has similar codes side by side, so that what is learned of one
+    serves the other.
+
+    Args:
+        statistics: of the tokenizer's codes; None begins with all codes alike.
+
+    Source: logistic mixing: Mahoney 2005, "Adaptive weighing of context models for lossless data
+    compression"; weights by how much a context has seen, and new contexts that inherit: ours.
+    """
+
+    id = ModelId.ADAPTIVE
+
+    def __init__(self, statistics: CodeStatistics | None = None) -> None:
+        self._statistics = statistics
+        self.books = None if statistics is None else statistics.symbols
+        self.hash = short_hash(b"adaptive", statistics.digest() if statistics else b"")
+        self._starts: dict[tuple[int, int], tuple[NDArray[np.uint32], NDArray[np.uint16]]] = {}
+
+    def _write(self, encoder: Encoder, block: Block, stage: int, stream: int) -> None:
+        encoder.layer(self._ranks(stream, block.codes[stream]), self._layer(block, stage, stream))
+
+    def _read(self, decoder: Decoder, block: Block, stage: int, stream: int) -> Codes:
+        ranks = decoder.layer(self._layer(block, stage, stream))
+        return ranks if self._statistics is None else self._statistics.orders[stream][ranks]
+
+    def _bits(self, block: Block, stage: int, stream: int) -> float:
+        ranks, layer = self._ranks(stream, block.codes[stream]), self._layer(block, stage, stream)
+        widths = new_encoder().layer(ranks, layer, traced=True)
+        return float((24 - np.log2(widths.astype(np.float64))).sum())
+
+    def _ranks(self, stream: int, codes: Codes) -> Codes:
+        """Places of codes in the tree."""
+        if self._statistics is None:
+            return np.ascontiguousarray(codes, np.uint32)
+        return self._statistics.ranks[stream][codes]
+
+    def _layer(self, block: Block, stage: int, stream: int) -> Layer:
+        symbols = block.books[stage][stream - block.streams(stage).start]
+        return Layer(
+            np.array([(count, *grid) for count, grid in block.grids[stage]], np.int64),
+            symbols,
+            *self._start(stream, symbols),
+            *[*self._before(block, stage, stream), None, None][:2],
+        )
+
+    def _before(self, block: Block, stage: int, stream: int) -> list[Codes]:
+        """Ranks of the one or two streams before, the nearer first.
+
+        Those of other grids, as another level of a hierarchy has, say nothing place by place.
+        """
+        whose = [number for number, books in enumerate(block.books) for _ in books]
+        near: list[Codes] = []
+        for before in range(stream - 1, max(-1, stream - 3), -1):
+            if block.grids[whose[before]] != block.grids[stage]:
+                break
+            near.append(self._ranks(before, block.codes[before]))
+        return near
+
+    def _start(self, stream: int, symbols: int) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+        key = (stream if self._statistics else 0, symbols)
+        if key not in self._starts:
+            if self._statistics is None:
+                counts = np.zeros(symbols, np.int64)
+            else:
+                counts = self._statistics.counts[stream][self._statistics.orders[stream]]
+            self._starts[key] = own_tables(counts)
+        return self._starts[key]

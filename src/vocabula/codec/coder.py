@@ -1,0 +1,78 @@
+"""The range coder as entropy models see it: one message of codes, written or read in order.
+
+The compiled coder writes and reads tens of millions of codes a second; without it constriction
+does, with the same words.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocabula.codec import fallback, native
+from vocabula.codec.words import words_of
+
+if TYPE_CHECKING:
+    from vocabula.codec.adaptive import Layer
+    from vocabula.codec.table import Table
+
+Codes = NDArray[np.uint32]
+
+
+class Encoder(Protocol):
+    """Writes one message."""
+
+    def table(self, codes: Codes, table: Table) -> None:
+        """Append codes (N,), each by the same table of two codewords or more."""
+
+    def layer(self, ranks: Codes, layer: Layer, *, traced: bool = False) -> Codes:
+        """Append ranks (N,) by the adaptive model.
+
+        Returns:
+            If `traced`, the width in 2^24 of each decision's outcome; else nothing of use.
+        """
+
+    def content(self) -> bytes:
+        """End the message: its words, little-endian."""
+
+
+class Decoder(Protocol):
+    """Reads one message; of bytes that no encoder wrote, the codes may be any within range."""
+
+    def table(self, count: int, table: Table) -> Codes:
+        """The next codes (count,) by one table.
+
+        Raises:
+            CodecError: no encoder writes these words.
+        """
+
+    def layer(self, layer: Layer) -> Codes:
+        """The next ranks by the adaptive model.
+
+        Raises:
+            CodecError: no encoder writes these words.
+        """
+
+    def end(self) -> None:
+        """Check that just the words were there that an encoder writes for what was read.
+
+        Raises:
+            CodecError: there are more, or others.
+        """
+
+
+def new_encoder() -> Encoder:
+    """An encoder of one message."""
+    return native.Encoder() if native.available() else fallback.Encoder()
+
+
+def new_decoder(content: bytes) -> Decoder:
+    """A decoder of the bytes of one message.
+
+    Raises:
+        CodecError: they are no whole words.
+    """
+    words = words_of(content)
+    return native.Decoder(words) if native.available() else fallback.Decoder(words)

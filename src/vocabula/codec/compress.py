@@ -1,0 +1,288 @@
+"""From picture files to compressed files."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vocabula.codec.choice import choose_model
+from vocabula.codec.files import BATCH_PIXELS, cut, encode_images
+from vocabula.codec.header import Header
+from vocabula.codec.inspection import inspect
+from vocabula.codec.layouts import least_stages, name_attachment, tokenizer_header
+from vocabula.codec.models import EntropyModel
+from vocabula.codec.statistics import CodeStatistics
+from vocabula.codec.writer import CodedSignal, write_signals
+from vocabula.data.ahead import cores, default_workers, map_ahead
+from vocabula.data.pixels import FILE_CHANNELS, decode, read_header
+from vocabula.data.source import BrokenImageError
+from vocabula.errors import DataError, OptionError, OutputError
+from vocabula.files import check_new, new_file, output_errors
+from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers.inference import device_of
+
+SUFFIX = ".vcb"
+_SAVERS = 16
+"""Threads that save small files: each waits for the disk most of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compressed:
+    """One file that was written.
+
+    Attributes:
+        path: where it is.
+        bytes: its size.
+        pixels: height times width of its images.
+    """
+
+    path: Path
+    bytes: int
+    pixels: int
+
+
+@dataclass(frozen=True)
+class _Job:
+    tokenizer: ImageTokenizer
+    model: EntropyModel
+    header: Header
+    target_bpp: float | None
+    overwrite: bool
+
+
+def compress_files(
+    tokenizer: ImageTokenizer,
+    files: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    entropy: str = "adaptive",
+    statistics: CodeStatistics | None = None,
+    stages: int | None = None,
+    target_bpp: float | None = None,
+    batch_size: int = 64,
+    jobs: int = 1,
+    overwrite: bool = False,
+    advance: Callable[[int], None] = lambda count: None,
+) -> list[Compressed]:
+    """Compress picture files, each to a file of its own or all to one.
+
+    Everything that can be checked without decoding is checked before anything is written. Each
+    file appears under its name when it is complete; those that are finished stay, whatever happens
+    after.
+
+    Args:
+        tokenizer: a tokenizer with a codebook.
+        files: the pictures.
+        out: a path ending in ``.vcb`` takes all of them into one file; any other is a folder for
+            one file each; None writes each beside its picture.
+        entropy: uniform, static or adaptive.
+        statistics: counts of the tokenizer's codes; static needs them, adaptive uses them.
+        stages: keep the first so many stages of a residual quantizer.
+        target_bpp: keep the most stages for which a file has at most so many bits per pixel.
+        batch_size: most pictures of a batch.
+        jobs: threads that code, beside the network.
+        overwrite: replace existing files.
+        advance: called with the number of pictures finished.
+
+    Returns:
+        The files written, in order.
+
+    Raises:
+        DataError: a picture is missing, a folder, damaged, of no size, or in colour for a grey
+            tokenizer.
+        OptionError: an option does not fit the tokenizer, or two pictures would share an output.
+        OutputError: an output exists or cannot be written.
+    """
+    for option, value in (("batch size", batch_size), ("jobs", jobs)):
+        if value < 1:
+            raise OptionError(f"{option}: expected an integer >= 1, got {value}")
+    if stages is not None and target_bpp is not None:
+        raise OptionError("compress: expected stages or a target rate, got both; give one of them")
+    if tokenizer.channels not in FILE_CHANNELS:
+        raise OptionError(
+            f"compress: expected a tokenizer of 1, 3 or 4 channels for picture files, got "
+            f"{tokenizer.channels}; compress arrays in Python with codec.write"
+        )
+    model = choose_model(entropy, statistics)
+    header = tokenizer_header(tokenizer, model, stages=stages)
+    job = _Job(tokenizer, model, header, target_bpp, overwrite)
+    paths = [Path(file) for file in files]
+    sizes = [_checked_size(path, tokenizer.channels) for path in paths]
+    if out is not None and Path(out).suffix == SUFFIX:
+        check_new(Path(out), overwrite=overwrite)
+        written = [_together(job, paths, sizes, Path(out), batch_size, jobs, advance)]
+    else:
+        targets = _targets(paths, None if out is None else Path(out), overwrite)
+        written = _one_each(job, paths, sizes, targets, batch_size, jobs, advance)
+    return written
+
+
+def _checked_size(path: Path, channels: int) -> tuple[int, int]:
+    """Height and width from a picture's header."""
+    if path.is_dir():
+        raise DataError(f"{path}: expected a picture file, got a folder; name the files in it")
+    if not path.exists():
+        raise DataError(f"{path}: expected a picture file, got nothing there; check the path")
+    try:
+        header = read_header(path)
+    except BrokenImageError as reason:
+        raise _broken(path, reason) from None
+    if min(header.height, header.width) < 1:
+        raise DataError(f"{path}: expected a picture with pixels, got none; leave it out")
+    if header.channels > channels:
+        raise DataError(
+            f"{path}: expected a grey picture, as this run's images have {channels} channel, got "
+            f"one of {header.channels}; convert it or give a run for colour"
+        )
+    return header.height, header.width
+
+
+def _broken(path: Path, reason: Exception) -> DataError:
+    return DataError(f"{path}: expected a picture, got a broken file ({reason}); leave it out")
+
+
+def _targets(paths: Sequence[Path], out: Path | None, overwrite: bool) -> list[Path]:
+    """Where each picture's file goes, all new and all different."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise OutputError(
+            f"{out}: expected a folder or a name ending in {SUFFIX}, got a file; choose another"
+        )
+    targets: dict[Path, Path] = {}
+    for path in paths:
+        target = (path.parent if out is None else out) / f"{path.stem}{SUFFIX}"
+        if target in targets:
+            raise OptionError(
+                f"{path}: expected pictures of different names, got {targets[target]} too, which "
+                f"both go to {target}; compress them into one file with -o NAME{SUFFIX}"
+            )
+        targets[target] = path
+    for target in targets:
+        check_new(target, overwrite=overwrite)
+    return list(targets)
+
+
+def _batches(sizes: Sequence[tuple[int, int]], batch_size: int) -> Iterator[range]:
+    """Neighbours of equal size, of at most `BATCH_PIXELS` pixels."""
+    first = 0
+    for i in range(1, len(sizes) + 1):
+        most = max(1, min(batch_size, BATCH_PIXELS // math.prod(sizes[first])))
+        if i == len(sizes) or sizes[i] != sizes[first] or i - first == most:
+            yield range(first, i)
+            first = i
+
+
+def _signals(
+    job: _Job, paths: Sequence[Path], sizes: Sequence[tuple[int, int]], batch_size: int
+) -> Iterator[tuple[int, CodedSignal]]:
+    """The codes of each picture in order; the next batch is read while the network runs."""
+    channels = job.tokenizer.channels
+
+    def load(number: int) -> NDArray[np.uint8]:
+        try:
+            return decode(paths[number], channels).transpose(2, 0, 1)
+        except BrokenImageError as reason:
+            raise _broken(paths[number], reason) from None
+
+    tasks = ((i, math.prod(size)) for i, size in enumerate(sizes))
+    # Beside a network that fills all cores, decoding would make every thread of it wait.
+    overlap = device_of(job.tokenizer).type != "cpu" or torch.get_num_threads() < cores()
+    images = map_ahead(load, tasks, workers=default_workers(), overlap=overlap)
+    with closing(images):
+        for batch in _batches(sizes, batch_size):
+            pixels = np.stack([next(images) for _ in batch])
+            signals = encode_images(job.tokenizer, torch.from_numpy(pixels))
+            yield from zip(batch, signals, strict=True)
+
+
+def _one_each(
+    job: _Job,
+    paths: Sequence[Path],
+    sizes: Sequence[tuple[int, int]],
+    targets: Sequence[Path],
+    batch_size: int,
+    jobs: int,
+    advance: Callable[[int], None],
+) -> list[Compressed]:
+    waiting: deque[Future[Compressed]] = deque()
+    written: list[Compressed] = []
+
+    def finish(most: int) -> None:
+        while len(waiting) > most:
+            written.append(waiting.popleft().result())
+            advance(1)
+
+    def save(coded: Future[bytes], i: int) -> Compressed:
+        content = coded.result()
+        with output_errors(targets[i]), new_file(targets[i], overwrite=job.overwrite) as hidden:
+            hidden.write_bytes(content)
+        return Compressed(targets[i], len(content), math.prod(sizes[i]))
+
+    # Leaving the pools finishes the files whose codes are known, also where a later picture fails.
+    with ThreadPoolExecutor(_SAVERS) as savers, ThreadPoolExecutor(jobs) as coders:
+        for i, signal in _signals(job, paths, sizes, batch_size):
+            coded = coders.submit(_coded, job, [signal], targets[i])
+            waiting.append(savers.submit(save, coded, i))
+            finish(_SAVERS + 4 * jobs + batch_size)
+        finish(0)
+    return written
+
+
+def _together(
+    job: _Job,
+    paths: Sequence[Path],
+    sizes: Sequence[tuple[int, int]],
+    target: Path,
+    batch_size: int,
+    jobs: int,
+    advance: Callable[[int], None],
+) -> Compressed:
+    def signals() -> Iterator[CodedSignal]:
+        for _, signal in _signals(job, paths, sizes, batch_size):
+            yield signal
+            advance(1)
+
+    names = [path.name for path in paths] if len(paths) > 1 else []
+    named = replace(job, header=replace(job.header, attachments=name_attachment(names)))
+    with output_errors(target), new_file(target, overwrite=job.overwrite) as hidden:
+        if job.target_bpp is None:
+            with open(hidden, "xb") as file:
+                size = write_signals(file, named.header, [job.model], signals(), jobs=jobs)
+        else:
+            size = hidden.write_bytes(_coded(named, signals(), target, jobs=jobs))
+    return Compressed(target, size, sum(math.prod(size) for size in sizes))
+
+
+def _coded(job: _Job, signals: Iterable[CodedSignal], target: Path, *, jobs: int = 1) -> bytes:
+    """The bytes of one file, of the most stages that the target rate allows."""
+    file = io.BytesIO()
+    write_signals(file, job.header, [job.model], signals, jobs=jobs)
+    content = file.getvalue()
+    if job.target_bpp is None:
+        return content
+    return _at_rate(content, job.target_bpp, least_stages(job.tokenizer), target)
+
+
+def _at_rate(content: bytes, target_bpp: float, least: int, target: Path) -> bytes:
+    """The file cut to the most stages that a rate allows."""
+    found = inspect(content)
+    for stages in range(found.header.kept, least - 1, -1):
+        shorter = io.BytesIO()
+        cut(content, shorter, stages)
+        rate = 8 * len(shorter.getvalue()) / found.pixels
+        if rate <= target_bpp:
+            return shorter.getvalue()
+    raise OptionError(
+        f"{target}: expected at most {target_bpp:g} bits per pixel, got {rate:.4g} with the fewest "
+        f"stages ({least}); raise the target or use another tokenizer"
+    )

@@ -1,0 +1,146 @@
+"""From compressed files back to pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from vocabula.codec.choice import known_models
+from vocabula.codec.compress import SUFFIX
+from vocabula.codec.files import decoded_images
+from vocabula.codec.header import Header
+from vocabula.codec.inspection import Inspection, inspect
+from vocabula.codec.layouts import check_tokenizer
+from vocabula.codec.limits import Limits
+from vocabula.codec.reader import Reader, opened
+from vocabula.codec.statistics import CodeStatistics
+from vocabula.data.names import OutputNames
+from vocabula.data.png import check_channels, picture
+from vocabula.errors import CodecError, OptionError, OutputError
+from vocabula.files import check_new, new_file, new_folder, output_errors
+from vocabula.tokenizers import ImageTokenizer
+
+
+def decompress_files(
+    tokenizer: ImageTokenizer,
+    files: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    statistics: CodeStatistics | None = None,
+    stages: int | None = None,
+    limits: Limits | None = None,
+    jobs: int = 1,
+    overwrite: bool = False,
+    advance: Callable[[int], None] = lambda count: None,
+) -> list[Path]:
+    """Decompress files to PNG pictures.
+
+    A file of one image becomes one picture of its name; a file of several becomes a folder of its
+    name, with pictures named as the originals or numbered. Every file's structure is checked before
+    the first is decoded; each picture or folder appears when it is complete, and those that are
+    finished stay, whatever happens after.
+
+    Args:
+        tokenizer: the one that compressed them.
+        files: what `compress_files` wrote.
+        out: for one file of one image a path ending in ``.png``; else a folder; None writes beside
+            each file.
+        statistics: counts of the tokenizer's codes, if it was compressed with any.
+        stages: decode the first so many stages only.
+        limits: caps on what a file may hold.
+        jobs: threads that decode codes.
+        overwrite: replace existing pictures.
+        advance: called with the number of files finished.
+
+    Returns:
+        The pictures written, in order.
+
+    Raises:
+        CodecError: a file is damaged, foreign, of another tokenizer or entropy model, or too large.
+        OptionError: the tokenizer's images have a number of channels that PNG cannot hold.
+        OutputError: an output exists or cannot be written.
+    """
+    check_channels(tokenizer.channels, "decompress")
+    paths = [Path(file) for file in files]
+    found = [inspect(path, stages=stages, limits=limits) for path in paths]
+    fingerprint = tokenizer.fingerprint()
+    for path, one in zip(paths, found, strict=True):
+        check_tokenizer(one.header, tokenizer, str(path), fingerprint)
+        for wanted in one.header.models:
+            known_models(str(path), statistics)(one.header, wanted)
+    targets = _targets(paths, found, None if out is None else Path(out), overwrite)
+    written: list[Path] = []
+    for path, one, target in zip(paths, found, targets, strict=True):
+        with opened(path) as (file, name), output_errors(target):
+            reader = Reader(file, name, limits=limits, stages=stages)
+            if reader.header.cut(reader.stages) != one.header:
+                raise CodecError(f"{path}: expected the file as it was, got another; run again")
+            images = decoded_images(reader, tokenizer, known_models(name, statistics), jobs=jobs)
+            write = _write_one if one.signals == 1 else _write_folder
+            for place in write(images, one, target, overwrite):
+                written.append(place)
+        advance(1)
+    return written
+
+
+def _write_one(
+    images: Iterator[Tensor], found: Inspection, target: Path, overwrite: bool
+) -> Iterator[Path]:
+    with new_file(target, overwrite=overwrite) as draft:
+        for image in images:  # one; to the end of the file, where trailing bytes show
+            _save(image, draft)
+    yield target
+
+
+def _write_folder(
+    images: Iterator[Tensor], found: Inspection, target: Path, overwrite: bool
+) -> Iterator[Path]:
+    with new_folder(target, overwrite=overwrite) as folder:
+        for name, image in zip(_names(found.header, found.signals), images, strict=True):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            _save(image, folder / name)
+            yield target / name
+
+
+def _targets(
+    paths: Sequence[Path], found: Sequence[Inspection], out: Path | None, overwrite: bool
+) -> list[Path]:
+    """The picture or folder of each file, all new and all different."""
+    if out is not None and out.suffix.lower() == ".png":
+        if len(paths) > 1 or found[0].signals > 1:
+            raise OptionError(
+                f"{out}: expected one file of one image for the name of a picture, got "
+                f"{sum(one.signals for one in found)} images; give a folder"
+            )
+        check_new(out, overwrite=overwrite)
+        return [out]
+    targets: dict[Path, Path] = {}
+    for path, one in zip(paths, found, strict=True):
+        stem = path.name.removesuffix(SUFFIX) or "image"
+        target = (path.parent if out is None else out) / (stem + ".png" * (one.signals == 1))
+        if target in targets or target == path:
+            raise OutputError(
+                f"{target}: expected one file for each output, got {path} and "
+                f"{targets.get(target, path)}; decompress them into different folders with -o"
+            )
+        targets[target] = path
+        check_new(target, overwrite=overwrite)
+    return list(targets)
+
+
+def _names(header: Header, count: int) -> list[str]:
+    """File names of the images: from the header, made safe and unique, or numbers."""
+    if not header.names:
+        width = len(str(count))
+        return [f"{i + 1:0{width}}.png" for i in range(count)]
+    names = OutputNames()
+    return [str(names.take(name)) for name in header.names]
+
+
+def _save(image: Tensor, path: Path) -> None:
+    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    picture(pixels).save(path, format="PNG")

@@ -1,0 +1,124 @@
+"""The range coder in Python, with constriction: where the compiled one was not built.
+
+Tables are coded as fast as constriction does; the adaptive model goes decision by decision through
+`adaptive_steps`, some thousand times slower than compiled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from vocabula.codec.adaptive_steps import TOTAL, run_steps
+from vocabula.codec.words import bad_words, bytes_of
+
+if TYPE_CHECKING:
+    from vocabula.codec.adaptive import Layer
+    from vocabula.codec.table import Table
+
+Codes = NDArray[np.uint32]
+
+
+class Encoder:
+    """See `coder.Encoder`."""
+
+    def __init__(self) -> None:
+        self._coder = constriction.stream.queue.RangeEncoder()
+
+    def table(self, codes: Codes, table: Table) -> None:
+        """See `coder.Encoder.table`."""
+        self._coder.encode(codes.astype(np.int32), constriction_table(table))
+
+    def layer(self, ranks: Codes, layer: Layer, *, traced: bool = False) -> Codes:
+        """See `coder.Encoder.layer`."""
+        ones: list[int] = []
+        outcomes: list[int] = []
+
+        def decide(one: int, outcome: int) -> int:
+            ones.append(one)
+            outcomes.append(outcome)
+            return outcome
+
+        run_steps(layer, ranks.copy(), decide)
+        return self.decisions(ones, outcomes)
+
+    def decisions(self, ones: list[int], outcomes: list[int]) -> Codes:
+        """Append decisions of given probabilities of 1 in 2^24; the widths of the outcomes."""
+        one, taken = np.array(ones, np.int64), np.array(outcomes, np.int32)
+        self._coder.encode(taken, _DECISION, _shares(one))
+        return np.where(taken, one, TOTAL - one).astype(np.uint32)
+
+    def words(self) -> Codes:
+        """All words of the message."""
+        words: Codes = self._coder.get_compressed()
+        return words
+
+    def content(self) -> bytes:
+        """See `coder.Encoder.content`."""
+        return bytes_of(self.words())
+
+
+class Decoder:
+    """See `coder.Decoder`; encodes again what it reads, to compare the words at the end.
+
+    Args:
+        words: of one message.
+    """
+
+    def __init__(self, words: Codes) -> None:
+        self._words, self._again = words, Encoder()
+        self._coder = constriction.stream.queue.RangeDecoder(words)
+
+    def table(self, count: int, table: Table) -> Codes:
+        """See `coder.Decoder.table`."""
+        try:
+            codes: Codes = self._coder.decode(constriction_table(table), count).astype(np.uint32)
+        except (ValueError, AssertionError):
+            raise bad_words() from None
+        self._again.table(codes, table)
+        return codes
+
+    def layer(self, layer: Layer) -> Codes:
+        """See `coder.Decoder.layer`."""
+        ones: list[int] = []
+        outcomes: list[int] = []
+
+        def decide(one: int, _: int) -> int:
+            ones.append(one)
+            outcomes.append(int(self._coder.decode(_DECISION, _shares(np.array([one])))[0]))
+            return outcomes[-1]
+
+        ranks = np.zeros(layer.positions, np.uint32)
+        try:
+            run_steps(layer, ranks, decide)
+        except (ValueError, AssertionError):
+            raise bad_words() from None
+        self._again.decisions(ones, outcomes)
+        return ranks
+
+    def end(self) -> None:
+        """See `coder.Decoder.end`."""
+        if not np.array_equal(self._again.words(), self._words):
+            raise bad_words()
+
+
+_DECISION = constriction.stream.model.Categorical(perfect=False)
+
+
+def constriction_table(table: Table) -> Any:
+    """A table as constriction's model of the same integer probabilities.
+
+    It gives each code 1 and shares out 2^24 - K in proportion to what it is handed. Handed
+    width - 1, whose sum is just that, it adds up integers below 2^24, which float64 holds.
+    """
+    return constriction.stream.model.Categorical(
+        (table.widths - 1).astype(np.float64), perfect=False
+    )
+
+
+def _shares(one: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Both probabilities of decisions, as constriction takes them; see `constriction_table`."""
+    return np.stack([TOTAL - one - 1, one - 1], 1).astype(np.float64)

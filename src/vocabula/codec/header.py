@@ -1,0 +1,277 @@
+"""The head of a compressed file: which model made it, and which streams its segments hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from vocabula.codec.layout import (
+    MAGIC,
+    VERSION,
+    Attachment,
+    ModelId,
+    Packer,
+    Role,
+    SignalKind,
+    Unpacker,
+    checksum,
+    damaged,
+    runs,
+)
+from vocabula.codec.limits import MAX_SYMBOLS, Limits
+from vocabula.errors import CodecError
+
+PREFIX = 10
+"""Bytes before the variable part: magic, version, flags and the header's length."""
+HASH = 32
+MODEL_HASH = 8
+_LARGEST_STRIDE = 2**20
+_LARGEST_HEADER = 2**31
+_CODEWORD_BYTES = 64
+"""What the tables of an entropy model take in memory for a codeword."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """An entropy model, as a file names it.
+
+    Attributes:
+        id: its kind.
+        hash: the first 8 bytes of the SHA-256 of what its probabilities depend on.
+    """
+
+    id: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Streams that are only of use together: a residual quantizer's stage, or all of the books.
+
+    Attributes:
+        symbols: K of each stream (book).
+        strides: positions of the signal to one cell, for each dimension.
+        factors: codes to one cell, for each dimension: 1 for the coarsest level.
+        model: place of the entropy model in `Header.models`.
+        role: what the streams are.
+    """
+
+    symbols: tuple[int, ...]
+    strides: tuple[int, ...]
+    factors: tuple[int, ...]
+    model: int = 0
+    role: int = Role.CODES
+
+    def grid(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        """Size of the grid of a signal: ceil(size / stride) cells of `factors` codes."""
+        sides = zip(size, self.strides, self.factors, strict=True)
+        return tuple(-(-n // stride) * factor for n, stride, factor in sides)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What holds for all segments of a file.
+
+    Attributes:
+        tokenizer: SHA-256 of the tokenizer; 32 zeros without one.
+        kind: what the signals are.
+        channels: of the signals; 0 for grids.
+        models: the entropy models.
+        stages: all stages of the tokenizer, first to last.
+        kept: how many of them the file holds; fewer than all in a file that was cut.
+        attachments: further content.
+    """
+
+    tokenizer: bytes
+    kind: int
+    channels: int
+    models: tuple[ModelName, ...]
+    stages: tuple[Stage, ...]
+    kept: int
+    attachments: Mapping[int, bytes] = field(default_factory=dict)
+
+    @property
+    def symbols(self) -> tuple[int, ...]:
+        """K of each stream that the file holds."""
+        return tuple(k for stage in self.stages[: self.kept] for k in stage.symbols)
+
+    @property
+    def fingerprint(self) -> str:
+        """The tokenizer's SHA-256 in hexadecimal; empty without one."""
+        return self.tokenizer.hex() if any(self.tokenizer) else ""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the signals; empty where the file has none."""
+        content = self.attachments.get(Attachment.NAMES, b"")
+        return content.decode().split("\0")[:-1]
+
+    def cut(self, stages: int) -> Header:
+        """The header of the same file with the first `stages` stages alone."""
+        return replace(self, kept=stages)
+
+    def pack(self) -> bytes:
+        """The header's bytes."""
+        body = Packer()
+        body.raw(self.tokenizer)
+        body.varint(self.kind)
+        body.varint(self.channels)
+        body.varint(len(self.models))
+        for model in self.models:
+            body.varint(model.id)
+            body.raw(model.hash)
+        body.varint(len(self.stages))
+        body.varint(self.kept)
+        for count, stage in _stage_runs(self.stages):
+            _pack_stage(body, count, stage)
+        body.varint(len(self.attachments))
+        for kind in sorted(self.attachments):
+            body.varint(kind)
+            body.varint(len(self.attachments[kind]))
+            body.raw(self.attachments[kind])
+        content = body.content()
+        head = Packer()
+        head.raw(MAGIC)
+        head.fixed(1, VERSION)
+        head.fixed(1, 0)
+        head.fixed(4, PREFIX + len(content) + 4)
+        head.raw(content)
+        whole = head.content()
+        return whole + checksum(whole).to_bytes(4, "little")
+
+
+def header_length(prefix: bytes, name: str, limits: Limits) -> int:
+    """Length of the whole header, from the first `PREFIX` bytes of a file.
+
+    Raises:
+        CodecError: no such file, another version, unknown flags, or larger than the limits.
+    """
+    if not prefix:
+        raise CodecError(
+            f"{name}: expected a file of vocabula compress, got an empty one; check the path"
+        )
+    if prefix[:4] != MAGIC[: len(prefix)]:
+        raise CodecError(
+            f"{name}: expected a file of vocabula compress, got one that begins with "
+            f"{prefix[:4].hex(' ')}; check the path"
+        )
+    if len(prefix) < PREFIX:
+        raise damaged(name, f"a header of more than {PREFIX} bytes", f"{len(prefix)} bytes in all")
+    head = Unpacker(prefix[4:], name)
+    version, flags, length = head.fixed(1), head.fixed(1), head.fixed(4)
+    if version != VERSION:
+        raise CodecError(
+            f"{name}: expected version {VERSION} of the format, got {version}; "
+            "use the version of vocabula that wrote the file"
+        )
+    if flags:
+        raise CodecError(
+            f"{name}: expected no flags, got {flags:#04x}, which this version does not know; "
+            "use the version of vocabula that wrote the file"
+        )
+    limits.check(name, "memory", length)
+    if not PREFIX + HASH + 4 < length < _LARGEST_HEADER:
+        raise damaged(name, f"a header of more than {PREFIX + HASH + 4} bytes", str(length))
+    return length
+
+
+def parse_header(content: bytes, name: str, limits: Limits) -> Header:
+    """A header from all its bytes, as `header_length` counts them.
+
+    Raises:
+        CodecError: damaged, unknown, or larger than the limits.
+    """
+    if checksum(content[:-4]) != int.from_bytes(content[-4:], "little"):
+        raise damaged(name, "a header with its checksum", "another checksum")
+    body = Unpacker(content[PREFIX:-4], name)
+    tokenizer = body.raw(HASH)
+    kind = _known(body, "kind of signals", SignalKind, name)
+    channels = body.between("channels", int(kind == SignalKind.IMAGE), 2**16)
+    models = tuple(
+        ModelName(_known(body, "entropy model", ModelId, name), body.raw(MODEL_HASH))
+        for _ in range(body.between("entropy models", 1, 16))
+    )
+    total = body.varint()
+    limits.check(name, "books", total)
+    kept = body.between("stages", 1, total)
+    stages: list[Stage] = []
+    books = tables = 0
+    while len(stages) < total:
+        count = body.between("equal stages", 1, total - len(stages))
+        stage = _parse_stage(body, kind, len(models), name, limits)
+        books += count * len(stage.symbols)
+        limits.check(name, "books", books)
+        tables += count * sum(stage.symbols) * _CODEWORD_BYTES
+        limits.check(name, "memory", tables)
+        stages += [stage] * count
+    attachments: dict[int, bytes] = {}
+    for _ in range(body.between("attachments", 0, len(Attachment))):
+        attached = _known(body, "attachment", Attachment, name)
+        if attachments and attached <= max(attachments):
+            raise damaged(name, "attachments in order", str(attached))
+        attachments[attached] = body.raw(body.varint())
+    body.end()
+    _check_names(attachments, name)
+    return Header(tokenizer, kind, channels, models, tuple(stages), kept, attachments)
+
+
+def _known(body: Unpacker, what: str, known: Any, name: str) -> int:
+    value = body.varint()
+    if value not in {int(member) for member in known}:
+        raise CodecError(
+            f"{name}: expected a known {what}, got number {value}; "
+            "use the version of vocabula that wrote the file"
+        )
+    return value
+
+
+def _check_names(attachments: Mapping[int, bytes], name: str) -> None:
+    content = attachments.get(Attachment.NAMES)
+    if content is None:
+        return
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        raise damaged(name, "names in UTF-8", "other bytes") from None
+    if not content.endswith(b"\0"):
+        raise damaged(name, "names that end with a zero byte", "a cut one")
+
+
+def _stage_runs(stages: tuple[Stage, ...]) -> list[tuple[int, Stage]]:
+    found: list[tuple[int, Stage]] = []
+    for stage in stages:
+        if found and found[-1][1] == stage:
+            found[-1] = (found[-1][0] + 1, stage)
+        else:
+            found.append((1, stage))
+    return found
+
+
+def _pack_stage(body: Packer, count: int, stage: Stage) -> None:
+    body.varint(count)
+    body.varint(stage.role)
+    body.varint(stage.model)
+    for number in (*stage.strides, *stage.factors):
+        body.varint(number)
+    equal = runs([(k,) for k in stage.symbols])
+    body.varint(len(equal))
+    for books, (symbols,) in equal:
+        body.varint(books)
+        body.varint(symbols)
+
+
+def _parse_stage(body: Unpacker, kind: int, models: int, name: str, limits: Limits) -> Stage:
+    role = _known(body, "role of streams", Role, name)
+    model = body.between("place of an entropy model", 0, models - 1)
+    dims = SignalKind(kind).dims
+    strides = tuple(body.between("stride", 1, _LARGEST_STRIDE) for _ in range(dims))
+    factors = tuple(body.between("codes to a cell", 1, stride) for stride in strides)
+    symbols: list[int] = []
+    for _ in range(body.between("runs of books", 1, limits.books)):
+        count = body.between("books", 1, 2**32)
+        limits.check(name, "books", len(symbols) + count)
+        size = body.between("codewords", 1, MAX_SYMBOLS)
+        limits.check(name, "symbols", size)
+        symbols += [size] * count
+    return Stage(tuple(symbols), strides, factors, model, role)

@@ -1,0 +1,146 @@
+"""What an entropy model is; how models of one stream after another work; and the simplest."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from vocabula.codec.coder import Decoder, Encoder, new_decoder, new_encoder
+from vocabula.codec.header import MODEL_HASH, ModelName
+from vocabula.codec.layout import ModelId
+from vocabula.codec.segment import Block, Codes
+from vocabula.codec.table import Table
+
+
+def short_hash(*parts: bytes) -> bytes:
+    """The bytes by which a file names a model: the first of a SHA-256 over lengths and parts."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(len(part).to_bytes(8, "little"))
+        total.update(part)
+    return total.digest()[:MODEL_HASH]
+
+
+class EntropyModel(ABC):
+    """Turns the codes of one stage of a segment into bytes and back, each segment by itself.
+
+    A model may look at everything that a decoder knows: the sizes of all grids, and the stages
+    before. In which order it takes the codes of a stage, and of which signal, is its own affair.
+    It may be used by several threads at once.
+
+    Attributes:
+        id: its kind.
+        hash: 8 bytes that differ wherever the probabilities do.
+        books: K of each stream that it has learned, where it has; None serves any.
+    """
+
+    id: ClassVar[ModelId]
+    hash: bytes
+    books: tuple[int, ...] | None = None
+
+    @property
+    def name(self) -> ModelName:
+        """How files name it."""
+        return ModelName(int(self.id), self.hash)
+
+    def serves(self, books: tuple[int, ...]) -> bool:
+        """Whether it codes streams of these K: those that it has learned, or the first of them."""
+        return self.books is None or self.books[: len(books)] == books
+
+    @abstractmethod
+    def encode(self, block: Block, stage: int) -> bytes:
+        """The bytes of a stage.
+
+        Args:
+            block: a segment with the codes of this stage and of those before, all below K.
+            stage: which one.
+        """
+
+    @abstractmethod
+    def decode(self, block: Block, stage: int, content: bytes) -> list[Codes]:
+        """The codes (positions,) of each stream of a stage, all below K.
+
+        Args:
+            block: a segment with the codes of the stages before.
+            stage: which one.
+            content: what `encode` gave; of any other bytes the codes may be any.
+
+        Raises:
+            CodecError: no encoder writes these bytes.
+        """
+
+    @abstractmethod
+    def bits(self, block: Block, stage: int) -> float:
+        """The cross-entropy of a stage: -sum log2 p(code), what an ideal coder needs."""
+
+
+class StreamModel(EntropyModel):
+    """A model that codes one stream after another, with one message of the range coder a stage.
+
+    A book of one codeword takes no part in the message.
+    """
+
+    def encode(self, block: Block, stage: int) -> bytes:
+        """See `EntropyModel.encode`."""
+        encoder = new_encoder()
+        for stream, symbols in zip(block.streams(stage), block.books[stage], strict=True):
+            if symbols > 1:
+                self._write(encoder, block, stage, stream)
+        return encoder.content()
+
+    def decode(self, block: Block, stage: int, content: bytes) -> list[Codes]:
+        """See `EntropyModel.decode`."""
+        decoder = new_decoder(content)
+        known = Block(block.books, block.grids, list(block.codes))
+        for stream, symbols in zip(block.streams(stage), block.books[stage], strict=True):
+            if symbols > 1:
+                known.codes.append(self._read(decoder, known, stage, stream))
+            else:
+                known.codes.append(np.zeros(block.positions(stage), np.uint32))
+        decoder.end()
+        return known.codes[len(block.codes) :]
+
+    def bits(self, block: Block, stage: int) -> float:
+        """See `EntropyModel.bits`."""
+        streams = zip(block.streams(stage), block.books[stage], strict=True)
+        return sum(self._bits(block, stage, stream) for stream, symbols in streams if symbols > 1)
+
+    @abstractmethod
+    def _write(self, encoder: Encoder, block: Block, stage: int, stream: int) -> None:
+        """Append the codes of a stream to the message."""
+
+    @abstractmethod
+    def _read(self, decoder: Decoder, block: Block, stage: int, stream: int) -> Codes:
+        """The codes of the next stream; `block` has those of all streams before."""
+
+    @abstractmethod
+    def _bits(self, block: Block, stage: int, stream: int) -> float:
+        """The cross-entropy of a stream."""
+
+
+class UniformModel(StreamModel):
+    """Every code alike: log2 K bits each. Needs nothing, and is the measure of the others."""
+
+    id = ModelId.UNIFORM
+
+    def __init__(self) -> None:
+        self.hash = short_hash(b"uniform")
+        self._tables: dict[int, Table] = {}
+
+    def _write(self, encoder: Encoder, block: Block, stage: int, stream: int) -> None:
+        encoder.table(block.codes[stream], self._table(block, stage, stream))
+
+    def _read(self, decoder: Decoder, block: Block, stage: int, stream: int) -> Codes:
+        return decoder.table(block.positions(stage), self._table(block, stage, stream))
+
+    def _bits(self, block: Block, stage: int, stream: int) -> float:
+        return self._table(block, stage, stream).bits(block.codes[stream])
+
+    def _table(self, block: Block, stage: int, stream: int) -> Table:
+        symbols = block.books[stage][stream - block.streams(stage).start]
+        if symbols not in self._tables:
+            self._tables[symbols] = Table(np.ones(symbols, np.int64))
+        return self._tables[symbols]

@@ -1,0 +1,200 @@
+"""The compiled coders: their part of the kernels' library, and calls of it.
+
+Unlike the search kernels they need no instruction set, so they serve on every processor for which
+the library was built. Every call releases the interpreter: segments are coded on several threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocabula import functional
+from vocabula.codec.tree import squash_table, stretch_table
+from vocabula.codec.words import bad_words, bytes_of
+
+if TYPE_CHECKING:
+    from vocabula.codec.adaptive import Layer
+    from vocabula.codec.table import Table
+
+__all__ = ["Decoder", "Encoder", "available"]
+
+_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
+_ARGUMENTS = {
+    "vocabula_encode_static": [_POINTER, _POINTER, _SIZE, _POINTER, _SIZE],
+    "vocabula_finish": [_POINTER],
+    "vocabula_open": [_POINTER, _POINTER, _SIZE],
+    "vocabula_decode_static": [_POINTER, _POINTER, _POINTER, _SIZE, _POINTER, _SIZE],
+    "vocabula_whole": [_POINTER],
+    "vocabula_adaptive": [_POINTER, _POINTER, _POINTER],
+}
+_BAD_CODE, _NO_ROOM, _BAD_WORDS, _NO_MEMORY = -1, -2, -3, -4
+
+Words = NDArray[np.uint32]
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | None:
+    """The library; None where it was not built, or is of another version of the source."""
+    found = sorted(Path(functional.__file__).parent.glob("_kernels*.so"))
+    if not found:
+        return None
+    try:
+        library = ctypes.CDLL(str(found[0]))
+        for name, arguments in _ARGUMENTS.items():
+            function = getattr(library, name)
+            function.argtypes, function.restype = arguments, _SIZE
+    except (OSError, AttributeError):
+        return None
+    return library
+
+
+def available() -> bool:
+    """Whether the compiled coders can be called."""
+    return _library() is not None
+
+
+def _call(name: str, *arguments: Any) -> int:
+    """Call a function; arrays become their pointers, failures exceptions."""
+    library = _library()
+    assert library is not None, "ask `available` first"
+    plain = (a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments)
+    status = int(getattr(library, name)(*plain))
+    if status == _NO_MEMORY:
+        raise MemoryError(f"{name}: no memory for its tables")
+    if status == _BAD_WORDS:
+        raise bad_words()
+    if status in (_BAD_CODE, _NO_ROOM):
+        raise RuntimeError(f"{name}: refused its own caller, status {status}")
+    return status
+
+
+class _Writing(ctypes.Structure):
+    """The C struct ``encoder`` of range_coder.h."""
+
+    _fields_ = (
+        *(("lower", ctypes.c_uint64), ("range", ctypes.c_uint64), ("words", _POINTER)),
+        *(("count", _SIZE), ("capacity", _SIZE)),
+    )
+
+
+class _Reading(ctypes.Structure):
+    """The C struct ``decoder`` of range_coder.h."""
+
+    _fields_ = (
+        *(("lower", ctypes.c_uint64), ("above", ctypes.c_uint64), ("range", ctypes.c_uint64)),
+        *(("words", _POINTER), ("at", _SIZE), ("count", _SIZE)),
+    )
+
+
+class Encoder:
+    """See `coder.Encoder`."""
+
+    def __init__(self) -> None:
+        self._words = np.empty(0, np.uint32)
+        self._state = _Writing(range=2**64 - 1)
+
+    def table(self, codes: Words, table: Table) -> None:
+        """See `coder.Encoder.table`."""
+        self._make_room(len(codes))  # no code takes more than one word
+        codes = np.ascontiguousarray(codes, np.uint32)
+        steps = (table.cumulative, len(table.cumulative) - 1)
+        _call("vocabula_encode_static", ctypes.byref(self._state), codes, len(codes), *steps)
+
+    def layer(self, ranks: Words, layer: Layer, *, traced: bool = False) -> Words:
+        """See `coder.Encoder.layer`."""
+        decisions = len(ranks) * layer.bits
+        self._make_room(decisions)  # no decision takes more than one word
+        trace = np.zeros(decisions if traced else 0, np.uint32)
+        job, kept = _job(layer, np.ascontiguousarray(ranks, np.uint32), trace if traced else None)
+        _call("vocabula_adaptive", ctypes.byref(job), ctypes.byref(self._state), None)
+        del kept
+        return trace[trace > 0]
+
+    def content(self) -> bytes:
+        """See `coder.Encoder.content`."""
+        self._make_room(2)
+        count = _call("vocabula_finish", ctypes.byref(self._state))
+        return bytes_of(self._words[:count])
+
+    def _make_room(self, more: int) -> None:
+        used = int(self._state.count)
+        words = np.empty(used + more, np.uint32)
+        words[:used] = self._words[:used]
+        self._words = words
+        self._state.words, self._state.capacity = words.ctypes.data, len(words)
+
+
+class Decoder:
+    """See `coder.Decoder`.
+
+    Args:
+        words: of one message.
+    """
+
+    def __init__(self, words: Words) -> None:
+        self._words, self._state = words, _Reading()
+        _call("vocabula_open", ctypes.byref(self._state), words, len(words))
+
+    def table(self, count: int, table: Table) -> Words:
+        """See `coder.Decoder.table`."""
+        codes = np.empty(count, np.uint32)
+        bits = (len(table.starts) - 1).bit_length() - 1
+        steps = (table.cumulative, table.starts, bits)
+        _call("vocabula_decode_static", ctypes.byref(self._state), *steps, codes, count)
+        return codes
+
+    def layer(self, layer: Layer) -> Words:
+        """See `coder.Decoder.layer`."""
+        ranks = np.zeros(layer.positions, np.uint32)
+        job, kept = _job(layer, ranks, None)
+        _call("vocabula_adaptive", ctypes.byref(job), None, ctypes.byref(self._state))
+        del kept
+        return ranks
+
+    def end(self) -> None:
+        """See `coder.Decoder.end`."""
+        _call("vocabula_whole", ctypes.byref(self._state))
+
+
+class _Job(ctypes.Structure):
+    """The C struct ``job`` of adaptive_codes.c."""
+
+    _fields_ = (
+        ("ranks", _POINTER),
+        ("before", _POINTER),
+        ("earlier", _POINTER),
+        ("grids", _POINTER),
+        ("runs", _SIZE),
+        ("size", _SIZE),
+        ("bits", _SIZE),
+        ("own", _POINTER),
+        ("own_seen", _POINTER),
+        ("squash", _POINTER),
+        ("stretch", _POINTER),
+        ("slots", _SIZE),
+        ("trace", _POINTER),
+    )
+
+
+def _job(layer: Layer, ranks: Words, trace: Words | None) -> tuple[_Job, list[Any]]:
+    """The struct for a layer, and the arrays that must live as long as it."""
+    arrays = {
+        "ranks": ranks,
+        "before": layer.before,
+        "earlier": layer.earlier,
+        "grids": np.ascontiguousarray(layer.grids),
+        "own": layer.own,
+        "own_seen": layer.own_seen,
+        "squash": squash_table(),
+        "stretch": stretch_table(),
+        "trace": trace,
+    }
+    pointers = {n: None if a is None else a.ctypes.data for n, a in arrays.items()}
+    numbers = {"runs": len(layer.grids), "size": layer.symbols, "bits": layer.bits}
+    return _Job(**pointers, **numbers, slots=layer.slots), list(arrays.values())

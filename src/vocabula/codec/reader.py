@@ -1,0 +1,338 @@
+"""Reading compressed files: every length is checked before memory is taken, every byte by a sum."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from vocabula.codec.header import PREFIX, Header, ModelName, header_length, parse_header
+from vocabula.codec.layout import checksum, damaged
+from vocabula.codec.limits import Limits
+from vocabula.codec.models import EntropyModel
+from vocabula.codec.segment import (
+    Block,
+    SegmentHead,
+    Span,
+    codes_checksum,
+    empty_block,
+    head_length,
+    held_bytes,
+    parse_head,
+    seed_of,
+)
+from vocabula.codec.writer import CodedSignal
+from vocabula.errors import CodecError, OptionError
+
+Source = str | os.PathLike[str] | bytes | BinaryIO
+Models = Callable[[Header, ModelName], EntropyModel]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment as it stands in the file.
+
+    Attributes:
+        head: what stands before its chunks.
+        head_bytes: length of that, with its own length and checksum.
+        contents: of each stream that was read, its bytes; None where one is damaged and that is
+            passed over.
+    """
+
+    head: SegmentHead
+    head_bytes: int
+    contents: tuple[bytes, ...] | None
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[tuple[BinaryIO, str]]:
+    """A binary stream of a source, and its name for messages.
+
+    Raises:
+        CodecError: there is no such file, or it is a folder, or cannot be read.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        yield io.BytesIO(source), "compressed bytes"
+        return
+    if not isinstance(source, str | os.PathLike):
+        yield source, str(getattr(source, "name", "compressed stream"))
+        return
+    path = Path(source)
+    if path.is_dir():
+        raise CodecError(f"{path}: expected a compressed file, got a folder; name the file")
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "rb"))
+        except OSError as error:
+            raise CodecError(
+                f"{path}: expected a compressed file, got '{error.strerror}'; check the path"
+            ) from None
+        yield file, str(path)
+
+
+class Reader:
+    """Reads the parts of one compressed file in order.
+
+    Args:
+        file: a binary stream at its beginning.
+        name: what messages call it.
+        limits: caps on what it may hold.
+        stages: read the first so many stages only; None reads all. A file that ends after a stage,
+            be it the first or a later one, is then enough if it has these.
+        skip_damaged: go on after a chunk with a wrong checksum; all else stays an error.
+        gathers: the caller keeps all signals, whose memory counts together then; else it is done
+            with one before it takes the next.
+
+    Attributes:
+        header: the file's header.
+        header_bytes: its bytes.
+        stages: how many stages are read.
+        name: what messages call the file.
+        limits: caps on what it may hold.
+
+    Raises:
+        CodecError: no such file, damaged, unknown, or larger than the limits.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        name: str,
+        *,
+        limits: Limits | None = None,
+        stages: int | None = None,
+        skip_damaged: bool = False,
+        gathers: bool = False,
+    ) -> None:
+        self._file, self.name = file, name
+        self._skip_damaged, self._gathers = skip_damaged, gathers
+        self.limits = limits or Limits()
+        prefix = self._read(PREFIX, partial=True)
+        length = header_length(prefix, name, self.limits)
+        self.header_bytes = prefix + self._read(length - PREFIX)
+        self.header = parse_header(self.header_bytes, name, self.limits)
+        self._cut_is_fine = stages is not None
+        self.stages = self.header.kept if stages is None else stages
+        if not 1 <= self.stages <= self.header.kept:
+            raise OptionError(
+                f"{name}: expected 1 to {self.header.kept} stages, got {stages}; the file has "
+                f"{self.header.kept} of the tokenizer's {len(self.header.stages)}"
+            )
+
+    def segments(self) -> Iterator[Segment]:
+        """All segments with the chunks of the wanted stages, to the end of the file.
+
+        Raises:
+            CodecError: at the first damage, at the end of a file that was cut off, and at bytes
+                after the end.
+        """
+        number = signals = memory = 0
+        wanted = self.header.cut(self.stages)
+        before: Span | None = None
+        while True:
+            head, size = self._head(number)
+            self._check_order(before, head)
+            before = head.span
+            if head.span.begins:
+                signals += head.span.signals
+                memory = memory if self._gathers else 0
+            self.limits.check(self.name, "signals", signals)
+            memory += held_bytes(wanted, head.span)
+            self.limits.check(self.name, "memory", memory)
+            yield Segment(head, size, self._contents(head))
+            if head.last:
+                break
+            number += 1
+        self._check_end(head.span, signals)
+
+    def _check_end(self, span: Span, signals: int) -> None:
+        if span.rows is not None and span.rows[1] != span.runs[0][1][0]:
+            raise damaged(self.name, "a whole signal", f"{span.rows[1]} of its rows")
+        names = self.header.names
+        if names and len(names) != signals:
+            raise damaged(self.name, f"{signals} names of signals", str(len(names)))
+        if self._file.read(1):
+            raise CodecError(
+                f"{self.name}: expected the end of the file, got further bytes; "
+                "remove what was appended"
+            )
+
+    def _check_order(self, before: Span | None, head: SegmentHead) -> None:
+        """Parts of a signal follow one another without a gap."""
+        here = head.span
+        due = 0 if before is None or before.rows is None else before.rows[1]
+        if before is not None and due == before.runs[0][1][0]:
+            due = 0
+        first = 0 if here.rows is None else here.rows[0]
+        same = due == 0 or (before is not None and before.runs == here.runs)
+        if first != due or not same or (due and here.rows is None):
+            raise damaged(self.name, f"a part of a signal from row {due} on", f"row {first}")
+
+    def _head(self, number: int) -> tuple[SegmentHead, int]:
+        start = bytearray()
+        while not start or start[-1] > 0x7F:
+            start += self._read(1)
+            if len(start) > 4 or (len(start) > 1 and start[-1] == 0):
+                raise damaged(self.name, "the length of a segment's head", start.hex(" "))
+        length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(start))
+        content = self._read(head_length(length, self.name, self.limits) + 4)
+        seed = seed_of(self.header_bytes, number)
+        if checksum(bytes(start) + content[:-4], seed) != int.from_bytes(content[-4:], "little"):
+            raise damaged(self.name, f"segment {number + 1} with its checksum", "another checksum")
+        head = parse_head(content[:-4], self.header, self.name, self.limits)
+        return head, len(start) + len(content)
+
+    def _contents(self, head: SegmentHead) -> tuple[bytes, ...] | None:
+        """The chunks of the wanted stages; those of the others are passed over."""
+        contents: list[bytes] = []
+        whole = True
+        for stage, chunk in enumerate(head.chunks):
+            content = self._read(chunk.length, partial=True)
+            if len(content) < chunk.length:
+                self._check_cut(head, stage, content)
+                break
+            if checksum(content) != chunk.crc:
+                if not self._skip_damaged:
+                    raise damaged(
+                        self.name, f"stage {stage + 1} with its checksum", "another checksum"
+                    )
+                whole = False
+            if stage < self.stages:
+                contents.append(content)
+        return tuple(contents) if whole else None
+
+    def _check_cut(self, head: SegmentHead, stage: int, content: bytes) -> None:
+        """The file ends inside `stage`: an error, unless it was cut just there and that is fine."""
+        at_border = not content and stage > 0 and head.last
+        if at_border and stage >= self.stages and self._cut_is_fine:
+            return
+        if at_border:
+            raise CodecError(
+                f"{self.name}: expected {self.header.kept} stages, got the end of the file after "
+                f"stage {stage}; decode what is there with stages={stage} (--stages {stage})"
+            )
+        raise self._ended(head.chunks[stage].length, len(content))
+
+    def _read(self, count: int, *, partial: bool = False) -> bytes:
+        """The next `count` bytes; memory grows with what is there, not with what is claimed."""
+        parts, left = [], count
+        while left:
+            part = self._file.read(min(left, 2**20))
+            if not part:
+                break
+            parts.append(part)
+            left -= len(part)
+        if left and not partial:
+            raise self._ended(count, count - left)
+        return b"".join(parts)
+
+    def _ended(self, expected: int, got: int) -> CodecError:
+        return CodecError(
+            f"{self.name}: expected {expected} more bytes, got {got}: the file is incomplete; "
+            "copy it again"
+        )
+
+
+def read_signals(reader: Reader, models: Models, *, jobs: int = 1) -> Iterator[CodedSignal | None]:
+    """The signals of a file in order, decoded on threads a few segments ahead.
+
+    A damaged one that is passed over is None.
+
+    Args:
+        reader: of the file.
+        models: gives the entropy model for a name in the header.
+        jobs: threads that decode.
+
+    Raises:
+        CodecError: the file is damaged, or its model is another.
+    """
+    if jobs < 1:
+        raise OptionError(f"jobs: expected an integer >= 1, got {jobs}")
+    header = reader.header.cut(reader.stages)
+    known = [models(header, model) for model in header.models]
+    waiting: deque[tuple[Segment, Future[Block | None]]] = deque()
+    parts: list[tuple[Span, Block | None]] = []
+    ahead = 0
+
+    def first() -> Iterator[CodedSignal | None]:
+        segment, block = waiting.popleft()
+        return _signals(segment.head.span, block.result(), parts)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for segment in reader.segments():
+            size = held_bytes(header, segment.head.span)
+            while waiting and (len(waiting) > 2 * jobs or ahead + size > reader.limits.memory):
+                ahead -= held_bytes(header, waiting[0][0].head.span)
+                yield from first()
+            ahead += size
+            coded = pool.submit(_decode, header, known, segment, reader.name)
+            waiting.append((segment, coded))
+        while waiting:
+            yield from first()
+
+
+def _decode(
+    header: Header, models: Sequence[EntropyModel], segment: Segment, name: str
+) -> Block | None:
+    if segment.contents is None:
+        return None
+    block = empty_block(header, segment.head.span)
+    for number, stage in enumerate(header.stages[: header.kept]):
+        try:
+            codes = models[stage.model].decode(block, number, segment.contents[number])
+        except CodecError as error:
+            raise CodecError(f"{name}: {error}") from None
+        if codes_checksum(codes) != segment.head.chunks[number].codes_crc:
+            raise CodecError(
+                f"{name}: expected codes with the checksum of stage {number + 1}, got others; "
+                "the file is damaged or its entropy model is another: compress again"
+            )
+        block.codes += codes
+    return block
+
+
+def _signals(
+    span: Span, block: Block | None, parts: list[tuple[Span, Block | None]]
+) -> Iterator[CodedSignal | None]:
+    """Whole signals of a decoded segment; parts are kept until the signal is complete."""
+    if span.rows is not None:
+        parts.append((span, block))
+        if span.rows[1] == span.runs[0][1][0]:
+            yield _joined(parts)
+            parts.clear()
+        return
+    at = [0] * (0 if block is None else len(block.grids))
+    for run, (count, size) in enumerate(span.runs):
+        for _ in range(count):
+            if block is None:
+                yield None
+                continue
+            streams = []
+            for stage, grids in enumerate(block.grids):
+                height, width = grids[run][1]
+                first, at[stage] = at[stage], at[stage] + height * width
+                streams += [
+                    block.codes[stream][first : at[stage]].reshape(height, width)
+                    for stream in block.streams(stage)
+                ]
+            yield CodedSignal(size, tuple(streams))
+
+
+def _joined(parts: Sequence[tuple[Span, Block | None]]) -> CodedSignal | None:
+    blocks = [block for _, block in parts if block is not None]
+    if len(blocks) < len(parts):
+        return None
+    streams = []
+    for stage in range(len(blocks[0].grids)):
+        for stream in blocks[0].streams(stage):
+            pieces = [block.codes[stream].reshape(block.grids[stage][0][1]) for block in blocks]
+            streams.append(np.concatenate(pieces))
+    return CodedSignal(parts[0][0].runs[0][1], tuple(streams))

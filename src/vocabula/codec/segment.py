@@ -1,0 +1,243 @@
+"""A segment: some whole signals, or a part of one, with a chunk of bytes for each stage.
+
+Segments are coded independently: damage stays in one, and several are coded at the same time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocabula.codec.header import Header, Stage
+from vocabula.codec.layout import Packer, SignalKind, Unpacker, checksum, damaged
+from vocabula.codec.limits import Limits
+
+LAST, PART = 1, 2
+_LARGEST_HEAD = 2**26
+SIGNAL_BYTES = 512
+"""What one signal takes in memory beside its codes and values."""
+
+Codes = NDArray[np.uint32]
+Runs = tuple[tuple[int, tuple[int, ...]], ...]
+"""Equal neighbours: (count, size)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What a segment's head says about the bytes of one stage.
+
+    Attributes:
+        length: of the bytes.
+        crc: CRC-32 of the bytes.
+        codes_crc: CRC-32 of the codes, stream after stream, each as 4 bytes, little-endian.
+    """
+
+    length: int
+    crc: int
+    codes_crc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The signals of a segment.
+
+    Attributes:
+        runs: sizes of the signals that begin in it; of a part the whole signal's.
+        rows: of a part, the first row of the signal and the one after its last; else None.
+    """
+
+    runs: Runs
+    rows: tuple[int, int] | None = None
+
+    @property
+    def begins(self) -> bool:
+        """Whether its first signal begins in it."""
+        return self.rows is None or self.rows[0] == 0
+
+    @property
+    def signals(self) -> int:
+        """Signals of which the segment has something."""
+        return sum(count for count, _ in self.runs)
+
+    @property
+    def values(self) -> int:
+        """Values of each channel in the segment: of an image pixels."""
+        if self.rows is not None:
+            return (self.rows[1] - self.rows[0]) * math.prod(self.runs[0][1][1:])
+        return sum(count * math.prod(size) for count, size in self.runs)
+
+    def grids(self, stage: Stage) -> Runs:
+        """Grids of the codes of a stage, as runs."""
+        if self.rows is None:
+            return tuple((count, stage.grid(size)) for count, size in self.runs)
+        first, after = self.rows
+        size = self.runs[0][1]
+        above = stage.grid((first, *size[1:]))[0]
+        grid = stage.grid((after, *size[1:]))
+        return ((1, (grid[0] - above, *grid[1:])),)
+
+    def positions(self, stage: Stage) -> int:
+        """Codes of one stream of a stage."""
+        return sum(count * math.prod(grid) for count, grid in self.grids(stage))
+
+
+@dataclass
+class Block:
+    """The codes of a segment, as the entropy models see them.
+
+    Attributes:
+        books: K of each stream, stage by stage.
+        grids: of each stage, the grids that the codes of a stream fill one after another.
+        codes: of each stream, (positions,) uint32, as far as they are known.
+    """
+
+    books: tuple[tuple[int, ...], ...]
+    grids: tuple[Runs, ...]
+    codes: list[Codes] = field(default_factory=list)
+
+    def streams(self, stage: int) -> range:
+        """The places of a stage's streams among all."""
+        first = sum(len(books) for books in self.books[:stage])
+        return range(first, first + len(self.books[stage]))
+
+    def positions(self, stage: int) -> int:
+        """Codes of each stream of a stage."""
+        return sum(count * math.prod(grid) for count, grid in self.grids[stage])
+
+
+def empty_block(header: Header, span: Span) -> Block:
+    """A block of the streams that a file holds, before any codes."""
+    stages = header.stages[: header.kept]
+    return Block(
+        tuple(stage.symbols for stage in stages), tuple(span.grids(stage) for stage in stages)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHead:
+    """What stands before the chunks of a segment.
+
+    Attributes:
+        span: the signals.
+        chunks: one for each stage that is kept.
+        last: whether the file ends after it.
+    """
+
+    span: Span
+    chunks: tuple[Chunk, ...]
+    last: bool
+
+    def pack(self, seed: int) -> bytes:
+        """The head's bytes; `seed` ties it to its file and its place, see `seed_of`."""
+        body = Packer()
+        rows = self.span.rows
+        body.varint(LAST * self.last + PART * (rows is not None))
+        if rows is not None:
+            for value in (*self.span.runs[0][1], *rows):
+                body.varint(value)
+        else:
+            body.varint(len(self.span.runs))
+            for count, size in self.span.runs:
+                for value in (count, *size):
+                    body.varint(value)
+        for chunk in self.chunks:
+            body.varint(chunk.length)
+            body.fixed(4, chunk.crc)
+            body.fixed(4, chunk.codes_crc)
+        content = body.content()
+        head = Packer()
+        head.varint(len(content))
+        head.raw(content)
+        whole = head.content()
+        return whole + checksum(whole, seed).to_bytes(4, "little")
+
+
+def seed_of(header: bytes, number: int) -> int:
+    """Where the checksum of segment `number` starts: it covers the header and the number too.
+
+    The header's own checksum is left out: with it, the sum of every header would be the same.
+    """
+    return checksum(header[:-4] + number.to_bytes(8, "little"))
+
+
+def head_length(value: int, name: str, limits: Limits) -> int:
+    """The length of a head, checked."""
+    limits.check(name, "memory", value)
+    if not 3 <= value <= _LARGEST_HEAD:
+        raise damaged(name, f"a segment's head of 3 to {_LARGEST_HEAD} bytes", str(value))
+    return value
+
+
+def parse_head(content: bytes, header: Header, name: str, limits: Limits) -> SegmentHead:
+    """A segment's head from its bytes, without the length before and the checksum after them.
+
+    Raises:
+        CodecError: damaged, or larger than the limits.
+    """
+    body = Unpacker(content, name)
+    flags = body.between("flags of a segment", 0, LAST | PART)
+    if flags & PART:
+        span = _parse_part(body, header, name)
+    else:
+        span = _parse_whole(body, header.kind, name, limits)
+    for _, size in span.runs:
+        limits.check(name, "signal_size", math.prod(size) * max(1, header.channels))
+    limits.check(name, "memory", held_bytes(header, span))
+    chunks: list[Chunk] = []
+    for stage in header.stages[: header.kept]:
+        length = body.between("bytes of a chunk", 0, _largest_chunk(stage, span.positions(stage)))
+        limits.check(name, "memory", length)
+        chunks.append(Chunk(length, body.fixed(4), body.fixed(4)))
+    body.end()
+    return SegmentHead(span, tuple(chunks), bool(flags & LAST))
+
+
+def held_bytes(header: Header, span: Span) -> int:
+    """Memory that a segment's signals take once they are decoded: codes, and images of bytes."""
+    codes = sum(span.positions(s) * len(s.symbols) for s in header.stages[: header.kept])
+    return SIGNAL_BYTES * span.signals + 4 * codes + header.channels * span.values
+
+
+def _largest_chunk(stage: Stage, positions: int) -> int:
+    """Most bytes that any entropy model makes of codes: a word for each binary decision."""
+    decisions = sum(positions * (symbols - 1).bit_length() + 1 for symbols in stage.symbols)
+    return 4 * (decisions + 2)
+
+
+def codes_checksum(streams: Iterable[Codes]) -> int:
+    """CRC-32 of streams of codes one after another, each code as 4 bytes, little-endian."""
+    total = 0
+    for codes in streams:
+        total = checksum(np.ascontiguousarray(codes, "<u4").data, total)
+    return total
+
+
+def _parse_part(body: Unpacker, header: Header, name: str) -> Span:
+    size = _parse_size(body, header.kind)
+    first = body.between("first row", 0, size[0] - 1)
+    after = body.between("last row", first + 1, size[0])
+    for stage in header.stages:
+        if first % stage.strides[0] or (after % stage.strides[0] and after != size[0]):
+            raise damaged(name, "a part that begins and ends between codes", f"{first} to {after}")
+    return Span(((1, size),), (first, after))
+
+
+def _parse_whole(body: Unpacker, kind: int, name: str, limits: Limits) -> Span:
+    count = body.between("runs of signals", 1, body.left)
+    limits.check(name, "memory", SIGNAL_BYTES * count)
+    runs = []
+    signals = 0
+    for _ in range(count):
+        equal = body.between("signals", 1, 2**48)
+        signals += equal
+        limits.check(name, "signals", signals)
+        runs.append((equal, _parse_size(body, kind)))
+    return Span(tuple(runs))
+
+
+def _parse_size(body: Unpacker, kind: int) -> tuple[int, ...]:
+    return tuple(body.between("size of a signal", 1, 2**32) for _ in range(SignalKind(kind).dims))

@@ -1,0 +1,118 @@
+"""What is known of a tokenizer's codes before a file is made: counts, and which are alike.
+
+Kept as integers in the run's folder, so that every machine derives the same probabilities.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import safetensors
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from vocabula.errors import CheckpointError
+from vocabula.files import replace_file
+
+FILE = "entropy.safetensors"
+"""Name of the file in a run's folder."""
+_FORMAT = "vocabula entropy 1"
+
+
+@dataclass(frozen=True)
+class CodeStatistics:
+    """Counts of training codes, and an order in which similar codes are neighbours.
+
+    Args:
+        fingerprint: of the tokenizer.
+        counts: for each book (K,) int64 >= 0.
+        orders: for each book (K,) uint32, every code once.
+
+    Attributes:
+        ranks: for each book (K,) uint32: the place of each code in the order.
+    """
+
+    fingerprint: str
+    counts: tuple[NDArray[np.int64], ...]
+    orders: tuple[NDArray[np.uint32], ...]
+    ranks: tuple[NDArray[np.uint32], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        ranks = []
+        for order in self.orders:
+            rank = np.empty(len(order), np.uint32)
+            rank[order] = np.arange(len(order), dtype=np.uint32)
+            ranks.append(rank)
+        object.__setattr__(self, "ranks", tuple(ranks))
+
+    @property
+    def symbols(self) -> tuple[int, ...]:
+        """K of each book."""
+        return tuple(len(counts) for counts in self.counts)
+
+    def digest(self) -> bytes:
+        """SHA-256 of counts and orders."""
+        total = hashlib.sha256()
+        for counts, order in zip(self.counts, self.orders, strict=True):
+            total.update(len(counts).to_bytes(8, "little"))
+            total.update(counts.astype("<i8").tobytes())
+            total.update(order.astype("<u4").tobytes())
+        return total.digest()
+
+    def save(self, folder: Path) -> None:
+        """Write the file into a run's folder; complete or not at all.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        tensors: dict[str, NDArray[np.int64] | NDArray[np.int32]] = {}
+        for book, (counts, order) in enumerate(zip(self.counts, self.orders, strict=True)):
+            tensors[f"counts.{book}"] = counts.astype(np.int64)
+            tensors[f"order.{book}"] = order.astype(np.int32)
+        metadata = {"format": _FORMAT, "fingerprint": self.fingerprint}
+        replace_file(folder / FILE, save(tensors, metadata=metadata))
+
+
+def load_statistics(folder: Path, fingerprint: str) -> CodeStatistics | None:
+    """The statistics in a run's folder; None where there are none, or of another tokenizer.
+
+    A tokenizer that was trained on since has other codes; its old statistics serve no longer.
+
+    Raises:
+        CheckpointError: the file is damaged or foreign.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, " ".join(str(error).split())) from None
+    if metadata.get("format") != _FORMAT:
+        raise _damaged(path, f"format {metadata.get('format')!r}")
+    if metadata.get("fingerprint") != fingerprint:
+        return None
+    books = len(tensors) // 2
+    try:
+        counts = tuple(tensors[f"counts.{b}"].astype(np.int64) for b in range(books))
+        orders = tuple(tensors[f"order.{b}"].astype(np.int64) for b in range(books))
+    except KeyError as error:
+        raise _damaged(path, f"no {error}") from None
+    for book, (count, order) in enumerate(zip(counts, orders, strict=True)):
+        if count.ndim != 1 or not len(count) or count.min() < 0 or count.max() > 2**38:
+            raise _damaged(path, f"counts of book {book} below 0 or too large")
+        if not np.array_equal(np.sort(order), np.arange(len(count))):
+            raise _damaged(path, f"an order of book {book} that is none")
+    return CodeStatistics(fingerprint, counts, tuple(order.astype(np.uint32) for order in orders))
+
+
+def _damaged(path: Path, what: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: expected counts of codes, got {what}; "
+        "remove the file and run: vocabula counts RUN DATA"
+    )

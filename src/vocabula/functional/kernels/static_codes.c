@@ -1,0 +1,57 @@
+/* Codes by one table of 24-bit probabilities for all of them, and the two ends of a message. */
+
+#include "common.h"
+#include "range_coder.h"
+
+/* Append codes (count), whose probabilities are the steps of `cumulative` (size + 1), from 0 to
+ * 2^24, to a message. Returns 0, BAD_CODE or NO_ROOM. */
+EXPORT int64_t vocabula_encode_static(encoder *message, const uint32_t *codes, int64_t count,
+                                      const uint32_t *cumulative, int64_t size)
+{
+    encoder e = *message;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t code = codes[i];
+        if (code >= size) return BAD_CODE;
+        uint32_t from = cumulative[code];
+        if (put(&e, from, cumulative[code + 1] - from)) return NO_ROOM;
+    }
+    *message = e;
+    return 0;
+}
+
+/* Read codes (count) from a message. `starts` (2^bits + 1) has the code of every quantile that is a
+ * multiple of 2^(24 - bits), and size - 1. Returns 0 or BAD_WORDS. */
+EXPORT int64_t vocabula_decode_static(decoder *message, const uint32_t *cumulative,
+                                      const uint32_t *starts, int64_t bits, uint32_t *codes,
+                                      int64_t count)
+{
+    decoder d = *message;
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t quantile = peek(&d);
+        if (quantile >= TOTAL || over(&d)) return BAD_WORDS;
+        uint64_t bucket = quantile >> (PRECISION - bits);
+        uint32_t low = starts[bucket], high = starts[bucket + 1];
+        while (low < high) {
+            uint32_t middle = low + (high - low + 1) / 2;
+            if (cumulative[middle] <= quantile) low = middle;
+            else high = middle - 1;
+        }
+        take(&d, cumulative[low], cumulative[low + 1] - cumulative[low]);
+        codes[i] = low;
+    }
+    *message = d;
+    return 0;
+}
+
+/* End a message. Returns the number of its words or NO_ROOM. */
+EXPORT int64_t vocabula_finish(encoder *message) { return finish(message); }
+
+/* Begin to read a message of words (count). */
+EXPORT int64_t vocabula_open(decoder *message, const uint32_t *words, int64_t count)
+{
+    *message = start_decoder(words, count);
+    return 0;
+}
+
+/* Returns 0 if the message had just the words of what was read, else BAD_WORDS. */
+EXPORT int64_t vocabula_whole(const decoder *message) { return whole(message) ? 0 : BAD_WORDS; }

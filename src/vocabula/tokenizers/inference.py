@@ -1,0 +1,28 @@
+"""Running a tokenizer without training it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from vocabula.tokenizers.base import ImageTokenizer
+
+
+@contextmanager
+def inference(tokenizer: ImageTokenizer) -> Iterator[torch.device]:
+    """Evaluation mode without gradients; yields the tokenizer's device, restores its mode."""
+    training = tokenizer.training
+    tokenizer.eval()
+    try:
+        with torch.inference_mode():
+            yield device_of(tokenizer)
+    finally:
+        tokenizer.train(training)
+
+
+def device_of(tokenizer: ImageTokenizer) -> torch.device:
+    """The device of the tokenizer's first parameter, or the CPU if it has none."""
+    first = next(tokenizer.parameters(), None)
+    return torch.device("cpu") if first is None else first.device

@@ -1,0 +1,156 @@
+"""What goes wrong under ``vocabula compress`` and ``decompress``, in processes of their own."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vocabula import codec
+from vocabula.codec.layout import ModelId
+from vocabula.tokenizers import load
+
+Vocabula = Callable[..., Any]
+MAIN = "import sys; from vocabula.cli.main import main; sys.argv[0] = 'vocabula'; main()"
+LIMITED = f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), resource.RLIM_INFINITY))
+{MAIN}
+"""
+
+
+def picture(path: Path, seed: int = 0, side: int = 16, mode: str = "RGB") -> Path:
+    """A picture of noise."""
+    shape = (side, side, len(mode)) if mode != "L" else (side, side)
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def started(program: str, *words: object) -> subprocess.Popen[str]:
+    """A command in a process of its own, its output kept."""
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def one_line(text: str) -> bool:
+    return text.count("\n") == 1 and "Traceback" not in text
+
+
+def parts(folder: Path) -> list[str]:
+    """Whatever is in a folder but pictures."""
+    return sorted(p.name for p in folder.iterdir() if p.suffix not in (".png", ".bmp"))
+
+
+def test_a_full_disk_ends_in_one_line(saved: Path, tmp_path: Path) -> None:
+    """No file may be longer than 600 bytes, which stands for a disk without room."""
+    small = [picture(tmp_path / f"{i}.png", i) for i in range(2)]
+    large = picture(tmp_path / "9.png", 9, side=200)
+    before = large.read_bytes()
+    with started(LIMITED, 600, "compress", saved / "run", *small, large, "--jobs", 1) as process:
+        _, err = process.communicate(timeout=300)
+    assert process.returncode == 2, err
+    assert one_line(err) and "9.vcb" in err and "free some space" in err
+    assert parts(tmp_path) == ["0.vcb", "1.vcb"]
+    assert large.read_bytes() == before
+
+
+def test_a_full_disk_under_decompress_ends_in_one_line(
+    vocabula: Vocabula, saved: Path, tmp_path: Path
+) -> None:
+    pictures = [picture(tmp_path / "a.png"), picture(tmp_path / "b.png", 1, side=200)]
+    assert vocabula("compress", saved / "run", *pictures).code == 0
+    words = ("decompress", saved / "run", "a.vcb", "b.vcb", "-o", "out")
+    with started(LIMITED, 2000, *words) as process:
+        _, err = process.communicate(timeout=300)
+    assert process.returncode == 2, err
+    assert one_line(err) and "b.png" in err
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_what_is_finished_stays_when_the_work_is_stopped(
+    saved: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    pictures = [picture(tmp_path / f"{i:03}.png", i, side=40) for i in range(40)]
+    pictures += [tmp_path / f"{i:03}.png" for i in range(40, 3000)]
+    for path in pictures[40:]:
+        path.symlink_to(pictures[0])
+    words = ("compress", saved / "run", *pictures, "-o", tmp_path / "out", "--batch-size", 1)
+    with started(MAIN, *words) as process:
+        deadline = time.monotonic() + 240
+        while not list((tmp_path / "out").glob("*.vcb")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(how)
+        _, err = process.communicate(timeout=300)
+    finished = sorted((tmp_path / "out").glob("*.vcb"))
+    assert 0 < len(finished) < 3000
+    for path in finished:
+        assert codec.inspect(path).signals == 1
+    if how == signal.SIGINT:
+        assert process.returncode == 2
+        assert one_line(err) and "finished outputs are kept" in err
+        assert len(list((tmp_path / "out").iterdir())) == len(finished)
+
+
+def test_wrong_channels_and_no_pixels_end_in_one_line(
+    vocabula: Vocabula, saved: Path, tmp_path: Path
+) -> None:
+    grey, colour = picture(tmp_path / "grey.png", mode="L"), picture(tmp_path / "colour.png")
+    done = vocabula("compress", saved / "grey", grey, colour)
+    assert done.code == 2 and one_line(done.err)
+    assert "colour.png" in done.err and "1 channel" in done.err
+    assert parts(tmp_path) == []
+    header = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(header, "BMP")
+    empty = bytearray(header.getvalue())
+    empty[18:26] = bytes(8)  # a width and a height of 0
+    (tmp_path / "none.bmp").write_bytes(empty)
+    done = vocabula("compress", saved / "run", colour, tmp_path / "none.bmp")
+    assert done.code == 2 and one_line(done.err) and "none.bmp" in done.err
+    assert parts(tmp_path) == []
+
+
+def test_the_version_and_model_that_are_needed_are_named(
+    vocabula: Vocabula, saved: Path, tmp_path: Path
+) -> None:
+    class Network(codec.UniformModel):
+        id = ModelId.PORTABLE
+        hash = property(lambda self: b"8 bytes!")  # type: ignore[assignment]
+
+        def __init__(self) -> None:
+            self._tables = {}
+
+    tokenizer, image = load(saved / "run"), torch.rand(1, 3, 8, 8)
+    codec.write("network.vcb", image, tokenizer, entropy=Network())
+    assert len(codec.read("network.vcb", tokenizer, models=[Network()])) == 1
+    content = Path("network.vcb").read_bytes()
+    Path("newer.vcb").write_bytes(bytes([*content[:4], 2, *content[5:]]))
+    needed = f"portable entropy model {b'8 bytes!'.hex()}"
+    for name, words in (("newer", "version 1"), ("network", needed)):
+        done = vocabula("decompress", saved / "run", f"{name}.vcb")
+        assert done.code == 2 and one_line(done.err) and words in done.err
+        assert not Path(f"{name}.png").exists()
+
+
+def test_memory_is_capped(vocabula: Vocabula, saved: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", side=700)
+    assert vocabula("compress", saved / "run", "a.png").code == 0
+    done = vocabula("decompress", saved / "run", "a.vcb", "-o", "b.png", "--max-memory", 1)
+    assert done.code == 2 and one_line(done.err) and "--max-memory" in done.err

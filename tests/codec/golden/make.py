@@ -1,0 +1,83 @@
+"""Writes the golden files anew: only for a new version of the format, for they never change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocabula.codec import AdaptiveModel, CodeStatistics, write_codes
+from vocabula.codec.header import Header, Stage
+from vocabula.codec.layout import SignalKind
+from vocabula.codec.writer import CodedSignal, Target, write_signals
+
+FOLDER = Path(__file__).parent
+CASES = {
+    "uniform-k7": ("uniform", [7], False),
+    "uniform-k262144": ("uniform", [262144], False),
+    "static-k64": ("static", [64], True),
+    "adaptive-k2": ("adaptive", [2], False),
+    "adaptive-k64": ("adaptive", [64], False),
+    "adaptive-k64-counts": ("adaptive", [64], True),
+    "adaptive-k1000": ("adaptive", [1000], False),
+    "adaptive-k262144": ("adaptive", [262144], False),
+    "adaptive-books": ("adaptive", [32, 32, 20], True),
+    "static-books": ("static", [32, 1, 20], True),
+}
+LEVELS = "adaptive-levels"
+"""A file of images: two levels, the finer of two stages, of which one was cut off."""
+
+
+def golden_codes(sizes: list[int]) -> list[NDArray[np.int64]]:
+    """Three grids of codes by a formula that any language can repeat."""
+    grids = []
+    for number, size in enumerate(((24, 32), (24, 32), (5, 1))):
+        books = [formula(size, number, book, k) for book, k in enumerate(sizes)]
+        grids.append(books[0] if len(sizes) == 1 else np.stack(books, -1))
+    return grids
+
+
+def formula(size: tuple[int, ...], number: int, book: int, symbols: int) -> NDArray[np.int64]:
+    """The codes of a book of the signal of that number."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    codes: NDArray[np.int64] = (x * x + 3 * y * (book + 1) + x * y // (7 + book)) // 5 + number
+    return codes % symbols
+
+
+def golden_statistics(sizes: list[int]) -> CodeStatistics:
+    """Counts and orders by a formula."""
+    counts = tuple(np.arange(k) ** 2 % 97 for k in sizes)
+    orders = tuple((np.arange(k)[::-1]).astype(np.uint32) for k in sizes)
+    return CodeStatistics("golden", counts, orders)
+
+
+def write_levels(target: Target) -> None:
+    """The golden file of two levels: images of 17 x 30 and 8 x 8 pixels."""
+    model = AdaptiveModel()
+    coarse = Stage((64,), (8, 8), (1, 1))
+    fine = Stage((16, 9), (8, 8), (2, 2))
+    stages = (coarse, fine, replace(fine, symbols=(16,)))
+    header = Header(bytes(range(32)), SignalKind.IMAGE, 3, (model.name,), stages, 2)
+    signals = [
+        CodedSignal(
+            size,
+            tuple(
+                formula(stage.grid(size), number, book, k)
+                for stage in stages[:2]
+                for book, k in enumerate(stage.symbols)
+            ),
+        )
+        for number, size in enumerate(((17, 30), (8, 8)))
+    ]
+    write_signals(target, header, [model], signals)
+
+
+if __name__ == "__main__":
+    for name, (entropy, sizes, learned) in CASES.items():
+        statistics = golden_statistics(sizes) if learned else None
+        path = FOLDER / f"{name}.vcb"
+        size = write_codes(path, golden_codes(sizes), sizes, entropy=entropy, statistics=statistics)
+        print(f"{path.name}: {size} bytes")
+    write_levels(FOLDER / f"{LEVELS}.vcb")

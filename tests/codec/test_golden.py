@@ -1,0 +1,118 @@
+"""Files that were written once must decode for ever, and be written alike on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from vocabula import codec
+
+from . import specified
+from .golden.make import (
+    CASES,
+    FOLDER,
+    LEVELS,
+    formula,
+    golden_codes,
+    golden_statistics,
+    write_levels,
+)
+
+SHA256 = {
+    "uniform-k7": "0e4578bd2d929f72",
+    "uniform-k262144": "8fdf480bfb50cd16",
+    "static-k64": "6dd6a9d7539f0c6f",
+    "adaptive-k2": "1cf34ca84cb5a936",
+    "adaptive-k64": "4abe9d00962f4c1f",
+    "adaptive-k64-counts": "1566dbcea7653a5c",
+    "adaptive-k1000": "866b20f1c06478a9",
+    "adaptive-k262144": "7ac2322da7ff5301",
+    "adaptive-books": "00e3ed1d83a247c6",
+    "static-books": "808d206cc8ef0ea3",
+    "adaptive-levels": "bea078ba91f66281",
+}
+
+
+@pytest.mark.parametrize("name", [*CASES, LEVELS])
+def test_golden_files_are_the_committed_ones(name: str) -> None:
+    content = (FOLDER / f"{name}.vcb").read_bytes()
+    assert hashlib.sha256(content).hexdigest()[:16] == SHA256[name]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden_files_decode(coder: str, name: str) -> None:
+    _, sizes, learned = CASES[name]
+    statistics = golden_statistics(sizes) if learned else None
+    found = codec.read_codes(FOLDER / f"{name}.vcb", statistics=statistics)
+    for code, back in zip(golden_codes(sizes), found.codes, strict=True):
+        assert back is not None
+        assert np.array_equal(back, code)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden_files_are_written_alike(coder: str, name: str) -> None:
+    entropy, sizes, learned = CASES[name]
+    statistics = golden_statistics(sizes) if learned else None
+    file = io.BytesIO()
+    codec.write_codes(
+        file, golden_codes(sizes), sizes, entropy=entropy, statistics=statistics, jobs=2
+    )
+    assert file.getvalue() == (FOLDER / f"{name}.vcb").read_bytes()
+
+
+@pytest.mark.parametrize("name", [*CASES, LEVELS])
+def test_the_specification_suffices_to_decode(name: str) -> None:
+    """`specified` is written from docs/vcb.md and knows nothing of the library."""
+    statistics = golden_statistics(CASES[name][1]) if name in CASES and CASES[name][2] else None
+    path = FOLDER / f"{name}.vcb"
+    found = codec.read_codes(path, statistics=statistics).codes
+    for books, levels in zip(specified.read(path.read_bytes(), statistics), found, strict=True):
+        grids = [np.atleast_3d(level) for level in (levels if name == LEVELS else [levels])]
+        expected = [grid[..., book] for grid in grids for book in range(grid.shape[-1])]
+        for book, codes in zip(books, expected, strict=True):
+            assert np.array_equal(np.array(book), codes)
+
+
+def test_a_golden_file_of_levels_decodes_and_is_written_alike(coder: str) -> None:
+    found = codec.read_codes(FOLDER / f"{LEVELS}.vcb")
+    assert found.header.tokenizer == bytes(range(32)) and found.header.kept == 2
+    assert found.sizes == [(17, 30), (8, 8)]
+    # cells of 8 x 8 pixels: ceil(17 / 8) = 3 by ceil(30 / 8) = 4, and 1 by 1
+    for number, (grid, (coarse, fine)) in enumerate(
+        zip(((3, 4), (1, 1)), found.codes, strict=True)
+    ):
+        finer = (2 * grid[0], 2 * grid[1])
+        assert np.array_equal(coarse, formula(grid, number, 0, 64))
+        for book, symbols in enumerate((16, 9)):
+            assert np.array_equal(fine[..., book], formula(finer, number, book, symbols))
+    file = io.BytesIO()
+    write_levels(file)
+    assert file.getvalue() == (FOLDER / f"{LEVELS}.vcb").read_bytes()
+
+
+@pytest.mark.parametrize("capability", ["default", "avx2", "avx512"])
+def test_another_instruction_set_decodes_them(capability: str) -> None:
+    """In another process, with two threads, and floats on other instructions."""
+    program = (
+        "import sys; from vocabula import codec\n"
+        "for path in sys.argv[1:]:\n"
+        "    found = codec.read_codes(path, jobs=2)\n"
+        "    print(sum(int(code.sum()) for code in found.codes))"
+    )
+    names = [name for name, case in CASES.items() if not case[2]]
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability, "OMP_NUM_THREADS": "2"}
+    run = subprocess.run(
+        [sys.executable, "-c", program, *(str(FOLDER / f"{name}.vcb") for name in names)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    sums = [sum(int(code.sum()) for code in golden_codes(CASES[name][1])) for name in names]
+    assert [int(line) for line in run.stdout.split()] == sums
