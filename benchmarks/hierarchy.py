@@ -26,7 +26,6 @@ from vocabula.evaluation.metrics import mse, psnr
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.training import load_config, train
 
-
 RUNS = {"flat": "cifar10", "two levels": "cifar10-2level"}
 
 
