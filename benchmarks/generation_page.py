@@ -130,8 +130,8 @@ def hierarchy() -> list[str]:
     ]  # fmt: skip
     return [
         f"CIFAR-10, {found['steps']:,} steps of the same batches, one seed, each preset with its "
-        "own learning rate (3e-4 and 6e-4). The last columns give the PSNR when the values of a level "
-        "are replaced by their mean.",
+        "own learning rate (3e-4 and 6e-4). The last columns give the PSNR when the values of a "
+        "level are replaced by their mean.",
         table(head, rows),
         picture(found["sheet"], "Test pictures above what each tokenizer keeps of them"),
         source(found),
