@@ -116,6 +116,7 @@ BAD_SAMPLES: dict[str, tuple[str, Words, str]] = {
     "count": ("plain", ("-n", 0), "sample.n: expected an integer >= 1, got 0"),
     "temperature": ("plain", ("--temperature", 0), "sample.temperature: expected a number > 0"),
     "nan": ("plain", ("--temperature", "nan"), "sample.temperature: expected a number > 0"),
+    "tiny": ("plain", ("--temperature", "1e-999"), "sample.temperature: expected a number > 0"),
     "top k": ("plain", ("--top-k", 0), "sample.top_k: expected a whole number >= 1"),
     "top p": ("plain", ("--top-p", 1.5), "sample.top_p: expected a number in (0, 1]"),
     "guidance": ("flat", ("--guidance", -1), "sample.guidance: expected a number >= 0"),
@@ -156,6 +157,16 @@ def test_bad_orders_get_one_line(
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1), done
     assert done.err.startswith("error: ") and message in done.err
     assert not (tmp_path / "g.png").exists()
+
+
+def test_pictures_other_than_png_are_not_taken_for_folders(
+    vocabula: Callable, priors: Path, picture: Path
+) -> None:
+    for words in (("sample", priors / "plain"), ("complete", priors / "plain", picture)):
+        keep = ("--keep", "top:.5") * (words[0] == "complete")
+        done = vocabula(*words, *keep, "-n", 1, "-o", "g.JPG")
+        assert (done.code, done.out) == (2, "") and not Path("g.JPG").exists()
+        assert "--out: expected a folder or a name that ends in .png, got g.JPG" in done.err
 
 
 def test_an_output_that_exists(vocabula: Callable, priors: Path, picture: Path) -> None:

@@ -42,6 +42,8 @@ def test_the_last_lines_say_what_was_reached(
     assert lines[0].startswith("level 1: ") and lines[1].startswith("level 2: ")
     assert all("nats per token held out" in line and "order 0" in line for line in lines[:2])
     assert lines[2] == "prior: p"
+    told = vocabula("info", "p").out
+    assert "level 1 prior" in told and "level 2 prior" in told and "level 0" not in told
     again = vocabula(*words)
     assert again.code == 2
     assert again.err.startswith("error: p/level-1: expected a new folder, got an earlier run")

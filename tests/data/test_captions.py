@@ -34,9 +34,20 @@ def test_a_column_of_lists_in_the_order_of_the_signals(tmp_path: Path) -> None:
     assert read_captions(file, PATHS) == [("x",), ("y",), ("z",)]
 
 
+@pytest.mark.parametrize(
+    "kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())], ids=str
+)
+def test_columns_of_every_kind_of_string(tmp_path: Path, kind: pa.DataType) -> None:
+    """By path, though there are as many rows as signals, in another order."""
+    paths = pa.array(PATHS[::-1], pa.string()).cast(kind)
+    texts = pa.array(["of none", "a one", "a seven"], pa.string()).cast(kind)
+    file = parquet(tmp_path, path=paths, caption=texts)
+    assert read_captions(file, PATHS) == [("a seven",), ("a one",), ("of none",)]
+
+
 def test_text_files_beside_the_images(tmp_path: Path) -> None:
     (tmp_path / "seven").mkdir()
-    (tmp_path / "seven" / "1.txt").write_text("a seven\n\n  a 7 \n")
+    (tmp_path / "seven" / "1.txt").write_text("a seven\r\n\r\n  a 7 \r\n", "utf-8-sig")
     assert read_captions(tmp_path, PATHS) == [("a seven", "a 7"), (), ()]
     # a path from elsewhere is looked for by its name
     (tmp_path / "9.txt").write_text("nine")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from vocabula.data import TokenRecord, read_tokens, write_tokens
 from vocabula.errors import CheckpointError, OutputError, TokensError
-from vocabula.evaluation import build_prior_report
+from vocabula.evaluation import build_prior_report, prior_report
 from vocabula.priors import load_generator
 from vocabula.training import load_config, train_prior
 
@@ -45,10 +46,46 @@ def test_levels_and_captions_are_shown_with_the_figures_of_training(
             assert own[name] == pytest.approx(other[name], rel=1e-6)
     page = (tmp_path / "page.html").read_text()
     assert "a green &lt;row&gt;" in page and "<row>" not in page
-    assert "Level 0" in page and "Level 1" in page
+    assert [re.findall(f"[Ll]evel {k}\\b", page) != [] for k in range(4)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
     assert len(re.findall('alt="sample"', page)) == 6
     with pytest.raises(OutputError, match="--overwrite"):
         build_prior_report(generator, out, tmp_path / "page.html")
+
+
+def test_a_single_signal_is_enough_to_measure_on(tmp_path: Path, coded: Callable[..., Any]) -> None:
+    generator = trained(coded(40), tmp_path / "prior")
+    one = coded(1, name="one", seed=2)
+    out = tmp_path / "page.html"
+    build_prior_report(generator, tmp_path / "prior", out, tokens=one.tokens, samples=3)
+    assert "measured on 1 held-out ones" in out.read_text()
+
+
+def test_progress_counts_everything(
+    tmp_path: Path, coded: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = trained(coded(40, levels=2), tmp_path / "prior")
+    told: dict[str, list[int]] = {}
+
+    @contextmanager
+    def counted(what: str, total: int, *, show: bool) -> Iterator[Callable[[int], None]]:
+        assert show
+        told[what] = [total, 0]
+
+        def advance(count: int) -> None:
+            told[what][1] += count
+
+        yield advance
+
+    monkeypatch.setattr(prior_report, "counted", counted)
+    options: dict[str, Any] = {"samples": 6, "batch_size": 4, "progress": True}
+    build_prior_report(generator, tmp_path / "prior", tmp_path / "page.html", **options)
+    positions = 2 * (4 * 4 + 8 * 8)  # of two batches
+    assert told == {"measuring": [2, 2], "sampling": [positions, positions]}
 
 
 def test_copies_are_told(tmp_path: Path, coded: Callable[..., Any]) -> None:

@@ -139,6 +139,15 @@ def test_codes_that_are_missing_are_drawn_again(generator: Generator, tmp_path: 
     codes = tmp_path / "codes.parquet"
     sample_folder(generator, SampleOptions(3), tmp_path / "a", codes=codes, resume=True)
     assert len(read_tokens(codes)) == 3
+    # also where no image is missing
+    other, options = tmp_path / "other.parquet", SampleOptions(3)
+    drawn = sample_folder(generator, options, tmp_path / "a", codes=other, resume=True)
+    assert drawn == Drawn(3, 3, 3) and len(read_tokens(other)) == 3
+    assert [r.path for r in read_tokens(other)] == names(tmp_path / "a")
+    before = other.read_bytes()
+    fewer = SampleOptions(2)
+    drawn = sample_folder(generator, fewer, tmp_path / "a", codes=other, resume=True)
+    assert drawn.finished == 3 and other.read_bytes() == before
 
 
 def test_a_grid_keeps_what_was_finished(

@@ -48,6 +48,33 @@ def test_of_equals_the_first_stay() -> None:
     assert equal.tolist() == [0.5, 0.5, 0, 0, 0]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("temperature", [1e-30, 1e-40, 5e-324, 1e308])
+def test_extreme_temperatures(temperature: float, dtype: torch.dtype) -> None:
+    """The limits are the most probable value, and all values alike."""
+    drawing, logits = Drawing(temperature=temperature), LOGITS.to(dtype)
+    expected = [0.25] * 4 if temperature > 1 else [0, 1, 0, 0]
+    assert drawing.log_probs(logits).exp().tolist() == pytest.approx(expected)
+    numbers = torch.tensor([0.0, 0.3, 0.6, 0.9])
+    drawn = drawing.draw(logits.expand(4, -1), numbers).tolist()
+    assert drawn == ([0, 1, 2, 3] if temperature > 1 else [1] * 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("guidance", [1e30, 1e39, 1e308])
+def test_extreme_guidance_takes_what_the_condition_favours_most(
+    guidance: float, dtype: torch.dtype
+) -> None:
+    conditional = torch.tensor([[0.2, 0.5, 0.3]], dtype=dtype).log()
+    unconditional = torch.tensor([[0.1, 0.4, 0.5]], dtype=dtype).log()
+    guided = guide(conditional, unconditional, guidance)  # ratios 2, 1.25 and 0.6
+    assert Drawing().log_probs(guided).exp().tolist() == [[1, 0, 0]]
+
+
+def test_more_values_than_any_book_has() -> None:
+    assert chances(top_k=10**30) == pytest.approx([0.15, 0.5, 0.05, 0.3])
+
+
 def test_draws_follow_the_cumulative_distribution() -> None:
     numbers = torch.tensor([0.0, 0.149, 0.151, 0.649, 0.651, 0.699, 0.701, 1 - 2**-53])
     drawn = Drawing().draw(LOGITS.expand(8, -1), numbers)

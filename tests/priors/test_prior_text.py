@@ -70,6 +70,19 @@ def test_what_cannot_be_written_can_be_cut(tokenizer: TextTokenizer) -> None:
     assert rows[1, 0] == one and 1 in rows[1].tolist()
 
 
+def test_the_names_of_special_tokens_are_ordinary_words(
+    tokenizer: TextTokenizer, tmp_path: Path
+) -> None:
+    """Else "[PAD]" would be a caption that says "no text"."""
+    for name in ("[PAD]", "a [PAD] one", "[UNK]"):
+        with pytest.raises(DataError, match=r"expected characters of the training captions"):
+            tokenizer.encode([name], 8)
+    learned = TextTokenizer.train(["a [PAD] one", "[UNK]"])
+    learned.save(tmp_path)
+    for same in (learned, TextTokenizer.load(tmp_path)):
+        assert same.decode(same.encode(["a [PAD] one", "[UNK]"], 8)) == ["a [pad] one", "[unk]"]
+
+
 def test_no_captions_at_all() -> None:
     with pytest.raises(DataError, match="captions: expected texts, got none that is not empty"):
         TextTokenizer.train(["", " "])

@@ -18,7 +18,14 @@ import torch
 from safetensors.torch import load_file
 
 from vocabula.data import DataWarning, TokenRecord, read_tokens, write_tokens
-from vocabula.errors import DataError, Interrupted, OptionError, OutputError, TokensError
+from vocabula.errors import (
+    CheckpointError,
+    DataError,
+    Interrupted,
+    OptionError,
+    OutputError,
+    TokensError,
+)
 from vocabula.evaluation.code_nats import measure_codes
 from vocabula.evaluation.prior_data import Sources, read_prior_data
 from vocabula.evaluation.run_files import read_log
@@ -158,6 +165,11 @@ def test_more_steps_are_added_and_other_changes_refused(
     other = coded(seed=1)
     with pytest.raises(OptionError, match=r"codes: expected the one.*same data"):
         run(other, out, configured("pixelcnn", "training.steps=15"), resume=True)
+    # else what is held out now had been learned from before
+    made, other = coded(), coded(30, name="other", seed=7)
+    with pytest.raises(OptionError, match=r"held_out: expected the one.*same data"):
+        run(made, out, configured("pixelcnn", "training.steps=15"), resume=True,
+            held_out=other.tokens)  # fmt: skip
     with pytest.raises(OutputError, match=r"--resume.*--overwrite"):
         run(made, out)
     (out / "notes.txt").write_text("mine")
@@ -197,6 +209,16 @@ def test_every_level_gets_a_prior_and_one_can_be_chosen(
     run(made, tmp_path / "each", level=2)
     with pytest.raises(OutputError, match="--resume"):
         run(made, tmp_path / "each", level=2)
+    # what is missing is not to be had by training the same level again
+    with pytest.raises(CheckpointError, match=r"level-1: expected the prior of level 1") as caught:
+        load_generator(tmp_path / "each")
+    assert "--level" not in str(caught.value) and str(caught.value).endswith("--resume")
+    config = configured("pixelcnn", "held_out.share=0.2")
+    with pytest.raises(OptionError, match=r"held_out: expected the one that the run began with"):
+        run(made, tmp_path / "each", config, level=1)
+    with pytest.raises(OptionError, match=r"data: expected the 96 signals of .* got 30"):
+        run(coded(30, levels=2, name="other"), tmp_path / "each", level=1)
+    assert not (tmp_path / "each" / "level-1").exists()
     assert len(run(made, tmp_path / "each", level=1)["levels"]) == 2
     for level in ("level-1", "level-2"):
         assert weights(tmp_path / "each" / level) == weights(tmp_path / "both" / level)
@@ -230,6 +252,10 @@ def test_held_out_tokens_of_another_file(tmp_path: Path, coded: Callable[..., An
     config = configured("pixelcnn", "held_out.most=10")
     (figures,) = run(made, tmp_path / "few", config, held_out=other.tokens)["levels"]
     assert figures["held_out_signals"] == 10
+    names = ["class 0", "class 2", "class 1"]
+    rewritten(other.tokens, label_names=names)
+    with pytest.raises(DataError, match=r"class 1 to be 'class 1'.*got 'class 2'"):
+        run(made, tmp_path / "bad", held_out=other.tokens)
     more = coded(30, name="more", classes=5)
     with pytest.raises(DataError, match=r"4\.png: expected a label below 3"):
         run(made, tmp_path / "bad", held_out=more.tokens)
@@ -241,9 +267,14 @@ def test_held_out_tokens_of_another_file(tmp_path: Path, coded: Callable[..., An
 
 def without_names(path: Path) -> None:
     """Write a token file again without the names of its classes."""
+    rewritten(path, label_names=None)
+
+
+def rewritten(path: Path, **header: Any) -> None:
+    """Write a token file again with another header."""
     file = read_tokens(path)
-    records = list(file)
-    write_tokens(path, records, fingerprint=file.fingerprint, levels=file.levels, overwrite=True)
+    header |= {"fingerprint": file.fingerprint, "levels": file.levels}
+    write_tokens(path, list(file), **header, overwrite=True)
 
 
 def test_captions_are_learned_and_their_trouble_told(
@@ -274,6 +305,8 @@ def test_captions_are_learned_and_their_trouble_told(
     assert generator.sample(1, text="a two", seed=0).images.shape == (1, 1, 16, 16)
     with pytest.raises(DataError, match="got none"):
         run(made, tmp_path / "bad", captions=captions_of(made, lambda r: " "))
+    with pytest.raises(OptionError, match="expected a file with the column 'words', got none"):
+        run(made, tmp_path / "bad", caption_column="words")
     assert not (tmp_path / "bad").exists()
 
 

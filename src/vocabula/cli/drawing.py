@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vocabula.evaluation.samples import Drawn
     from vocabula.priors import Generator
 
+OTHER_PICTURES = frozenset({".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+"""Ends of names that nobody gives to a folder."""
 PriorFolder = Annotated[
     str, typer.Argument(metavar="PRIOR", help="The folder that vocabula train-prior wrote.")
 ]
@@ -118,8 +120,18 @@ def note_size(generator: Generator, size: tuple[int, int] | None) -> None:
 
 
 def is_picture(out: Path) -> bool:
-    """Whether an output is one picture, not a folder."""
-    return out.suffix.lower() == ".png"
+    """Whether an output is one picture, not a folder.
+
+    Raises:
+        OptionError: it is named like a picture that is no PNG.
+    """
+    suffix = out.suffix.lower()
+    if suffix in OTHER_PICTURES and not out.is_dir():
+        raise OptionError(
+            f"--out: expected a folder or a name that ends in .png, got {out}; "
+            f"name it {out.with_suffix('.png')}"
+        )
+    return suffix == ".png"
 
 
 def interrupted(drawn: Drawn, out: Path, *, resumable: bool) -> Interrupted:

@@ -81,7 +81,7 @@ def prior_rows(folder: Path) -> list[tuple[str, str]]:
     several = len(generator.priors) > 1
     rows = []
     for number, prior in enumerate(generator.priors):
-        before = f"level {number} " if several else ""
+        before = f"level {number + 1} " if several else ""
         rows += [(f"{before}{name}", value) for name, value in _prior_rows(prior)]
     height, width = generator.image_size
     rows.append(("draws", f"images of {height} x {width} pixels"))

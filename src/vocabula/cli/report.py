@@ -136,4 +136,4 @@ def _report_prior(
 
     generator = open_generator(str(folder), device)
     with plain_warnings():
-        build_prior_report(generator, folder, page, tokens=tokens, **options)
+        build_prior_report(generator, folder, page, tokens=tokens, progress=True, **options)

@@ -67,7 +67,8 @@ def _lines(folder: Path, path: str) -> tuple[str, ...]:
         relative = PurePath(relative.name or "unnamed")
     file = folder / relative.with_suffix(".txt")
     try:
-        text = file.read_text(encoding="utf-8") if file.is_file() else ""
+        # some editors put a byte order mark before the text
+        text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{file}: expected text in UTF-8, got {type(error).__name__}; save it again"
@@ -86,7 +87,7 @@ def _from_parquet(file: Path, paths: Sequence[str], column: str | None) -> Capti
         ) from None
     texts = [_texts(item) for item in table[_text_column(file, table.schema, column)].to_pylist()]
     keys = [name for name in PATH_COLUMNS if name in table.column_names]
-    if keys and pa.types.is_string(table.schema.field(keys[0]).type):
+    if keys and _is_text(table.schema.field(keys[0]).type):
         return _by_path(table[keys[0]].to_pylist(), texts, paths)
     if len(texts) != len(paths):
         raise DataError(
@@ -109,7 +110,7 @@ def _text_column(file: Path, columns: pa.Schema, wanted: str | None) -> str:
     kind = columns.field(name).type if name else None
     if kind is not None and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
         kind = kind.value_type
-    if kind is None or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    if kind is None or not _is_text(kind):
         listed = ", ".join(columns.names)
         expected = f"a column {wanted!r}" if wanted else f"a column {' or '.join(TEXT_COLUMNS)}"
         raise DataError(
@@ -117,6 +118,14 @@ def _text_column(file: Path, columns: pa.Schema, wanted: str | None) -> str:
             "name it with --caption-column"
         )
     return str(name)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether a column holds strings, of whatever layout: writers of parquet differ in it."""
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    layouts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_it(kind) for is_it in layouts)
 
 
 def _texts(item: Any) -> tuple[str, ...]:

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from vocabula.data.folder import IMAGE_SUFFIXES, find_images
+from vocabula.data.names import OutputNames
 from vocabula.data.pixels import decode
 from vocabula.data.png import check_file
 from vocabula.data.source import BrokenImageError, report_problems, summarize
 from vocabula.errors import DataError, Interrupted, OptionError, OutputError
 from vocabula.evaluation.batches import counted
 from vocabula.evaluation.metrics import psnr
-from vocabula.evaluation.names import OutputNames
 from vocabula.files import new_file, output_errors
 from vocabula.palette import colors, png_bytes
 

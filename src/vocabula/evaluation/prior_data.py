@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from vocabula.data import DataWarning, read_tokens
+import numpy as np
+
+from vocabula.data import DataWarning, TokenFile, read_tokens
 from vocabula.data.captions import Captions, read_captions
 from vocabula.data.code_batches import CodeArrays, class_count, read_codes, split_codes
-from vocabula.errors import DataError
+from vocabula.errors import DataError, OptionError
 from vocabula.evaluation.conditioned import CaptionTokens, ConditionedCodes
 from vocabula.priors import TextTokenizer
 from vocabula.tokenizers import ImageTokenizer
@@ -35,6 +37,9 @@ class Sources:
         caption_column: the column of texts.
         held_out: a file of codes to measure on; None holds a share of `tokens` out.
         classes: whether labels are conditions.
+
+    Raises:
+        OptionError: a column of captions without captions.
     """
 
     tokens: str | os.PathLike[str]
@@ -42,6 +47,13 @@ class Sources:
     caption_column: str | None = None
     held_out: str | os.PathLike[str] | None = None
     classes: bool = True
+
+    def __post_init__(self) -> None:
+        if self.caption_column is not None and self.captions is None:
+            raise OptionError(
+                f"captions: expected a file with the column {self.caption_column!r}, got none; "
+                "name it with --captions, or leave out --caption-column"
+            )
 
     def plain(self) -> dict[str, Any]:
         """What ``run.json`` says of them."""
@@ -137,13 +149,16 @@ def read_prior_data(
     if sources.held_out is None:
         fitted, other, texts, other_texts = _split(arrays, texts, share, most, seed)
     else:
-        fitted, other = arrays, _other(sources.held_out, fingerprint, arrays, most, seed)
+        held_out = read_tokens(sources.held_out, fingerprint=fingerprint)
+        fitted, other = arrays, _other(held_out, arrays, most, seed)
         other_texts = _captions(sources, other)
         if classes and class_count(other, names) > classes:
             raise DataError(
                 f"{other.name}: expected labels below {classes}, as in {arrays.name}, got "
                 f"{int(other.labels.max())}; measure on data of the same classes"
             )
+        if classes:
+            _check_names(other, names, held_out.label_names or ())
     length = 0
     if texts is not None:
         flat = list(chain(*texts))
@@ -159,6 +174,7 @@ def read_prior_data(
     identity = {
         "tokenizer": fingerprint,
         "codes": arrays.digest()[:16],
+        "held_out": other.digest()[:16],
         "captions": _digest(texts),
         "classes": str(classes),
     }
@@ -186,11 +202,9 @@ def _split(
     return arrays.take(kept), arrays.take(out), parts[0], parts[1]
 
 
-def _other(
-    path: str | os.PathLike[str], fingerprint: str, arrays: CodeArrays, most: int, seed: int
-) -> CodeArrays:
+def _other(file: TokenFile, arrays: CodeArrays, most: int, seed: int) -> CodeArrays:
     """The codes of a file of held-out tokens, at most so many, of the grids of `arrays`."""
-    other = read_codes(read_tokens(path, fingerprint=fingerprint))
+    other = read_codes(file)
     if other.grids != arrays.grids:
         raise DataError(
             f"{other.name}: expected codes of grid {arrays.grids}, as in {arrays.name}, got "
@@ -199,6 +213,20 @@ def _other(
     if len(other) <= most:
         return other
     return other.take(split_codes(len(other), share=1.0, most=most, seed=seed)[1])
+
+
+def _check_names(other: CodeArrays, names: Sequence[str], its: Sequence[str]) -> None:
+    """Refuse held-out labels that mean other classes than those that are learned."""
+    if not (names and its):
+        return
+    for label in np.unique(other.labels[other.labels >= 0]).tolist():
+        mine, own = names[label], its[label] if label < len(its) else None
+        if mine != own:
+            raise DataError(
+                f"{other.name}: expected class {label} to be {mine!r}, as in the codes that are "
+                f"learned, got {own!r}; encode both with the same classes, or train without them "
+                "(--no-classes)"
+            )
 
 
 def _captions(sources: Sources, arrays: CodeArrays) -> Captions | None:

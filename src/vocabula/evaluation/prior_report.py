@@ -12,8 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vocabula.data import read_tokens
+from vocabula.data.code_batches import read_codes
 from vocabula.data.png import grid
 from vocabula.errors import CheckpointError
+from vocabula.evaluation.batches import counted
 from vocabula.evaluation.code_nats import CodeNats, CountedNats, count_nats, measure_codes
 from vocabula.evaluation.curves import training_curves
 from vocabula.evaluation.nearest import nearest_by_codes, nearest_by_pixels
@@ -55,6 +58,7 @@ def build_prior_report(
     seed: int = 0,
     batch_size: int = 64,
     overwrite: bool = False,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Draw from a trained prior, measure it and write a self-contained HTML page about it.
 
@@ -68,6 +72,7 @@ def build_prior_report(
         seed: of the draws.
         batch_size: most signals of a batch.
         overwrite: replace an existing file.
+        progress: show a progress bar on a terminal, of measuring and of drawing.
 
     Returns:
         The figures on the page.
@@ -81,10 +86,13 @@ def build_prior_report(
     check_new(out, overwrite=overwrite)
     manifest = _manifest(folder)
     data = _data(generator, manifest, tokens)
-    levels = [
-        _measure(generator, data.of_level(k), batch_size) for k in range(len(generator.priors))
-    ]
-    rows, drawn = _draw(generator, data, samples, seed, batch_size)
+    several = range(len(generator.priors))
+    with counted("measuring", len(several), show=progress) as advance:
+        levels = []
+        for k in several:
+            levels.append(_measure(generator, data.of_level(k), batch_size))
+            advance(1)
+    rows, drawn = _draw(generator, data, samples, seed, batch_size, show=progress)
     copies = _copies(generator, data, drawn, batch_size)
     figures = {"levels": [_figures(level) for level in levels], **copies.figures}
     context = {
@@ -142,9 +150,9 @@ def _data(
 
     if tokens is None:
         return read(manifest["data"], said["held_out"])
-    own = read(tokens, said["held_out"])
-    if own.identity["codes"] == manifest["codes"]:
-        return own
+    file = read_tokens(tokens, fingerprint=generator.tokenizer.fingerprint())
+    if read_codes(file).digest().startswith(manifest["codes"]):
+        return read(tokens, said["held_out"])
     return read(manifest["data"], tokens)
 
 
@@ -176,20 +184,23 @@ def _figures(level: LevelNats) -> dict[str, Any]:
 
 
 def _draw(
-    generator: Generator, data: PriorData, count: int, seed: int, batch_size: int
+    generator: Generator, data: PriorData, count: int, seed: int, batch_size: int, *, show: bool
 ) -> tuple[list[dict[str, str]], Samples]:
     """Rows of pictures, one for each class or caption, and the samples in them."""
     names, labels, texts = _conditions(generator, data)
     columns = max(1, -(-count // len(names)))
     total = columns * len(names)
     each = [i for i in range(len(names)) for _ in range(columns)]
-    drawn = generator.sample(
-        total,
-        labels=None if labels is None else [labels[i] for i in each],
-        text=None if texts is None else [texts[i] for i in each],
-        seed=seed,
-        batch_size=batch_size,
-    )
+    positions = generator.positions(generator.image_size) * -(-total // batch_size)
+    with counted("sampling", positions, show=show) as advance:
+        drawn = generator.sample(
+            total,
+            labels=None if labels is None else [labels[i] for i in each],
+            text=None if texts is None else [texts[i] for i in each],
+            seed=seed,
+            batch_size=batch_size,
+            progress=lambda done, of: advance(1),
+        )
     pixels = np.stack([to_array(image) for image in drawn.images])
     rows = []
     for i, name in enumerate(names):
@@ -323,7 +334,7 @@ def _header(
     tiles = []
     for k, level in enumerate(levels):
         nats, counted = level.prior.nats_per_token, level.counted
-        of = f", level {k}" if len(levels) > 1 else ""
+        of = f", level {k + 1}" if len(levels) > 1 else ""
         tiles.append({"label": f"per token, held out{of}", "value": f"{nats:.3f}", "unit": "nats"})
         below = f"{1 - nats / counted.order0:.1%}"
         tiles.append({"label": f"below order 0{of}", "value": below, "unit": ""})
@@ -362,7 +373,7 @@ def _level_context(number: int, level: LevelNats, levels: Sequence[LevelNats]) -
         picture = data_uri(heat(scaled))
     several = len(nats.by_book) > 1
     return {
-        "title": f"Level {number}" if len(levels) > 1 else "",
+        "title": f"Level {number + 1}" if len(levels) > 1 else "",
         "rows": [
             {"name": name, "nats": f"{value:.4f}", "saved": f"{1 - reference / value:.1%}"}
             for name, value in models

@@ -190,11 +190,11 @@ def sample_folder(
     settings = options.settings(generator) | {"seed": seed}
     series = Series.open(out, settings, resume=resume, overwrite=overwrite)
     options = replace(options, seed=series.settings["seed"])
-    if series.finished >= options.count:
+    if series.finished >= options.count and codes is None:
         return Drawn(series.finished, options.count, new_seed(options.seed))
     size = options.size_of(generator)
     with CodesFile(codes, generator, size, overwrite=overwrite or resume) as file:
-        start = file.keep(series.finished)
+        start = finished = file.keep(series.finished)
         series.save(start)
 
         def keep(samples: Samples, numbers: range) -> None:
@@ -205,7 +205,8 @@ def sample_folder(
             file.append(samples, names, labels)
             series.save(numbers.stop)
 
-        finished = _draw(generator, options, start, keep, show=progress)
+        if start < options.count:
+            finished = _draw(generator, options, start, keep, show=progress)
     return Drawn(finished, options.count, new_seed(options.seed))
 
 

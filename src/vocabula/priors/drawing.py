@@ -70,13 +70,14 @@ class Drawing:
     def _kept(self, logits: Tensor) -> Tensor:
         """Logits over temperature, minus infinity for values that are never drawn."""
         if self.temperature != 1:
-            logits = logits / self.temperature
+            # the highest becomes 0, so that no temperature makes an infinity of it
+            logits = _below_highest(logits) / max(self.temperature, _least(logits))
         if self.top_k is None and self.top_p is None:
             return logits
         ordered, places = logits.sort(dim=-1, descending=True, stable=True)
         ranks = torch.arange(logits.shape[-1], device=logits.device)
         if self.top_k is not None:
-            ordered = ordered.masked_fill(ranks >= self.top_k, -math.inf)
+            ordered = ordered.masked_fill(ranks >= min(self.top_k, len(ranks)), -math.inf)
         if self.top_p is not None:
             probabilities = ordered.softmax(-1)
             before = probabilities.cumsum(-1) - probabilities
@@ -85,7 +86,9 @@ class Drawing:
 
 
 def guide(conditional: Tensor, unconditional: Tensor, guidance: float) -> Tensor:
-    """Logits of p(v | c)^g p(v)^(1 - g), up to a constant: l_0 + g (l_c - l_0).
+    """Logits of p(v | c)^g p(v)^(1 - g), up to a constant: l_0 + g (l_c - l_0 - max(l_c - l_0)).
+
+    The constant keeps them finite where they are most probable, however large g is.
 
     Args:
         conditional: l_c (..., V).
@@ -95,4 +98,15 @@ def guide(conditional: Tensor, unconditional: Tensor, guidance: float) -> Tensor
     Source: Ho and Salimans 2022, "Classifier-Free Diffusion Guidance", equation 6 with
     g = 1 + w, on logits in place of scores.
     """
-    return unconditional + guidance * (conditional - unconditional)
+    most = torch.finfo(conditional.dtype).max
+    return unconditional + min(guidance, most) * _below_highest(conditional - unconditional)
+
+
+def _below_highest(logits: Tensor) -> Tensor:
+    """Logits (..., V) less the highest of them: the same distribution."""
+    return logits - logits.amax(-1, keepdim=True)
+
+
+def _least(logits: Tensor) -> float:
+    """The smallest temperature that is not rounded to 0."""
+    return torch.finfo(logits.dtype).tiny

@@ -43,6 +43,8 @@ class TextTokenizer:
 
     def __init__(self, backend: Tokenizer) -> None:
         self._backend = backend
+        # "[PAD]" in a caption is five characters, not the token that says "no text"
+        backend.encode_special_tokens = True
         self._unknown = backend.token_to_id(UNKNOWN)
         self.size = int(backend.get_vocab_size())
 

@@ -173,6 +173,15 @@ class RunFolder:
                 f"{option}: expected {old!r} as in the run to resume, got {new!r}{more}; "
                 "use the same settings, or another --out for a new run"
             )
+        self.check_data(subject, manifest)
+
+    @staticmethod
+    def check_data(subject: Subject, manifest: Mapping[str, Any]) -> None:
+        """Refuse other data than those of a manifest.
+
+        Raises:
+            OptionError: their number or identity differs.
+        """
         unit = subject.unit
         if manifest[unit] != subject.count:
             raise OptionError(

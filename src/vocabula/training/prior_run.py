@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,19 +82,23 @@ def train_prior(
     levels = len(tokenizer.levels)
     chosen = _chosen(level, levels)
     name = "TOKENIZER" if isinstance(run, ImageTokenizer) else os.fspath(run)
-    subject = _subject(config, name, sources, data, os.fspath(out), level)
+    whole = _subject(config, name, sources, data, os.fspath(out))
+    words = () if level is None else ("--level", str(level))
+    subject = replace(whole, command=(*whole.command, *words))
     top = RunFolder(os.fspath(out))
-    known = top.earlier(subject) is not None
+    earlier, anew = top.earlier(subject), overwrite and level is None
     folders = {k: RunFolder(level_folder(top.path, k, levels)) for k in chosen}
     continued = {
         k: folder.check(config, subject, resume=resume, overwrite=overwrite)
         for k, folder in folders.items()
     }
+    if earlier is not None and levels > 1 and not anew:
+        top.check_data(subject, earlier)  # all levels learn from the same
     trainers = _Trainers(config, options, accelerator, data, tokenizer, chosen)
     accelerator.wait_for_everyone()  # all have looked before one writes
     is_main = accelerator.is_main_process
-    if is_main and levels > 1 and (not known or (overwrite and level is None)):
-        top.create(config, subject)
+    if is_main and levels > 1 and (earlier is None or anew):
+        top.create(config, whole)
     for k, folder in folders.items():
         session = PriorSession(
             data.of_level(k),
@@ -185,13 +190,10 @@ def _chosen(level: int | None, levels: int) -> list[int]:
     return [level - 1]
 
 
-def _subject(
-    config: RunConfig, run: str, sources: Sources, data: PriorData, out: str, level: int | None
-) -> Subject:
+def _subject(config: RunConfig, run: str, sources: Sources, data: PriorData, out: str) -> Subject:
     tokens = os.fspath(sources.tokens)
     command = ["vocabula", "train-prior", run, tokens, "--model", config.preset, "--out", out]
     command += sources.words()
-    command += ["--level", str(level)] if level is not None else []
     return Subject(
         tokens,
         len(data.fitted) + (len(data.held_out) if sources.held_out is None else 0),
