@@ -30,7 +30,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), resource.RLIM_I
 """
 
 SLOW = f"""
-import os, time
+import os, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
 sync = os.fsync
 os.fsync = lambda file: (time.sleep(0.1), sync(file))
 {MAIN}
