@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -229,3 +230,14 @@ def test_what_a_generator_is() -> None:
     assert generator.image_size == (12, 16)  # all that the codes cover
     with pytest.raises(DataError, match="expected codes of 2 levels, the coarsest first, got 1"):
         generator.log_prob([torch.zeros(1, 3, 4, dtype=torch.long)])
+
+
+def test_guidance_is_refused_before_anything_is_drawn() -> None:
+    generator = make_generator("pixelcnn", 2, classes=3)
+    fine = generator.priors[1]
+    fine.conditioning = replace(fine.conditioning, dropout=0.0)
+    drawing = Drawing(guidance=2.0)
+    done: list[int] = []
+    with pytest.raises(OptionError, match="dropout=0"):
+        generator.sample(1, labels=1, drawing=drawing, progress=lambda *at: done.append(at[0]))
+    assert not done

@@ -242,6 +242,13 @@ def test_every_level_gets_a_prior_and_one_can_be_chosen(
     run(made, tmp_path / "cut", resume=True)
     for level in ("level-1", "level-2"):
         assert weights(tmp_path / "cut" / level) == weights(tmp_path / "both" / level)
+    # replaced, and stopped in the first level: no other level of the old priors is left
+    calls[:] = [0] * 14
+    with monkeypatch.context() as patch:
+        patch.setattr(BaseTrainer, "train_step", train_step)
+        with pytest.raises(Interrupted, match="after step 3 of 12"):
+            run(made, tmp_path / "cut", overwrite=True)
+    assert not (tmp_path / "cut/level-2/model.safetensors").exists()
 
 
 def test_held_out_tokens_of_another_file(tmp_path: Path, coded: Callable[..., Any]) -> None:

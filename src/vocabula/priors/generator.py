@@ -303,7 +303,9 @@ class Generator:
 
     def _check_guidance(self, drawing: Drawing, condition: Condition) -> None:
         if drawing.guidance != 1:
-            self.priors[0].check_guidance(condition)
+            knowing = [prior for prior in self.priors if prior.conditioning.withholdable]
+            for prior in knowing or self.priors:
+                prior.check_guidance(condition)
 
     @torch.no_grad()
     def _stream(self, order: Order) -> Iterator[Samples]:

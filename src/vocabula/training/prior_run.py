@@ -99,6 +99,8 @@ def train_prior(
     is_main = accelerator.is_main_process
     if is_main and levels > 1 and (earlier is None or anew):
         top.create(config, whole)
+        for folder in folders.values() if anew else ():
+            folder.create(config, subject)  # no level of the old priors stays beside a new one
     for k, folder in folders.items():
         session = PriorSession(
             data.of_level(k),
