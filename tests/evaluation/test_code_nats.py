@@ -35,6 +35,10 @@ class Known(Prior):
         tables = [first, torch.full_like(first, 0.25)]
         return [torch.stack([p, 1 - p], -1).log().expand(*symbols.shape[:-1], 2) for p in tables]
 
+    def embeddings(self) -> list[list[Tensor]]:
+        """There are none."""
+        return [[]]
+
     def decoding(self, batch: int, grid: Sequence[int], condition: Condition) -> Decoding:
         """Not needed."""
         raise AssertionError

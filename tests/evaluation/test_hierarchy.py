@@ -113,7 +113,10 @@ def repeated(x: torch.Tensor, times: int) -> torch.Tensor:
 
 
 def test_ablation_takes_away_what_one_level_holds() -> None:
-    """Decoders that add up: the picture is 1/2 + what level 1 says + what level 2 says."""
+    """Decoders that add up: the picture is 1/2 + twice what level 1 says + what level 2 says.
+
+    Twice, as level 1 reaches level 2 through its decoder and through the shortcut around it.
+    """
     levels = [Level(Mean(), VectorQuantizer(1, 4), Sum(dim)) for dim in (1, 2)]
     tokenizer = HierarchicalTokenizer(levels).eval()
     coarse = torch.tensor([[-0.2, 0.1], [0.1, 0.2]]).reshape(1, 2, 2, 1)
@@ -124,12 +127,12 @@ def test_ablation_takes_away_what_one_level_holds() -> None:
         BitsPerDim(torch.zeros(1), torch.zeros(1)),
     )
     means = [torch.tensor([0.05]), torch.tensor([0.0])]
-    held = [repeated(coarse.movedim(-1, 1), 4), repeated(fine.movedim(-1, 1), 2)]
+    held = [2 * repeated(coarse.movedim(-1, 1), 4), repeated(fine.movedim(-1, 1), 2)]
     whole = tokenizer.decode_values([coarse, fine])
     torch.testing.assert_close(whole, 0.5 + held[0] + held[1])
     (one, without_coarse), (two, without_fine) = without_each_level(tokenizer, found, (8, 7), means)
     assert (one.name, two.name) == ("level1", "level2")
-    torch.testing.assert_close(without_coarse, (0.5 + 0.05 + held[1])[..., :7])
+    torch.testing.assert_close(without_coarse, (0.5 + 2 * 0.05 + held[1])[..., :7])
     torch.testing.assert_close(without_fine, (0.5 + held[0])[..., :7])
 
 

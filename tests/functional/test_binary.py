@@ -117,22 +117,23 @@ def test_autocast_and_half_precision() -> None:
 
 
 MEMORY = """
-import resource, torch
+import torch
+from vocabula.benchmark.memory import resident
 from vocabula.functional import binary_entropies
 torch.manual_seed(0)
 z = torch.randn(16384, 1, 18, requires_grad=True)
 sample, batch = binary_entropies(z, scale=1.0, inverse_temperature=1.0)
 (sample - batch).sum().backward()
 assert 12 < batch.item() < 12.4767 and torch.isfinite(z.grad).all() and z.grad.abs().max() > 0
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(resident("VmHWM"))  # the maximum that getrusage gives begins with that of the parent
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for the peak")
 def test_18_bits_and_16384_tokens_stay_below_1_5_gigabytes() -> None:
     command = [sys.executable, "-c", MEMORY]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    assert int(done.stdout) * unit < 1.5e9
+    assert int(done.stdout) < 1.5e9
 
 
 def test_errors() -> None:

@@ -81,7 +81,7 @@ def test_overrides_reach_into_a_level() -> None:
         ["level2.quantizer.codebook_size=64", "level1.quantizer.learning.decay=0.9"],
     )
     assert config.flat()["level2.quantizer.codebook_size"] == 64
-    assert config.flat()["level1.quantizer.codebook_size"] == 256
+    assert config.flat()["level1.quantizer.codebook_size"] == 16
     assert config.flat()["level1.quantizer.learning.decay"] == 0.9
 
 
