@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from training.two_processes import launch
 from vocabula.evaluation.run_files import read_log
 from vocabula.training import load_config, train_prior
 
@@ -55,7 +52,7 @@ def test_two_processes_hold_equal_weights_and_learn_what_one_learns(
 ) -> None:
     made, options = coded(40), [*COMMON, *OPTIONS[model]]
     words = [model, made.run, made.tokens, tmp_path / "two", *options]
-    processes = launch([str(word) for word in words])
+    processes = launch(SCRIPT, [str(word) for word in words])
     errors = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     assert (tmp_path / "two.0").read_text() == (tmp_path / "two.1").read_text()
@@ -68,26 +65,3 @@ def test_two_processes_hold_equal_weights_and_learn_what_one_learns(
     for own, other in zip(*logs, strict=True):
         for key in {"loss", "grad_norm", "held_out_nats"} & own.keys():
             assert own[key] == pytest.approx(other[key], rel=1e-4), key
-
-
-def launch(words: list[str]) -> list[subprocess.Popen[str]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    return [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, *words],
-            env={
-                **os.environ,
-                **shared,
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "ACCELERATE_USE_CPU": "true",
-                "OMP_NUM_THREADS": "1",
-            },
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]

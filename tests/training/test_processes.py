@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
 
+from training.two_processes import launch
 from vocabula.training.config import config_from_sections
 from vocabula.training.run import train
 
@@ -51,7 +48,7 @@ def test_two_processes_hold_equal_weights_and_learn_what_one_learns(
     sections["optimizer"] = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9}
     # drawn from the data, the first codebook would depend on the order of the vectors
     sections["quantizer"] |= {"initialization": "normal", "revival": "none"}
-    processes = launch(tmp_path / "two", sections)
+    processes = launch(SCRIPT, [json.dumps(sections), str(tmp_path / "two")])
     errors = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     digests = {(tmp_path / f"two.{rank}").read_text() for rank in (0, 1)}
@@ -62,26 +59,3 @@ def test_two_processes_hold_equal_weights_and_learn_what_one_learns(
     for name, value in one.items():
         if "usage_tracker" not in name and "noise" not in name:
             assert torch.allclose(value.float(), two[name].float(), atol=1e-4), name
-
-
-def launch(run: Path, sections: dict[str, Any]) -> list[subprocess.Popen[str]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    return [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, json.dumps(sections), str(run)],
-            env={
-                **os.environ,
-                **shared,
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "ACCELERATE_USE_CPU": "true",
-                "OMP_NUM_THREADS": "1",
-            },
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]

@@ -10,9 +10,10 @@ from vocabula import registry
 from vocabula.errors import CheckpointError, OptionError
 from vocabula.priors.generator import Generator
 from vocabula.priors.prior import Prior
-from vocabula.priors.saving import CONFIG, load
+from vocabula.priors.saving import load
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers import load as load_tokenizer
+from vocabula.tokenizers.saved_folder import CONFIG
 
 TOKENIZER = "tokenizer"
 """The folder of the tokenizer within that of the priors."""

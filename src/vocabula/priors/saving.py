@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vocabula import __version__, registry
-from vocabula.errors import CheckpointError, OptionError
+from vocabula.errors import CheckpointError
 from vocabula.files import dump_json, new_folder, output_errors, write_bytes
 from vocabula.priors.card import prior_card
 from vocabula.priors.prior import Origin, Prior
 from vocabula.priors.text import TextTokenizer
-from vocabula.tokenizers.weights import first_line, read_weights, write_weights
-
-FORMAT = 1
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+from vocabula.tokenizers.saved_folder import (
+    CARD,
+    CONFIG,
+    FORMAT,
+    WEIGHTS,
+    read_config,
+    read_saved_weights,
+    settings_errors,
+)
+from vocabula.tokenizers.weights import write_weights
 
 
 def save(
@@ -84,22 +89,12 @@ def load(path: str | Path) -> Prior:
     folder = Path(path)
     config = _read_config(folder)
     importlib.import_module("vocabula.priors")
-    try:
+    with settings_errors(folder, config, "prior"):
         prior: Prior = registry.build("prior", config["prior"])
         prior.origin = _origin(config["origin"])
         if config["text"]:
             prior.text_tokenizer = TextTokenizer.load(folder)
-    except (OptionError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{folder / CONFIG}: expected the settings of a prior, got {first_line(error)} "
-            f"(saved by vocabula {config.get('version', '?')}, this is {__version__}); "
-            "use the version that saved it, or undo changes to the file"
-        ) from None
-    if not (folder / WEIGHTS).is_file():
-        raise CheckpointError(
-            f"{folder}: expected {WEIGHTS} beside {CONFIG}, got none; copy the whole folder"
-        )
-    read_weights(prior.saved_module(), folder / WEIGHTS)
+    read_saved_weights(prior.saved_module(), folder)
     return prior.eval()
 
 
@@ -115,33 +110,10 @@ def _origin(saved: Mapping[str, Any]) -> Origin:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     """The checked contents of a saved prior's ``config.json``."""
-    path = folder / CONFIG
-    if not path.is_file():
-        what = "no such folder" if not folder.exists() else f"no {CONFIG} in it"
-        raise CheckpointError(
-            f"{folder}: expected a saved prior, got {what}; "
-            "give the folder that `vocabula train-prior --out` wrote"
-        )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: expected JSON, got a damaged file ({first_line(error)}); "
-            "copy the folder again"
-        ) from None
-    if not isinstance(config, dict) or config.get("library") != "vocabula":
-        raise CheckpointError(
-            f"{path}: expected a prior saved by vocabula, got a model of another library; "
-            "give the folder of a vocabula prior"
-        )
-    if config.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: expected format {FORMAT}, got {config.get('format')!r}; "
-            "update vocabula to the version that saved it"
-        )
+    config = read_config(folder, "prior", "`vocabula train-prior --out`")
     if not isinstance(config.get("prior"), dict):
         what = "a tokenizer" if "tokenizer" in config else "no settings of one"
         raise CheckpointError(
-            f"{path}: expected a prior, got {what}; give the folder of a vocabula prior"
+            f"{folder / CONFIG}: expected a prior, got {what}; give the folder of a vocabula prior"
         )
     return config

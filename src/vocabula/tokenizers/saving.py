@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,17 +13,24 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from torch import nn
 
 from vocabula import __version__, registry
-from vocabula.errors import CheckpointError, OptionError
+from vocabula.errors import CheckpointError
 from vocabula.files import dump_json, new_folder, output_errors, write_bytes
 from vocabula.tokenizers.card import model_card
-from vocabula.tokenizers.weights import fingerprint, first_line, read_weights, write_weights
+from vocabula.tokenizers.saved_folder import (
+    CARD,
+    CONFIG,
+    FORMAT,
+    WEIGHTS,
+    read_config,
+    read_saved_weights,
+    settings_errors,
+)
+from vocabula.tokenizers.weights import fingerprint, write_weights
 
 if TYPE_CHECKING:
     from vocabula.tokenizers.base import ImageTokenizer
     from vocabula.tokenizers.code_level import CodeLevel
 
-FORMAT = 1
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 COMPONENTS = ("vocabula.nn", "vocabula.quantizers", "vocabula.tokenizers")
 
 
@@ -151,58 +157,21 @@ def load(path: str | Path) -> ImageTokenizer:
         >>> tokenizer = load("runs/photos")  # doctest: +SKIP
     """
     folder = Path(path)
-    config = read_config(folder)
+    config = _read_config(folder)
     for module in COMPONENTS:
         importlib.import_module(module)
-    try:
+    with settings_errors(folder, config, "tokenizer"):
         tokenizer: ImageTokenizer = registry.build("tokenizer", config["tokenizer"])
-    except (OptionError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{folder / CONFIG}: expected the settings of a tokenizer, got {first_line(error)} "
-            f"(saved by vocabula {config.get('version', '?')}, this is {__version__}); "
-            "use the version that saved it, or undo changes to the file"
-        ) from None
-    if not (folder / WEIGHTS).is_file():
-        raise CheckpointError(
-            f"{folder}: expected {WEIGHTS} beside {CONFIG}, got none; copy the whole folder"
-        )
-    read_weights(tokenizer, folder / WEIGHTS)
+    read_saved_weights(tokenizer, folder)
     return tokenizer.eval()
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The checked contents of a saved folder's ``config.json``.
-
-    Raises:
-        CheckpointError: missing, damaged, foreign or of a newer format.
-    """
-    path = folder / CONFIG
-    if not path.is_file():
-        what = "no such folder" if not folder.exists() else f"no {CONFIG} in it"
-        raise CheckpointError(
-            f"{folder}: expected a saved tokenizer, got {what}; "
-            "give the folder that `vocabula train --out` or save_pretrained wrote"
-        )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: expected JSON, got a damaged file ({first_line(error)}); "
-            "copy the folder again"
-        ) from None
-    if not isinstance(config, dict) or config.get("library") != "vocabula":
-        raise CheckpointError(
-            f"{path}: expected a model saved by vocabula, got one of another library; "
-            "give the folder of a vocabula tokenizer"
-        )
-    if config.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: expected format {FORMAT}, got {config.get('format')!r}; "
-            "update vocabula to the version that saved it"
-        )
+def _read_config(folder: Path) -> dict[str, Any]:
+    """The checked contents of a saved tokenizer's ``config.json``."""
+    config = read_config(folder, "tokenizer", "`vocabula train --out` or save_pretrained")
     if not isinstance(config.get("tokenizer"), dict):
         raise CheckpointError(
-            f"{path}: expected a table 'tokenizer' of settings, got "
+            f"{folder / CONFIG}: expected a table 'tokenizer' of settings, got "
             f"{type(config.get('tokenizer')).__name__}; copy the folder again"
         )
     return config

@@ -1,0 +1,85 @@
+"""What the folders of saved models share: the files, and what is checked when they are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from vocabula import __version__
+from vocabula.errors import CheckpointError, OptionError
+from vocabula.tokenizers.weights import first_line, read_weights
+
+FORMAT = 1
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+
+
+def read_config(folder: Path, kind: str, made_by: str) -> dict[str, Any]:
+    """The contents of a saved folder's ``config.json``, of this library and format.
+
+    Args:
+        folder: of the model.
+        kind: what it is, for messages: "tokenizer" or "prior".
+        made_by: what writes such a folder.
+
+    Raises:
+        CheckpointError: missing, damaged, foreign or of a newer format.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        what = "no such folder" if not folder.exists() else f"no {CONFIG} in it"
+        raise CheckpointError(
+            f"{folder}: expected a saved {kind}, got {what}; give the folder that {made_by} wrote"
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: expected JSON, got a damaged file ({first_line(error)}); "
+            "copy the folder again"
+        ) from None
+    if not isinstance(config, dict) or config.get("library") != "vocabula":
+        raise CheckpointError(
+            f"{path}: expected a model saved by vocabula, got one of another library; "
+            f"give the folder of a vocabula {kind}"
+        )
+    if config.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: expected format {FORMAT}, got {config.get('format')!r}; "
+            "update vocabula to the version that saved it"
+        )
+    return config
+
+
+@contextmanager
+def settings_errors(folder: Path, config: Mapping[str, Any], kind: str) -> Iterator[None]:
+    """Say of settings that build no model which file they are in.
+
+    Raises:
+        CheckpointError: the settings inside are wrong.
+    """
+    try:
+        yield
+    except (OptionError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{folder / CONFIG}: expected the settings of a {kind}, got {first_line(error)} "
+            f"(saved by vocabula {config.get('version', '?')}, this is {__version__}); "
+            "use the version that saved it, or undo changes to the file"
+        ) from None
+
+
+def read_saved_weights(module: nn.Module, folder: Path) -> None:
+    """Fill a model with the weights beside its configuration.
+
+    Raises:
+        CheckpointError: they are missing, damaged or of another model.
+    """
+    if not (folder / WEIGHTS).is_file():
+        raise CheckpointError(
+            f"{folder}: expected {WEIGHTS} beside {CONFIG}, got none; copy the whole folder"
+        )
+    read_weights(module, folder / WEIGHTS)
