@@ -27,6 +27,9 @@ class Encoder(Protocol):
     def table(self, codes: Codes, table: Table) -> None:
         """Append codes (N,), each by the same table of two codewords or more."""
 
+    def shares(self, starts: Codes, widths: Codes) -> None:
+        """Append codes, each given by its own share [start, start + width) of 2^24, (N,) both."""
+
     def layer(self, ranks: Codes, layer: Layer, *, traced: bool = False) -> Codes:
         """Append ranks (N,) by the adaptive model.
 
@@ -43,6 +46,13 @@ class Decoder(Protocol):
 
     def table(self, count: int, table: Table) -> Codes:
         """The next codes (count,) by one table.
+
+        Raises:
+            CodecError: no encoder writes these words.
+        """
+
+    def rows(self, cumulative: Codes) -> Codes:
+        """The next codes (N,), each by a row of cumulative widths (N, K + 1), from 0 to 2^24.
 
         Raises:
             CodecError: no encoder writes these words.

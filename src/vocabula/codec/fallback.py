@@ -32,6 +32,15 @@ class Encoder:
         """See `coder.Encoder.table`."""
         self._coder.encode(codes.astype(np.int32), constriction_table(table))
 
+    def shares(self, starts: Codes, widths: Codes) -> None:
+        """See `coder.Encoder.shares`."""
+        for start, width in zip(starts.astype(np.int64), widths.astype(np.int64), strict=True):
+            # A share is the middle one of three; an empty one before or after is left out.
+            parts = np.array([start, width, TOTAL - start - width])
+            model = _weighted(parts[parts > 0])
+            if model is not None:
+                self._coder.encode(int(start > 0), model)
+
     def layer(self, ranks: Codes, layer: Layer, *, traced: bool = False) -> Codes:
         """See `coder.Encoder.layer`."""
         ones: list[int] = []
@@ -81,6 +90,20 @@ class Decoder:
         self._again.table(codes, table)
         return codes
 
+    def rows(self, cumulative: Codes) -> Codes:
+        """See `coder.Decoder.rows`."""
+        codes = np.zeros(len(cumulative), np.uint32)
+        for i, row in enumerate(cumulative.astype(np.int64)):
+            model = _weighted(np.diff(row))
+            try:
+                codes[i] = 0 if model is None else self._coder.decode(model)
+            except (ValueError, AssertionError):
+                raise bad_words() from None
+        at = np.arange(len(codes))
+        starts, ends = cumulative[at, codes], cumulative[at, codes + 1]
+        self._again.shares(starts, ends - starts)
+        return codes
+
     def layer(self, layer: Layer) -> Codes:
         """See `coder.Decoder.layer`."""
         ones: list[int] = []
@@ -114,9 +137,14 @@ def constriction_table(table: Table) -> Any:
     It gives each code 1 and shares out 2^24 - K in proportion to what it is handed. Handed
     width - 1, whose sum is just that, it adds up integers below 2^24, which float64 holds.
     """
-    return constriction.stream.model.Categorical(
-        (table.widths - 1).astype(np.float64), perfect=False
-    )
+    return _weighted(table.widths)
+
+
+def _weighted(widths: NDArray[np.int64]) -> Any:
+    """A model of integer widths >= 1 of sum 2^24; None for a single one, which takes no bits."""
+    if len(widths) == 1:
+        return None
+    return constriction.stream.model.Categorical((widths - 1).astype(np.float64), perfect=False)
 
 
 def _shares(one: NDArray[np.int64]) -> NDArray[np.float64]:

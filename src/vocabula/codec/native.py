@@ -27,6 +27,8 @@ __all__ = ["Decoder", "Encoder", "available"]
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
 _ARGUMENTS = {
     "vocabula_encode_static": [_POINTER, _POINTER, _SIZE, _POINTER, _SIZE],
+    "vocabula_encode_shares": [_POINTER, _POINTER, _POINTER, _SIZE],
+    "vocabula_decode_rows": [_POINTER, _POINTER, _SIZE, _POINTER, _SIZE],
     "vocabula_finish": [_POINTER],
     "vocabula_open": [_POINTER, _POINTER, _SIZE],
     "vocabula_decode_static": [_POINTER, _POINTER, _POINTER, _SIZE, _POINTER, _SIZE],
@@ -106,6 +108,12 @@ class Encoder:
         steps = (table.cumulative, len(table.cumulative) - 1)
         _call("vocabula_encode_static", ctypes.byref(self._state), codes, len(codes), *steps)
 
+    def shares(self, starts: Words, widths: Words) -> None:
+        """See `coder.Encoder.shares`."""
+        self._make_room(len(starts))  # no code takes more than one word
+        starts, widths = (np.ascontiguousarray(x, np.uint32) for x in (starts, widths))
+        _call("vocabula_encode_shares", ctypes.byref(self._state), starts, widths, len(starts))
+
     def layer(self, ranks: Words, layer: Layer, *, traced: bool = False) -> Words:
         """See `coder.Encoder.layer`."""
         decisions = len(ranks) * layer.bits
@@ -147,6 +155,13 @@ class Decoder:
         bits = (len(table.starts) - 1).bit_length() - 1
         steps = (table.cumulative, table.starts, bits)
         _call("vocabula_decode_static", ctypes.byref(self._state), *steps, codes, count)
+        return codes
+
+    def rows(self, cumulative: Words) -> Words:
+        """See `coder.Decoder.rows`."""
+        count, steps = cumulative.shape
+        codes, rows = np.empty(count, np.uint32), np.ascontiguousarray(cumulative, np.uint32)
+        _call("vocabula_decode_rows", ctypes.byref(self._state), rows, steps - 1, codes, count)
         return codes
 
     def layer(self, layer: Layer) -> Words:

@@ -1,4 +1,5 @@
-/* Codes by one table of 24-bit probabilities for all of them, and the two ends of a message. */
+/* Codes by tables of 24-bit probabilities, one for all of them or one for each, and the two ends of a
+ * message. */
 
 #include "common.h"
 #include "range_coder.h"
@@ -38,6 +39,46 @@ EXPORT int64_t vocabula_decode_static(decoder *message, const uint32_t *cumulati
         }
         take(&d, cumulative[low], cumulative[low + 1] - cumulative[low]);
         codes[i] = low;
+    }
+    *message = d;
+    return 0;
+}
+
+/* Append symbols (count) of the shares [from, from + width) of 2^24, each its own; one of all 2^24
+ * takes no part. Returns 0, BAD_CODE or NO_ROOM. */
+EXPORT int64_t vocabula_encode_shares(encoder *message, const uint32_t *from, const uint32_t *width,
+                                      int64_t count)
+{
+    encoder e = *message;
+    for (int64_t i = 0; i < count; i++) {
+        if (!width[i] || from[i] > TOTAL || width[i] > TOTAL - from[i]) return BAD_CODE;
+        if (width[i] < TOTAL && put(&e, from[i], width[i])) return NO_ROOM;
+    }
+    *message = e;
+    return 0;
+}
+
+/* Read codes (count), number i by row i of `cumulative` (count, size + 1), which rises from 0 to
+ * 2^24. Returns 0 or BAD_WORDS. */
+EXPORT int64_t vocabula_decode_rows(decoder *message, const uint32_t *cumulative, int64_t size,
+                                    uint32_t *codes, int64_t count)
+{
+    decoder d = *message;
+    for (int64_t i = 0; i < count; i++, cumulative += size + 1) {
+        if (size == 1) {
+            codes[i] = 0;
+            continue;
+        }
+        uint64_t quantile = peek(&d);
+        if (quantile >= TOTAL || over(&d)) return BAD_WORDS;
+        int64_t low = 0, high = size - 1;
+        while (low < high) {
+            int64_t middle = low + (high - low + 1) / 2;
+            if (cumulative[middle] <= quantile) low = middle;
+            else high = middle - 1;
+        }
+        take(&d, cumulative[low], cumulative[low + 1] - cumulative[low]);
+        codes[i] = (uint32_t)low;
     }
     *message = d;
     return 0;
