@@ -21,16 +21,21 @@ _STEP = 1148426689630428644
 """exp(-1 / 256) in 2^60, rounded."""
 
 
+def falling(end: int) -> list[int]:
+    """exp(-i / 256) in 2^-60 for i from 0 to `end`, each from the one before, rounded down."""
+    found = [_ONE]
+    for _ in range(end):
+        found.append(found[-1] * _STEP >> 60)
+    return found
+
+
 @functools.cache
 def squash_table() -> NDArray[np.uint32]:
     """(6145,) the logistic function 2^24 / (1 + exp(-x / 256)) for x from -3072 to 3072.
 
     Bounded by 64 and 2^24 - 64, so that no outcome is impossible.
     """
-    falling = [_ONE]
-    for _ in range(SQUASH_END):
-        falling.append(falling[-1] * _STEP >> 60)
-    upper = [(_ONE << 24) // (_ONE + e) for e in falling]
+    upper = [(_ONE << 24) // (_ONE + e) for e in falling(SQUASH_END)]
     upper = [min(p, 2**24 - LEAST) for p in upper]
     lower = [2**24 - p for p in upper[:0:-1]]
     return np.array(lower + upper, np.uint32)

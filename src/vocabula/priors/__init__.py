@@ -18,6 +18,7 @@ from vocabula.priors.generator_saving import level_folder, load_generator, save_
 from vocabula.priors.order import Samples
 from vocabula.priors.pixelcnn import PixelCNN
 from vocabula.priors.pixelsnail import PixelSNAIL
+from vocabula.priors.portable import PortablePrior
 from vocabula.priors.prior import Origin, Prior
 from vocabula.priors.saving import load, save
 from vocabula.priors.text import TextTokenizer
@@ -32,6 +33,7 @@ __all__ = [
     "Origin",
     "PixelCNN",
     "PixelSNAIL",
+    "PortablePrior",
     "Prior",
     "Samples",
     "TextTokenizer",

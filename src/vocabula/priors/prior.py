@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +65,8 @@ class Prior(nn.Module, ABC):
     """
 
     component_kind = "prior"
+    conditional: ClassVar[bool] = True
+    """Whether the kind of prior can learn classes and texts."""
 
     def __init__(self, codes: CodeGrid, conditioning: Conditioning) -> None:
         super().__init__()

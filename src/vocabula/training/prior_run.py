@@ -10,10 +10,11 @@ from typing import Any
 
 from accelerate import Accelerator
 
+from vocabula import registry
 from vocabula.errors import OptionError
 from vocabula.evaluation.prior_data import PriorData, Sources, read_prior_data
 from vocabula.files import dump_json, output_errors, replace_file
-from vocabula.priors import level_folder, save_tokenizer_beside
+from vocabula.priors import Prior, level_folder, save_tokenizer_beside
 from vocabula.priors.start import start_from_codebooks
 from vocabula.tokenizers import ImageTokenizer, load
 from vocabula.training.config import RunConfig, prior_preset_names
@@ -57,7 +58,8 @@ def train_prior(
         captions: text conditions; see `read_captions`.
         caption_column: the column of texts in a parquet file of captions.
         held_out: a file of codes to measure on; None holds a share of `tokens` out.
-        classes: whether the labels in `tokens`, if there are any, become conditions.
+        classes: whether the labels in `tokens`, if there are any, become conditions; never of a
+            kind of prior that takes none.
         level: train the prior of this level only, 1 for the coarsest; None trains all.
         resume: continue the run in `out`; starts from the beginning where there is none.
         overwrite: replace the run in `out`; files that are not a run's own are kept.
@@ -77,6 +79,8 @@ def train_prior(
     _check_options(config)
     options, accelerator = prepare(config)
     tokenizer = run if isinstance(run, ImageTokenizer) else load(os.fspath(run))
+    kind: type[Prior] = registry.lookup("prior", config.sections["prior"]["name"])
+    classes = classes and kind.conditional
     sources = Sources(tokens, captions, caption_column, held_out, classes)
     data = _read(config, tokenizer, sources, options.seed)
     levels = len(tokenizer.levels)

@@ -1,0 +1,156 @@
+"""The networks of a portable prior in integers: no rounding, so no machine differs from another.
+
+Values are multiples of 2^-8 and weights of 2^-12, held as integers in float64. A matrix product may
+add up in whatever order a library likes: every sum stays below 2^53 and is exact.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vocabula.codec.tree import falling
+from vocabula.errors import OptionError
+from vocabula.priors.fixed_point import (
+    CURVE_END,
+    VALUE_BITS,
+    VALUE_END,
+    WEIGHT_BITS,
+    WEIGHT_END,
+    integers,
+)
+from vocabula.priors.portable import SymbolNetwork
+
+LARGEST = 2**53
+"""Up to it float64 holds every integer."""
+_STATE = int(VALUE_END) << VALUE_BITS
+_CURVE = int(CURVE_END) << VALUE_BITS
+_FAR = 18 << VALUE_BITS
+"""exp(-18) is far below the smallest share of 2^24."""
+_UNIT = 28
+"""Bits of the weight of the most probable symbol."""
+
+Layer = tuple[Tensor, Tensor]
+"""Weights (out, in) and biases (out,), integers in float64."""
+
+
+@functools.cache
+def curve_table() -> Tensor:
+    """(4096,) float64: x / (1 + exp(-x)) in 2^-8 at the multiples x of 2^-8 from -8 on."""
+    one, found = 1 << 60, []
+    fall = falling(_CURVE)
+    for x in range(-_CURVE, _CURVE):
+        above, below = (one, one + fall[x]) if x >= 0 else (fall[-x], one + fall[-x])
+        found.append((2 * x * above + below) // (2 * below))
+    return torch.tensor(found, dtype=torch.float64)
+
+
+@functools.cache
+def exponential_table() -> NDArray[np.int64]:
+    """(18 * 256 + 1,) exp(-i / 256) in 2^-28, and 0 at its end."""
+    table = np.array([value >> (60 - _UNIT) for value in falling(_FAR)], np.int64)
+    table[-1] = 0
+    return table
+
+
+class IntegerNetwork:
+    """A `SymbolNetwork` frozen to integers.
+
+    Args:
+        network: as it was trained.
+        device: where to compute; any gives the same.
+
+    Raises:
+        OptionError: some sum could reach 2^53.
+    """
+
+    def __init__(self, network: SymbolNetwork, device: torch.device) -> None:
+        self._first = _layer(network.first, device)
+        self._phases = [_values(table, device) for table in network.phases]
+        self._inner = [_layer(layer, device) for layer in network.inner]
+        self._outer = [_layer(layer, device) for layer in network.outer]
+        self._last = _layer(network.last, device)
+        for layer in (self._first, *self._inner, *self._outer, self._last):
+            _check_bound(layer)
+
+    def logits(self, x: Tensor, phases: Sequence[Tensor]) -> Tensor:
+        """Logits (M, V) in 2^-8, of embeddings (M, inputs) in 2^-8; all integers in float64."""
+        h = _apply(self._first, x)
+        for table, phase in zip(self._phases, phases, strict=True):
+            h = h + table[phase]
+        h = _bounded(h)
+        for inner, outer in zip(self._inner, self._outer, strict=True):
+            h = _bounded(h + _apply(outer, _curve(_bounded(_apply(inner, _curve(h))))))
+        return _bounded(_apply(self._last, _curve(h)))
+
+    def content(self) -> Iterator[bytes]:
+        """All its integers, for a checksum."""
+        for tensor in self._phases:
+            yield _bytes(tensor)
+        for layer in (self._first, *self._inner, *self._outer, self._last):
+            yield from map(_bytes, layer)
+
+
+def weights_of(logits: Tensor) -> NDArray[np.int64]:
+    """Weights exp(logit - largest) in 2^-28, (M, V) int64, of logits as a network gives them."""
+    below = (logits.amax(1, keepdim=True) - logits).clamp_max(_FAR).long().cpu().numpy()
+    return exponential_table()[below]
+
+
+def frozen_table(table: Tensor, device: torch.device) -> Tensor:
+    """An embedding table (rows, C) in 2^-8."""
+    return _values(table, device)
+
+
+def digest(parts: Iterator[bytes]) -> bytes:
+    """SHA-256 of byte strings and their lengths."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(len(part).to_bytes(8, "little"))
+        total.update(part)
+    return total.digest()
+
+
+def _values(x: Tensor, device: torch.device) -> Tensor:
+    return integers(x.cpu(), VALUE_BITS, VALUE_END).to(device)
+
+
+def _layer(layer: torch.nn.Module, device: torch.device) -> Layer:
+    weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+    return integers(weight.cpu(), WEIGHT_BITS, WEIGHT_END).to(device), _values(bias, device)
+
+
+def _check_bound(layer: Layer) -> None:
+    """Refuse a layer one of whose sums could be no integer of float64, whatever comes in."""
+    largest = float(layer[0].abs().sum(1).max()) * _STATE
+    if largest >= LARGEST:
+        raise OptionError(
+            f"portable: expected sums below 2^53, got up to {largest:.3g} from "
+            f"{layer[0].shape[1]} inputs; train with fewer of them"
+        )
+
+
+def _apply(layer: Layer, x: Tensor) -> Tensor:
+    """A matrix product back on the step of values, halves rounded up, and biases."""
+    return (x @ layer[0].T * 2.0**-WEIGHT_BITS + 0.5).floor() + layer[1]
+
+
+def _bounded(x: Tensor) -> Tensor:
+    return x.clamp(-_STATE, _STATE - 1)
+
+
+def _curve(x: Tensor) -> Tensor:
+    """The activation, by its table, and straight on above it."""
+    top = _CURVE - 1
+    inside = x.clamp(-_CURVE, top).long() + _CURVE
+    return _bounded(curve_table().to(x.device)[inside] + (x - top).clamp_min(0))
+
+
+def _bytes(x: Tensor) -> bytes:
+    return x.cpu().numpy().astype("<i4").tobytes()

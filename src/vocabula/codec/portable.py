@@ -1,0 +1,202 @@
+"""The portable model: a network's probabilities, computed by integers, the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vocabula.codec.coder import Decoder, Encoder
+from vocabula.codec.integer_network import IntegerNetwork, digest, frozen_table, weights_of
+from vocabula.codec.layout import ModelId
+from vocabula.codec.models import StreamModel, short_hash
+from vocabula.codec.rows import cumulative_rows, shares_of
+from vocabula.codec.segment import Block, Codes
+from vocabula.codec.table import PRECISION
+from vocabula.errors import CodecError, OptionError
+from vocabula.priors.context import Context
+from vocabula.priors.portable import PortablePrior
+
+CHUNK_BYTES = 2**25
+"""What the inputs and the probabilities of positions that are computed at a time take."""
+
+
+@dataclass(frozen=True)
+class _Level:
+    """The frozen networks of a level, and where its streams are among all."""
+
+    prior: PortablePrior
+    table: Tensor
+    networks: list[IntegerNetwork]
+    streams: range
+
+
+class PortableModel(StreamModel):
+    """Codes by the networks of portable priors, in integer arithmetic.
+
+    Encoding computes all positions at once, decoding position by position, those side by side
+    that need nothing of one another; whatever is computed together, and on whatever processor,
+    the probabilities are the same integers. Segments are coded independently.
+
+    Args:
+        priors: one for each level of the tokenizer, the coarsest first.
+        device: where to compute; no part of a file depends on it.
+
+    Raises:
+        OptionError: a prior is of another kind, or its sums could leave what float64 holds.
+
+    Example:
+        >>> model = PortableModel([PortablePrior(CodeGrid((512,), (8, 8)))])  # doctest: +SKIP
+        >>> codec.write("photo.vcb", images, tokenizer, entropy=model)  # doctest: +SKIP
+    """
+
+    id = ModelId.PORTABLE
+
+    def __init__(self, priors: Sequence[PortablePrior], device: torch.device | str = "cpu") -> None:
+        self._device = torch.device(device)
+        self._levels: list[_Level] = []
+        first, parts = 0, []
+        for prior in priors:
+            if not isinstance(prior, PortablePrior):
+                raise OptionError(
+                    f"entropy: expected a portable prior, got a {type(prior).__name__}; train one "
+                    "with --model portable, or use --entropy prior"
+                )
+            table = frozen_table(prior.table, self._device)
+            networks = [IntegerNetwork(network, self._device) for network in prior.networks]
+            books = len(prior.codes.codebook_sizes)
+            self._levels.append(_Level(prior, table, networks, range(first, first + books)))
+            first += books
+            parts.append(_content(prior, table, networks))
+        self.books = tuple(k for prior in priors for k in prior.codes.codebook_sizes)
+        self.hash = short_hash(b"portable", *(digest(part) for part in parts))
+
+    def _write(self, encoder: Encoder, block: Block, stage: int, stream: int) -> None:
+        coded = _Stream(self, block, stage, stream)
+        encoder.shares(*coded.shares(block.codes[stream]))
+
+    def _read(self, decoder: Decoder, block: Block, stage: int, stream: int) -> Codes:
+        return _Stream(self, block, stage, stream).read(decoder)
+
+    def _bits(self, block: Block, stage: int, stream: int) -> float:
+        _, widths = _Stream(self, block, stage, stream).shares(block.codes[stream])
+        return float((PRECISION - np.log2(widths.astype(np.float64))).sum())
+
+    def level(self, stream: int) -> _Level:
+        """The level that a stream belongs to."""
+        return next(level for level in self._levels if stream in level.streams)
+
+    def context(self, block: Block, stage: int, stream: int) -> Context:
+        """What the predictions of a stream look at: all that is known before it."""
+        level = self.level(stream)
+        places = [number for number, books in enumerate(block.books) for _ in books]
+        coarse = []
+        for upper, its in zip(level.prior.upper, self._levels, strict=False):
+            codes = np.stack([block.codes[s] for s in its.streams], 1).astype(np.int64)
+            symbols = upper.split(torch.from_numpy(codes)[:, None, None]).flatten(0, 2)
+            runs = block.grids[places[its.streams.start]]
+            coarse.append((runs, symbols.to(self._device)))
+        context = level.prior.context(block.grids[stage], coarse)
+        for before in range(level.streams.start, stream):
+            for slot, digits in self.digits(before, block.codes[before]):
+                context.own.put(slot, slice(None), digits)
+        return context
+
+    def digits(self, stream: int, codes: Codes) -> Iterator[tuple[int, Tensor]]:
+        """The symbols (N,) that codes (N,) are written in, with their slots."""
+        level = self.level(stream)
+        wide = torch.from_numpy(codes.astype(np.int64)).to(self._device)
+        for number, slot in enumerate(level.prior.codes.slots):
+            if slot.book == stream - level.streams.start:
+                yield number, wide // slot.unit % slot.size
+
+    def rows(self, context: Context, stream: int, slot: int, which: Tensor) -> NDArray[np.uint32]:
+        """Cumulative 24-bit probabilities (M, V + 1) of a symbol of positions (M,)."""
+        level = self.level(stream)
+        x = level.table[context.rows(slot, which)].flatten(1)
+        return cumulative_rows(weights_of(level.networks[slot].logits(x, context.phases(which))))
+
+    def chunk(self, stream: int, slot: int) -> int:
+        """Positions to compute at a time."""
+        level = self.level(stream)
+        inputs: int = level.prior.networks[slot].first.in_features
+        outputs = level.prior.codes.symbol_sizes[slot]
+        return max(1, CHUNK_BYTES // (8 * (inputs + 4 * outputs)))
+
+
+class _Stream:
+    """One stream in the coding.
+
+    Symbols follow one another by wave, within it by digit, within that in raster order: a wave's
+    positions need nothing of one another, see `Context.wave`.
+    """
+
+    def __init__(self, model: PortableModel, block: Block, stage: int, stream: int) -> None:
+        self._model, self._stream = model, stream
+        with torch.inference_mode():
+            self._context = model.context(block, stage, stream)
+            self._wave = self._context.wave()
+        level = model.level(stream)
+        self._symbols = block.books[stage][stream - block.streams(stage).start]
+        self._slots = [
+            (number, slot)
+            for number, slot in enumerate(level.prior.codes.slots)
+            if slot.book == stream - level.streams.start
+        ]
+
+    @torch.inference_mode()
+    def shares(self, codes: Codes) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """Starts and widths of all symbols of codes (N,), in their order in the file."""
+        digits = dict(self._model.digits(self._stream, codes))
+        for number, symbols in digits.items():
+            self._context.own.put(number, slice(None), symbols)
+        every = torch.arange(len(codes), device=self._wave.device)
+        found = [
+            shares_of(rows, digits[number][which].cpu().numpy())
+            for number, _ in self._slots
+            for which, rows in self._rows(number, every)
+        ]
+        starts, widths = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        wave = np.tile(self._wave.cpu().numpy(), len(self._slots))
+        order = np.argsort(wave, kind="stable")  # by digit and raster order already
+        return starts[order], widths[order]
+
+    @torch.inference_mode()
+    def read(self, decoder: Decoder) -> Codes:
+        """The codes (N,) of a message."""
+        order = self._wave.argsort(stable=True)
+        codes = np.zeros(len(order), np.int64)
+        together = self._wave.bincount()
+        for which in order.split(together[together > 0].tolist()):
+            for number, slot in self._slots:
+                for part, rows in self._rows(number, which):
+                    symbols = decoder.rows(rows).astype(np.int64)
+                    codes[part.cpu().numpy()] += symbols * slot.unit
+                    known = torch.from_numpy(symbols).to(self._wave.device)
+                    self._context.own.put(number, part, known)
+        if int(codes.max()) >= self._symbols:
+            raise CodecError(
+                f"codes: expected codes below {self._symbols}, got {codes.max()}; the file is "
+                "damaged, copy it again or compress the original again"
+            )
+        return codes.astype(np.uint32)
+
+    def _rows(self, slot: int, which: Tensor) -> Iterator[tuple[Tensor, NDArray[np.uint32]]]:
+        """Positions (M,) in pieces, with the probabilities of a symbol of theirs."""
+        for part in which.split(self._model.chunk(self._stream, slot)):
+            yield part, self._model.rows(self._context, self._stream, slot, part)
+
+
+def _content(
+    prior: PortablePrior, table: Tensor, networks: Sequence[IntegerNetwork]
+) -> Iterator[bytes]:
+    """All that the probabilities depend on."""
+    grids = [[*grid.codebook_sizes, grid.largest_symbol] for grid in (prior.codes, *prior.upper)]
+    yield repr((grids, prior.factors, prior.reach)).encode()
+    yield table.cpu().numpy().astype("<i4").tobytes()
+    for network in networks:
+        yield from network.content()

@@ -1,0 +1,228 @@
+"""What a position's prediction looks at: symbols before it, at fixed places around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vocabula.priors.codes import CodeGrid
+
+SKEW = 3
+"""Position (r, c) needs none (r', c') with c' + 3 r' >= c + 3 r: such positions go together."""
+NEAREST = ((0, -1), (-1, 0), (-1, -1), (-1, 1))
+"""Where symbols of the books before are looked at, beside the place itself."""
+COARSE = tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1))
+"""Where codes of coarser levels are looked at."""
+
+Runs = Sequence[tuple[int, tuple[int, ...]]]
+"""Grids as (count, (height, width))."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """One symbol that is looked at.
+
+    Attributes:
+        source: which: a symbol of a position, or of one of a coarser level.
+        down: rows from the position, or from the coarser one that it belongs to.
+        right: columns likewise.
+    """
+
+    source: int
+    down: int
+    right: int
+
+
+def causal_places(reach: int) -> list[tuple[int, int]]:
+    """Places (down, right) before a position, at most `reach` away.
+
+    They are at most 2 to the right for each row up: `SKEW` allows for no more.
+    """
+    left = [(0, -right) for right in range(1, reach + 1)]
+    above = [
+        (-down, right)
+        for down in range(1, reach + 1)
+        for right in range(-reach, min(reach, 2 * down) + 1)
+    ]
+    return left + above
+
+
+def own_taps(codes: CodeGrid, slot: int, reach: int) -> list[Tap]:
+    """What a symbol looks at in its own level.
+
+    Of its book every symbol of the positions before, and those of the position itself that come
+    before it; of each book before it the symbols at the place itself, of the nearest book also
+    beside it. No symbol looks at a later book: so the books follow one another in a file.
+    """
+    book = codes.slots[slot].book
+    taps = []
+    for source, other in enumerate(codes.slots):
+        if other.book > book:
+            break
+        if source < slot:
+            taps.append(Tap(source, 0, 0))
+        if other.book == book:
+            taps += [Tap(source, *place) for place in causal_places(reach)]
+        elif other.book == book - 1:
+            taps += [Tap(source, *place) for place in NEAREST]
+    return taps
+
+
+class Places:
+    """The positions of some grids, each with a margin, in one flat array.
+
+    Args:
+        runs: the grids.
+        margin: places around each grid.
+        device: of the tensors.
+
+    Attributes:
+        size: of the flat array.
+        signal, row, column: (N,) of every position, grid after grid in raster order.
+    """
+
+    def __init__(self, runs: Runs, margin: int, device: torch.device) -> None:
+        counts = torch.tensor([count for count, _ in runs])
+        sides = torch.tensor([grid for _, grid in runs]).repeat_interleave(counts, 0).to(device)
+        height, width = sides.unbind(1)
+        self._stride = width + 2 * margin
+        areas = (height + 2 * margin) * self._stride
+        self._first = areas.cumsum(0) - areas + margin * (self._stride + 1)
+        self.size = int(areas.sum())
+        cells = height * width
+        self.signal = torch.arange(len(sides), device=device).repeat_interleave(cells)
+        start = (cells.cumsum(0) - cells)[self.signal]
+        within = torch.arange(len(self.signal), device=device) - start
+        self.row, self.column = within // width[self.signal], within % width[self.signal]
+
+    def at(self, signal: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        """Where positions are in the flat array."""
+        return self._first[signal] + row * self._stride[signal] + column
+
+    def around(self, at: Tensor, signal: Tensor, down: Tensor, right: Tensor) -> Tensor:
+        """Where the places (T,) around positions (M,) are: (M, T)."""
+        return at[:, None] + down * self._stride[signal][:, None] + right
+
+
+class Plane:
+    """Symbols of one level on its grids, as rows of an embedding table.
+
+    Args:
+        runs: the grids.
+        sizes: values V_s of each symbol of a position.
+        first: the row of the table of the first symbol's value 0; V_s + 1 rows for each symbol
+            follow, the last of them for what lies outside.
+        taps: what is looked at, its sources counted from this level's first symbol.
+        margin: how far away taps are.
+        device: of the tensors.
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        sizes: Sequence[int],
+        first: int,
+        margin: int,
+        device: torch.device,
+    ) -> None:
+        self.places = Places(runs, margin, device)
+        at = self.places
+        self._inside = at.at(at.signal, at.row, at.column)
+        self._offsets, outside = [], []
+        for size in sizes:
+            self._offsets.append(first)
+            outside.append(first + size)
+            first += size + 1
+        self._rows = torch.tensor(outside, device=device)[:, None].repeat(1, at.size)
+
+    def put(self, source: int, which: Tensor | slice, symbols: Tensor) -> None:
+        """Set the symbols (M,) number `source` of positions."""
+        self._rows[source, self._inside[which]] = symbols + self._offsets[source]
+
+    def look(self, at: Tensor, signal: Tensor, taps: Sequence[Tap]) -> Tensor:
+        """Rows (M, T) of what taps find around flat places (M,)."""
+        device = at.device
+        down, right, source = (
+            torch.tensor([getattr(tap, name) for tap in taps], device=device)
+            for name in ("down", "right", "source")
+        )
+        flat = self.places.around(at, signal, down, right) + source * self.places.size
+        return self._rows.flatten()[flat]
+
+    def inside(self, which: Tensor | slice) -> Tensor:
+        """Flat places (M,) of positions."""
+        return self._inside[which]
+
+
+class Context:
+    """The symbols of some signals, and what predictions look at in them.
+
+    Args:
+        codes: what the codes look like.
+        upper: what those of coarser levels look like.
+        factors: positions to one coarser position, along each axis, for each coarser level.
+        reach: how far away symbols of the same book are looked at.
+        runs: the signals' grids.
+        coarse: for each coarser level its grids, and symbols (N, S) of all its positions.
+        device: of the tensors.
+    """
+
+    def __init__(
+        self,
+        codes: CodeGrid,
+        upper: Sequence[CodeGrid],
+        factors: Sequence[tuple[int, int]],
+        reach: int,
+        runs: Runs,
+        coarse: Sequence[tuple[Runs, Tensor]],
+        device: torch.device,
+    ) -> None:
+        self._codes, self._reach, self._factors = codes, reach, factors
+        self.own = Plane(runs, codes.symbol_sizes, 0, reach, device)
+        first = table_rows(codes)
+        self._coarse: list[tuple[Plane, list[Tap]]] = []
+        for grid, (its_runs, symbols) in zip(upper, coarse, strict=True):
+            plane = Plane(its_runs, grid.symbol_sizes, first, 1, device)
+            for source in range(symbols.shape[1]):
+                plane.put(source, slice(None), symbols[:, source])
+            taps = [Tap(s, *place) for s in range(len(grid.slots)) for place in COARSE]
+            self._coarse.append((plane, taps))
+            first += table_rows(grid)
+
+    @property
+    def positions(self) -> int:
+        """Positions of all signals N."""
+        return len(self.own.places.row)
+
+    def wave(self) -> Tensor:
+        """(N,) when each position can be predicted: after all with a lower number."""
+        return self.own.places.column + SKEW * self.own.places.row
+
+    def rows(self, slot: int, which: Tensor | slice) -> Tensor:
+        """Rows (M, T) of the embedding table that a symbol of positions (M,) looks at."""
+        places = self.own.places
+        signal, row, column = (x[which] for x in (places.signal, places.row, places.column))
+        taps = own_taps(self._codes, slot, self._reach)
+        found = [self.own.look(self.own.inside(which), signal, taps)]
+        for (plane, its_taps), (down, right) in zip(self._coarse, self._factors, strict=True):
+            at = plane.places.at(signal, row // down, column // right)
+            found.append(plane.look(at, signal, its_taps))
+        return torch.cat(found, 1)
+
+    def phases(self, which: Tensor | slice) -> list[Tensor]:
+        """For each coarser level, which of its f x f positions each of (M,) is."""
+        row, column = self.own.places.row[which], self.own.places.column[which]
+        return [row % down * right + column % right for down, right in self._factors]
+
+
+def table_rows(codes: CodeGrid) -> int:
+    """Rows of the embedding table for the symbols of a level."""
+    return sum(size + 1 for size in codes.symbol_sizes)
+
+
+def tap_count(codes: CodeGrid, upper: Sequence[CodeGrid], slot: int, reach: int) -> int:
+    """How many symbols a symbol looks at."""
+    return len(own_taps(codes, slot, reach)) + sum(len(grid.slots) * len(COARSE) for grid in upper)
