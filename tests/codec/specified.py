@@ -259,7 +259,9 @@ class Adaptive:
             self.enter(key, self.node(r, fork + 1), True, r, 1)
 
 
-def read(content: bytes, statistics: Any = None) -> list[list[list[list[int]]]]:
+def read(
+    content: bytes, statistics: Any = None, portable: Any = None
+) -> list[list[list[list[int]]]]:
     """For each signal of a file of whole signals, for each book its rows of codes."""
     models, stages, file = _header(Bytes(content))
     signals: list[list[list[list[int]]]] = []
@@ -284,7 +286,7 @@ def read(content: bytes, statistics: Any = None) -> list[list[list[list[int]]]]:
             chunk = file.raw(size)
             assert zlib.crc32(chunk) == crc
             grids = [stage.grid(*one) for one in sizes]
-            streams = _decode(models[stage.model], stage, grids, known, chunk, statistics)
+            streams = _decode(models[stage.model], stage, grids, known, chunk, statistics, portable)
             plain = b"".join(c.to_bytes(4, "little") for codes in streams for c in codes)
             assert zlib.crc32(plain) == codes_crc
             for codes in streams:
@@ -342,6 +344,7 @@ def _decode(
     before: list[tuple[list[tuple[int, int]], list[int]]],
     chunk: bytes,
     statistics: Any,
+    portable: Any,
 ) -> list[list[int]]:
     """The codes of each stream of a stage."""
     message, known = Message(chunk), list(before)
@@ -352,6 +355,8 @@ def _decode(
         order = list(range(k)) if statistics is None else statistics.orders[book].tolist()
         if k == 1:
             codes = [0] * positions
+        elif model == 3:
+            codes = portable.codes(message, book, grids, known)
         elif model == 2:
             codes = _adaptive(message, k, counts, order, grids, known, statistics)
         else:

@@ -27,6 +27,7 @@ from vocabula.codec.inspection import Inspection, inspect
 from vocabula.codec.learning import learn_statistics
 from vocabula.codec.limits import Limits
 from vocabula.codec.models import EntropyModel, UniformModel
+from vocabula.codec.portable import PortableModel
 from vocabula.codec.segment import Block
 from vocabula.codec.static import StaticModel
 from vocabula.codec.statistics import CodeStatistics, load_statistics
@@ -45,6 +46,7 @@ __all__ = [
     "EntropyModel",
     "Inspection",
     "Limits",
+    "PortableModel",
     "StaticModel",
     "Table",
     "UniformModel",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from vocabula.codec.rows import cumulative_rows, shares_of
 from vocabula.codec.segment import Block, Codes
 from vocabula.codec.table import PRECISION
 from vocabula.errors import CodecError, OptionError
+from vocabula.priors.codes import Slot
 from vocabula.priors.context import Context
 from vocabula.priors.portable import PortablePrior
 
@@ -114,11 +116,11 @@ class PortableModel(StreamModel):
             if slot.book == stream - level.streams.start:
                 yield number, wide // slot.unit % slot.size
 
-    def rows(self, context: Context, stream: int, slot: int, which: Tensor) -> NDArray[np.uint32]:
-        """Cumulative 24-bit probabilities (M, V + 1) of a symbol of positions (M,)."""
+    def weights(self, context: Context, stream: int, slot: int, which: Tensor) -> NDArray[np.int64]:
+        """Integers (M, V) in proportion to the probabilities of a symbol of positions (M,)."""
         level = self.level(stream)
         x = level.table[context.rows(slot, which)].flatten(1)
-        return cumulative_rows(weights_of(level.networks[slot].logits(x, context.phases(which))))
+        return weights_of(level.networks[slot].logits(x, context.phases(which)))
 
     def chunk(self, stream: int, slot: int) -> int:
         """Positions to compute at a time."""
@@ -155,11 +157,13 @@ class _Stream:
         for number, symbols in digits.items():
             self._context.own.put(number, slice(None), symbols)
         every = torch.arange(len(codes), device=self._wave.device)
-        found = [
-            shares_of(rows, digits[number][which].cpu().numpy())
-            for number, _ in self._slots
-            for which, rows in self._rows(number, every)
-        ]
+        spent = np.zeros(len(codes), np.int64)
+        found = []
+        for number, slot in self._slots:
+            symbols = digits[number].cpu().numpy()
+            for part, rows in self._rows(number, slot, every, spent):
+                found.append(shares_of(rows, symbols[part.cpu().numpy()]))
+            spent += symbols * slot.unit
         starts, widths = (np.concatenate(parts) for parts in zip(*found, strict=True))
         wave = np.tile(self._wave.cpu().numpy(), len(self._slots))
         order = np.argsort(wave, kind="stable")  # by digit and raster order already
@@ -173,7 +177,7 @@ class _Stream:
         together = self._wave.bincount()
         for which in order.split(together[together > 0].tolist()):
             for number, slot in self._slots:
-                for part, rows in self._rows(number, which):
+                for part, rows in self._rows(number, slot, which, codes):
                     symbols = decoder.rows(rows).astype(np.int64)
                     codes[part.cpu().numpy()] += symbols * slot.unit
                     known = torch.from_numpy(symbols).to(self._wave.device)
@@ -185,18 +189,32 @@ class _Stream:
             )
         return codes.astype(np.uint32)
 
-    def _rows(self, slot: int, which: Tensor) -> Iterator[tuple[Tensor, NDArray[np.uint32]]]:
-        """Positions (M,) in pieces, with the probabilities of a symbol of theirs."""
-        for part in which.split(self._model.chunk(self._stream, slot)):
-            yield part, self._model.rows(self._context, self._stream, slot, part)
+    def _rows(
+        self, number: int, slot: Slot, which: Tensor, spent: NDArray[np.int64]
+    ) -> Iterator[tuple[Tensor, NDArray[np.uint32]]]:
+        """Positions (M,) in pieces, and cumulative probabilities (M, V + 1) of a symbol of theirs.
+
+        Args:
+            number: which symbol of a position.
+            slot: what it is.
+            which: positions.
+            spent: (N,) what the digits before it say of each position's code.
+        """
+        for part in which.split(self._model.chunk(self._stream, number)):
+            weights = self._model.weights(self._context, self._stream, number, part)
+            if slot.limited:  # no code has some digits after some others
+                highest = (self._symbols - 1 - spent[part.cpu().numpy()]) // slot.unit
+                weights[np.arange(slot.size) > highest[:, None]] = 0
+            yield part, cumulative_rows(weights)
 
 
 def _content(
     prior: PortablePrior, table: Tensor, networks: Sequence[IntegerNetwork]
 ) -> Iterator[bytes]:
     """All that the probabilities depend on."""
-    grids = [[*grid.codebook_sizes, grid.largest_symbol] for grid in (prior.codes, *prior.upper)]
-    yield repr((grids, prior.factors, prior.reach)).encode()
+    grids = [[grid.codebook_sizes, grid.largest_symbol] for grid in (prior.codes, *prior.upper)]
+    shape = {"levels": grids, "factors": prior.factors, "reach": prior.reach}
+    yield json.dumps(shape, separators=(",", ":")).encode()
     yield table.cpu().numpy().astype("<i4").tobytes()
     for network in networks:
         yield from network.content()

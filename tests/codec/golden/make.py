@@ -6,12 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from vocabula.codec import AdaptiveModel, CodeStatistics, write_codes
+from vocabula.codec import (
+    AdaptiveModel,
+    CodeStatistics,
+    EntropyModel,
+    PortableModel,
+    write_codes,
+)
 from vocabula.codec.header import Header, Stage
 from vocabula.codec.layout import SignalKind
 from vocabula.codec.writer import CodedSignal, Target, write_signals
+from vocabula.priors import CodeGrid, Conditioning, PortablePrior
 
 FOLDER = Path(__file__).parent
 CASES = {
@@ -26,8 +34,9 @@ CASES = {
     "adaptive-books": ("adaptive", [32, 32, 20], True),
     "static-books": ("static", [32, 1, 20], True),
 }
-LEVELS = "adaptive-levels"
-"""A file of images: two levels, the finer of two stages, of which one was cut off."""
+PORTABLE = {"portable-k64": [64], "portable-books": [32, 2000]}
+LEVELS, PORTABLE_LEVELS = "adaptive-levels", "portable-levels"
+"""Files of images: two levels, the finer of two stages, of which one was cut off."""
 
 
 def golden_codes(sizes: list[int]) -> list[NDArray[np.int64]]:
@@ -53,9 +62,35 @@ def golden_statistics(sizes: list[int]) -> CodeStatistics:
     return CodeStatistics("golden", counts, orders)
 
 
-def write_levels(target: Target) -> None:
+def golden_prior(codes: CodeGrid, upper: tuple[CodeGrid, ...] = ()) -> PortablePrior:
+    """A small portable prior with parameters by a formula."""
+    prior = PortablePrior(
+        codes, Conditioning(upper=upper), hidden=12, layers=1, embedding=4, reach=2
+    )
+    with torch.no_grad():
+        for number, parameter in enumerate(prior.parameters()):
+            index = torch.arange(parameter.numel(), dtype=torch.float64)
+            value = (index * 7919 + 13 * number) % 401 / 128 - 1.5625
+            parameter.copy_((value / (1 if parameter.ndim == 1 else 2)).reshape(parameter.shape))
+    return prior.eval()
+
+
+def golden_model(sizes: list[int]) -> PortableModel:
+    """The portable model of one level; books of more than 64 codewords are two digits."""
+    return PortableModel([golden_prior(CodeGrid(tuple(sizes), (24, 32), largest_symbol=64))])
+
+
+def levels_model() -> PortableModel:
+    """The portable model of the file of two levels, with the stage that was cut off."""
+    coarse = CodeGrid((64,), (3, 4))
+    return PortableModel(
+        [golden_prior(coarse), golden_prior(CodeGrid((16, 9, 16), (6, 8)), (coarse,))]
+    )
+
+
+def write_levels(target: Target, model: EntropyModel | None = None) -> None:
     """The golden file of two levels: images of 17 x 30 and 8 x 8 pixels."""
-    model = AdaptiveModel()
+    model = model or AdaptiveModel()
     coarse = Stage((64,), (8, 8), (1, 1))
     fine = Stage((16, 9), (8, 8), (2, 2))
     stages = (coarse, fine, replace(fine, symbols=(16,)))
@@ -80,4 +115,7 @@ if __name__ == "__main__":
         path = FOLDER / f"{name}.vcb"
         size = write_codes(path, golden_codes(sizes), sizes, entropy=entropy, statistics=statistics)
         print(f"{path.name}: {size} bytes")
+    for name, sizes in PORTABLE.items():
+        write_codes(FOLDER / f"{name}.vcb", golden_codes(sizes), sizes, entropy=golden_model(sizes))
     write_levels(FOLDER / f"{LEVELS}.vcb")
+    write_levels(FOLDER / f"{PORTABLE_LEVELS}.vcb", levels_model())

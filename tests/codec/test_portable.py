@@ -1,0 +1,281 @@
+"""The portable model: the document's arithmetic, and the same bits however it is computed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vocabula import codec
+from vocabula.codec import PortableModel, portable
+from vocabula.codec.integer_network import IntegerNetwork, curve_table, exponential_table
+from vocabula.codec.segment import Block
+from vocabula.errors import CodecError, OptionError
+from vocabula.priors import CodeGrid, Condition, Conditioning, PixelCNN, PortablePrior
+from vocabula.priors.portable import SymbolNetwork
+
+from . import specified
+from .golden.make import (
+    FOLDER,
+    PORTABLE,
+    PORTABLE_LEVELS,
+    golden_codes,
+    golden_model,
+    golden_prior,
+    levels_model,
+    write_levels,
+)
+from .specified_portable import Level, Portable
+
+SHA256 = {
+    "portable-k64": "b6014234e94a7a15",
+    "portable-books": "45d11a378c1eb98f",
+    "portable-levels": "8f608960a1eff6d2",
+}
+MODELS: dict[str, Callable[[], PortableModel]] = {
+    **{name: lambda sizes=sizes: golden_model(sizes) for name, sizes in PORTABLE.items()},
+    PORTABLE_LEVELS: levels_model,
+}
+
+
+def trained(prior: PortablePrior, seed: int = 0) -> PortablePrior:
+    """A prior with weights that are not small, as if trained."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.normal_(std=0.1 if parameter.ndim > 1 else 0.5)
+    return prior.eval()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_golden_files_decode_for_ever(coder: str, name: str) -> None:
+    content = (FOLDER / f"{name}.vcb").read_bytes()
+    assert hashlib.sha256(content).hexdigest()[:16] == SHA256[name]
+    found = codec.read_codes(content, models=[MODELS[name]()]).codes
+    if name in PORTABLE:
+        for codes, expected in zip(found, golden_codes(PORTABLE[name]), strict=True):
+            assert np.array_equal(codes, expected)
+    else:
+        adaptive = codec.read_codes(FOLDER / "adaptive-levels.vcb").codes
+        for levels, expected in zip(found, adaptive, strict=True):
+            assert all(map(np.array_equal, levels, expected))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_golden_files_are_written_alike(coder: str, name: str) -> None:
+    file = io.BytesIO()
+    if name in PORTABLE:
+        sizes = PORTABLE[name]
+        codec.write_codes(file, golden_codes(sizes), sizes, entropy=MODELS[name]())
+    else:
+        write_levels(file, MODELS[name]())
+    assert file.getvalue() == (FOLDER / f"{name}.vcb").read_bytes()
+
+
+def _as_specified(prior: PortablePrior) -> Level:
+    tensors: dict[str, Any] = {n: t.tolist() for n, t in prior.state_dict().items()}
+    sizes, largest = list(prior.codes.codebook_sizes), prior.codes.largest_symbol
+    return Level(sizes, largest, prior.reach, tensors)
+
+
+def test_the_specification_suffices_to_decode() -> None:
+    """`specified_portable` is written from docs/vcb.md and knows nothing of the library."""
+    coarse = CodeGrid((64,), (3, 4))
+    fine = golden_prior(CodeGrid((16, 9, 16), (6, 8)), (coarse,))
+    cases = {
+        "portable-k64": [golden_prior(CodeGrid((64,), (24, 32), largest_symbol=64))],
+        "portable-levels": [golden_prior(coarse), fine],
+    }
+    for name, priors in cases.items():
+        content = (FOLDER / f"{name}.vcb").read_bytes()
+        model = Portable([_as_specified(prior) for prior in priors])
+        for books, levels in zip(
+            specified.read(content, portable=model),
+            codec.read_codes(content, models=[MODELS[name]()]).codes,
+            strict=True,
+        ):
+            grids = [np.atleast_3d(level) for level in (levels if len(priors) > 1 else [levels])]
+            expected = [grid[..., book] for grid in grids for book in range(grid.shape[-1])]
+            for book, codes in zip(books, expected, strict=True):
+                assert np.array_equal(np.array(book), codes)
+
+
+def test_the_specification_knows_digits() -> None:
+    prior = golden_prior(CodeGrid((3, 20), (2, 3), largest_symbol=5))
+    codes = [np.arange(12).reshape(2, 3, 2) % [3, 20] * [1, 1], np.array([[[2, 19]]])]
+    file = io.BytesIO()
+    codec.write_codes(file, codes, [3, 20], entropy=PortableModel([prior]))
+    found = specified.read(file.getvalue(), portable=Portable([_as_specified(prior)]))
+    for books, expected in zip(found, codes, strict=True):
+        assert np.array_equal(np.stack([np.array(book) for book in books], -1), expected)
+
+
+def test_tables_by_their_definitions() -> None:
+    x = np.arange(-2048, 2048) / 256
+    exact = x / (1 + np.exp(-x)) * 256
+    assert np.abs(curve_table().numpy() - exact).max() <= 0.5 + 1e-9
+    exact = np.exp(-np.arange(18 * 256) / 256) * 2**28
+    assert np.abs(exponential_table()[:-1] - exact).max() <= 1 + 1e-6
+    assert exponential_table()[-1] == 0
+
+
+@pytest.mark.parametrize("sizes", [(512,), (4, 300), (1, 7), (2000,), (2,)])
+def test_bits_are_those_of_the_prior(sizes: tuple[int, ...]) -> None:
+    """What it writes is the float network's own nats, as near as its steps allow."""
+    prior = trained(PortablePrior(CodeGrid(sizes, (6, 7)), hidden=24, layers=2, reach=2))
+    model = PortableModel([prior])
+    codes = prior.sample((3, 6, 7), seed=0)
+    with torch.inference_mode():
+        nats = -prior.log_probs(codes).reshape(-1, len(sizes)).double().sum(0)
+    books = codes.reshape(-1, len(sizes)).T.numpy().astype(np.uint32)
+    block = Block(tuple((k,) for k in sizes), (((3, (6, 7)),),) * len(sizes), list(books))
+    for stage, k in enumerate(sizes):
+        expected = float(nats[stage]) / math.log(2)
+        bits = model.bits(block, stage)
+        assert bits == pytest.approx(expected, rel=2e-3, abs=1e-2)
+        assert 8 * len(model.encode(block, stage)) <= bits * 1.001 + 64
+        assert k > 1 or bits == 0
+
+
+def test_in_float_it_is_nearly_the_same_network() -> None:
+    prior = trained(PortablePrior(CodeGrid((512,), (8, 8)), hidden=64, reach=3))
+    codes = prior.sample((16, 8, 8), seed=1)
+    with torch.inference_mode():
+        on_steps = float(prior.loss(codes))
+        prior.steps = False
+        plain = float(prior.loss(codes))
+    assert on_steps == pytest.approx(plain, rel=0.01)
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_same_bytes_however_it_is_computed(
+    monkeypatch: pytest.MonkeyPatch, threads: None
+) -> None:
+    """One picture or many to a segment, a position or thousands at a time, one thread or two."""
+    grids = golden_codes([32, 2000])
+    model = golden_model([32, 2000])
+    contents = set()
+    for count, size in ((1, 2**25), (2, 2**25), (1, 1), (2, 40_000)):
+        torch.set_num_threads(count)
+        monkeypatch.setattr(portable, "CHUNK_BYTES", size)
+        file = io.BytesIO()
+        codec.write_codes(file, grids, [32, 2000], entropy=model, jobs=count)
+        contents.add(file.getvalue())
+        found = codec.read_codes(FOLDER / "portable-books.vcb", models=[model], jobs=count)
+        assert all(map(np.array_equal, found.codes, grids))
+    assert contents == {(FOLDER / "portable-books.vcb").read_bytes()}
+
+
+def test_sums_do_not_depend_on_their_order() -> None:
+    """Columns in another order are the same sums: as every partial sum is exact."""
+    network = SymbolNetwork(500, [], 64, 1, 300)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=3)
+    order = torch.randperm(500)
+    x = torch.randint(-(2**15), 2**15, (50, 500)).double()
+    one = IntegerNetwork(network, torch.device("cpu")).logits(x, [])
+    network.first.weight.data = network.first.weight.data[:, order]
+    other = IntegerNetwork(network, torch.device("cpu")).logits(x[:, order], [])
+    assert torch.equal(one, other)
+    assert float(one.std()) > 1000
+
+
+@pytest.mark.parametrize("capability", ["default", "avx2", "avx512"])
+def test_another_instruction_set_gives_the_same(capability: str) -> None:
+    """In another process, with two threads, and floats on other instructions."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from make import FOLDER, golden_codes, golden_model\n"
+        "import io, numpy as np; from vocabula import codec\n"
+        "model = golden_model([32, 2000]); path = FOLDER / 'portable-books.vcb'\n"
+        "found = codec.read_codes(path, models=[model], jobs=2).codes\n"
+        "print(all(map(np.array_equal, found, golden_codes([32, 2000]))))\n"
+        "file = io.BytesIO()\n"
+        "codec.write_codes(file, golden_codes([32, 2000]), [32, 2000], entropy=model)\n"
+        "print(file.getvalue() == path.read_bytes())"
+    )
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability, "OMP_NUM_THREADS": "2"}
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(FOLDER)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.split() == ["True", "True"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_gives_the_same() -> None:
+    model = PortableModel(
+        [golden_prior(CodeGrid((32, 2000), (24, 32), largest_symbol=64))], device="cuda"
+    )
+    found = codec.read_codes(FOLDER / "portable-books.vcb", models=[model])
+    assert all(map(np.array_equal, found.codes, golden_codes([32, 2000])))
+
+
+def test_a_file_of_another_prior_is_refused() -> None:
+    other = PortableModel([trained(PortablePrior(CodeGrid((64,), (24, 32)), hidden=8, layers=0))])
+    with pytest.raises(CodecError, match=r"expected the portable entropy model [0-9a-f]{16}, got"):
+        codec.read_codes(FOLDER / "portable-k64.vcb", models=[other])
+    with pytest.raises(CodecError, match="got none"):
+        codec.read_codes(FOLDER / "portable-k64.vcb")
+
+
+def test_another_kind_of_prior_is_refused() -> None:
+    with pytest.raises(OptionError, match="expected a portable prior, got a PixelCNN"):
+        PortableModel([PixelCNN(CodeGrid((8,), (2, 2)), hidden=4, layers=1)])  # type: ignore[list-item]
+
+
+def test_codes_beyond_the_book_are_damage() -> None:
+    """Two digits of base 3 can say 7 and 8, of which a book of 7 has none."""
+    prior = trained(PortablePrior(CodeGrid((7,), (2, 2), largest_symbol=3), hidden=4, layers=0))
+    model = PortableModel([prior])
+    block = Block(((7,),), (((1, (2, 2)),),), [np.full(4, 8, np.uint32)])
+    content = model.encode(block, 0)
+    with pytest.raises(CodecError, match="expected codes below 7, got 8"):
+        model.decode(Block(((7,),), block.grids), 0, content)
+
+
+def test_sums_beyond_float64_are_refused() -> None:
+    network = SymbolNetwork(1, [], 4, 0, 1)
+    torch.nn.init.constant_(network.last.weight, 8.5)
+    IntegerNetwork(network, torch.device("cpu"))  # 4 x 2^15 x 2^15 = 2^32
+    network.last.weight.data = torch.full((1, 1), 8.5).expand(1, 2**23)
+    with pytest.raises(OptionError, match=r"expected sums below 2\^53"):  # 2^23 x 2^30
+        IntegerNetwork(network, torch.device("cpu"))
+
+
+def test_levels_give_one_another_context() -> None:
+    """The finer level's codes cost less where the coarser ones say what they are."""
+    coarse = CodeGrid((4,), (4, 4))
+    prior = PortablePrior(CodeGrid((4,), (8, 8)), Conditioning(upper=[coarse]), hidden=32, layers=1)
+    prior.train()
+    optimizer = torch.optim.Adam(prior.parameters(), lr=0.01)
+    torch.manual_seed(0)
+    for _ in range(60):
+        upper = torch.randint(4, (16, 4, 4))
+        fine = upper.repeat_interleave(2, 1).repeat_interleave(2, 2)
+        optimizer.zero_grad()
+        prior.loss(fine, Condition(upper=(upper,))).backward()
+        optimizer.step()
+    model = PortableModel([trained(PortablePrior(coarse, hidden=8, layers=0)), prior.eval()])
+    books = [upper.reshape(-1).numpy(), fine.reshape(-1).numpy()]
+    grids = (((16, (4, 4)),), ((16, (8, 8)),))
+    block = Block(((4,), (4,)), grids, [codes.astype(np.uint32) for codes in books])
+    assert model.bits(block, 1) < 0.2 * 16 * 64  # of 2 bits each without
