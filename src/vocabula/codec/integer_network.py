@@ -1,7 +1,7 @@
 """The networks of a portable prior in integers: no rounding, so no machine differs from another.
 
 Values are multiples of 2^-8 and weights of 2^-12, held as integers in float64. A matrix product may
-add up in whatever order a library likes: every sum stays below 2^53 and is exact.
+add up in whatever order a library likes: every sum stays below 2^52 and is exact.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from vocabula.priors.fixed_point import (
 )
 from vocabula.priors.portable import SymbolNetwork
 
-LARGEST = 2**53
-"""Up to it float64 holds every integer."""
+LARGEST = 2**52
+"""Below it float64 holds every integer, and every half between two."""
 _STATE = int(VALUE_END) << VALUE_BITS
 _CURVE = int(CURVE_END) << VALUE_BITS
 _FAR = 18 << VALUE_BITS
@@ -67,7 +67,7 @@ class IntegerNetwork:
         device: where to compute; any gives the same.
 
     Raises:
-        OptionError: some sum could reach 2^53.
+        OptionError: some sum could reach 2^52.
     """
 
     def __init__(self, network: SymbolNetwork, device: torch.device) -> None:
@@ -131,7 +131,7 @@ def _check_bound(layer: Layer) -> None:
     largest = float(layer[0].abs().sum(1).max()) * _STATE
     if largest >= LARGEST:
         raise OptionError(
-            f"portable: expected sums below 2^53, got up to {largest:.3g} from "
+            f"portable: expected sums below 2^52, got up to {largest:.3g} from "
             f"{layer[0].shape[1]} inputs; train with fewer of them"
         )
 
