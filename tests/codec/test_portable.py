@@ -256,7 +256,7 @@ def test_sums_beyond_float64_are_refused() -> None:
     network = SymbolNetwork(1, [], 4, 0, 1)
     torch.nn.init.constant_(network.last.weight, 8.5)
     IntegerNetwork(network, torch.device("cpu"))  # 4 x 2^15 x 2^15 = 2^32
-    network.last.weight.data = torch.full((1, 1), 8.5).expand(1, 2**22)
+    network.last.weight.data = torch.full((1, 1), 8.5).expand(1, 2**22 + 2**10)
     with pytest.raises(OptionError, match=r"expected sums below 2\^52"):  # 2^22 x 2^30
         IntegerNetwork(network, torch.device("cpu"))
 
