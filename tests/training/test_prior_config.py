@@ -13,7 +13,7 @@ SECTIONS = ("prior", "conditioning", "captions", "held_out", "optimizer", "sched
 
 
 def test_every_model_has_a_preset_of_its_name() -> None:
-    assert prior_preset_names() == ["pixelcnn", "pixelsnail", "transformer"]
+    assert prior_preset_names() == ["pixelcnn", "pixelsnail", "portable", "transformer"]
     for name in prior_preset_names():
         config = load_config(name)
         assert tuple(config.sections) == SECTIONS
