@@ -279,3 +279,38 @@ def test_levels_give_one_another_context() -> None:
     grids = (((16, (4, 4)),), ((16, (8, 8)),))
     block = Block(((4,), (4,)), grids, [codes.astype(np.uint32) for codes in books])
     assert model.bits(block, 1) < 0.2 * 16 * 64  # of 2 bits each without
+
+
+def test_memory_for_places_is_limited() -> None:
+    """Many tiny grids have wide margins: counted before anything is taken for them."""
+    model = golden_model([64])
+    file = io.BytesIO()
+    codec.write_codes(file, [np.zeros((1, 1), np.int64)] * 2000, [64], entropy=model)
+    assert len(codec.read_codes(file.getvalue(), models=[model]).codes) == 2000
+    block = Block(((64,),), (((2000, (1, 1)),),))
+    assert model.working_bytes(block, 0) >= 2000 * (5 * 5 + 1) * 8
+    limits = codec.Limits(memory=4 * portable.CHUNK_BYTES + 2000 * 600)
+    codec.read_codes(FOLDER / "portable-levels.vcb", models=[levels_model()], limits=limits)
+    limits = codec.Limits(memory=4 * portable.CHUNK_BYTES + 200_000)
+    with pytest.raises(CodecError, match="expected memory of at most"):
+        codec.read_codes(file.getvalue(), models=[model], limits=limits)
+
+
+def test_damaged_messages_end_in_an_error() -> None:
+    """Every truncation and a thousand flipped bits: the right codes never, others never unseen."""
+    content = (FOLDER / "portable-levels.vcb").read_bytes()
+    model = levels_model()
+    damaged = [content[:n] for n in range(0, len(content), 7)]
+    for bit in range(0, 8 * len(content), 17):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        damaged.append(bytes(flipped))
+    for one in damaged:
+        with pytest.raises(CodecError):
+            codec.read_codes(one, models=[model])
+    random = np.random.default_rng(0)
+    block = Block(((64,), (16, 9)), (((2, (3, 4)),), ((2, (6, 8)),)))
+    for _ in range(30):
+        words = random.integers(0, 2**32, 20, dtype=np.uint32).tobytes()
+        with pytest.raises(CodecError):
+            model.decode(block, 0, words)

@@ -76,6 +76,16 @@ class EntropyModel(ABC):
     def bits(self, block: Block, stage: int) -> float:
         """The cross-entropy of a stage: -sum log2 p(code), what an ideal coder needs."""
 
+    def working_bytes(self, block: Block, stage: int) -> int:
+        """Memory that coding a stage takes beside its codes, its bytes and 64 a codeword.
+
+        Args:
+            block: a segment, of which the codes need not be known.
+            stage: which one.
+        """
+        del block, stage
+        return 0
+
 
 class StreamModel(EntropyModel):
     """A model that codes one stream after another, with one message of the range coder a stage.

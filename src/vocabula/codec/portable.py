@@ -25,6 +25,8 @@ from vocabula.priors.portable import PortablePrior
 
 CHUNK_BYTES = 2**25
 """What the inputs and the probabilities of positions that are computed at a time take."""
+POSITION_BYTES = 128
+"""What the place of a position takes: signal, row, column, index, wave, order, and copies."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,17 @@ class PortableModel(StreamModel):
             parts.append(_content(prior, table, networks))
         self.books = tuple(k for prior in priors for k in prior.codes.codebook_sizes)
         self.hash = short_hash(b"portable", *(digest(part) for part in parts))
+
+    def working_bytes(self, block: Block, stage: int) -> int:
+        """See `EntropyModel.working_bytes`: the places of all symbols, and what is computed."""
+        level = self.level(block.streams(stage).start)
+        symbols = sum(len(grid.slots) for grid in (level.prior.codes, *level.prior.upper))
+        margin, total = 2 * level.prior.reach, 4 * CHUNK_BYTES
+        for runs in set(block.grids[: stage + 1]):
+            for count, (height, width) in runs:
+                total += 8 * symbols * count * (height + margin) * (width + margin)
+                total += POSITION_BYTES * count * height * width
+        return total
 
     def _write(self, encoder: Encoder, block: Block, stage: int, stream: int) -> None:
         coded = _Stream(self, block, stage, stream)
@@ -160,10 +173,10 @@ class _Stream:
         spent = np.zeros(len(codes), np.int64)
         found = []
         for number, slot in self._slots:
-            symbols = digits[number].cpu().numpy()
+            digit = digits[number].cpu().numpy()
             for part, rows in self._rows(number, slot, every, spent):
-                found.append(shares_of(rows, symbols[part.cpu().numpy()]))
-            spent += symbols * slot.unit
+                found.append(shares_of(rows, digit[part.cpu().numpy()]))
+            spent += digit * slot.unit
         starts, widths = (np.concatenate(parts) for parts in zip(*found, strict=True))
         wave = np.tile(self._wave.cpu().numpy(), len(self._slots))
         order = np.argsort(wave, kind="stable")  # by digit and raster order already

@@ -258,25 +258,33 @@ def read_signals(reader: Reader, models: Models, *, jobs: int = 1) -> Iterator[C
         raise OptionError(f"jobs: expected an integer >= 1, got {jobs}")
     header = reader.header.cut(reader.stages)
     known = [models(header, model) for model in header.models]
-    waiting: deque[tuple[Segment, Future[Block | None]]] = deque()
+    waiting: deque[tuple[Segment, int, Future[Block | None]]] = deque()
     parts: list[tuple[Span, Block | None]] = []
     ahead = 0
 
     def first() -> Iterator[CodedSignal | None]:
-        segment, block = waiting.popleft()
+        segment, _, block = waiting.popleft()
         return _signals(segment.head.span, block.result(), parts)
 
     with ThreadPoolExecutor(jobs) as pool:
         for segment in reader.segments():
             size = held_bytes(header, segment.head.span)
+            size += _working_bytes(header, known, segment.head.span)
+            reader.limits.check(reader.name, "memory", size)
             while waiting and (len(waiting) > 2 * jobs or ahead + size > reader.limits.memory):
-                ahead -= held_bytes(header, waiting[0][0].head.span)
+                ahead -= waiting[0][1]
                 yield from first()
             ahead += size
             coded = pool.submit(_decode, header, known, segment, reader.name)
-            waiting.append((segment, coded))
+            waiting.append((segment, size, coded))
         while waiting:
             yield from first()
+
+
+def _working_bytes(header: Header, models: Sequence[EntropyModel], span: Span) -> int:
+    """Most memory that decoding a stage of a segment takes beside codes and bytes."""
+    block, stages = empty_block(header, span), header.stages[: header.kept]
+    return max(models[one.model].working_bytes(block, i) for i, one in enumerate(stages))
 
 
 def _decode(
