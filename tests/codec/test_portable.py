@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from vocabula.codec import PortableModel, portable
 from vocabula.codec.integer_network import IntegerNetwork, curve_table, exponential_table
 from vocabula.codec.segment import Block
 from vocabula.errors import CodecError, OptionError
-from vocabula.priors import CodeGrid, Condition, Conditioning, PixelCNN, PortablePrior
+from vocabula.priors import CodeGrid, Condition, Conditioning, PixelCNN, PortablePrior, load
 from vocabula.priors.portable import SymbolNetwork
 
 from . import specified
@@ -56,6 +57,13 @@ def trained(prior: PortablePrior, seed: int = 0) -> PortablePrior:
     return prior.eval()
 
 
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_golden_files_decode_for_ever(coder: str, name: str) -> None:
     content = (FOLDER / f"{name}.vcb").read_bytes()
@@ -79,6 +87,21 @@ def test_golden_files_are_written_alike(coder: str, name: str) -> None:
     else:
         write_levels(file, MODELS[name]())
     assert file.getvalue() == (FOLDER / f"{name}.vcb").read_bytes()
+
+
+def test_a_trained_prior_of_full_size_decodes_for_ever(threads: None) -> None:
+    """Codes of 100 pictures of CIFAR-10, with the prior that the benchmarks measure."""
+    folder = Path(__file__).parents[2] / "benchmarks/models/cifar10"
+    model = PortableModel([load(folder)])  # type: ignore[list-item]
+    content = (FOLDER / "portable-trained.vcb").read_bytes()
+    assert hashlib.sha256(content).hexdigest()[:16] == "ae6b31182acb8f83"
+    codes = codec.read_codes(content, models=[model]).codes
+    digest = hashlib.sha256(np.stack(codes).astype("<u2").tobytes()).hexdigest()
+    assert digest[:16] == "0963c8fa026ffdf8"
+    file = io.BytesIO()
+    torch.set_num_threads(2)
+    codec.write_codes(file, codes, [512], entropy=model)
+    assert file.getvalue() == content
 
 
 def _as_specified(prior: PortablePrior) -> Level:
@@ -154,13 +177,6 @@ def test_in_float_it_is_nearly_the_same_network() -> None:
         prior.steps = False
         plain = float(prior.loss(codes))
     assert on_steps == pytest.approx(plain, rel=0.01)
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def test_the_same_bytes_however_it_is_computed(
