@@ -3,41 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from vocabula.codec.adaptive import AdaptiveModel
 from vocabula.codec.header import Header, ModelName
 from vocabula.codec.layout import ModelId
 from vocabula.codec.models import EntropyModel, UniformModel
+from vocabula.codec.prior import load_prior
 from vocabula.codec.reader import Models
 from vocabula.codec.static import StaticModel
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.errors import CodecError, OptionError
+from vocabula.tokenizers import ImageTokenizer
 
 Entropy = Literal["uniform", "static", "adaptive"]
 ENTROPIES: tuple[Entropy, ...] = ("uniform", "static", "adaptive")
+"""Models of counts alone."""
+NETWORKS = ("prior",)
+"""Models that are networks, which `offered_models` opens."""
+_MENDED_BY = {
+    ModelId.PRIOR: "give the prior that it was compressed with (--prior PRIOR)",
+}
+"""What to do about a file whose model is not there; for others it is the run's counts."""
 
 
-def choose_model(entropy: str | EntropyModel, statistics: CodeStatistics | None) -> EntropyModel:
+def offered_models(
+    tokenizer: ImageTokenizer, *, prior: str | Path | None = None
+) -> list[EntropyModel]:
+    """The networks that a tokenizer's codes can be coded with.
+
+    Args:
+        tokenizer: whose codes.
+        prior: a folder that ``vocabula train-prior --out`` wrote.
+
+    Raises:
+        CheckpointError: a folder is none of these, or damaged.
+        OptionError: what it holds is of another tokenizer.
+    """
+    return [] if prior is None else [load_prior(prior, tokenizer)]
+
+
+def choose_model(
+    entropy: str | EntropyModel,
+    statistics: CodeStatistics | None,
+    models: Sequence[EntropyModel] = (),
+) -> EntropyModel:
     """The entropy model of a name.
 
     Args:
-        entropy: one of `ENTROPIES`, or a model, which is taken as it is.
+        entropy: one of `ENTROPIES` or `NETWORKS`, or a model, which is taken as it is.
         statistics: counts of the tokenizer's codes, which ``static`` needs and ``adaptive`` uses.
+        models: the networks that there are, see `offered_models`.
 
     Raises:
-        OptionError: no such model, or it needs statistics.
+        OptionError: no such model, or it needs statistics or a network.
     """
     if isinstance(entropy, EntropyModel):
         return entropy
+    offered = [model for model in models if model.id.name.lower() == entropy]
+    if offered:
+        return offered[0]
     if entropy == "uniform":
         return UniformModel()
     if entropy == "adaptive":
         return AdaptiveModel(statistics)
-    if entropy != "static":
+    if entropy == "prior":
         raise OptionError(
-            f"entropy: expected one of {', '.join(ENTROPIES)}, got {entropy!r}; choose one"
+            "entropy: expected a trained prior for prior, got none; give the folder that "
+            "vocabula train-prior wrote (--prior PRIOR)"
         )
+    if entropy != "static":
+        known = ", ".join((*ENTROPIES, *NETWORKS))
+        raise OptionError(f"entropy: expected one of {known}, got {entropy!r}; choose one")
     if statistics is None:
         raise OptionError(
             "entropy: expected counts of codes for static, got a tokenizer without; "
@@ -69,9 +107,10 @@ def known_models(
         found = next((model for model in candidates if model.hash == wanted.hash), None)
         if found is None:
             have = ", ".join(model.hash.hex() for model in candidates) or "none"
+            counts = "give the run that compressed it, with the entropy.safetensors it had then"
             raise CodecError(
                 f"{name}: expected the {kind.name.lower()} entropy model {wanted.hash.hex()}, got "
-                f"{have}; give the run that compressed it, with the entropy.safetensors it had then"
+                f"{have}; {_MENDED_BY.get(kind, counts)}"
             )
         if not found.serves(header.symbols):
             # It would look up codes that its tables lack.

@@ -273,28 +273,34 @@ def read_signals(reader: Reader, models: Models, *, jobs: int = 1) -> Iterator[C
                 ahead -= held_bytes(header, waiting[0][0].head.span)
                 yield from first()
             ahead += size
-            coded = pool.submit(_decode, header, known, segment, reader.name)
+            coded = pool.submit(_decode, header, known, segment, reader)
             waiting.append((segment, coded))
         while waiting:
             yield from first()
 
 
 def _decode(
-    header: Header, models: Sequence[EntropyModel], segment: Segment, name: str
+    header: Header, models: Sequence[EntropyModel], segment: Segment, reader: Reader
 ) -> Block | None:
     if segment.contents is None:
         return None
     block = empty_block(header, segment.head.span)
+    held = held_bytes(header, segment.head.span)
     for number, stage in enumerate(header.stages[: header.kept]):
+        model = models[stage.model]
+        reader.limits.check(reader.name, "memory", held + model.memory(block, number))
         try:
-            codes = models[stage.model].decode(block, number, segment.contents[number])
+            codes = model.decode(block, number, segment.contents[number])
+            if codes_checksum(codes) != segment.head.chunks[number].codes_crc:
+                raise CodecError(
+                    f"expected codes with the checksum of stage {number + 1}, got others; "
+                    "the file is damaged or its entropy model is another: compress again"
+                )
         except CodecError as error:
-            raise CodecError(f"{name}: {error}") from None
-        if codes_checksum(codes) != segment.head.chunks[number].codes_crc:
-            raise CodecError(
-                f"{name}: expected codes with the checksum of stage {number + 1}, got others; "
-                "the file is damaged or its entropy model is another: compress again"
-            )
+            reason, hint = str(error), model.hint(header)
+            if hint:
+                reason = f"{reason.partition(';')[0]}; {hint}"
+            raise CodecError(f"{reader.name}: {reason}") from None
         block.codes += codes
     return block
 
