@@ -85,8 +85,7 @@ class PriorModel(EntropyModel):
         self.priors = tuple(prior.eval() for prior in priors)
         self.books = tuple(size for prior in priors for size in prior.codes.codebook_sizes)
         made_for = self.priors[0].origin.tokenizer if tokenizer is None else tokenizer
-        names = [made_for, *(prior.fingerprint() for prior in self.priors)]
-        self.hash = short_hash(b"prior", *map(bytes.fromhex, names))
+        self.hash = prior_hash(self.priors, made_for)
         self._fallback = AdaptiveModel()
 
     @property
@@ -240,6 +239,17 @@ class PriorModel(EntropyModel):
         for _, grid in block.grids[stage]:
             self.priors[stage].check_grid(grid)
         return self.priors[stage]
+
+
+def prior_hash(priors: Sequence[Prior], tokenizer: str) -> bytes:
+    """By what files name the model of priors.
+
+    Args:
+        priors: of each level, the coarsest first.
+        tokenizer: its fingerprint.
+    """
+    names = [tokenizer, *(prior.fingerprint() for prior in priors)]
+    return short_hash(b"prior", *map(bytes.fromhex, names))
 
 
 def load_prior(folder: str | Path, tokenizer: ImageTokenizer) -> PriorModel:

@@ -133,11 +133,11 @@ class TransformerPrior(Prior):
         return TransformerDecoding(self, batch, grid, condition)
 
     def decoding_bytes(self, grid: Sequence[int]) -> int:
-        """Keys and values of all tokens; see `Prior`."""
+        """Keys and values of all tokens, tables of their places; see `Prior`."""
         config: Any = self.model.config
         tokens = self.vocabulary.prefix_length + math.prod(grid) * len(self.codes.slots)
-        values = 2 * config.num_hidden_layers * config.hidden_size * tokens
-        return values * next(self.parameters()).element_size()
+        vectors = (2 * config.num_hidden_layers + 4) * tokens
+        return vectors * config.hidden_size * next(self.parameters()).element_size()
 
     def check_grid(self, grid: Sequence[int]) -> None:
         """Refuse a grid whose rows differ from the trained ones, or with more of them.
