@@ -37,6 +37,10 @@ class CodecError(VocabulaError, ValueError):
     """A compressed file is damaged, foreign, of another model, or larger than the limits allow."""
 
 
+class CodecWarning(UserWarning):
+    """Signals are coded otherwise than asked for; nothing is lost."""
+
+
 class CheckpointError(VocabulaError):
     """A saved model or checkpoint is missing, damaged, foreign or of another shape."""
 

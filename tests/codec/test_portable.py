@@ -304,7 +304,7 @@ def test_memory_for_places_is_limited() -> None:
     codec.write_codes(file, [np.zeros((1, 1), np.int64)] * 2000, [64], entropy=model)
     assert len(codec.read_codes(file.getvalue(), models=[model]).codes) == 2000
     block = Block(((64,),), (((2000, (1, 1)),),))
-    assert model.working_bytes(block, 0) >= 2000 * (5 * 5 + 1) * 8
+    assert model.memory(block, 0) >= 2000 * (5 * 5 + 1) * 8
     limits = codec.Limits(memory=4 * portable.CHUNK_BYTES + 2000 * 600)
     codec.read_codes(FOLDER / "portable-levels.vcb", models=[levels_model()], limits=limits)
     limits = codec.Limits(memory=4 * portable.CHUNK_BYTES + 200_000)

@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
 from vocabula import codec
 from vocabula.codec import Block, CodeStatistics, EntropyModel
+from vocabula.priors import CodeGrid, Conditioning, PixelCNN
 
 BOOKS = ((7, 1), (300,), (7, 2))
 GRIDS = (((2, (5, 4)), (1, (1, 1))), ((2, (10, 8)), (1, (2, 2))), ((2, (10, 8)), (1, (2, 2))))
@@ -23,11 +25,26 @@ def statistics() -> CodeStatistics:
     return CodeStatistics("rows", counts, orders)
 
 
+def prior_model() -> EntropyModel:
+    """A network for each stage, given the codes of the stages before; nothing is trained."""
+    grids = [
+        CodeGrid(k, g, (len(k),)) for k, g in zip(BOOKS, ((5, 4), (10, 8), (10, 8)), strict=True)
+    ]
+    torch.manual_seed(0)
+    return codec.PriorModel(
+        [
+            PixelCNN(grid, Conditioning(upper=grids[:stage]), hidden=8, layers=2)
+            for stage, grid in enumerate(grids)
+        ]
+    )
+
+
 ROWS: dict[str, Callable[[], EntropyModel]] = {
     "UniformModel": codec.UniformModel,
     "StaticModel": lambda: codec.StaticModel(statistics()),
     "AdaptiveModel": codec.AdaptiveModel,
     "AdaptiveModel with counts": lambda: codec.AdaptiveModel(statistics()),
+    "PriorModel": prior_model,
 }
 
 

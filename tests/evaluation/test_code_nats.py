@@ -43,6 +43,10 @@ class Known(Prior):
         """Not needed."""
         raise AssertionError
 
+    def decoding_bytes(self, grid: Sequence[int]) -> int:
+        """Not needed either."""
+        raise AssertionError
+
 
 def known_codes() -> ConditionedCodes:
     codes = np.zeros((2, 1, 2, 2), np.uint8)

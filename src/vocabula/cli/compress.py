@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli.runs import BatchSize, Device, Jobs, Overwrite, Run, Stages
+from vocabula.cli.runs import BatchSize, Device, Jobs, Overwrite, Prior, Run, Stages
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -17,6 +17,8 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula compress runs/first photos/*.png -o photos.vcb     all in one file
 
   vocabula compress runs/first photo.png --target-bpp 0.4     as many stages as fit
+
+  vocabula compress runs/first photo.png --entropy portable --prior runs/prior
 """
 
 
@@ -37,9 +39,11 @@ def compress(
         str,
         typer.Option(
             help="adaptive (learns as it goes), static (counts of training codes; see vocabula "
-            "counts) or uniform (fixed length)."
+            "counts), portable (a portable prior, --prior; opens on every machine), prior (any "
+            "prior, --prior; opens on the same build of torch only) or uniform (fixed length)."
         ),
     ] = "adaptive",
+    prior: Prior = None,
     stages: Stages = None,
     target_bpp: Annotated[
         float | None,
@@ -65,17 +69,24 @@ def compress(
         keeping_finished,
         open_run,
         open_statistics,
+        plain_warnings,
     )
-    from vocabula.codec import compress_files
+    from vocabula.codec import NETWORKS, choose_model, compress_files, offered_models
+    from vocabula.errors import OptionError
 
+    if prior is not None and entropy not in NETWORKS:
+        raise OptionError(
+            f"--prior: expected --entropy {' or '.join(NETWORKS)} with it, got {entropy}; add one, "
+            "or leave out --prior"
+        )
     tokenizer = open_run(run, device)
-    with keeping_finished(), counted("compressing", len(files)) as advance:
+    models = offered_models(tokenizer, prior=prior)
+    with plain_warnings(), keeping_finished(), counted("compressing", len(files)) as advance:
         written = compress_files(
             tokenizer,
             files,
             out,
-            entropy=entropy,
-            statistics=open_statistics(run, tokenizer),
+            entropy=choose_model(entropy, open_statistics(run, tokenizer), models),
             stages=stages,
             target_bpp=target_bpp,
             batch_size=batch_size,

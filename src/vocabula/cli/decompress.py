@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli.runs import Device, Jobs, MaxMemory, Overwrite, Run, Stages
+from vocabula.cli.runs import Device, Jobs, MaxMemory, Overwrite, Prior, Run, Stages
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -30,6 +30,7 @@ def decompress(
             help="A folder, or for one picture a name ending in .png; default: beside each file.",
         ),
     ] = None,
+    prior: Prior = None,
     stages: Stages = None,
     jobs: Jobs = None,
     max_memory: MaxMemory = None,
@@ -50,15 +51,17 @@ def decompress(
         open_run,
         open_statistics,
     )
-    from vocabula.codec import decompress_files
+    from vocabula.codec import decompress_files, offered_models
 
     tokenizer = open_run(run, device)
+    models = offered_models(tokenizer, prior=prior)
     with keeping_finished(), counted("decompressing", len(files)) as advance:
         written = decompress_files(
             tokenizer,
             files,
             out,
             statistics=open_statistics(run, tokenizer),
+            models=models,
             stages=stages,
             limits=limits_of(max_memory),
             jobs=default_jobs(jobs),

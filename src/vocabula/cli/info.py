@@ -75,6 +75,7 @@ def model_rows(tokenizer: ImageTokenizer) -> list[tuple[str, str]]:
 
 def prior_rows(folder: Path) -> list[tuple[str, str]]:
     """Name and value of what there is to say about the priors of a folder and their tokenizer."""
+    from vocabula.codec.prior import prior_hash
     from vocabula.priors import load_generator
 
     generator = load_generator(folder)
@@ -85,6 +86,8 @@ def prior_rows(folder: Path) -> list[tuple[str, str]]:
         rows += [(f"{before}{name}", value) for name, value in _prior_rows(prior)]
     height, width = generator.image_size
     rows.append(("draws", f"images of {height} x {width} pixels"))
+    name = prior_hash(generator.priors, generator.tokenizer.fingerprint())
+    rows.append(("entropy model", f"prior {name.hex()}"))
     return rows + [(f"tokenizer: {name}", value) for name, value in model_rows(generator.tokenizer)]
 
 

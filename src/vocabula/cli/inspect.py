@@ -53,6 +53,7 @@ def rows(found: Inspection) -> list[tuple[str, str]]:
         ("signals", f"{found.signals} {found.what}: {', '.join(sizes)}{more}"),
         ("tokenizer", header.fingerprint or "none"),
         ("entropy model", ", ".join(models)),
+        *([("build", f"torch {header.build}")] if header.build else []),
         ("stages", held if header.kept == len(header.stages) else f"{held}, cut"),
         ("segments", str(found.segments)),
         ("header", _part(found.header_bytes, found)),

@@ -67,6 +67,13 @@ Stages = Annotated[
         min=1, metavar="N", help="Use the first N stages of a residual quantizer; default: all."
     ),
 ]
+Prior = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PRIOR",
+        help="The folder that vocabula train-prior wrote, for --entropy portable and prior.",
+    ),
+]
 MaxMemory = Annotated[
     int | None,
     typer.Option(
@@ -248,19 +255,23 @@ def reading_data() -> Iterator[None]:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Print what data readers warn about as one line each, without the place in the code."""
+    """Print what readers and coders warn about, each line once, without the place in the code."""
     from vocabula.cli.console import warn
     from vocabula.data import DataWarning
+    from vocabula.errors import CodecWarning
 
-    before = warnings.showwarning
+    before, shown = warnings.showwarning, set[str]()
 
     def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
-        if issubclass(category, DataWarning):
-            warn(str(message))
+        if issubclass(category, DataWarning | CodecWarning):
+            if str(message) not in shown:
+                warn(str(message))
+            shown.add(str(message))
         else:
             before(message, category, *place, **more)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
+        warnings.simplefilter("always", CodecWarning)
         warnings.showwarning = show
         yield

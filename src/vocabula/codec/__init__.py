@@ -11,7 +11,7 @@ specified in docs/vcb.md.
 from __future__ import annotations
 
 from vocabula.codec.adaptive import AdaptiveModel
-from vocabula.codec.choice import ENTROPIES, Entropy, choose_model
+from vocabula.codec.choice import ENTROPIES, NETWORKS, Entropy, choose_model, offered_models
 from vocabula.codec.compress import Compressed, compress_files
 from vocabula.codec.decompress import decompress_files
 from vocabula.codec.files import (
@@ -28,25 +28,29 @@ from vocabula.codec.learning import learn_statistics
 from vocabula.codec.limits import Limits
 from vocabula.codec.models import EntropyModel, UniformModel
 from vocabula.codec.portable import PortableModel
+from vocabula.codec.prior import PriorModel, load_prior
 from vocabula.codec.segment import Block
 from vocabula.codec.static import StaticModel
 from vocabula.codec.statistics import CodeStatistics, load_statistics
 from vocabula.codec.table import Table
-from vocabula.errors import CodecError
+from vocabula.errors import CodecError, CodecWarning
 
 __all__ = [
     "ENTROPIES",
+    "NETWORKS",
     "AdaptiveModel",
     "Block",
     "CodeFile",
     "CodeStatistics",
     "CodecError",
+    "CodecWarning",
     "Compressed",
     "Entropy",
     "EntropyModel",
     "Inspection",
     "Limits",
     "PortableModel",
+    "PriorModel",
     "StaticModel",
     "Table",
     "UniformModel",
@@ -56,7 +60,9 @@ __all__ = [
     "decompress_files",
     "inspect",
     "learn_statistics",
+    "load_prior",
     "load_statistics",
+    "offered_models",
     "read",
     "read_codes",
     "to_bytes",

@@ -3,41 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from vocabula.codec.adaptive import AdaptiveModel
 from vocabula.codec.header import Header, ModelName
 from vocabula.codec.layout import ModelId
 from vocabula.codec.models import EntropyModel, UniformModel
+from vocabula.codec.portable import PortableModel
+from vocabula.codec.prior import load_prior
 from vocabula.codec.reader import Models
 from vocabula.codec.static import StaticModel
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.errors import CodecError, OptionError
+from vocabula.priors import PortablePrior
+from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers.inference import device_of
 
 Entropy = Literal["uniform", "static", "adaptive"]
 ENTROPIES: tuple[Entropy, ...] = ("uniform", "static", "adaptive")
+"""Models of counts alone."""
+NETWORKS = ("portable", "prior")
+"""Models that are networks, which `offered_models` opens."""
+_MENDED_BY = dict.fromkeys(
+    (ModelId.PORTABLE, ModelId.PRIOR), "give the prior that it was compressed with (--prior PRIOR)"
+)
+"""What to do about a file whose model is not there; for others it is the run's counts."""
 
 
-def choose_model(entropy: str | EntropyModel, statistics: CodeStatistics | None) -> EntropyModel:
+def offered_models(
+    tokenizer: ImageTokenizer, *, prior: str | Path | None = None
+) -> list[EntropyModel]:
+    """The networks that a tokenizer's codes can be coded with.
+
+    Args:
+        tokenizer: whose codes.
+        prior: a folder that ``vocabula train-prior --out`` wrote.
+
+    Raises:
+        CheckpointError: a folder is none of these, or damaged.
+        OptionError: what it holds is of another tokenizer.
+    """
+    if prior is None:
+        return []
+    in_float = load_prior(prior, tokenizer)
+    portable = [one for one in in_float.priors if isinstance(one, PortablePrior)]
+    if len(portable) < len(in_float.priors):
+        return [in_float]
+    device = device_of(tokenizer)
+    has_float64 = device.type != "mps"
+    return [PortableModel(portable, device if has_float64 else "cpu"), in_float]
+
+
+def choose_model(
+    entropy: str | EntropyModel,
+    statistics: CodeStatistics | None,
+    models: Sequence[EntropyModel] = (),
+) -> EntropyModel:
     """The entropy model of a name.
 
     Args:
-        entropy: one of `ENTROPIES`, or a model, which is taken as it is.
+        entropy: one of `ENTROPIES` or `NETWORKS`, or a model, which is taken as it is.
         statistics: counts of the tokenizer's codes, which ``static`` needs and ``adaptive`` uses.
+        models: the networks that there are, see `offered_models`.
 
     Raises:
-        OptionError: no such model, or it needs statistics.
+        OptionError: no such model, or it needs statistics or a network.
     """
     if isinstance(entropy, EntropyModel):
         return entropy
+    offered = [model for model in models if model.id.name.lower() == entropy]
+    if offered:
+        return offered[0]
     if entropy == "uniform":
         return UniformModel()
     if entropy == "adaptive":
         return AdaptiveModel(statistics)
-    if entropy != "static":
+    if entropy in NETWORKS:
+        what, got = ("prior", "none") if not models else ("portable prior", "one of another kind")
         raise OptionError(
-            f"entropy: expected one of {', '.join(ENTROPIES)}, got {entropy!r}; choose one"
+            f"entropy: expected a trained {what} for {entropy}, got {got}; give the folder that "
+            f"vocabula train-prior{' --model portable' * (entropy == 'portable')} wrote "
+            "(--prior PRIOR)"
         )
+    if entropy != "static":
+        known = ", ".join((*ENTROPIES, *NETWORKS))
+        raise OptionError(f"entropy: expected one of {known}, got {entropy!r}; choose one")
     if statistics is None:
         raise OptionError(
             "entropy: expected counts of codes for static, got a tokenizer without; "
@@ -69,9 +120,10 @@ def known_models(
         found = next((model for model in candidates if model.hash == wanted.hash), None)
         if found is None:
             have = ", ".join(model.hash.hex() for model in candidates) or "none"
+            counts = "give the run that compressed it, with the entropy.safetensors it had then"
             raise CodecError(
                 f"{name}: expected the {kind.name.lower()} entropy model {wanted.hash.hex()}, got "
-                f"{have}; give the run that compressed it, with the entropy.safetensors it had then"
+                f"{have}; {_MENDED_BY.get(kind, counts)}"
             )
         if not found.serves(header.symbols):
             # It would look up codes that its tables lack.

@@ -66,7 +66,7 @@ def compress_files(
     files: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str] | None = None,
     *,
-    entropy: str = "adaptive",
+    entropy: str | EntropyModel = "adaptive",
     statistics: CodeStatistics | None = None,
     stages: int | None = None,
     target_bpp: float | None = None,
@@ -86,7 +86,7 @@ def compress_files(
         files: the pictures.
         out: a path ending in ``.vcb`` takes all of them into one file; any other is a folder for
             one file each; None writes each beside its picture.
-        entropy: uniform, static or adaptive.
+        entropy: uniform, static, adaptive, or a model.
         statistics: counts of the tokenizer's codes; static needs them, adaptive uses them.
         stages: keep the first so many stages of a residual quantizer.
         target_bpp: keep the most stages for which a file has at most so many bits per pixel.
@@ -119,6 +119,10 @@ def compress_files(
     job = _Job(tokenizer, model, header, target_bpp, overwrite)
     paths = [Path(file) for file in files]
     sizes = [_checked_size(path, tokenizer.channels) for path in paths]
+    for path, size in zip(paths, sizes, strict=True):
+        reason = model.refusal([stage.grid(size) for stage in header.stages])
+        if reason:
+            raise OptionError(f"{path}: {reason}")
     if out is not None and Path(out).suffix == SUFFIX:
         check_new(Path(out), overwrite=overwrite)
         written = [_together(job, paths, sizes, Path(out), batch_size, jobs, advance)]
@@ -253,7 +257,8 @@ def _together(
             advance(1)
 
     names = [path.name for path in paths] if len(paths) > 1 else []
-    named = replace(job, header=replace(job.header, attachments=name_attachment(names)))
+    attachments = {**job.header.attachments, **name_attachment(names)}
+    named = replace(job, header=replace(job.header, attachments=attachments))
     with output_errors(target), new_file(target, overwrite=job.overwrite) as hidden:
         if job.target_bpp is None:
             with open(hidden, "xb") as file:
@@ -270,7 +275,8 @@ def _coded(job: _Job, signals: Iterable[CodedSignal], target: Path, *, jobs: int
     content = file.getvalue()
     if job.target_bpp is None:
         return content
-    return _at_rate(content, job.target_bpp, least_stages(job.tokenizer), target)
+    least = least_stages(job.tokenizer, joined=job.model.joins)
+    return _at_rate(content, job.target_bpp, least, target)
 
 
 def _at_rate(content: bytes, target_bpp: float, least: int, target: Path) -> bytes:

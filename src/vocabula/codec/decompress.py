@@ -16,6 +16,7 @@ from vocabula.codec.header import Header
 from vocabula.codec.inspection import Inspection, inspect
 from vocabula.codec.layouts import check_tokenizer
 from vocabula.codec.limits import Limits
+from vocabula.codec.models import EntropyModel
 from vocabula.codec.reader import Reader, opened
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.data.names import OutputNames
@@ -31,6 +32,7 @@ def decompress_files(
     out: str | os.PathLike[str] | None = None,
     *,
     statistics: CodeStatistics | None = None,
+    models: Sequence[EntropyModel] = (),
     stages: int | None = None,
     limits: Limits | None = None,
     jobs: int = 1,
@@ -50,6 +52,7 @@ def decompress_files(
         out: for one file of one image a path ending in ``.png``; else a folder; None writes beside
             each file.
         statistics: counts of the tokenizer's codes, if it was compressed with any.
+        models: further entropy models that it may have been compressed with.
         stages: decode the first so many stages only.
         limits: caps on what a file may hold.
         jobs: threads that decode codes.
@@ -71,7 +74,7 @@ def decompress_files(
     for path, one in zip(paths, found, strict=True):
         check_tokenizer(one.header, tokenizer, str(path), fingerprint)
         for wanted in one.header.models:
-            known_models(str(path), statistics)(one.header, wanted)
+            known_models(str(path), statistics, models)(one.header, wanted)
     targets = _targets(paths, found, None if out is None else Path(out), overwrite)
     written: list[Path] = []
     for path, one, target in zip(paths, found, targets, strict=True):
@@ -79,7 +82,8 @@ def decompress_files(
             reader = Reader(file, name, limits=limits, stages=stages)
             if reader.header.cut(reader.stages) != one.header:
                 raise CodecError(f"{path}: expected the file as it was, got another; run again")
-            images = decoded_images(reader, tokenizer, known_models(name, statistics), jobs=jobs)
+            known = known_models(name, statistics, models)
+            images = decoded_images(reader, tokenizer, known, jobs=jobs)
             write = _write_one if one.signals == 1 else _write_folder
             for place in write(images, one, target, overwrite):
                 written.append(place)

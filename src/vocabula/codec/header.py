@@ -26,6 +26,8 @@ PREFIX = 10
 """Bytes before the variable part: magic, version, flags and the header's length."""
 HASH = 32
 MODEL_HASH = 8
+LONGEST_BUILD = 64
+"""Bytes of the name of a build."""
 _LARGEST_STRIDE = 2**20
 _LARGEST_HEADER = 2**31
 _CODEWORD_BYTES = 64
@@ -100,6 +102,11 @@ class Header:
     def fingerprint(self) -> str:
         """The tokenizer's SHA-256 in hexadecimal; empty without one."""
         return self.tokenizer.hex() if any(self.tokenizer) else ""
+
+    @property
+    def build(self) -> str:
+        """What the network of the entropy model ran on; empty where none is named."""
+        return self.attachments.get(Attachment.BUILD, b"").decode()
 
     @property
     def names(self) -> list[str]:
@@ -213,6 +220,7 @@ def parse_header(content: bytes, name: str, limits: Limits) -> Header:
         attachments[attached] = body.raw(body.varint())
     body.end()
     _check_names(attachments, name)
+    _check_build(attachments, name)
     return Header(tokenizer, kind, channels, models, tuple(stages), kept, attachments)
 
 
@@ -236,6 +244,20 @@ def _check_names(attachments: Mapping[int, bytes], name: str) -> None:
         raise damaged(name, "names in UTF-8", "other bytes") from None
     if not content.endswith(b"\0"):
         raise damaged(name, "names that end with a zero byte", "a cut one")
+
+
+def _check_build(attachments: Mapping[int, bytes], name: str) -> None:
+    content = attachments.get(Attachment.BUILD)
+    if content is None:
+        return
+    if not 1 <= len(content) <= LONGEST_BUILD:
+        raise damaged(name, f"a build of 1 to {LONGEST_BUILD} bytes", str(len(content)))
+    try:
+        printable = content.decode().isprintable()
+    except UnicodeDecodeError:
+        printable = False
+    if not printable:  # messages show it: what moves a terminal's cursor has no place in it
+        raise damaged(name, "a build in printable UTF-8", "other bytes")
 
 
 def _stage_runs(stages: tuple[Stage, ...]) -> list[tuple[int, Stage]]:

@@ -49,6 +49,7 @@ class Attachment(enum.IntEnum):
     """Further content of the header."""
 
     NAMES = 1  # of the signals, UTF-8, each ended by a zero byte
+    BUILD = 3  # what a network ran on, UTF-8
 
 
 class Packer:

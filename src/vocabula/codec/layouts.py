@@ -41,15 +41,19 @@ def discrete(tokenizer: ImageTokenizer) -> list[Quantizer]:
     return quantizers
 
 
-def tokenizer_stages(tokenizer: ImageTokenizer) -> list[Stage]:
+def tokenizer_stages(tokenizer: ImageTokenizer, *, joined: bool = False) -> list[Stage]:
     """The stages of a tokenizer's files: those of a residual quantizer, else one for each level.
+
+    Args:
+        tokenizer: the tokenizer.
+        joined: one for each level, whatever its quantizer; see `EntropyModel.joins`.
 
     Raises:
         OptionError: see `discrete`.
     """
     stages = []
     for quantizer, level in zip(discrete(tokenizer), tokenizer.levels, strict=True):
-        if isinstance(quantizer, ResidualQuantizer):
+        if isinstance(quantizer, ResidualQuantizer) and not joined:
             books = [stage.books for stage in quantizer.stages]
         else:
             books = [len(quantizer.codebook_sizes)]
@@ -62,11 +66,11 @@ def tokenizer_stages(tokenizer: ImageTokenizer) -> list[Stage]:
     return stages
 
 
-def least_stages(tokenizer: ImageTokenizer) -> int:
+def least_stages(tokenizer: ImageTokenizer, *, joined: bool = False) -> int:
     """Stages without which nothing can be decoded: of several levels one of the finest."""
     last = tokenizer.levels[-1].quantizer
-    optional = len(last.stages) - 1 if isinstance(last, ResidualQuantizer) else 0
-    return len(tokenizer_stages(tokenizer)) - optional
+    optional = len(last.stages) - 1 if isinstance(last, ResidualQuantizer) and not joined else 0
+    return len(tokenizer_stages(tokenizer, joined=joined)) - optional
 
 
 def tokenizer_header(
@@ -87,7 +91,8 @@ def tokenizer_header(
     Raises:
         OptionError: the tokenizer is continuous, or has not so many stages.
     """
-    held, least = tokenizer_stages(tokenizer), least_stages(tokenizer)
+    held = tokenizer_stages(tokenizer, joined=model.joins)
+    least = least_stages(tokenizer, joined=model.joins)
     if stages is not None and not least <= stages <= len(held):
         only = "; its codes come in one piece" if len(held) == least else ""
         raise OptionError(
@@ -101,7 +106,7 @@ def tokenizer_header(
         models=(model.name,),
         stages=tuple(held),
         kept=len(held) if stages is None else stages,
-        attachments=name_attachment(names),
+        attachments={**model.attachments(), **name_attachment(names)},
     )
 
 
@@ -118,7 +123,8 @@ def codes_header(codebook_sizes: Sequence[int], model: EntropyModel) -> Header:
             "give the codewords of each book"
         )
     stage = Stage(sizes, (1, 1), (1, 1))
-    return Header(bytes(HASH), SignalKind.GRID, 0, (model.name,), (stage,), 1)
+    attachments = model.attachments()
+    return Header(bytes(HASH), SignalKind.GRID, 0, (model.name,), (stage,), 1, attachments)
 
 
 def name_attachment(names: Sequence[str]) -> Mapping[int, bytes]:
@@ -186,13 +192,18 @@ def check_tokenizer(header: Header, tokenizer: ImageTokenizer, name: str, finger
             f"{fingerprint}; give the run that compressed it (vocabula info RUN)"
         )
     made = [(stage.symbols, stage.strides, stage.factors) for stage in header.stages]
-    own = [(s.symbols, s.strides, s.factors) for s in tokenizer_stages(tokenizer)]
-    if made != own or header.channels != tokenizer.channels:
+    own = {
+        joined: [
+            (s.symbols, s.strides, s.factors) for s in tokenizer_stages(tokenizer, joined=joined)
+        ]
+        for joined in (False, True)
+    }
+    if made not in own.values() or header.channels != tokenizer.channels:
         raise CodecError(
             f"{name}: expected the books, channels and stride of its tokenizer, got others; "
             "the file was not written by vocabula"
         )
-    least = least_stages(tokenizer)
+    least = least_stages(tokenizer, joined=made != own[False])
     if header.kept < least:
         raise CodecError(
             f"{name}: expected {least} or more stages of this tokenizer's levels, got "

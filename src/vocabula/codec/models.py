@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 
 from vocabula.codec.coder import Decoder, Encoder, new_decoder, new_encoder
-from vocabula.codec.header import MODEL_HASH, ModelName
+from vocabula.codec.header import MODEL_HASH, Header, ModelName
 from vocabula.codec.layout import ModelId
 from vocabula.codec.segment import Block, Codes
 from vocabula.codec.table import Table
@@ -35,9 +36,12 @@ class EntropyModel(ABC):
         id: its kind.
         hash: 8 bytes that differ wherever the probabilities do.
         books: K of each stream that it has learned, where it has; None serves any.
+        joins: whether its files have all books of a level in one stage, also those of a residual
+            quantizer, which are stages of their own else.
     """
 
     id: ClassVar[ModelId]
+    joins: ClassVar[bool] = False
     hash: bytes
     books: tuple[int, ...] | None = None
 
@@ -49,6 +53,22 @@ class EntropyModel(ABC):
     def serves(self, books: tuple[int, ...]) -> bool:
         """Whether it codes streams of these K: those that it has learned, or the first of them."""
         return self.books is None or self.books[: len(books)] == books
+
+    def attachments(self) -> Mapping[int, bytes]:
+        """What it adds to the header of the files that it writes."""
+        return {}
+
+    def refusal(self, grids: Sequence[tuple[int, ...]]) -> str:
+        """Why it cannot code a signal with these grids, one a stage; "" where it can."""
+        return ""
+
+    def memory(self, block: Block, stage: int) -> int:
+        """About how many bytes decoding a stage takes, beside its codes."""
+        return 0
+
+    def hint(self, header: Header) -> str:
+        """What to do where the codes of an undamaged file do not come back; "" where unknown."""
+        return ""
 
     @abstractmethod
     def encode(self, block: Block, stage: int) -> bytes:
@@ -75,16 +95,6 @@ class EntropyModel(ABC):
     @abstractmethod
     def bits(self, block: Block, stage: int) -> float:
         """The cross-entropy of a stage: -sum log2 p(code), what an ideal coder needs."""
-
-    def working_bytes(self, block: Block, stage: int) -> int:
-        """Memory that coding a stage takes beside its codes, its bytes and 64 a codeword.
-
-        Args:
-            block: a segment, of which the codes need not be known.
-            stage: which one.
-        """
-        del block, stage
-        return 0
 
 
 class StreamModel(EntropyModel):

@@ -79,8 +79,8 @@ class PortableModel(StreamModel):
         self.books = tuple(k for prior in priors for k in prior.codes.codebook_sizes)
         self.hash = short_hash(b"portable", *(digest(part) for part in parts))
 
-    def working_bytes(self, block: Block, stage: int) -> int:
-        """See `EntropyModel.working_bytes`: the places of all symbols, and what is computed."""
+    def memory(self, block: Block, stage: int) -> int:
+        """See `EntropyModel.memory`: the places of all symbols, and what is computed."""
         level = self.level(block.streams(stage).start)
         symbols = sum(len(grid.slots) for grid in (level.prior.codes, *level.prior.upper))
         margin, total = 2 * level.prior.reach, 4 * CHUNK_BYTES

@@ -258,51 +258,49 @@ def read_signals(reader: Reader, models: Models, *, jobs: int = 1) -> Iterator[C
         raise OptionError(f"jobs: expected an integer >= 1, got {jobs}")
     header = reader.header.cut(reader.stages)
     known = [models(header, model) for model in header.models]
-    waiting: deque[tuple[Segment, int, Future[Block | None]]] = deque()
+    waiting: deque[tuple[Segment, Future[Block | None]]] = deque()
     parts: list[tuple[Span, Block | None]] = []
     ahead = 0
 
     def first() -> Iterator[CodedSignal | None]:
-        segment, _, block = waiting.popleft()
+        segment, block = waiting.popleft()
         return _signals(segment.head.span, block.result(), parts)
 
     with ThreadPoolExecutor(jobs) as pool:
         for segment in reader.segments():
             size = held_bytes(header, segment.head.span)
-            size += _working_bytes(header, known, segment.head.span)
-            reader.limits.check(reader.name, "memory", size)
             while waiting and (len(waiting) > 2 * jobs or ahead + size > reader.limits.memory):
-                ahead -= waiting[0][1]
+                ahead -= held_bytes(header, waiting[0][0].head.span)
                 yield from first()
             ahead += size
-            coded = pool.submit(_decode, header, known, segment, reader.name)
-            waiting.append((segment, size, coded))
+            coded = pool.submit(_decode, header, known, segment, reader)
+            waiting.append((segment, coded))
         while waiting:
             yield from first()
 
 
-def _working_bytes(header: Header, models: Sequence[EntropyModel], span: Span) -> int:
-    """Most memory that decoding a stage of a segment takes beside codes and bytes."""
-    block, stages = empty_block(header, span), header.stages[: header.kept]
-    return max(models[one.model].working_bytes(block, i) for i, one in enumerate(stages))
-
-
 def _decode(
-    header: Header, models: Sequence[EntropyModel], segment: Segment, name: str
+    header: Header, models: Sequence[EntropyModel], segment: Segment, reader: Reader
 ) -> Block | None:
     if segment.contents is None:
         return None
     block = empty_block(header, segment.head.span)
+    held = held_bytes(header, segment.head.span)
     for number, stage in enumerate(header.stages[: header.kept]):
+        model = models[stage.model]
+        reader.limits.check(reader.name, "memory", held + model.memory(block, number))
         try:
-            codes = models[stage.model].decode(block, number, segment.contents[number])
+            codes = model.decode(block, number, segment.contents[number])
+            if codes_checksum(codes) != segment.head.chunks[number].codes_crc:
+                raise CodecError(
+                    f"expected codes with the checksum of stage {number + 1}, got others; "
+                    "the file is damaged or its entropy model is another: compress again"
+                )
         except CodecError as error:
-            raise CodecError(f"{name}: {error}") from None
-        if codes_checksum(codes) != segment.head.chunks[number].codes_crc:
-            raise CodecError(
-                f"{name}: expected codes with the checksum of stage {number + 1}, got others; "
-                "the file is damaged or its entropy model is another: compress again"
-            )
+            reason, hint = str(error), model.hint(header)
+            if hint:
+                reason = f"{reason.partition(';')[0]}; {hint}"
+            raise CodecError(f"{reader.name}: {reason}") from None
         block.codes += codes
     return block
 

@@ -79,8 +79,9 @@ def write_signals(
     for model in models:
         if not model.serves(header.symbols):
             raise OptionError(
-                f"entropy: expected counts of books of {header.symbols} codewords, got those of "
-                f"{model.books}; count the codes again (vocabula counts RUN DATA)"
+                f"entropy: expected counts or a prior of books of {header.symbols} codewords, got "
+                f"those of {model.books}; count the codes again (vocabula counts RUN DATA), or "
+                "give a prior of this tokenizer"
             )
     with opened_target(target, overwrite) as file:
         start = header.pack()

@@ -67,6 +67,16 @@ class ConvolutionalPrior(Prior):
         """The condition as vectors, (B, *grid, C) or (B, 1, ..., 1, C), or None."""
         return None if self.encoder is None else self.encoder(condition, grid)
 
+    @property
+    def vector_bytes(self) -> int:
+        """Memory of one vector (C,)."""
+        return self.hidden * next(self.parameters()).element_size()
+
+    def condition_bytes(self, grid: Sequence[int]) -> int:
+        """About how much memory a signal's coarser codes take as vectors of a grid."""
+        # what spreads them, what it gives, and the sum of levels
+        return 3 * len(self.conditioning.upper) * math.prod(grid) * self.vector_bytes
+
     @abstractmethod
     def features(self, embedded: Tensor, condition: Tensor | None) -> Tensor:
         """Features (B, *grid, C) of embedded codes (B, *grid, C): of those before each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -216,6 +217,13 @@ class PixelCNN(ConvolutionalPrior):
     def decoding(self, batch: int, grid: Sequence[int], condition: Condition) -> PixelCNNDecoding:
         """Start cached decoding; see `Prior`."""
         return PixelCNNDecoding(self, batch, grid, condition)
+
+    def decoding_bytes(self, grid: Sequence[int]) -> int:
+        """Codes and condition of all positions, the last slabs of each layer; see `Prior`."""
+        convolutions = [part for part in self.modules() if isinstance(part, StackConvolution)]
+        slabs = sum(conv.taps + 4 for conv in convolutions)  # 4: the gates, twice as wide
+        vectors = math.prod(grid) + slabs * math.prod(grid[1:])
+        return self.vector_bytes * vectors + self.condition_bytes(grid)
 
 
 class PixelCNNDecoding(PositionDecoding):

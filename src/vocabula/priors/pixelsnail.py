@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -175,6 +176,18 @@ class PixelSNAIL(ConvolutionalPrior):
     def decoding(self, batch: int, grid: Sequence[int], condition: Condition) -> PixelSNAILDecoding:
         """Start cached decoding; see `Prior`."""
         return PixelSNAILDecoding(self, batch, grid, condition)
+
+    def decoding_bytes(self, grid: Sequence[int]) -> int:
+        """Keys and values of all positions, rings, places; see `Prior`."""
+        positions, blocks = math.prod(grid), len(self.attentions)
+        convolutions = [part for part in self.modules() if isinstance(part, CausalConvolution)]
+        # of each attention: keys and values, what the places add to them and to the query
+        vectors = 5 * blocks * positions
+        for conv in convolutions:
+            sides = (size + 2 * conv.radius for size in grid[1:])
+            vectors += (conv.radius + 1) * math.prod(sides)
+        cells = 2 * 64 * len(convolutions[0].offsets) * positions  # the ring's table of integers
+        return self.vector_bytes * vectors + self.condition_bytes(grid) + cells
 
 
 class PixelSNAILDecoding(PositionDecoding):

@@ -289,6 +289,10 @@ class Prior(nn.Module, ABC):
         One list for the prior's own codes and one for each of ``conditioning.upper``.
         """
 
+    @abstractmethod
+    def decoding_bytes(self, grid: Sequence[int]) -> int:
+        """About how much memory `decoding` takes for each signal of a grid."""
+
     def check_grid(self, grid: Sequence[int]) -> None:
         """Refuse a grid that the model has no way to compute; any is fine unless overridden.
 

@@ -132,6 +132,13 @@ class TransformerPrior(Prior):
         """Start cached decoding; see `Prior`."""
         return TransformerDecoding(self, batch, grid, condition)
 
+    def decoding_bytes(self, grid: Sequence[int]) -> int:
+        """Keys and values of all tokens, tables of their places; see `Prior`."""
+        config: Any = self.model.config
+        tokens = self.vocabulary.prefix_length + math.prod(grid) * len(self.codes.slots)
+        vectors = (2 * config.num_hidden_layers + 4) * tokens
+        return vectors * config.hidden_size * next(self.parameters()).element_size()
+
     def check_grid(self, grid: Sequence[int]) -> None:
         """Refuse a grid whose rows differ from the trained ones, or with more of them.
 

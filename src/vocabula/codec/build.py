@@ -1,0 +1,57 @@
+"""What a network runs on: other builds give other last bits, and with them other probabilities."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from vocabula.codec.header import LONGEST_BUILD
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def build_of(device: torch.device) -> str:
+    """The build that networks on a device run on, as files name it.
+
+    Torch's version, and the processor's instruction set or the GPU with its number of the
+    architecture; then the precision of matrix products, where it is not the highest. Threads are
+    not in it: `reproducible` sets their number.
+
+    Args:
+        device: where the network is.
+
+    Example:
+        >>> build_of(torch.device("cpu"))  # doctest: +SKIP
+        '2.13.0+cpu AVX512'
+    """
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        where = f"cuda {major}.{minor}"
+    elif device.type == "cpu":
+        where = torch.backends.cpu.get_cpu_capability()
+    else:
+        where = device.type
+    precision = torch.get_float32_matmul_precision()
+    words = [torch.__version__, where, *([precision] * (precision != "highest"))]
+    return " ".join(words)[:LONGEST_BUILD]
+
+
+@contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """A network's arithmetic on a device gives the same bits whoever calls it on the same build.
+
+    It runs on one thread, as torch's sums depend on how many share them; without gradients and
+    automatic precision, which other calls may have switched on; and no second network beside it,
+    as the number of threads is torch's own and must be put back.
+    """
+    with _ONE_AT_A_TIME:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+                yield
+        finally:
+            torch.set_num_threads(threads)
