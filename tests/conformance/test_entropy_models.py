@@ -12,7 +12,7 @@ import torch
 
 from vocabula import codec
 from vocabula.codec import Block, CodeStatistics, EntropyModel
-from vocabula.priors import CodeGrid, Conditioning, PixelCNN
+from vocabula.priors import CodeGrid, Conditioning, PixelCNN, PortablePrior
 
 BOOKS = ((7, 1), (300,), (7, 2))
 GRIDS = (((2, (5, 4)), (1, (1, 1))), ((2, (10, 8)), (1, (2, 2))), ((2, (10, 8)), (1, (2, 2))))
@@ -39,12 +39,25 @@ def prior_model() -> EntropyModel:
     )
 
 
+def portable_model() -> EntropyModel:
+    """The same in integers: a network for each level."""
+    coarse, fine = CodeGrid((7, 1), (5, 4)), CodeGrid((300, 7, 2), (10, 8))
+    torch.manual_seed(0)
+    return codec.PortableModel(
+        [
+            PortablePrior(coarse, hidden=8, layers=1),
+            PortablePrior(fine, Conditioning(upper=[coarse]), hidden=8, layers=1),
+        ]
+    )
+
+
 ROWS: dict[str, Callable[[], EntropyModel]] = {
     "UniformModel": codec.UniformModel,
     "StaticModel": lambda: codec.StaticModel(statistics()),
     "AdaptiveModel": codec.AdaptiveModel,
     "AdaptiveModel with counts": lambda: codec.AdaptiveModel(statistics()),
     "PriorModel": prior_model,
+    "PortableModel": portable_model,
 }
 
 

@@ -25,8 +25,6 @@ from vocabula.priors.portable import PortablePrior
 
 CHUNK_BYTES = 2**25
 """What the inputs and the probabilities of positions that are computed at a time take."""
-POSITION_BYTES = 128
-"""What the place of a position takes: signal, row, column, index, wave, order, and copies."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +79,9 @@ class PortableModel(StreamModel):
 
     def memory(self, block: Block, stage: int) -> int:
         """See `EntropyModel.memory`: the places of all symbols, and what is computed."""
-        level = self.level(block.streams(stage).start)
-        symbols = sum(len(grid.slots) for grid in (level.prior.codes, *level.prior.upper))
-        margin, total = 2 * level.prior.reach, 4 * CHUNK_BYTES
-        for runs in set(block.grids[: stage + 1]):
-            for count, (height, width) in runs:
-                total += 8 * symbols * count * (height + margin) * (width + margin)
-                total += POSITION_BYTES * count * height * width
-        return total
+        prior = self.level(block.streams(stage).start).prior
+        runs = block.grids[stage]
+        return 4 * CHUNK_BYTES + sum(count * prior.decoding_bytes(grid) for count, grid in runs)
 
     def _write(self, encoder: Encoder, block: Block, stage: int, stream: int) -> None:
         coded = _Stream(self, block, stage, stream)

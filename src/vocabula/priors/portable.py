@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
@@ -22,6 +23,10 @@ from vocabula.registry import component
 
 LARGEST_SYMBOL = 1024
 """Values of a symbol at most: a table of probabilities is written out for each."""
+
+
+POSITION_BYTES = 128
+"""What the place of a position takes: signal, row, column, index, wave, order, and copies."""
 
 
 class SymbolNetwork(nn.Module):
@@ -180,6 +185,12 @@ class PortablePrior(Prior):
     def decoding(self, batch: int, grid: Sequence[int], condition: Condition) -> Decoding:
         """Start decoding; see `Prior`."""
         return _PortableDecoding(self, batch, self._context(batch, tuple(grid), condition))
+
+    def decoding_bytes(self, grid: Sequence[int]) -> int:
+        """The places of all symbols with their margins, and of all positions; see `Prior`."""
+        symbols = sum(len(codes.slots) for codes in (self.codes, *self.upper))
+        wide = math.prod(side + 2 * self.reach for side in grid)
+        return 8 * symbols * wide + POSITION_BYTES * math.prod(grid)
 
     def embeddings(self) -> list[list[Tensor]]:
         """What embeds each symbol, of this and of coarser levels; see `Prior`."""
