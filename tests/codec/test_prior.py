@@ -199,6 +199,18 @@ def test_bytes_depend_on_nothing_around(kind: str, monkeypatch: pytest.MonkeyPat
         assert packed(drawn, model) == content
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@every_prior
+def test_codes_come_back_on_a_gpu(kind: str) -> None:
+    codes = CodeGrid((3, 23), (6, 5), largest_symbol=5)
+    model = PriorModel([make(kind, codes).float().cuda()])
+    drawn = random_codes(codes, 5)
+    content = packed(drawn, model)
+    assert model.build.startswith(f"{torch.__version__} cuda ")
+    assert content[-codec.inspect(content).stage_bytes[0]] == 0  # by the network
+    assert same(grids_of(content, models=[model]), [[grid] for grid in drawn.numpy()])
+
+
 # ---------------------------------------------------------------- what is wrong
 
 

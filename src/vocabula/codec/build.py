@@ -44,14 +44,16 @@ def reproducible(device: torch.device) -> Iterator[None]:
     """A network's arithmetic on a device gives the same bits whoever calls it on the same build.
 
     It runs on one thread, as torch's sums depend on how many share them; without gradients and
-    automatic precision, which other calls may have switched on; and no second network beside it,
-    as the number of threads is torch's own and must be put back.
+    automatic precision, which other calls may have switched on; with the same convolutions each
+    time on a GPU; and no second network beside it, as these settings are torch's own and are put
+    back.
     """
+    same = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
     with _ONE_AT_A_TIME:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+            with torch.inference_mode(), torch.autocast(device.type, enabled=False), same:
                 yield
         finally:
             torch.set_num_threads(threads)

@@ -31,7 +31,7 @@ from vocabula.tokenizers.inference import device_of
 
 _NETWORK, _ADAPTIVE = b"\0", b"\1"
 _SYMBOL_BYTES = 48
-"""What a probability takes in memory on its way from logits to cumulative widths."""
+"""What a probability, or a symbol, takes in memory in all its forms on the way."""
 
 Rows = NDArray[np.uint32]
 Known = Codes | None
@@ -126,10 +126,12 @@ class PriorModel(EntropyModel):
             return 0
         prior = self.priors[stage]
         rows = _SYMBOL_BYTES * max(prior.codes.symbol_sizes)
-        return max(
-            batch.signals * (rows + prior.decoding_bytes(batch.grids[stage]))
-            for batch in batches(block, stage)
-        )
+        code = _SYMBOL_BYTES * len(prior.codes.slots)
+
+        def each(grid: tuple[int, ...]) -> int:
+            return rows + code * math.prod(grid) + prior.decoding_bytes(grid)
+
+        return max(batch.signals * each(batch.grids[stage]) for batch in batches(block, stage))
 
     # ------------------------------------------------------------------ coding
 
