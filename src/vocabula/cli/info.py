@@ -75,8 +75,9 @@ def model_rows(tokenizer: ImageTokenizer) -> list[tuple[str, str]]:
 
 def prior_rows(folder: Path) -> list[tuple[str, str]]:
     """Name and value of what there is to say about the priors of a folder and their tokenizer."""
+    from vocabula.codec.portable import PortableModel
     from vocabula.codec.prior import prior_hash
-    from vocabula.priors import load_generator
+    from vocabula.priors import PortablePrior, load_generator
 
     generator = load_generator(folder)
     several = len(generator.priors) > 1
@@ -88,6 +89,9 @@ def prior_rows(folder: Path) -> list[tuple[str, str]]:
     rows.append(("draws", f"images of {height} x {width} pixels"))
     name = prior_hash(generator.priors, generator.tokenizer.fingerprint())
     rows.append(("entropy model", f"prior {name.hex()}"))
+    portable = [prior for prior in generator.priors if isinstance(prior, PortablePrior)]
+    if len(portable) == len(generator.priors):
+        rows.append(("entropy model", f"portable {PortableModel(portable).hash.hex()}"))
     return rows + [(f"tokenizer: {name}", value) for name, value in model_rows(generator.tokenizer)]
 
 
