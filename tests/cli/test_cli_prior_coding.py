@@ -20,10 +20,12 @@ Vocabula = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def priors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Folders of tiny generators: ``flat``, ``deep`` of two levels, and a ``transformer``."""
+    """Folders of tiny generators of one level and of two, of several kinds of priors."""
     root = tmp_path_factory.mktemp("priors")
     save_generator(root / "flat", make_generator("pixelcnn", channels=3, classes=3))
     save_generator(root / "deep", make_generator("pixelsnail", 2, channels=3))
+    save_generator(root / "portable", make_generator("portable", channels=3))
+    save_generator(root / "deep portable", make_generator("portable", 2, channels=3))
     save_generator(root / "transformer", make_generator("gpt2", channels=3))
     yield root
 
@@ -39,15 +41,27 @@ def pictures(tmp_path: Path) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize("name", ["flat", "deep"])
-def test_there_and_back(name: str, vocabula: Vocabula, priors: Path, pictures: list[Path]) -> None:
+@pytest.mark.parametrize(
+    ("name", "entropy"),
+    [
+        ("flat", "prior"),
+        ("deep", "prior"),
+        ("portable", "portable"),
+        ("deep portable", "portable"),
+        ("portable", "prior"),
+    ],
+)
+def test_there_and_back(
+    name: str, entropy: str, vocabula: Vocabula, priors: Path, pictures: list[Path]
+) -> None:
     run, words = priors / name / "tokenizer", ("--prior", priors / name)
-    done = vocabula("compress", run, *pictures, "--entropy", "prior", *words, "-o", "all.vcb")
+    done = vocabula("compress", run, *pictures, "--entropy", entropy, *words, "-o", "all.vcb")
     assert (done.code, done.err) == (0, ""), done
-    shown = vocabula("inspect", "all.vcb")
-    assert "prior" in shown.out and f"torch {codec.inspect('all.vcb').header.build}" in shown.out
-    needed = codec.inspect("all.vcb").header.models[0].hash.hex()
-    assert f"prior {needed}" in vocabula("info", priors / name).out
+    header, shown = codec.inspect("all.vcb").header, vocabula("inspect", "all.vcb")
+    needed = f"{entropy} {header.models[0].hash.hex()}"
+    assert needed in shown.out and needed in vocabula("info", priors / name).out
+    assert bool(header.build) == (entropy == "prior")
+    assert header.build == "" or f"torch {header.build}" in shown.out
     back = vocabula("decompress", run, "all.vcb", *words, "-o", "back")
     assert back.code == 0, back.err
     assert vocabula("compress", run, *pictures, "-o", "plain.vcb").code == 0
@@ -55,6 +69,19 @@ def test_there_and_back(name: str, vocabula: Vocabula, priors: Path, pictures: l
     for path in pictures:
         one, other = (np.asarray(Image.open(f"back/{n}/{path.name}")) for n in ("all", "plain"))
         assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_stages_of_a_portable_file_can_be_left_out(
+    vocabula: Vocabula, priors: Path, pictures: list[Path]
+) -> None:
+    run, words = priors / "portable/tokenizer", ("--prior", priors / "portable")
+    order = ("compress", run, pictures[0], "--entropy", "portable", *words)
+    assert vocabula(*order, "-o", "whole.vcb").code == 0
+    assert vocabula(*order, "--stages", "1", "-o", "one.vcb").code == 0
+    for source, more in (("whole.vcb", ("--stages", "1")), ("one.vcb", ())):
+        back = vocabula("decompress", run, source, *words, *more, "-o", f"{source}.png")
+        assert (back.code, back.err) == (0, "")
+    assert Path("whole.vcb.png").read_bytes() == Path("one.vcb.png").read_bytes()
 
 
 def test_a_prior_that_fails_is_replaced_with_a_notice(
@@ -89,7 +116,17 @@ def test_another_build_is_named(
 
 BAD: dict[str, tuple[str, tuple[str, ...], str]] = {
     "no prior": ("flat/tokenizer", ("--entropy", "prior"), "(--prior PRIOR)"),
-    "no entropy": ("flat/tokenizer", ("--prior", "flat"), "expected --entropy prior with it"),
+    "no entropy": (
+        "flat/tokenizer",
+        ("--prior", "flat"),
+        "--entropy portable or prior with it",
+    ),
+    "no portable prior": ("flat/tokenizer", ("--entropy", "portable"), "--model portable wrote"),
+    "another kind": (
+        "flat/tokenizer",
+        ("--entropy", "portable", "--prior", "flat"),
+        "expected a trained portable prior for portable, got one of another kind",
+    ),
     "other tokenizer": (
         "deep/tokenizer",
         ("--entropy", "prior", "--prior", "flat"),
@@ -115,7 +152,11 @@ BAD: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("--entropy", "prior", "--prior", "transformer"),
         "tall.png: grid: expected (3, 4)",
     ),
-    "no such model": ("flat/tokenizer", ("--entropy", "best"), "adaptive, prior, got 'best'"),
+    "no such model": (
+        "flat/tokenizer",
+        ("--entropy", "best"),
+        "portable, prior, got 'best'",
+    ),
 }
 
 

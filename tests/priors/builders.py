@@ -15,6 +15,7 @@ from vocabula.priors import (
     Conditioning,
     PixelCNN,
     PixelSNAIL,
+    PortablePrior,
     Prior,
     TransformerPrior,
 )
@@ -31,6 +32,11 @@ PRIORS: dict[str, Callable[..., Prior]] = {
         *a, **{"architecture": "llama", "hidden": 16, "layers": 2, "heads": 2, "dropout": 0.0, **o}
     ),
 }
+MAKERS: dict[str, Callable[..., Prior]] = {
+    **PRIORS,
+    "portable": lambda *a, **o: PortablePrior(*a, **{"hidden": 12, "layers": 1, "reach": 2, **o}),
+}
+"""The same, and the one that takes grids of two axes only, and neither classes nor text."""
 GRIDS = {"1d": (5,), "2d": (3, 3), "3d": (2, 2, 2)}
 CONDITIONS = ("nothing", "class", "text", "upper", "everything")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from priors.builders import PRIORS
+from priors.builders import MAKERS
 from vocabula.priors import CodeGrid, Conditioning, Generator, Origin, Prior, TextTokenizer
 from vocabula.tokenizers import ImageTokenizer, build_tokenizer
 
@@ -50,7 +50,7 @@ def make_priors(
     for level, grid in zip(tokenizer.levels, tokenizer.grids(*size), strict=True):
         codes = CodeGrid(level.codebook_sizes, grid, level.code_shape)
         torch.manual_seed(1)
-        prior = PRIORS[kind](codes, Conditioning(upper=tuple(grids), **known)).eval()
+        prior = MAKERS[kind](codes, Conditioning(upper=tuple(grids), **known)).eval()
         names = CLASSES if known.get("classes") else ()
         prior.origin = Origin(tokenizer.fingerprint(), names, size)
         prior.text_tokenizer = text
