@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from vocabula.tokenizers import ImageTokenizer, build_tokenizer
 NET = {"name": "vqvae", "hidden": 8, "residual_layers": 0, "downsample": 4}
 BOOK = {"name": "vector", "dim": 4, "codebook_size": 8}
 RESIDUAL = {"name": "residual", "stages": [BOOK] * 3}
-OPTIONS = {"JPEG": {"optimize": True}, "WebP": {"method": 6}}
+OPTIONS: dict[str, dict[str, Any]] = {"JPEG": {"optimize": True}, "WebP": {"method": 6}}
 
 
 def tokenizer_of(quantizer: object, channels: int = 3) -> ImageTokenizer:
@@ -148,9 +149,8 @@ def test_comparisons_are_means_over_pictures_of_equal_bytes(pictures: Path) -> N
         for path in paths:
             pixels = np.asarray(Image.open(path))
             tensor = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
-            options = {"entropy": "uniform", "stages": found.stages}
-            size = len(codec.to_bytes([tensor], tokenizer, **options))
-            matched.append(RivalPicture(rival, pixels).at(size))
+            file = codec.to_bytes([tensor], tokenizer, entropy="uniform", stages=found.stages)
+            matched.append(RivalPicture(rival, pixels).at(len(file)))
         reached = [one for one in matched if one is not None]
         assert found.images == len(reached)
         if reached:
@@ -169,7 +169,7 @@ def test_grey_pictures_and_one_book_give_one_point(tmp_path: Path) -> None:
     assert len(rate_tables(study)) == 1
     for point in study.curves["JPEG"]:
         size, psnr = pillow("JPEG", grey, point.setting)
-        assert (point.bytes, point.psnr_db) == (size, pytest.approx(psnr))
+        assert point.bytes == size and point.psnr_db == pytest.approx(psnr)
 
 
 def test_what_does_not_fit_is_refused(pictures: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 Vocabula = Callable[..., Any]
 
@@ -78,8 +79,10 @@ def test_mistakes_end_in_one_line(vocabula: Vocabula, saved: Path, pictures: Pat
 def test_a_failure_on_the_way_leaves_nothing(
     vocabula: Vocabula, saved: Path, pictures: Path
 ) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(pictures / "3.png")
     content = bytearray((pictures / "3.png").read_bytes())
-    content[100:140] = bytes(40)
+    content[30000:30040] = bytes(40)  # behind what the header's check reads
     (pictures / "3.png").write_bytes(content)
     done = vocabula("rate", saved / "run", pictures, "-o", "rates", "--strict", "--batch-size", 1)
     assert done.code == 2 and "3.png" in done.err
