@@ -79,15 +79,14 @@ def test_mistakes_end_in_one_line(vocabula: Vocabula, saved: Path, pictures: Pat
 def test_a_failure_on_the_way_leaves_nothing(
     vocabula: Vocabula, saved: Path, pictures: Path
 ) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(pictures / "3.png")
-    content = bytearray((pictures / "3.png").read_bytes())
-    content[30000:30040] = bytes(40)  # behind what the header's check reads
-    (pictures / "3.png").write_bytes(content)
+    whole = Image.fromarray(np.zeros((128, 128, 3), np.uint8))
+    whole.save(pictures / "9.jpg", quality=100)
+    content = (pictures / "9.jpg").read_bytes()
+    (pictures / "9.jpg").write_bytes(content[:-200])  # its header is sound
     done = vocabula("rate", saved / "run", pictures, "-o", "rates", "--strict", "--batch-size", 1)
-    assert done.code == 2 and "3.png" in done.err
+    assert done.code == 2 and "9.jpg" in done.err
     assert [p.name for p in Path().iterdir()] == ["pictures"]
     skipped = vocabula("rate", saved / "run", pictures, "-o", "rates")
-    assert skipped.code == 0 and "3.png" in skipped.err
+    assert skipped.code == 0 and "9.jpg" in skipped.err
     found = json.loads(Path("rates/rate.json").read_text())
-    assert (found["images"], found["skipped"]) == (3, 1)
+    assert (found["images"], found["skipped"]) == (4, 1)
