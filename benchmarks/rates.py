@@ -102,14 +102,19 @@ def smallest(images: list[np.ndarray]) -> dict[str, dict[str, float]]:
 
 
 def of_run(
-    folder: Path, source: ImageSource, images: list[np.ndarray], names: list[str], limit: int
+    folder: Path,
+    source: ImageSource,
+    images: list[np.ndarray],
+    names: list[str],
+    limit: int,
+    jobs: int,
 ) -> tuple[RateStudy, dict[str, Any]]:
     """Everything that is measured of one run."""
     tokenizer = load(folder).eval()
     statistics = codec.load_statistics(folder, tokenizer.fingerprint())
     if statistics is None:
         raise SystemExit(f"{folder}: no counts of codes; run vocabula counts RUN TRAINING-DATA")
-    study = measure_rates(tokenizer, source, statistics=statistics, limit=limit, jobs=1)
+    study = measure_rates(tokenizer, source, statistics=statistics, limit=limit, jobs=jobs)
     print(verdict(study), flush=True)
     figures = {
         "run": folder.name,
@@ -131,13 +136,14 @@ def main() -> None:
     parser.add_argument("--title", default="", help="of the figure")
     parser.add_argument("--limit", type=int, help="pictures of files of their own")
     parser.add_argument("--together", type=int, help="pictures in one file")
+    parser.add_argument("--jobs", type=int, default=2, help="threads that measure JPEG and WebP")
     options = parser.parse_args()
     source = open_source(options.data)
     limit = min(len(source), options.limit or len(source))
     samples = [source.read(i) for i in range(max(limit, options.together or limit))]
     images = [np.ascontiguousarray(sample.image) for sample in samples]
     names = [sample.path for sample in samples]
-    found = [of_run(run, source, images, names, limit) for run in options.runs]
+    found = [of_run(run, source, images, names, limit, options.jobs) for run in options.runs]
     curves = [(run.name, study) for run, (study, _) in zip(options.runs, found, strict=True)]
     FIGURES.mkdir(exist_ok=True)
     (FIGURES / f"{options.name}.png").write_bytes(rate_figure(curves, options.title))
