@@ -141,7 +141,7 @@ def main() -> None:
     source = open_source(options.data)
     limit = min(len(source), options.limit or len(source))
     samples = [source.read(i) for i in range(max(limit, options.together or limit))]
-    images = [np.ascontiguousarray(sample.image) for sample in samples]
+    images = [np.array(sample.image) for sample in samples]
     names = [sample.path for sample in samples]
     found = [of_run(run, source, images, names, limit, options.jobs) for run in options.runs]
     curves = [(run.name, study) for run, (study, _) in zip(options.runs, found, strict=True)]
