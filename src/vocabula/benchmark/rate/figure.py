@@ -22,6 +22,7 @@ def rate_figure(studies: Sequence[tuple[str, RateStudy]], title: str) -> bytes:
         title: above the plot.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(7.2, 4.4), dpi=120, layout="constrained")
     axes = figure.add_subplot()
@@ -38,6 +39,9 @@ def rate_figure(studies: Sequence[tuple[str, RateStudy]], title: str) -> bytes:
             several = f"{name}, {ONE_FOR_ALL}"
             draw(study.one_file, several, color=colour, marker="s", linestyle="--", linewidth=1.2)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("bits per pixel of whole files")
     axes.set_ylabel("PSNR, dB")
     axes.set_title(title, fontsize=10)
