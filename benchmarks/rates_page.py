@@ -70,10 +70,12 @@ def order(found: dict[str, Any]) -> str:
     figures = found["entropy_models"]
     files = [*figures["files"], figures["one_file"]]
     large = [file for file in files if file["codes"] > LARGE]
-    right = [f for f in large if f["adaptive"] < f["static"] < f["uniform"]]
+    adaptive = sum(f["adaptive"] < min(f["static"], f["uniform"]) for f in large)
+    static = sum(f["static"] < f["uniform"] for f in large)
+    equal = sum(f["static"] == f["uniform"] for f in large)
     return (
-        f"Adaptive is below static and static below fixed length in {len(right)} of the "
-        f"{len(large)} files of more than {LARGE:,} codes."
+        f"Of the {len(large)} files of more than {LARGE:,} codes, adaptive is the smallest in "
+        f"{adaptive}; static is below fixed length in {static}, and equal to it in {equal}."
     )
 
 

@@ -10,6 +10,7 @@ from vocabula.benchmark.rate.study import RatePoint, RateStudy
 from vocabula.benchmark.rate.words import ONE_FOR_ALL
 
 _COLOURS = ("#0b6e4f", "#c8553d", "#3d5a98", "#8e6c8a")
+_APART = 0.9  # one file for all is drawn where it is at least so much smaller
 _RIVAL_COLOURS = {"JPEG": "#8a8a8a", "WebP": "#1f1f1f"}
 
 
@@ -35,7 +36,8 @@ def rate_figure(studies: Sequence[tuple[str, RateStudy]], title: str) -> bytes:
         draw(curve, name, color=_RIVAL_COLOURS.get(name), marker=".", linewidth=1.2)
     for colour, (name, study) in zip(_COLOURS, studies, strict=False):
         draw(study.points, name, color=colour, marker="o", linewidth=1.8)
-        if study.one_file:
+        together = sum(point.bytes for point in study.one_file)
+        if 0 < together < _APART * sum(point.bytes for point in study.points):
             several = f"{name}, {ONE_FOR_ALL}"
             draw(study.one_file, several, color=colour, marker="s", linestyle="--", linewidth=1.2)
     axes.set_xscale("log")
