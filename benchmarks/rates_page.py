@@ -9,6 +9,8 @@ from common import result, row
 
 LARGE = 10_000
 """Codes of a file above which the entropy models are held to their order."""
+SHARED = 0.9
+"""One file of all pictures is shown where it takes less than this share of theirs."""
 RESULTS = {"rates-kodak": "Kodak", "rates-cifar10": "CIFAR-10"}
 LABELS = {"uniform": "fixed length", "static": "static", "adaptive": "adaptive"}
 
@@ -74,8 +76,8 @@ def order(found: dict[str, Any]) -> str:
     static = sum(f["static"] < f["uniform"] for f in large)
     equal = sum(f["static"] == f["uniform"] for f in large)
     return (
-        f"Of the {len(large)} files of more than {LARGE:,} codes, adaptive is the smallest in "
-        f"{adaptive}; static is below fixed length in {static}, and equal to it in {equal}."
+        f"Files of more than {LARGE:,} codes: {len(large)}. Adaptive is the smallest in {adaptive}; "
+        f"static is below fixed length in {static} and equal to it in {equal}."
     )
 
 
@@ -103,10 +105,12 @@ def of_result(name: str, title: str) -> Iterator[str]:
     for run in found["runs"]:
         yield f"**`{run['run']}`**, {run['images']:,} pictures, a file each:"
         yield curve(run["points"], run["comparisons"], run["images"])
-        yield f"All {run['images']:,} in one file, beside the sum of the others' files:"
-        yield curve(run["one_file"], run["one_file_comparisons"], run["images"])
+        if run["one_file"][0]["bytes"] < SHARED * run["points"][0]["bytes"]:
+            yield f"All {run['images']:,} in one file, beside the sum of the others' files:"
+            yield curve(run["one_file"], run["one_file_comparisons"], run["images"])
         yield f"In words, written by the command: {run['verdict']}"
-        yield one_file(run, found["smallest_rival_files"])
+        if run["entropy_models"]["one_file"]["pictures"] > run["images"]:
+            yield one_file(run, found["smallest_rival_files"])
         yield "Bytes of whole files with all stages, by entropy model:"
         yield from models(run)
         yield order(run)
