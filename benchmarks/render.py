@@ -10,6 +10,7 @@ import argparse
 
 import generation_page
 import palette_page
+import rates_page
 import suites_page
 from common import ROOT, result, row
 
@@ -115,6 +116,7 @@ def main() -> None:
         "docs/benchmarks.md": suites_page.rendered(),
         "docs/generation.md": generation_page.rendered(),
         "docs/palette.md": palette_page.rendered(),
+        "docs/rates.md": rates_page.rendered(),
     }
     for name, block in blocks.items():
         path = ROOT / name

@@ -9,7 +9,7 @@ import typer
 from vocabula.cli.runs import Overwrite
 
 if TYPE_CHECKING:
-    from vocabula.benchmark import Settings, Table
+    from vocabula.benchmark import Settings
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -52,7 +52,7 @@ def benchmark(
         wrong_cases,
     )
     from vocabula.benchmark.record import usable_threads
-    from vocabula.cli.console import note, say, stdout_console
+    from vocabula.cli.console import note, say, stdout_console, table_of
     from vocabula.errors import VocabulaError
     from vocabula.files import check_new
 
@@ -66,7 +66,7 @@ def benchmark(
     for name in names:
         results[name] = run_suite(name, settings, progress=note)
         for table in [*suite_tables(results[name]), target_table(results[name])]:
-            stdout_console().print(_rich(table))
+            stdout_console().print(table_of(table))
     if output is not None:
         _write(Path(output), overwrite, _command(suite, settings), settings, results)
         say(f"figures: {output}")
@@ -115,17 +115,3 @@ def _write(
     content = record("benchmark", command, settings.threads, {"suites": results})
     with new_file(path, overwrite=overwrite) as draft:
         draft.write_bytes(dump_json(content))
-
-
-def _rich(table: Table) -> Any:
-    import rich.box
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    colours = {"met": "green", "not met": "red"}
-    shown = RichTable(title=table.title, title_justify="left", box=rich.box.SIMPLE_HEAD)
-    for place, name in enumerate(table.columns):
-        shown.add_column(name, justify="right" if place else "left")
-    for row in table.rows:
-        shown.add_row(*(Text(cell, style=colours.get(cell, "")) for cell in row))
-    return shown

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vocabula.cli.process import is_main_process
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from vocabula.benchmark import Table
 
 
 def stdout_console() -> Console:
@@ -18,6 +20,21 @@ def stdout_console() -> Console:
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
     return Console(quiet=not is_main_process(), soft_wrap=False, width=width, highlight=False)
+
+
+def table_of(table: Table) -> Any:
+    """A table of results as rich prints it; met and missed targets in colour."""
+    import rich.box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    colours = {"met": "green", "not met": "red"}
+    shown = RichTable(title=table.title, title_justify="left", box=rich.box.SIMPLE_HEAD)
+    for place, name in enumerate(table.columns):
+        shown.add_column(name, justify="right" if place else "left")
+    for row in table.rows:
+        shown.add_row(*(Text(cell, style=colours.get(cell, "")) for cell in row))
+    return shown
 
 
 def say(text: str) -> None:

@@ -1,0 +1,54 @@
+"""The plot of a rate-distortion measurement."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from vocabula.benchmark.rate.study import RatePoint, RateStudy
+from vocabula.benchmark.rate.words import ONE_FOR_ALL
+
+_COLOURS = ("#0b6e4f", "#c8553d", "#3d5a98", "#8e6c8a")
+_APART = 0.9  # one file for all is drawn where it is at least so much smaller
+_RIVAL_COLOURS = {"JPEG": "#8a8a8a", "WebP": "#1f1f1f"}
+
+
+def rate_figure(studies: Sequence[tuple[str, RateStudy]], title: str) -> bytes:
+    """A PNG file: PSNR over bits per pixel, rates on a logarithmic scale.
+
+    Args:
+        studies: a name for the legend and its figures, all on the same pictures; the rivals'
+            curves are drawn once.
+        title: above the plot.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    figure = Figure(figsize=(7.2, 4.4), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+
+    def draw(points: Sequence[RatePoint], name: str, **style: Any) -> None:
+        x, y = [p.bits_per_pixel for p in points], [p.psnr_db for p in points]
+        axes.plot(x, y, label=name, **style)
+
+    for name, curve in studies[0][1].curves.items():
+        draw(curve, name, color=_RIVAL_COLOURS.get(name), marker=".", linewidth=1.2)
+    for colour, (name, study) in zip(_COLOURS, studies, strict=False):
+        draw(study.points, name, color=colour, marker="o", linewidth=1.8)
+        together = sum(point.bytes for point in study.one_file)
+        if 0 < together < _APART * sum(point.bytes for point in study.points):
+            several = f"{name}, {ONE_FOR_ALL}"
+            draw(study.one_file, several, color=colour, marker="s", linestyle="--", linewidth=1.2)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("bits per pixel of whole files")
+    axes.set_ylabel("PSNR, dB")
+    axes.set_title(title, fontsize=10)
+    axes.grid(visible=True, which="both", alpha=0.3, linewidth=0.5)
+    axes.legend(frameon=False, fontsize=8)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()

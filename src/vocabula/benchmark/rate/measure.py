@@ -1,0 +1,165 @@
+"""Compresses pictures at every rate of a tokenizer, decodes them, and does the same with rivals."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vocabula.benchmark.rate.matching import Fidelity, RivalPicture, fidelity
+from vocabula.benchmark.rate.picture_codecs import PICTURE_CODECS, PictureCodec, check_channels
+from vocabula.benchmark.rate.study import Picture, RateStudy, summarize
+from vocabula.codec import CodeStatistics, EntropyModel, choose_model, cut, read
+from vocabula.codec.files import encode_images
+from vocabula.codec.header import Header
+from vocabula.codec.layouts import least_stages, tokenizer_header
+from vocabula.codec.writer import CodedSignal, write_signals
+from vocabula.data import ImageSource
+from vocabula.data.png import to_bytes
+from vocabula.errors import OptionError
+from vocabula.evaluation.batches import as_unit, counted, image_count, read_batches
+from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers.inference import device_of
+
+
+def measure_rates(
+    tokenizer: ImageTokenizer,
+    source: ImageSource,
+    *,
+    entropy: str | EntropyModel = "adaptive",
+    statistics: CodeStatistics | None = None,
+    limit: int | None = None,
+    batch_size: int = 64,
+    jobs: int = 1,
+    rivals: Sequence[PictureCodec] = PICTURE_CODECS,
+    progress: bool = False,
+) -> RateStudy:
+    """Bytes of whole files and fidelity of what they decode to, beside JPEG and WebP.
+
+    Every picture goes to a file of its own with each number of stages that the tokenizer can
+    decode, and all of them to one file. Rivals get as many bytes for a picture as ours took.
+    Values in [0, 1] are rounded to 8 bits first, for all alike.
+
+    Args:
+        tokenizer: with a codebook, of 1 or 3 channels.
+        source: the pictures, of as many channels.
+        entropy: the entropy model; see `codec.write`.
+        statistics: counts of the tokenizer's codes; static needs them, adaptive uses them.
+        limit: measure the first `limit` pictures only.
+        batch_size: most pictures that are encoded at a time.
+        jobs: threads that measure the rivals.
+        rivals: what to compare with.
+        progress: show a progress bar on a terminal.
+
+    Returns:
+        The figures; see `RateStudy`.
+
+    Raises:
+        DataError: no picture can be read, or the channels differ from the tokenizer's.
+        OptionError: the tokenizer is continuous or of other channels, or an option is out of range.
+    """
+    if jobs < 1:
+        raise OptionError(f"jobs: expected an integer >= 1, got {jobs}")
+    check_channels(tokenizer.channels)
+    model = choose_model(entropy, statistics)
+    header = tokenizer_header(tokenizer, model, stages=None)
+    work = _Work(tokenizer, model, header, rivals)
+    total = image_count(source, limit)
+    batches = read_batches(source, batch_size=batch_size, limit=limit, device=device_of(tokenizer))
+    pictures: list[Picture] = []
+    with (
+        tempfile.TemporaryFile() as together,
+        ThreadPoolExecutor(jobs) as pool,
+        counted("measuring", total, show=progress) as advance,
+        closing(batches),
+    ):
+
+        def signals() -> Iterator[CodedSignal]:
+            waiting: deque[Future[Picture]] = deque()
+
+            def finish(most: int) -> None:
+                while len(waiting) > most:
+                    pictures.append(waiting.popleft().result())
+                    advance(1)
+
+            for batch in batches:
+                pixels = to_bytes(as_unit(batch.images))
+                planes = torch.from_numpy(pixels.transpose(0, 3, 1, 2))
+                for i, signal in enumerate(encode_images(tokenizer, planes)):
+                    own = work.own(signal, pixels[i])
+                    waiting.append(pool.submit(work.beside, batch.paths[i], pixels[i], own))
+                    finish(2 * jobs)
+                    yield signal
+            finish(0)
+
+        write_signals(together, header, [model], signals())
+        one_file = [_cut_size(together, n) for n in work.stages] if len(pictures) > 1 else []
+    return summarize(
+        pictures,
+        data=source.name,
+        entropy=entropy if isinstance(entropy, str) else model.id.name.lower(),
+        skipped=total - len(pictures),
+        stages=work.stages,
+        qualities={rival.name: rival.qualities for rival in rivals},
+        one_file_bytes=one_file,
+    )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is done with one picture."""
+
+    tokenizer: ImageTokenizer
+    model: EntropyModel
+    header: Header
+    rivals: Sequence[PictureCodec]
+
+    @property
+    def stages(self) -> range:
+        """The numbers of stages that can be decoded."""
+        last = self.header.kept  # fewer than the tokenizer's where a model codes them as one
+        return range(min(least_stages(self.tokenizer), last), last + 1)
+
+    def own(
+        self, signal: CodedSignal, pixels: NDArray[np.uint8]
+    ) -> tuple[tuple[int, Fidelity], ...]:
+        """Our files of a picture and how near they come to it."""
+        whole = io.BytesIO()
+        write_signals(whole, self.header, [self.model], [signal])
+        found = []
+        for stages in self.stages:
+            file = io.BytesIO()
+            cut(whole.getvalue(), file, stages)
+            content = file.getvalue()
+            (output,) = read(content, self.tokenizer, models=[self.model])
+            decoded = output.permute(1, 2, 0).numpy()
+            found.append((len(content), fidelity(decoded, pixels)))
+        return tuple(found)
+
+    def beside(
+        self, path: str, pixels: NDArray[np.uint8], own: tuple[tuple[int, Fidelity], ...]
+    ) -> Picture:
+        """The rivals' files of a picture, on their curves and at the bytes of ours."""
+        curves, matched = {}, {}
+        for rival in self.rivals:
+            files = RivalPicture(rival, pixels)
+            curves[rival.name] = tuple((files.size(q), files.fidelity(q)) for q in rival.qualities)
+            matched[rival.name] = tuple(files.at(size) for size, _ in own)
+        return Picture(path, pixels.shape[0] * pixels.shape[1], own, curves, matched)
+
+
+def _cut_size(file: BinaryIO, stages: int) -> int:
+    """Bytes of a file with its first stages alone."""
+    file.seek(0)
+    with open(os.devnull, "wb") as nowhere:
+        return cut(file, nowhere, stages)

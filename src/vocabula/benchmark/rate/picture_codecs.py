@@ -1,0 +1,80 @@
+"""What a tokenizer's files are compared with: JPEG and WebP, as Pillow writes them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vocabula.data.png import picture
+from vocabula.errors import DataError, OptionError
+
+CHANNELS = (1, 3)
+"""Channels of pictures that both formats hold: grey and RGB."""
+
+
+@dataclass(frozen=True)
+class PictureCodec:
+    """A lossy picture format of Pillow.
+
+    Attributes:
+        name: of the format, for Pillow and for readers.
+        options: how it is written, beside the quality.
+        qualities: those that draw its curve, rising; the first and last are its limits.
+    """
+
+    name: str
+    options: Mapping[str, object]
+    qualities: tuple[int, ...]
+
+    def encode(self, pixels: NDArray[np.uint8], quality: int) -> bytes:
+        """A file of a picture.
+
+        Args:
+            pixels: (H, W, 1) grey or (H, W, 3) RGB.
+            quality: within the limits.
+
+        Raises:
+            DataError: the picture is too large for the format.
+        """
+        file = io.BytesIO()
+        try:
+            picture(pixels).save(file, self.name, quality=quality, **self.options)
+        except (OSError, ValueError) as reason:
+            height, width = pixels.shape[:2]
+            raise DataError(
+                f"rate: expected pictures that {self.name} can hold, got one of {height} x {width} "
+                f"({' '.join(str(reason).split())}); leave it out"
+            ) from None
+        return file.getvalue()
+
+    def decode(self, content: bytes, channels: int) -> NDArray[np.uint8]:
+        """The picture (H, W, channels) of a file."""
+        with Image.open(io.BytesIO(content)) as opened:
+            found = np.asarray(opened.convert("L" if channels == 1 else "RGB"))
+        return found.reshape(*found.shape[:2], channels)
+
+
+# libjpeg takes 0 as 1. Pillow subsamples JPEG's colours 4:2:0 by default; lossy WebP always does.
+JPEG = PictureCodec(
+    "JPEG", {"optimize": True}, (1, 3, 5, 7, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95, 100)
+)
+WEBP = PictureCodec("WebP", {"method": 6}, (0, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100))
+PICTURE_CODECS = (JPEG, WEBP)
+
+
+def check_channels(channels: int) -> None:
+    """Refuse images that the formats cannot hold.
+
+    Raises:
+        OptionError: they have other channels than one or three.
+    """
+    if channels not in CHANNELS:
+        raise OptionError(
+            f"rate: expected a tokenizer of 1 or 3 channels, which JPEG and WebP hold, got "
+            f"{channels}; compress and evaluate measure others"
+        )

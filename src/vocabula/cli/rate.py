@@ -1,0 +1,114 @@
+"""``vocabula rate``: bits and fidelity of compressed files beside JPEG and WebP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vocabula.cli.runs import (
+    BatchSize,
+    Device,
+    HeldOut,
+    Jobs,
+    Limit,
+    Overwrite,
+    Run,
+    Strict,
+    ValueRange,
+)
+
+if TYPE_CHECKING:
+    from vocabula.tokenizers import ImageTokenizer
+
+EXAMPLES = """[bold]Examples[/bold]
+
+  vocabula rate runs/first held-out/                        writes runs/first/rate/
+
+  vocabula rate runs/first held-out/ --entropy static -o rates/static
+
+  vocabula rate runs/first cifar10/test.parquet --limit 1000 --jobs 4
+"""
+
+
+def rate(
+    run: Run,
+    data: HeldOut,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="OUT",
+            help="The folder for rate.json, rate.csv and rate.png; default: RUN/rate.",
+        ),
+    ] = None,
+    entropy: Annotated[
+        str, typer.Option(help="The entropy model of the files, as for vocabula compress.")
+    ] = "adaptive",
+    limit: Limit = None,
+    batch_size: BatchSize = 64,
+    jobs: Jobs = None,
+    device: Device = "auto",
+    value_range: ValueRange = None,
+    strict: Strict = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure bits per pixel and PSNR of compressed files beside JPEG and WebP of the same size.
+
+    Every picture is compressed to a file of its own with each number of stages that the tokenizer
+    offers, and decoded; bytes are those of whole files, headers included. JPEG (optimized, 4:2:0)
+    and WebP (method 6) are written by Pillow in two neighbouring qualities, one of fewer and one of
+    more bytes than our file, and their figures interpolated on the logarithm of the bytes.
+    """
+    from pathlib import Path
+
+    from vocabula.benchmark.rate import (
+        FIGURES,
+        measure_rates,
+        rate_tables,
+        verdict,
+        write_rates,
+    )
+    from vocabula.cli.console import say, stdout_console, table_of
+    from vocabula.cli.runs import default_jobs, open_data, open_run, open_statistics, reading_data
+    from vocabula.files import check_new, new_folder
+
+    folder = Path(run).expanduser() / "rate" if out is None else Path(out)
+    check_new(folder, overwrite=overwrite)
+    with reading_data():
+        tokenizer = open_run(run, device)
+        source = open_data(
+            data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
+        )
+        with new_folder(folder, overwrite=overwrite, last=FIGURES) as hidden:
+            study = measure_rates(
+                tokenizer,
+                source,
+                entropy=entropy,
+                statistics=open_statistics(run, tokenizer),
+                limit=limit,
+                batch_size=batch_size,
+                jobs=default_jobs(jobs),
+                progress=True,
+            )
+            write_rates(hidden, study, _about(run, tokenizer))
+    for table in rate_tables(study):
+        stdout_console().print(table_of(table))
+    say(verdict(study))
+    say(f"figures: {folder}")
+
+
+def _about(run: str, tokenizer: ImageTokenizer) -> dict[str, str]:
+    """What the figures were measured with."""
+    import PIL
+
+    import vocabula
+
+    return {
+        "format": "vocabula-rate",
+        "run": run,
+        "fingerprint": tokenizer.fingerprint(),
+        "vocabula": vocabula.__version__,
+        "pillow": PIL.__version__,
+    }
