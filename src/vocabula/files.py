@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Draft:
         _make_folder(path.absolute().parent)
         self._path = path
         self._overwrite = overwrite
+        self._renamed = False
         self.hidden = _hidden(path)
 
     def publish(self) -> None:
@@ -51,16 +52,27 @@ class Draft:
             OutputError: something has come to exist there meanwhile.
             OSError: the disk refuses.
         """
-        check_new(self._path, overwrite=self._overwrite)
         with open(self.hidden, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(self.hidden, self._path)
+        self.rename()
         sync_folder(self._path.parent)
+
+    def rename(self) -> None:
+        """Put a file that the disk has into its place; `sync_folder` makes the name last.
+
+        Raises:
+            OutputError: something has come to exist there meanwhile.
+            OSError: the disk refuses.
+        """
+        check_new(self._path, overwrite=self._overwrite)
+        os.replace(self.hidden, self._path)
+        self._renamed = True
 
     def discard(self) -> None:
         """Remove what was written; nothing happens after `publish`."""
-        with contextlib.suppress(OSError):
-            self.hidden.unlink()
+        if not self._renamed:
+            with contextlib.suppress(OSError):
+                self.hidden.unlink()
 
 
 @contextlib.contextmanager
@@ -76,6 +88,30 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         draft.publish()
     finally:
         draft.discard()
+
+
+def new_files(contents: Iterable[tuple[Path, bytes]], *, overwrite: bool = False) -> None:
+    """Write small files, each whole or absent; the disk is asked for their names once.
+
+    Those before one that fails stay.
+
+    Raises:
+        OutputError: see `Draft`; or the disk refuses.
+    """
+    folders: dict[Path, None] = {}
+    try:
+        for path, content in contents:
+            with output_errors(path):
+                draft = Draft(path, overwrite=overwrite)
+                try:
+                    write_bytes(draft.hidden, content)
+                    draft.rename()
+                finally:
+                    draft.discard()
+            folders[path.parent] = None
+    finally:
+        for folder in folders:
+            sync_folder(folder)
 
 
 def replace_file(path: Path, content: bytes) -> None:

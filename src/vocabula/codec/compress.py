@@ -28,13 +28,15 @@ from vocabula.data.ahead import cores, default_workers, map_ahead
 from vocabula.data.pixels import FILE_CHANNELS, decode, read_header
 from vocabula.data.source import BrokenImageError
 from vocabula.errors import DataError, OptionError, OutputError
-from vocabula.files import check_new, new_file, output_errors
+from vocabula.files import check_new, new_file, new_files, output_errors
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.inference import device_of
 
 SUFFIX = ".vcb"
 _SAVERS = 16
 """Threads that save small files: each waits for the disk most of the time."""
+_PIECE, _PIECE_PIXELS = 16, 2**16
+"""Files that are coded and saved together: so many, or with pictures of so many pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,26 +216,39 @@ def _one_each(
     jobs: int,
     advance: Callable[[int], None],
 ) -> list[Compressed]:
-    waiting: deque[Future[Compressed]] = deque()
+    waiting: deque[Future[list[Compressed]]] = deque()
+    piece: list[tuple[int, Future[bytes]]] = []
     written: list[Compressed] = []
+
+    def save(coded: Sequence[tuple[int, Future[bytes]]]) -> list[Compressed]:
+        contents = ((targets[i], content.result()) for i, content in coded)
+        new_files(contents, overwrite=job.overwrite)
+        return [
+            Compressed(targets[i], len(content.result()), math.prod(sizes[i]))
+            for i, content in coded
+        ]
+
+    def submit() -> None:
+        waiting.append(savers.submit(save, list(piece)))
+        piece.clear()
 
     def finish(most: int) -> None:
         while len(waiting) > most:
-            written.append(waiting.popleft().result())
-            advance(1)
-
-    def save(coded: Future[bytes], i: int) -> Compressed:
-        content = coded.result()
-        with output_errors(targets[i]), new_file(targets[i], overwrite=job.overwrite) as hidden:
-            hidden.write_bytes(content)
-        return Compressed(targets[i], len(content), math.prod(sizes[i]))
+            done = waiting.popleft().result()
+            written.extend(done)
+            advance(len(done))
 
     # Leaving the pools finishes the files whose codes are known, also where a later picture fails.
     with ThreadPoolExecutor(_SAVERS) as savers, ThreadPoolExecutor(jobs) as coders:
-        for i, signal in _signals(job, paths, sizes, batch_size):
-            coded = coders.submit(_coded, job, [signal], targets[i])
-            waiting.append(savers.submit(save, coded, i))
-            finish(_SAVERS + 4 * jobs + batch_size)
+        try:
+            for i, signal in _signals(job, paths, sizes, batch_size):
+                piece.append((i, coders.submit(_coded, job, [signal], targets[i])))
+                if len(piece) == _PIECE or len(piece) * math.prod(sizes[i]) >= _PIECE_PIXELS:
+                    submit()
+                finish(_SAVERS + 4 * jobs)
+        finally:
+            if piece:
+                submit()
         finish(0)
     return written
 
