@@ -238,6 +238,23 @@ def check_new(path: Path, *, overwrite: bool) -> None:
         )
 
 
+def check_apart(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuse to write over what is read, under whatever name.
+
+    Raises:
+        OutputError: an output is one of the inputs.
+    """
+    read = {(found.st_dev, found.st_ino) for found in (path.stat() for path in inputs)}
+    for path in outputs:
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            if (found.st_dev, found.st_ino) in read:
+                raise OutputError(
+                    f"{path}: expected an output apart from the inputs, got one of them; "
+                    "choose another name"
+                )
+
+
 @contextlib.contextmanager
 def output_errors(path: Path | str, *, then: str = "", kept: str = "") -> Iterator[None]:
     """Turn a failing write into an `OutputError` with a remedy.
