@@ -88,8 +88,8 @@ def other_header(header: Header, chance: random.Random) -> Header:
         case 2:
             return replace(header, kept=near(header.kept))
         case 3:
-            kind, length = chance.choice(((1, 1), (1, 9), (2, 3))), chance.randrange(9)
-            return replace(header, attachments={kind[0]: chance.randbytes(length) + b"\0"})
+            content = chance.randbytes(chance.randrange(9)) + b"\0"
+            return replace(header, attachments={chance.choice((1, 1, 2, 9)): content})
         case 4:
             stages[at] = replace(stage, symbols=tuple(map(near, stage.symbols)))
         case 5:
@@ -153,6 +153,25 @@ def other_words(words: bytes, chance: random.Random) -> bytes:
             return bytes(flipped)
 
 
+def damaged(content: bytes, chance: random.Random) -> bytes:
+    """A file after an accident; from itself alone, for libFuzzer might insert another whole one."""
+    changed = bytearray(content)
+    for _ in range(chance.randint(1, 3)):
+        at, length = chance.randrange(len(changed) + 1), chance.randint(1, 8)
+        match chance.randrange(5):
+            case 0:
+                changed[at : at + length] = chance.randbytes(length)
+            case 1:
+                del changed[at : at + length]
+            case 2:
+                changed[at:at] = chance.randbytes(length)
+            case 3:
+                changed[at:at] = content[chance.randrange(len(content) + 1) :][:length]
+            case _ if at < len(changed):
+                changed[at] ^= 1 << chance.randrange(8)
+    return bytes(changed)
+
+
 def new_file(chance: random.Random) -> bytes:
     """A right file of random structure."""
     side = lambda: chance.choice((1, 1, 2, 3, 5, 8, 13))  # noqa: E731
@@ -177,15 +196,17 @@ def mutate(data: bytes, most: int, seed: int) -> bytes:
     """An input of the same kind, or now and then of another."""
     chance = random.Random(seed)
     if not data or chance.random() < 0.02:
-        data = bytes([chance.randrange(KINDS)]) + new_file(chance)
+        data = bytes([chance.randrange(Kind.MENDED, KINDS)]) + new_file(chance)
     kind, content = data[0] % KINDS, data[1:]
     if kind == Kind.RAW and chance.random() < 0.5:
         kind = Kind.MENDED
     start = bytes([kind + KINDS * chance.randrange(2)])
     if kind >= Kind.WORDS:
         return (start + other_words(content, chance))[:most]
+    if kind == Kind.RAW:
+        return start + damaged(content, chance)[: most - 1]
     how = chance.random()
-    if kind == Kind.RAW or how < 0.1:
+    if how < 0.1:
         return start + atheris.Mutate(content, most - 1)
     if how < 0.3:
         return start + new_file(chance)[: most - 1]
@@ -253,7 +274,7 @@ def read_file(content: bytes, *, raw: bool, lenient: bool) -> None:
     """Codes of a file lie in their books and fill their grids."""
     codec.inspect(content, limits=LIMITS)
     found = codec.read_codes(content, models=MODELS, limits=LIMITS, skip_damaged=lenient)
-    assert not raw or lenient or content in KNOWN, "damage went unnoticed"
+    assert not raw or lenient or content in KNOWN, f"damage went unnoticed: {content.hex()}"
     symbols = found.header.symbols
     for codes in found.codes:
         if codes is None:
