@@ -64,7 +64,7 @@ class Draft:
             OutputError: something has come to exist there meanwhile.
             OSError: the disk refuses.
         """
-        check_new(self._path, overwrite=self._overwrite)
+        _check_absent(self._path, overwrite=self._overwrite)
         os.replace(self.hidden, self._path)
         self._renamed = True
 
@@ -218,12 +218,7 @@ def check_new(path: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: it exists and `overwrite` is off, or its folder is no folder or read-only.
     """
-    full = path.is_file() or (path.is_dir() and any(path.iterdir()))
-    if full and not overwrite:
-        raise OutputError(
-            f"{path}: expected a new output, got an existing one; "
-            "choose another name or add --overwrite"
-        )
+    _check_absent(path, overwrite=overwrite)
     above = path.absolute().parent
     while not above.exists():
         above = above.parent
@@ -285,6 +280,15 @@ def output_error(
 def dump_json(content: Any) -> bytes:
     """JSON text, indented, with a stable order of keys."""
     return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _check_absent(path: Path, *, overwrite: bool) -> None:
+    full = path.exists() and (path.is_file() or (path.is_dir() and any(path.iterdir())))
+    if full and not overwrite:
+        raise OutputError(
+            f"{path}: expected a new output, got an existing one; "
+            "choose another name or add --overwrite"
+        )
 
 
 def _hidden(path: Path) -> Path:
