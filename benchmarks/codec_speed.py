@@ -10,8 +10,8 @@ adaptive model with constriction needs a call for every decision.
 
 Compress: DATA is a folder of JPEGs. For each PRESET=IMAGES:SIDE an untrained tokenizer encodes that
 many, whole (SIDE 0) or squares cut from them, to a file of codes (`encode_dataset`), to one
-compressed file, and to a compressed file each. They take turns, each time to new files; the ratio is
-the median over rounds of encode's seconds over compress's.
+compressed file, and to a compressed file each. They take turns, each time to new files; the ratio
+is the median over rounds of encode's seconds over compress's.
 """
 
 from __future__ import annotations
