@@ -10,14 +10,15 @@ adaptive model with constriction needs a call for every decision.
 
 Compress: DATA is a folder of JPEGs. For each PRESET=IMAGES:SIDE an untrained tokenizer encodes that
 many, whole (SIDE 0) or squares cut from them, to a file of codes (`encode_dataset`), to one
-compressed file, and to a compressed file each. They take turns; the ratio is the median over rounds
-of encode's seconds over compress's.
+compressed file, and to a compressed file each. They take turns, each time to new files; the ratio
+is the median over rounds of encode's seconds over compress's.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import statistics
 import tempfile
 import time
@@ -142,13 +143,14 @@ def beside_encode(preset: str, data: Path, count: int, side: int, rounds: int) -
         files, out = sorted(folder.iterdir()), Path(scratch)
         source = open_source(folder, channels=3)
         jobs = torch.get_num_threads()
+        turns = itertools.count()
         contestants: dict[str, Callable[[], object]] = {
-            "encode": lambda: encode_dataset(tokenizer, source, out / "a.parquet", overwrite=True),
+            "encode": lambda: encode_dataset(tokenizer, source, out / f"{next(turns)}.parquet"),
             "compress_together": lambda: codec.compress_files(
-                tokenizer, files, out / "all.vcb", jobs=jobs, overwrite=True
+                tokenizer, files, out / f"{next(turns)}.vcb", jobs=jobs
             ),
             "compress_each": lambda: codec.compress_files(
-                tokenizer, files, out / "each", jobs=jobs, overwrite=True
+                tokenizer, files, out / f"{next(turns)}", jobs=jobs
             ),
         }
         times: dict[str, list[float]] = {name: [] for name in contestants}

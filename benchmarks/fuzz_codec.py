@@ -3,151 +3,318 @@
     python benchmarks/fuzz_codec.py                 100,000 inputs
     python benchmarks/fuzz_codec.py -runs=1000000   options are libFuzzer's
 
-The first byte of an input chooses what it is for: a file as it is; a file whose checksums are put
-right first, so that it gets past them; words for the adaptive or the static decoder alone. Every
-input must end in codes or in a `CodecError`. A file as it is may only decode if it is one of the
-corpus. Inputs are limited to 4 s and 64 MiB of codes, the process to 2 GiB.
+The first byte of an input says what it is for (`Kind`): a file as it is; a file whose checksums are
+put right first, so that what is wrong reaches the parsers and the decoders; a file whose codes'
+checksum is put right, too, which only a forger can write; words for one decoder alone. Mutations
+know the format: they change lengths, counts, strides, flags, models, sizes and words, cut and
+join, and write new files of random structure.
+
+Every input must end in codes or in a `CodecError` of one line. A file as it is may only decode if
+it is one of the corpus; codes lie in their books; words that decode are those that the encoder
+writes. Inputs are limited to 4 s and 256 KiB of codes and tables, the process to 2 GiB.
+
+Another kind of file is a function that makes some, in `MAKERS` of `fuzz_files.py`, and its
+model in `MODELS`.
 """
 
 from __future__ import annotations
 
-import io
+import enum
+import random
 import resource
 import sys
 import tempfile
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import atheris
-
-with atheris.instrument_imports(include=["vocabula.codec"]):
-    from vocabula import codec
-    from vocabula.codec.header import PREFIX, parse_header
-    from vocabula.codec.layout import checksum
-    from vocabula.codec.segment import Block, parse_head, seed_of
-    from vocabula.errors import CodecError
-
 import numpy as np
-
-LIMITS = codec.Limits(signal_size=2**16, signals=2**8, books=16, symbols=2**18, memory=2**20)
-SYMBOLS = 50
-COUNTS = np.arange(SYMBOLS) ** 2
-STATISTICS = codec.CodeStatistics(
-    "fuzz", (COUNTS, COUNTS), (np.arange(SYMBOLS, dtype=np.uint32)[::-1],) * 2
+from fuzz_files import (
+    BARE,
+    KNOWN,
+    LIMITS,
+    MODELS,
+    SYMBOLS,
+    mended,
+    taken_apart,
+    together,
+    written,
 )
-GRIDS = ((2, (5, 6)), (1, (3, 1)))
-BLOCK = Block(((SYMBOLS,),), (GRIDS,))
-MODELS = (codec.AdaptiveModel(STATISTICS), codec.AdaptiveModel(), codec.StaticModel(STATISTICS))
-seen = {"codes": 0, "refused": 0}
+
+from vocabula import codec
+from vocabula.codec import models
+from vocabula.codec.header import Header, Stage
+from vocabula.codec.layout import SignalKind
+from vocabula.codec.segment import Block, SegmentHead
+from vocabula.errors import CodecError
 
 
-def corpus() -> list[bytes]:
-    """Small files of every model, of one book and two, of one signal and several."""
-    generator = np.random.default_rng(0)
-    files = []
-    for entropy in codec.ENTROPIES:
-        for books in (1, 2):
-            shape = (5, 7) if books == 1 else (5, 7, 2)
-            codes = [generator.integers(0, SYMBOLS, shape), generator.integers(0, 3, shape)]
-            for count in (1, 2):
-                file = io.BytesIO()
-                codec.write_codes(
-                    file,
-                    codes[:count],
-                    [SYMBOLS] * books,
-                    entropy=entropy,
-                    statistics=STATISTICS if books == 2 else None if entropy != "static" else ONE,
-                )
-                files.append(file.getvalue())
-    return files
+class Kind(enum.IntEnum):
+    """What an input is for; from WORDS on, for the decoder of the model of that number."""
+
+    RAW = 0
+    MENDED = 1
+    FORGED = 2
+    WORDS = 3
 
 
-ONE = codec.CodeStatistics("fuzz", STATISTICS.counts[:1], STATISTICS.orders[:1])
-KNOWN = set(corpus())
+KINDS = Kind.WORDS + len(MODELS)
 
 
-def mended(content: bytes) -> bytes:
-    """The same file with right checksums, as far as its lengths make sense."""
-    length = int.from_bytes(content[6:10], "little")
-    if not PREFIX < length - 4 < len(content):
-        return content
-    start = content[: length - 4]
-    start += checksum(start).to_bytes(4, "little")
-    done, rest, number = start, content[length:], 0
+# Mutations.
+
+
+def number_near(value: int, chance: random.Random) -> int:
+    """A number that a careless reader might take for this one."""
+    others = (0, 1, 2, 3, 127, 128, 2**14, 2**20, 2**32, 2**40, chance.randrange(300))
+    near = (value + 1, value - 1, 2 * value, value // 2)
+    return max(0, chance.choice((*near, *near, *others)))
+
+
+def other_header(header: Header, chance: random.Random) -> Header:
+    """One field is another."""
+    near = lambda value: number_near(value, chance)  # noqa: E731
+    stages = list(header.stages)
+    at = chance.randrange(len(stages))
+    stage = stages[at]
+    match chance.randrange(9):
+        case 0:
+            return replace(header, kind=near(header.kind), channels=near(header.channels))
+        case 1:
+            names = (chance.choice(MODELS).name,) * chance.choice((1, 1, 2, 17))
+            return replace(header, models=names)
+        case 2:
+            return replace(header, kept=near(header.kept))
+        case 3:
+            content = chance.randbytes(chance.randrange(9)) + b"\0"
+            return replace(header, attachments={chance.choice((1, 1, 2, 9)): content})
+        case 4:
+            stages[at] = replace(stage, symbols=tuple(map(near, stage.symbols)))
+        case 5:
+            stages[at] = replace(stage, symbols=stage.symbols * chance.choice((0, 2, 9)))
+        case 6:
+            stages[at] = replace(stage, strides=tuple(map(near, stage.strides)))
+        case 7:
+            stages[at] = replace(stage, factors=tuple(map(near, stage.factors)))
+        case _:
+            stages[at] = replace(stage, model=near(stage.model), role=chance.choice((0, 0, 1, 9)))
+    return replace(header, stages=tuple(stages * chance.choice((1, 1, 1, 1, 2, 3))))
+
+
+def other_segment(
+    head: SegmentHead, chunks: list[bytes], chance: random.Random
+) -> tuple[SegmentHead, list[bytes]]:
+    """A size, a count, a row, a length, a flag or some words are others."""
+    span, at = head.span, chance.randrange(max(1, len(chunks)))
+    match chance.randrange(9):
+        case 0:
+            runs = [
+                (count, tuple(number_near(n, chance) for n in size)) for count, size in span.runs
+            ]
+            span = replace(span, runs=tuple(runs))
+        case 1:
+            runs = [(number_near(count, chance), size) for count, size in span.runs]
+            span = replace(span, runs=tuple(runs) * chance.choice((1, 1, 2)))
+        case 2:
+            rows = span.rows or (0, span.runs[0][1][0])
+            span = replace(span, rows=(rows[0], number_near(rows[1], chance)))
+        case 3:
+            span, head = replace(span, rows=None), replace(head, last=not head.last)
+        case 4 if chunks:
+            length = number_near(head.chunks[at].length, chance)
+            changed = list(head.chunks)
+            changed[at] = replace(changed[at], length=length)
+            head = replace(head, chunks=tuple(changed))
+        case _ if chunks:
+            chunks = list(chunks)
+            chunks[at] = other_words(chunks[at], chance)
+            changed = list(head.chunks)
+            changed[at] = replace(changed[at], length=len(chunks[at]))
+            head = replace(head, chunks=tuple(changed))
+    return replace(head, span=span), chunks
+
+
+def other_words(words: bytes, chance: random.Random) -> bytes:
+    """Another message: changed, cut, longer or of extreme words."""
+    match chance.randrange(5):
+        case 0:
+            return atheris.Mutate(words, len(words) + 8)
+        case 1:
+            return words[: 4 * chance.randrange(len(words) // 4 + 1)]
+        case 2:
+            return words + chance.randbytes(4 * chance.randrange(5))
+        case 3:
+            return chance.choice((b"\0", b"\xff")) * 4 * chance.randrange(12)
+        case _:
+            flipped, at = bytearray(words or b"\0"), chance.randrange(8 * max(1, len(words)))
+            flipped[at // 8] ^= 1 << at % 8
+            return bytes(flipped)
+
+
+def damaged(content: bytes, chance: random.Random) -> bytes:
+    """A file after an accident; from itself alone, for libFuzzer might insert another whole one."""
+    changed = bytearray(content)
+    for _ in range(chance.randint(1, 3)):
+        at, length = chance.randrange(len(changed) + 1), chance.randint(1, 8)
+        match chance.randrange(5):
+            case 0:
+                changed[at : at + length] = chance.randbytes(length)
+            case 1:
+                del changed[at : at + length]
+            case 2:
+                changed[at:at] = chance.randbytes(length)
+            case 3:
+                changed[at:at] = content[chance.randrange(len(content) + 1) :][:length]
+            case _ if at < len(changed):
+                changed[at] ^= 1 << chance.randrange(8)
+    return bytes(changed)
+
+
+def new_file(chance: random.Random) -> bytes:
+    """A right file of random structure."""
+    side = lambda: chance.choice((1, 1, 2, 3, 5, 8, 13))  # noqa: E731
+    used = chance.choice(MODELS[:2])
+    stages = []
+    stride = chance.choice((1, 2, 4))
+    for _ in range(chance.randint(1, 4)):
+        symbols = tuple(
+            chance.choice((1, 2, 3, 7, 16, 50, 300)) for _ in range(chance.randint(1, 3))
+        )
+        factor = chance.randint(1, stride)
+        stages.append(Stage(symbols, (stride, stride), (factor, factor)))
+    kind = chance.choice((SignalKind.GRID, SignalKind.IMAGE))
+    tokenizer = chance.choice((bytes(32), b"\3" * 32))
+    kept = chance.randint(1, len(stages))
+    header = Header(tokenizer, kind, 3 * (kind > 0), (used.name,), tuple(stages), kept)
+    sizes = [(side(), side())] * chance.randint(1, 3) + [(side(), side())] * chance.randrange(2)
+    return written(header, [used], sizes, chance.randrange(2**32), chance.choice((60, 400, 2**21)))
+
+
+def mutate(data: bytes, most: int, seed: int) -> bytes:
+    """An input of the same kind, or now and then of another."""
+    chance = random.Random(seed)
+    if not data or chance.random() < 0.02:
+        data = bytes([chance.randrange(Kind.MENDED, KINDS)]) + new_file(chance)
+    kind, content = data[0] % KINDS, data[1:]
+    if kind == Kind.RAW and chance.random() < 0.5:
+        kind = Kind.MENDED
+    start = bytes([kind + KINDS * chance.randrange(2)])
+    if kind >= Kind.WORDS:
+        return (start + other_words(content, chance))[:most]
+    if kind == Kind.RAW:
+        return start + damaged(content, chance)[: most - 1]
+    how = chance.random()
+    if how < 0.1:
+        return start + atheris.Mutate(content, most - 1)
+    if how < 0.3:
+        return start + new_file(chance)[: most - 1]
     try:
-        header = parse_header(start, "mended", LIMITS)
-    except CodecError:
-        return done + rest
-    while len(rest) > 6 and rest[0] < 128 and len(rest) >= rest[0] + 5:
-        head, rest = rest[: rest[0] + 1], rest[rest[0] + 5 :]
-        try:
-            parsed = parse_head(head[1:], header, "mended", LIMITS)
-        except CodecError:
-            parsed = None
-        at = 0
-        if parsed is not None:  # the checksums of the chunks are in the head
-            new = bytearray(head)
-            for chunk in parsed.chunks:
-                place = new.find(chunk.crc.to_bytes(4, "little"))
-                new[place : place + 4] = checksum(rest[at : at + chunk.length]).to_bytes(
-                    4, "little"
-                )
-                at += chunk.length
-            head = bytes(new)
-        done += head + checksum(head, seed_of(start, number)).to_bytes(4, "little") + rest[:at]
-        rest = rest[at:]
-        number += 1
-    return done + rest
+        header, segments = taken_apart(content)
+        if how < 0.45 or not segments:
+            header = other_header(header, chance)
+        else:
+            at = chance.randrange(len(segments))
+            segments[at] = other_segment(*segments[at], chance)
+            if chance.random() < 0.1:
+                segments += segments[:1]
+        return start + together(header, segments, forge=False)[: most - 1]
+    except (CodecError, OverflowError, ValueError, IndexError):
+        return start + atheris.Mutate(content, most - 1)
+
+
+# What an input must do.
+
+seen = {"codes": 0, "refused": 0, "decoded": 0, "slowest": 0.0}
+"""Inputs that gave codes, or were refused; those of which a decoder saw something; seconds."""
+_reached = [False]
+_decode = models.StreamModel.decode
+
+
+def _noting(model: Any, block: Block, stage: int, content: bytes) -> Any:
+    _reached[0] = True
+    return _decode(model, block, stage, content)
+
+
+models.StreamModel.decode = _noting  # type: ignore[method-assign]
 
 
 def one_input(data: bytes) -> None:
     """Read one input; anything but codes or a `CodecError` ends the run."""
     if not data:
         return
-    kind, content = data[0] % 5, data[1:]
+    kind, content = data[0] % KINDS, data[1:]
+    if kind in (Kind.MENDED, Kind.FORGED):
+        content = mended(content, forge=kind == Kind.FORGED)
+    _reached[0] = False
+    started = time.perf_counter()
     try:
-        if kind < 2:
-            whole = content if kind == 0 else mended(content)
-            for statistics in (STATISTICS, ONE, None):
-                found = codec.read_codes(whole, statistics=statistics, limits=LIMITS)
-                assert kind == 1 or whole in KNOWN, "damage went unnoticed"
-                assert all(code is not None for code in found.codes)
+        if kind >= Kind.WORDS:
+            read_words(MODELS[kind - Kind.WORDS], content)
         else:
-            (codes,) = MODELS[kind - 2].decode(BLOCK, 0, content)
-            assert codes.shape == (63,) and int(codes.max()) < SYMBOLS
+            read_file(content, raw=kind == Kind.RAW, lenient=data[0] // KINDS % 2 == 1)
         seen["codes"] += 1
     except CodecError as error:
         assert "\n" not in str(error)
         seen["refused"] += 1
+    seen["decoded"] += _reached[0]
+    seen["slowest"] = max(seen["slowest"], time.perf_counter() - started)
+
+
+def read_words(model: codec.EntropyModel, content: bytes) -> None:
+    """Codes of a bare message lie in their book, and are written as it is."""
+    (codes,) = model.decode(BARE, 0, content)
+    assert codes.shape == (63,) and int(codes.max()) < SYMBOLS
+    again = model.encode(Block(BARE.books, BARE.grids, [codes]), 0)
+    assert again == content, "other words than the encoder's were taken"
+
+
+def read_file(content: bytes, *, raw: bool, lenient: bool) -> None:
+    """Codes of a file lie in their books and fill their grids."""
+    codec.inspect(content, limits=LIMITS)
+    found = codec.read_codes(content, models=MODELS, limits=LIMITS, skip_damaged=lenient)
+    assert not raw or lenient or content in KNOWN, f"damage went unnoticed: {content.hex()}"
+    symbols = found.header.symbols
+    for codes in found.codes:
+        if codes is None:
+            assert lenient, "a signal is missing"
+            continue
+        books = codes if isinstance(codes, tuple) else (codes,)
+        flat = [np.atleast_3d(level) for level in books]
+        most = [int(level[..., book].max()) for level in flat for book in range(level.shape[-1])]
+        assert all(code < k for code, k in zip(most, symbols, strict=True))
+
+
+def seeds() -> list[bytes]:
+    """The inputs that fuzzing begins with."""
+    found = [bytes([kind]) + content for content in sorted(KNOWN) for kind in range(Kind.WORDS)]
+    codes = [np.arange(63, dtype=np.uint32) % SYMBOLS]
+    block = Block(BARE.books, BARE.grids, codes)
+    for number, model in enumerate(MODELS):
+        found.append(bytes([Kind.WORDS + number]) + model.encode(block, 0))
+    return found
 
 
 def main() -> None:
     """Fuzz with the options given, or 100,000 inputs."""
     runs = next((int(a[6:]) for a in sys.argv if a.startswith("-runs=")), 100_000)
+    given = [a for a in sys.argv[1:] if not a.startswith("-runs=")]
+    options = ["-max_len=2048", "-timeout=4", "-rss_limit_mb=2048", "-seed=1"]
+    left = [runs]
+
+    def counting(data: bytes) -> None:
+        one_input(data)
+        left[0] -= 1
+        if left[0] == 0:
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(f"{runs} inputs: {seen}, most memory {memory:.0f} MiB", flush=True)
+
     with tempfile.TemporaryDirectory() as folder:
-        for number, content in enumerate(sorted(KNOWN)):
-            for kind in range(2):
-                (Path(folder) / f"{number}-{kind}").write_bytes(bytes([kind]) + content)
-        for kind, model in enumerate(MODELS, 2):
-            block = Block(BLOCK.books, BLOCK.grids, [np.arange(63, dtype=np.uint32) % SYMBOLS])
-            (Path(folder) / f"words-{kind}").write_bytes(bytes([kind]) + model.encode(block, 0))
-        options = [
-            "-max_len=2048",
-            "-timeout=4",
-            "-rss_limit_mb=2048",
-            "-seed=1",
-            "-print_final_stats=1",
-        ]
-        given = [a for a in sys.argv[1:] if not a.startswith("-runs=")]
-        left = [runs]
-
-        def counting(data: bytes) -> None:
-            one_input(data)
-            left[0] -= 1
-            if left[0] == 0:
-                memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-                print(f"{runs} inputs: {seen}, most memory {memory:.0f} MiB", flush=True)
-
-        atheris.Setup([sys.argv[0], *options, f"-runs={runs}", *given, folder], counting)
+        for number, content in enumerate(seeds()):
+            (Path(folder) / str(number)).write_bytes(content)
+        words = [sys.argv[0], *options, f"-runs={runs}", *given, folder]
+        atheris.Setup(words, counting, custom_mutator=mutate)
         atheris.Fuzz()
 
 

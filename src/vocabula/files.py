@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Draft:
         _make_folder(path.absolute().parent)
         self._path = path
         self._overwrite = overwrite
+        self._renamed = False
         self.hidden = _hidden(path)
 
     def publish(self) -> None:
@@ -51,16 +52,27 @@ class Draft:
             OutputError: something has come to exist there meanwhile.
             OSError: the disk refuses.
         """
-        check_new(self._path, overwrite=self._overwrite)
         with open(self.hidden, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(self.hidden, self._path)
+        self.rename()
         sync_folder(self._path.parent)
+
+    def rename(self) -> None:
+        """Put a file that the disk has into its place; `sync_folder` makes the name last.
+
+        Raises:
+            OutputError: something has come to exist there meanwhile.
+            OSError: the disk refuses.
+        """
+        _check_absent(self._path, overwrite=self._overwrite)
+        os.replace(self.hidden, self._path)
+        self._renamed = True
 
     def discard(self) -> None:
         """Remove what was written; nothing happens after `publish`."""
-        with contextlib.suppress(OSError):
-            self.hidden.unlink()
+        if not self._renamed:
+            with contextlib.suppress(OSError):
+                self.hidden.unlink()
 
 
 @contextlib.contextmanager
@@ -76,6 +88,30 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         draft.publish()
     finally:
         draft.discard()
+
+
+def new_files(contents: Iterable[tuple[Path, bytes]], *, overwrite: bool = False) -> None:
+    """Write small files, each whole or absent; the disk is asked for their names once.
+
+    Those before one that fails stay.
+
+    Raises:
+        OutputError: see `Draft`; or the disk refuses.
+    """
+    folders: dict[Path, None] = {}
+    try:
+        for path, content in contents:
+            with output_errors(path):
+                draft = Draft(path, overwrite=overwrite)
+                try:
+                    write_bytes(draft.hidden, content)
+                    draft.rename()
+                finally:
+                    draft.discard()
+            folders[path.parent] = None
+    finally:
+        for folder in folders:
+            sync_folder(folder)
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -182,12 +218,7 @@ def check_new(path: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: it exists and `overwrite` is off, or its folder is no folder or read-only.
     """
-    full = path.is_file() or (path.is_dir() and any(path.iterdir()))
-    if full and not overwrite:
-        raise OutputError(
-            f"{path}: expected a new output, got an existing one; "
-            "choose another name or add --overwrite"
-        )
+    _check_absent(path, overwrite=overwrite)
     above = path.absolute().parent
     while not above.exists():
         above = above.parent
@@ -200,6 +231,23 @@ def check_new(path: Path, *, overwrite: bool) -> None:
             f"{above}: expected a folder that can be written, got no permission; "
             "check its rights or choose another place"
         )
+
+
+def check_apart(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuse to write over what is read, under whatever name.
+
+    Raises:
+        OutputError: an output is one of the inputs.
+    """
+    read = {(found.st_dev, found.st_ino) for found in (path.stat() for path in inputs)}
+    for path in outputs:
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            if (found.st_dev, found.st_ino) in read:
+                raise OutputError(
+                    f"{path}: expected an output apart from the inputs, got one of them; "
+                    "choose another name"
+                )
 
 
 @contextlib.contextmanager
@@ -232,6 +280,15 @@ def output_error(
 def dump_json(content: Any) -> bytes:
     """JSON text, indented, with a stable order of keys."""
     return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _check_absent(path: Path, *, overwrite: bool) -> None:
+    full = path.exists() and (path.is_file() or (path.is_dir() and any(path.iterdir())))
+    if full and not overwrite:
+        raise OutputError(
+            f"{path}: expected a new output, got an existing one; "
+            "choose another name or add --overwrite"
+        )
 
 
 def _hidden(path: Path) -> Path:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ sync = os.fsync
 os.fsync = lambda file: (time.sleep(0.1), sync(file))
 {MAIN}
 """
+
+
+WORDS = ("compress", "decompress")
 
 
 def picture(path: Path, seed: int = 0, side: int = 16, mode: str = "RGB") -> Path:
@@ -92,7 +96,7 @@ def test_a_full_disk_under_decompress_ends_in_one_line(
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.png"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_what_is_finished_stays_when_the_work_is_stopped(
     saved: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
@@ -111,10 +115,106 @@ def test_what_is_finished_stays_when_the_work_is_stopped(
     assert 0 < len(finished) < 500
     for path in finished:
         assert codec.inspect(path).signals == 1
-    if how == signal.SIGINT:
+    if how != signal.SIGKILL:
         assert process.returncode == 2
         assert one_line(err) and "finished outputs are kept" in err
         assert len(list((tmp_path / "out").iterdir())) == len(finished)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_one_file_of_all_is_whole_or_absent(
+    saved: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    picture(tmp_path / "0.png", side=40)
+    pictures = [tmp_path / f"{i}.png" for i in range(4000)]
+    for path in pictures[1:]:
+        path.symlink_to(pictures[0])
+    words = ("compress", saved / "run", *pictures, "-o", tmp_path / "all.vcb", "--batch-size", 1)
+    with started(SLOW, *words) as process:
+        deadline = time.monotonic() + 240
+        while not list(tmp_path.glob(".all.vcb.*.part")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(how)
+        _, err = process.communicate(timeout=300)
+    assert not (tmp_path / "all.vcb").exists()
+    if how == signal.SIGINT:
+        assert process.returncode == 2 and one_line(err)
+        assert parts(tmp_path) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real disk of 32 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = ("-t", "tmpfs", "-o", "size=32k", "tmpfs", str(disk))
+    if shutil.which("mount") is None or subprocess.run(["mount", *options]).returncode:
+        pytest.skip("mounting a disk is not permitted here")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_real_full_disk(
+    vocabula: Vocabula, saved: Path, tmp_path: Path, small_disk: Path
+) -> None:
+    """It has room for 8 files of a block each."""
+    pictures = [picture(tmp_path / f"{i:02}.png", i) for i in range(20)]
+    before = [path.read_bytes() for path in pictures]
+    done = vocabula("compress", saved / "run", *pictures, "-o", small_disk)
+    assert done.code == 2 and one_line(done.err) and "free some space" in done.err
+    finished = sorted(small_disk.iterdir())
+    assert 0 < len(finished) < 20 and not [p for p in finished if p.suffix != ".vcb"]
+    assert all(codec.inspect(path).signals == 1 for path in finished)
+    assert [path.read_bytes() for path in pictures] == before
+    for path in finished:
+        path.unlink()
+    large = picture(tmp_path / "large.png", 1, side=1200)
+    done = vocabula("compress", saved / "run", large, "-o", small_disk / "all.vcb")
+    assert done.code == 2 and one_line(done.err) and "free some space" in done.err
+    assert list(small_disk.iterdir()) == []
+    small = codec.write_codes(small_disk / "x", [np.zeros((2, 2), int)], [4])
+    assert vocabula("compress", saved / "run", large, "-o", tmp_path / "all.vcb").code == 0
+    done = vocabula("decompress", saved / "run", tmp_path / "all.vcb", "-o", small_disk / "y.png")
+    assert done.code == 2 and one_line(done.err) and "free some space" in done.err
+    assert [(path.name, path.stat().st_size) for path in small_disk.iterdir()] == [("x", small)]
+
+
+def test_inputs_are_never_written_over(vocabula: Vocabula, saved: Path, tmp_path: Path) -> None:
+    """A picture may have any name, also that of the output."""
+    picture(tmp_path / "a.png").rename("a.vcb")
+    Path("link.vcb").symlink_to("a.vcb")
+    before = Path("a.vcb").read_bytes()
+    run = saved / "run"
+    for words in (("a.vcb",), ("a.vcb", "-o", "link.vcb"), ("link.vcb", "-o", "a.vcb")):
+        done = vocabula("compress", run, *words, "--overwrite")
+        assert done.code == 2 and one_line(done.err) and "apart from the inputs" in done.err
+    assert vocabula("compress", run, "a.vcb", "-o", "b.png").code == 0
+    small = Path("b.png/a.vcb").rename("c.png").read_bytes()
+    done = vocabula("decompress", run, "c.png", "-o", "c.png", "--overwrite")
+    assert done.code == 2 and one_line(done.err) and "apart from the inputs" in done.err
+    assert Path("a.vcb").read_bytes() == before and Path("c.png").read_bytes() == small
+    Path("here").mkdir()
+    picture(tmp_path / "d.png")
+    done = vocabula("compress", run, "d.png", "here/../d.png", "--overwrite")
+    assert done.code == 2 and one_line(done.err) and "different names" in done.err
+
+
+def test_pipes_are_refused_and_not_waited_for(
+    vocabula: Vocabula, saved: Path, tmp_path: Path
+) -> None:
+    os.mkfifo("pipe")
+    for words in (("inspect", "pipe"), *((w, saved / "run", "pipe") for w in WORDS)):
+        done = vocabula(*words)
+        assert done.code == 2 and one_line(done.err) and "got a pipe" in done.err
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "nan"])
+def test_a_rate_that_no_file_has_is_refused(
+    vocabula: Vocabula, saved: Path, tmp_path: Path, rate: str
+) -> None:
+    picture(tmp_path / "a.png")
+    done = vocabula("compress", saved / "run", "a.png", "--target-bpp", rate)
+    assert done.code == 2 and one_line(done.err) and "above 0" in done.err
 
 
 def test_wrong_channels_and_no_pixels_end_in_one_line(

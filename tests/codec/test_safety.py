@@ -12,18 +12,30 @@ import numpy as np
 import pytest
 
 from vocabula import codec
-from vocabula.codec import Limits
+from vocabula.codec import Limits, writer
 from vocabula.codec.choice import known_models
 from vocabula.codec.header import PREFIX, Header, Stage, parse_header
 from vocabula.codec.layout import SignalKind, checksum
 from vocabula.codec.segment import parse_head, seed_of
 from vocabula.errors import CodecError
+from vocabula.levels import levels_of
 
 from .conftest import smooth_codes, statistics_of
+from .golden.make import formula, write_levels
 
 SMALL = Limits(signal_size=2**12, signals=64, books=8, symbols=2**12, memory=2**18)
 CODES = np.stack([smooth_codes(12, 5, 6, seed) for seed in range(2)], -1)
 STATISTICS = statistics_of(CODES, 12, books=2)
+
+
+def levels_streams() -> list[np.ndarray]:
+    """The codes of `levels_file`, level by level: cells of 8 x 8 pixels, the finer 2 x 2 in one."""
+    grids = []
+    for number, (height, width) in enumerate(((3, 4), (1, 1))):
+        fine = (2 * height, 2 * width)
+        books = [formula(fine, number, book, k) for book, k in enumerate((16, 9))]
+        grids += [formula((height, width), number, 0, 64), np.stack(books, -1)]
+    return grids
 
 
 def small_file(entropy: str) -> bytes:
@@ -32,11 +44,31 @@ def small_file(entropy: str) -> bytes:
     return file.getvalue()
 
 
+def levels_file() -> bytes:
+    """A hierarchy of two levels, the finer residual and cut off after its first stage."""
+    file = io.BytesIO()
+    write_levels(file)
+    return file.getvalue()
+
+
+def parts_file() -> bytes:
+    """Several segments: a large signal in parts between two others."""
+    file = io.BytesIO()
+    before, writer.SEGMENT_BITS = writer.SEGMENT_BITS, 100
+    try:
+        codec.write_codes(file, PARTS, [12])
+    finally:
+        writer.SEGMENT_BITS = before
+    return file.getvalue()
+
+
+PARTS = [smooth_codes(12, 2, 2), smooth_codes(12, 12, 6), smooth_codes(12, 2, 2)]
 CORPUS = {entropy: small_file(entropy) for entropy in codec.ENTROPIES}
-TRUTH = [CODES, CODES[:2]]
+ALL = {**CORPUS, "levels": levels_file(), "parts": parts_file()}
+TRUTH: dict[str, list[np.ndarray]] = {"parts": PARTS, "levels": levels_streams()}
 
 
-def outcome(content: bytes) -> str:
+def outcome(content: bytes, name: str = "adaptive") -> str:
     """What reading does: "refused", or "right"; anything else fails the test."""
     try:
         found = codec.read_codes(content, statistics=STATISTICS, limits=SMALL)
@@ -44,26 +76,27 @@ def outcome(content: bytes) -> str:
         assert "expected" in str(error) and "got" in str(error)
         assert "\n" not in str(error)
         return "refused"
-    assert len(found.codes) == len(TRUTH)
-    assert all(np.array_equal(a, b) for a, b in zip(found.codes, TRUTH, strict=True))  # type: ignore[arg-type]
+    grids = [level for codes in found.codes for level in levels_of(codes)]
+    truth = TRUTH.get(name, [CODES, CODES[:2]])
+    assert all(np.array_equal(a, b) for a, b in zip(grids, truth, strict=True))
     return "right"
 
 
-@pytest.mark.parametrize("entropy", codec.ENTROPIES)
-def test_every_truncation_is_refused(entropy: str) -> None:
-    content = CORPUS[entropy]
-    assert outcome(content) == "right"
+@pytest.mark.parametrize("name", ALL)
+def test_every_truncation_is_refused(name: str) -> None:
+    content = ALL[name]
+    assert outcome(content, name) == "right"
     for length in range(len(content)):
-        assert outcome(content[:length]) == "refused", length
+        assert outcome(content[:length], name) == "refused", length
 
 
-@pytest.mark.parametrize("entropy", codec.ENTROPIES)
-def test_every_flipped_bit_is_refused(entropy: str) -> None:
-    content = CORPUS[entropy]
+@pytest.mark.parametrize("name", ALL)
+def test_every_flipped_bit_is_refused(name: str) -> None:
+    content = ALL[name]
     for bit in range(8 * len(content)):
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8
-        assert outcome(bytes(flipped)) == "refused", bit
+        assert outcome(bytes(flipped), name) == "refused", bit
 
 
 def mutate(content: bytes, chance: random.Random) -> bytes:

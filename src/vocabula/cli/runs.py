@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -155,9 +157,13 @@ def default_jobs(jobs: int | None) -> int:
 
 @contextmanager
 def keeping_finished() -> Iterator[None]:
-    """Ctrl-C ends a command that writes file after file with a line that says what is left."""
+    """Ctrl-C ends a command that writes file after file with a line that says what is left.
+
+    So does SIGTERM, by which other programs stop one.
+    """
     try:
-        yield
+        with _terminable():
+            yield
     except KeyboardInterrupt:
         failure = Interrupted(
             "interrupted: finished outputs are kept, nothing half-written was left behind; run the "
@@ -165,6 +171,23 @@ def keeping_finished() -> Iterator[None]:
         )
         failure.exit_code = OptionError.exit_code
         raise failure from None
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM does what Ctrl-C does; only the main thread may say so."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def counted(description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:

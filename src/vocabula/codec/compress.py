@@ -28,13 +28,15 @@ from vocabula.data.ahead import cores, default_workers, map_ahead
 from vocabula.data.pixels import FILE_CHANNELS, decode, read_header
 from vocabula.data.source import BrokenImageError
 from vocabula.errors import DataError, OptionError, OutputError
-from vocabula.files import check_new, new_file, output_errors
+from vocabula.files import check_apart, check_new, new_file, new_files, output_errors
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.inference import device_of
 
 SUFFIX = ".vcb"
 _SAVERS = 16
 """Threads that save small files: each waits for the disk most of the time."""
+_PIECE, _PIECE_PIXELS = 16, 2**16
+"""Files that are coded and saved together: so many, or with pictures of so many pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,10 @@ def compress_files(
             raise OptionError(f"{option}: expected an integer >= 1, got {value}")
     if stages is not None and target_bpp is not None:
         raise OptionError("compress: expected stages or a target rate, got both; give one of them")
+    if target_bpp is not None and not target_bpp > 0:
+        raise OptionError(
+            f"target rate: expected bits per pixel above 0, got {target_bpp:g}; raise it"
+        )
     if tokenizer.channels not in FILE_CHANNELS:
         raise OptionError(
             f"compress: expected a tokenizer of 1, 3 or 4 channels for picture files, got "
@@ -125,6 +131,7 @@ def compress_files(
             raise OptionError(f"{path}: {reason}")
     if out is not None and Path(out).suffix == SUFFIX:
         check_new(Path(out), overwrite=overwrite)
+        check_apart([Path(out)], paths)
         written = [_together(job, paths, sizes, Path(out), batch_size, jobs, advance)]
     else:
         targets = _targets(paths, None if out is None else Path(out), overwrite)
@@ -138,6 +145,8 @@ def _checked_size(path: Path, channels: int) -> tuple[int, int]:
         raise DataError(f"{path}: expected a picture file, got a folder; name the files in it")
     if not path.exists():
         raise DataError(f"{path}: expected a picture file, got nothing there; check the path")
+    if path.is_fifo():
+        raise DataError(f"{path}: expected a picture file, got a pipe; copy it to a file first")
     try:
         header = read_header(path)
     except BrokenImageError as reason:
@@ -162,18 +171,23 @@ def _targets(paths: Sequence[Path], out: Path | None, overwrite: bool) -> list[P
         raise OutputError(
             f"{out}: expected a folder or a name ending in {SUFFIX}, got a file; choose another"
         )
-    targets: dict[Path, Path] = {}
+    folders = {path.parent: path.parent.resolve() for path in paths}
+    owners: dict[Path, Path] = {}
+    targets = []
     for path in paths:
-        target = (path.parent if out is None else out) / f"{path.stem}{SUFFIX}"
-        if target in targets:
+        name = f"{path.stem}{SUFFIX}"
+        target = (path.parent if out is None else out) / name
+        owner = owners.setdefault((folders[path.parent] if out is None else out) / name, path)
+        if owner is not path:
             raise OptionError(
-                f"{path}: expected pictures of different names, got {targets[target]} too, which "
+                f"{path}: expected pictures of different names, got {owner} too, which "
                 f"both go to {target}; compress them into one file with -o NAME{SUFFIX}"
             )
-        targets[target] = path
+        targets.append(target)
     for target in targets:
         check_new(target, overwrite=overwrite)
-    return list(targets)
+    check_apart(targets, paths)
+    return targets
 
 
 def _batches(sizes: Sequence[tuple[int, int]], batch_size: int) -> Iterator[range]:
@@ -218,26 +232,39 @@ def _one_each(
     jobs: int,
     advance: Callable[[int], None],
 ) -> list[Compressed]:
-    waiting: deque[Future[Compressed]] = deque()
+    waiting: deque[Future[list[Compressed]]] = deque()
+    piece: list[tuple[int, Future[bytes]]] = []
     written: list[Compressed] = []
+
+    def save(coded: Sequence[tuple[int, Future[bytes]]]) -> list[Compressed]:
+        contents = ((targets[i], content.result()) for i, content in coded)
+        new_files(contents, overwrite=job.overwrite)
+        return [
+            Compressed(targets[i], len(content.result()), math.prod(sizes[i]))
+            for i, content in coded
+        ]
+
+    def submit() -> None:
+        waiting.append(savers.submit(save, list(piece)))
+        piece.clear()
 
     def finish(most: int) -> None:
         while len(waiting) > most:
-            written.append(waiting.popleft().result())
-            advance(1)
-
-    def save(coded: Future[bytes], i: int) -> Compressed:
-        content = coded.result()
-        with output_errors(targets[i]), new_file(targets[i], overwrite=job.overwrite) as hidden:
-            hidden.write_bytes(content)
-        return Compressed(targets[i], len(content), math.prod(sizes[i]))
+            done = waiting.popleft().result()
+            written.extend(done)
+            advance(len(done))
 
     # Leaving the pools finishes the files whose codes are known, also where a later picture fails.
     with ThreadPoolExecutor(_SAVERS) as savers, ThreadPoolExecutor(jobs) as coders:
-        for i, signal in _signals(job, paths, sizes, batch_size):
-            coded = coders.submit(_coded, job, [signal], targets[i])
-            waiting.append(savers.submit(save, coded, i))
-            finish(_SAVERS + 4 * jobs + batch_size)
+        try:
+            for i, signal in _signals(job, paths, sizes, batch_size):
+                piece.append((i, coders.submit(_coded, job, [signal], targets[i])))
+                if len(piece) == _PIECE or len(piece) * math.prod(sizes[i]) >= _PIECE_PIXELS:
+                    submit()
+                finish(_SAVERS + 4 * jobs)
+        finally:
+            if piece:
+                submit()
         finish(0)
     return written
 

@@ -22,7 +22,7 @@ from vocabula.codec.statistics import CodeStatistics
 from vocabula.data.names import OutputNames
 from vocabula.data.png import check_channels, picture
 from vocabula.errors import CodecError, OptionError, OutputError
-from vocabula.files import check_new, new_file, new_folder, output_errors
+from vocabula.files import check_apart, check_new, new_file, new_folder, output_errors
 from vocabula.tokenizers import ImageTokenizer
 
 
@@ -76,6 +76,7 @@ def decompress_files(
         for wanted in one.header.models:
             known_models(str(path), statistics, models)(one.header, wanted)
     targets = _targets(paths, found, None if out is None else Path(out), overwrite)
+    check_apart(targets, paths)
     written: list[Path] = []
     for path, one, target in zip(paths, found, targets, strict=True):
         with opened(path) as (file, name), output_errors(target):

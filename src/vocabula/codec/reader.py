@@ -68,12 +68,15 @@ def opened(source: Source) -> Iterator[tuple[BinaryIO, str]]:
     path = Path(source)
     if path.is_dir():
         raise CodecError(f"{path}: expected a compressed file, got a folder; name the file")
+    if path.is_fifo():  # it would be waited for, perhaps for ever, and gives its bytes once
+        raise CodecError(f"{path}: expected a compressed file, got a pipe; copy it to a file first")
     with ExitStack() as stack:
         try:
             file = stack.enter_context(open(path, "rb"))
-        except OSError as error:
+        except (OSError, ValueError) as error:  # the latter of a name with a zero byte
+            reason = getattr(error, "strerror", None) or error
             raise CodecError(
-                f"{path}: expected a compressed file, got '{error.strerror}'; check the path"
+                f"{path}: expected a compressed file, got '{reason}'; check the path"
             ) from None
         yield file, str(path)
 

@@ -71,9 +71,18 @@ static inline uint64_t coarse(uint64_t neighbour, int64_t bits)
     return neighbour ? ((neighbour - 1) >> (bits > 4 ? bits - 4 : 0)) + 1 : 0;
 }
 
+/* The bucket of slots that a context uses for a node and for its sibling. */
+static inline slot *bucket(state *s, uint64_t key, uint32_t node, uint8_t *check)
+{
+    uint64_t hash = (key + node / 2) * MIX_NODE;
+    *check = (uint8_t)(hash >> 32 & 0xFE) | (uint8_t)(node & 1);
+    return s->slots + WAYS * (hash >> s->shift);
+}
+
 /* Begin the walks of one code; neighbours are ranks + 1, or 0 outside. */
 static inline void begin(state *s, uint64_t left, uint64_t above, uint64_t before, uint64_t earlier)
 {
+    uint8_t check;
     int64_t bits = s->j->bits;
     uint64_t pair = coarse(left, bits) << 5 | coarse(above, bits), third = pair,
              fourth = left << 24 | above;
@@ -85,15 +94,8 @@ static inline void begin(state *s, uint64_t left, uint64_t above, uint64_t befor
     for (int c = 0; c < CONTEXTS; c++) {
         uint64_t key = (values[c] << 2 | (uint64_t)c) * MIX;
         s->walks[c] = (walk){.key = (key ^ key >> 32) * MIX, .kind = NODE, .fork = -1};
+        __builtin_prefetch(bucket(s, s->walks[c].key, 1, &check));
     }
-}
-
-/* The bucket of slots that a context uses for a node and for its sibling. */
-static inline slot *bucket(state *s, uint64_t key, uint32_t node, uint8_t *check)
-{
-    uint64_t hash = (key + node / 2) * MIX_NODE;
-    *check = (uint8_t)(hash >> 32 & 0xFE) | (uint8_t)(node & 1);
-    return s->slots + WAYS * (hash >> s->shift);
 }
 
 /* The slot of a context at a node; null where it has none. */
@@ -193,6 +195,10 @@ static inline int step(state *s, int level, uint32_t node, int outcome)
 {
     const job *j = s->j;
     uint32_t own = s->own[node];
+    if (j->bits > LEVELS / 2) { /* two levels below: large trees are not in the nearest cache */
+        __builtin_prefetch(s->own + 4 * node);
+        __builtin_prefetch(s->own_seen + 4 * node);
+    }
     int32_t base = j->stretch[own >> 10], input[CONTEXTS], *weight[CONTEXTS];
     int64_t sum = (int64_t)s->own_weight[level] * base;
     s->start[level] = own >> 6;
@@ -303,11 +309,12 @@ static int prepare(state *s)
     memcpy(s->own_seen, j->own_seen, nodes * sizeof(*s->own_seen));
     s->shift = 64;
     for (int64_t slots = j->slots / WAYS; slots > 1; slots /= 2) s->shift--;
-    for (int l = 0; l < LEVELS; l++) {
+    int32_t trust[SEEN + 1];
+    for (int n = 0; n <= SEEN; n++) trust[n] = 39322 * n / (n + 3);
+    for (int l = 0; l < j->bits; l++) {
         s->own_weight[l] = 65536;
-        for (int c = 0; c < CONTEXTS; c++)
-            for (int n = 0; n <= SEEN; n++)
-                s->weight[l][c][0][n] = s->weight[l][c][1][n] = 39322 * n / (n + 3);
+        for (int i = 0; i < 2 * CONTEXTS; i++)
+            memcpy(s->weight[l][i / 2][i % 2], trust, sizeof(trust));
     }
     return 1;
 }
@@ -317,9 +324,10 @@ static int prepare(state *s)
 EXPORT int64_t vocabula_adaptive(const job *j, encoder *written, decoder *read)
 {
     if (j->bits < 1 || j->bits > LEVELS || j->slots < 2 * WAYS) return BAD_CODE;
-    state *s = calloc(1, sizeof(*s));
+    state *s = malloc(sizeof(*s)); /* to clear it takes as long as a small picture */
     if (!s) return NO_MEMORY;
     s->j = j;
+    s->decisions = 0;
     s->encoding = written != 0;
     if (written) s->e = *written;
     else s->d = *read;
