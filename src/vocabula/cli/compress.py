@@ -17,6 +17,8 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula compress runs/first photos/*.png -o photos.vcb     all in one file
 
   vocabula compress runs/first photo.png --target-bpp 0.4     as many stages as fit
+
+  vocabula compress runs/first photo.png --lossless           returns the exact pixels
 """
 
 
@@ -49,6 +51,12 @@ def compress(
             help="Keep the most stages for which a file has at most X bits per pixel.",
         ),
     ] = None,
+    lossless: Annotated[
+        bool,
+        typer.Option(
+            "--lossless", help="Store the exact pixels too; decompress --stages N ignores them."
+        ),
+    ] = False,
     jobs: Jobs = None,
     batch_size: BatchSize = 64,
     device: Device = "auto",
@@ -78,6 +86,7 @@ def compress(
             statistics=open_statistics(run, tokenizer),
             stages=stages,
             target_bpp=target_bpp,
+            lossless=lossless,
             batch_size=batch_size,
             jobs=default_jobs(jobs),
             overwrite=overwrite,

@@ -22,10 +22,11 @@ from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
 from vocabula.codec.layouts import least_stages, name_attachment, tokenizer_header
 from vocabula.codec.models import EntropyModel
+from vocabula.codec.pixels import PixelModel, with_pixels
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data.ahead import cores, default_workers, map_ahead
-from vocabula.data.pixels import FILE_CHANNELS, decode, read_header
+from vocabula.data.pixels import FILE_CHANNELS, decode, read_header, what_is_lost
 from vocabula.data.source import BrokenImageError
 from vocabula.errors import DataError, OptionError, OutputError
 from vocabula.files import check_new, new_file, output_errors
@@ -55,7 +56,7 @@ class Compressed:
 @dataclass(frozen=True)
 class _Job:
     tokenizer: ImageTokenizer
-    model: EntropyModel
+    models: Sequence[EntropyModel]
     header: Header
     target_bpp: float | None
     overwrite: bool
@@ -70,6 +71,7 @@ def compress_files(
     statistics: CodeStatistics | None = None,
     stages: int | None = None,
     target_bpp: float | None = None,
+    lossless: bool = False,
     batch_size: int = 64,
     jobs: int = 1,
     overwrite: bool = False,
@@ -90,6 +92,7 @@ def compress_files(
         statistics: counts of the tokenizer's codes; static needs them, adaptive uses them.
         stages: keep the first so many stages of a residual quantizer.
         target_bpp: keep the most stages for which a file has at most so many bits per pixel.
+        lossless: store the exact pixels too, which decompression then returns.
         batch_size: most pictures of a batch.
         jobs: threads that code, beside the network.
         overwrite: replace existing files.
@@ -109,16 +112,24 @@ def compress_files(
             raise OptionError(f"{option}: expected an integer >= 1, got {value}")
     if stages is not None and target_bpp is not None:
         raise OptionError("compress: expected stages or a target rate, got both; give one of them")
+    if lossless and (stages is not None or target_bpp is not None):
+        raise OptionError(
+            "compress: expected lossless or a choice of stages, got both; give one of them: a "
+            "lossless file has all stages, and decompress --stages N decodes the first of them"
+        )
     if tokenizer.channels not in FILE_CHANNELS:
         raise OptionError(
             f"compress: expected a tokenizer of 1, 3 or 4 channels for picture files, got "
             f"{tokenizer.channels}; compress arrays in Python with codec.write"
         )
     model = choose_model(entropy, statistics)
-    header = tokenizer_header(tokenizer, model, stages=stages)
-    job = _Job(tokenizer, model, header, target_bpp, overwrite)
+    header, models = tokenizer_header(tokenizer, model, stages=stages), [model]
+    if lossless:
+        models.append(PixelModel(tokenizer))
+        header = with_pixels(header, models[1])
+    job = _Job(tokenizer, models, header, target_bpp, overwrite)
     paths = [Path(file) for file in files]
-    sizes = [_checked_size(path, tokenizer.channels) for path in paths]
+    sizes = [_checked_size(path, tokenizer.channels, exact=lossless) for path in paths]
     if out is not None and Path(out).suffix == SUFFIX:
         check_new(Path(out), overwrite=overwrite)
         written = [_together(job, paths, sizes, Path(out), batch_size, jobs, advance)]
@@ -128,8 +139,8 @@ def compress_files(
     return written
 
 
-def _checked_size(path: Path, channels: int) -> tuple[int, int]:
-    """Height and width from a picture's header."""
+def _checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
+    """Height and width from a picture's header; `exact` refuses what 8-bit channels lose."""
     if path.is_dir():
         raise DataError(f"{path}: expected a picture file, got a folder; name the files in it")
     if not path.exists():
@@ -144,6 +155,12 @@ def _checked_size(path: Path, channels: int) -> tuple[int, int]:
         raise DataError(
             f"{path}: expected a grey picture, as this run's images have {channels} channel, got "
             f"one of {header.channels}; convert it or give a run for colour"
+        )
+    lost = what_is_lost(path, channels) if exact else ""
+    if lost:
+        raise DataError(
+            f"{path}: expected a picture that {channels} channels of 8 bits hold without loss, got "
+            f"{lost}; convert it first, or compress it without --lossless"
         )
     return header.height, header.width
 
@@ -201,7 +218,9 @@ def _signals(
     with closing(images):
         for batch in _batches(sizes, batch_size):
             pixels = np.stack([next(images) for _ in batch])
-            signals = encode_images(job.tokenizer, torch.from_numpy(pixels))
+            signals = encode_images(
+                job.tokenizer, torch.from_numpy(pixels), lossless=job.header.lossless
+            )
             yield from zip(batch, signals, strict=True)
 
 
@@ -257,7 +276,7 @@ def _together(
     with output_errors(target), new_file(target, overwrite=job.overwrite) as hidden:
         if job.target_bpp is None:
             with open(hidden, "xb") as file:
-                size = write_signals(file, named.header, [job.model], signals(), jobs=jobs)
+                size = write_signals(file, named.header, job.models, signals(), jobs=jobs)
         else:
             size = hidden.write_bytes(_coded(named, signals(), target, jobs=jobs))
     return Compressed(target, size, sum(math.prod(size) for size in sizes))
@@ -266,7 +285,7 @@ def _together(
 def _coded(job: _Job, signals: Iterable[CodedSignal], target: Path, *, jobs: int = 1) -> bytes:
     """The bytes of one file, of the most stages that the target rate allows."""
     file = io.BytesIO()
-    write_signals(file, job.header, [job.model], signals, jobs=jobs)
+    write_signals(file, job.header, job.models, signals, jobs=jobs)
     content = file.getvalue()
     if job.target_bpp is None:
         return content

@@ -16,6 +16,7 @@ from vocabula.codec.header import Header
 from vocabula.codec.inspection import Inspection, inspect
 from vocabula.codec.layouts import check_tokenizer
 from vocabula.codec.limits import Limits
+from vocabula.codec.pixels import PixelModel
 from vocabula.codec.reader import Reader, opened
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.data.names import OutputNames
@@ -68,10 +69,11 @@ def decompress_files(
     paths = [Path(file) for file in files]
     found = [inspect(path, stages=stages, limits=limits) for path in paths]
     fingerprint = tokenizer.fingerprint()
+    pixels = PixelModel(tokenizer)
     for path, one in zip(paths, found, strict=True):
         check_tokenizer(one.header, tokenizer, str(path), fingerprint)
-        for wanted in one.header.models:
-            known_models(str(path), statistics)(one.header, wanted)
+        for wanted in one.header.needed.values():
+            known_models(str(path), statistics, [pixels])(one.header, wanted)
     targets = _targets(paths, found, None if out is None else Path(out), overwrite)
     written: list[Path] = []
     for path, one, target in zip(paths, found, targets, strict=True):
@@ -79,7 +81,8 @@ def decompress_files(
             reader = Reader(file, name, limits=limits, stages=stages)
             if reader.header.cut(reader.stages) != one.header:
                 raise CodecError(f"{path}: expected the file as it was, got another; run again")
-            images = decoded_images(reader, tokenizer, known_models(name, statistics), jobs=jobs)
+            models = known_models(name, statistics, [pixels])
+            images = decoded_images(reader, tokenizer, models, jobs=jobs)
             write = _write_one if one.signals == 1 else _write_folder
             for place in write(images, one, target, overwrite):
                 written.append(place)

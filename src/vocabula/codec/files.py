@@ -6,7 +6,7 @@ import io
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,12 @@ from vocabula.codec.layouts import (
 )
 from vocabula.codec.limits import Limits
 from vocabula.codec.models import EntropyModel
+from vocabula.codec.pixels import PixelModel, with_pixels
 from vocabula.codec.reader import Models, Reader, Source, opened, read_signals
 from vocabula.codec.segment import SegmentHead, seed_of
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.codec.writer import CodedSignal, Target, opened_target, write_signals
-from vocabula.errors import CodecError, OptionError
+from vocabula.errors import CodecError, DataError, OptionError
 from vocabula.levels import levels_of
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.inference import inference
@@ -136,6 +137,7 @@ def read_codes(
         reader = Reader(
             file, name, limits=limits, stages=stages, skip_damaged=skip_damaged, gathers=True
         )
+        reader.stages -= reader.header.cut(reader.stages).lossless  # pixels are no codes
         found = CodeFile(reader.header, [], [])
         for signal in read_signals(reader, known_models(name, statistics, models), jobs=jobs):
             found.codes.append(None if signal is None else _grids(reader, signal))
@@ -162,6 +164,7 @@ def write(
     entropy: str | EntropyModel = "adaptive",
     statistics: CodeStatistics | None = None,
     stages: int | None = None,
+    lossless: bool = False,
     names: Sequence[str] = (),
     jobs: int = 1,
     overwrite: bool = False,
@@ -175,6 +178,7 @@ def write(
         entropy: uniform, static, adaptive, or a model.
         statistics: counts of its codes; static needs them, adaptive does better with them.
         stages: keep the first so many stages of a residual quantizer.
+        lossless: store the exact pixels too, of uint8 images, as a last stage.
         names: of the images, stored in the file.
         jobs: threads that code.
         overwrite: replace an existing file.
@@ -194,25 +198,48 @@ def write(
     model = choose_model(entropy, statistics)
     if names and len(names) != len(images):
         raise OptionError(f"names: expected {len(images)}, got {len(names)}; give one an image")
-    header = tokenizer_header(tokenizer, model, stages=stages, names=names)
-    signals = _encoded(tokenizer, images)
-    return write_signals(target, header, [model], signals, jobs=jobs, overwrite=overwrite)
+    header, coders = tokenizer_header(tokenizer, model, stages=stages, names=names), [model]
+    if lossless:
+        coders.append(PixelModel(tokenizer))
+        header = with_pixels(header, coders[1])
+    signals = _encoded(tokenizer, images, lossless=lossless)
+    return write_signals(target, header, coders, signals, jobs=jobs, overwrite=overwrite)
 
 
-def _encoded(tokenizer: ImageTokenizer, images: Tensor | Sequence[Tensor]) -> Iterator[CodedSignal]:
+def _encoded(
+    tokenizer: ImageTokenizer, images: Tensor | Sequence[Tensor], *, lossless: bool
+) -> Iterator[CodedSignal]:
     first = 0
     for i in range(1, len(images) + 1):
         size = tuple(images[first].shape[-2:])
         if i == len(images) or not _fits(i - first, size, tuple(images[i].shape[-2:])):
-            yield from encode_images(tokenizer, torch.stack([*images[first:i]]))
+            batch = torch.stack([*images[first:i]])
+            yield from encode_images(tokenizer, batch, lossless=lossless)
             first = i
 
 
-def encode_images(tokenizer: ImageTokenizer, images: Tensor) -> list[CodedSignal]:
-    """The streams of each of a batch of images (B, C, H, W)."""
+def encode_images(
+    tokenizer: ImageTokenizer, images: Tensor, *, lossless: bool = False
+) -> list[CodedSignal]:
+    """The streams of each of a batch of images (B, C, H, W), with those of the pixels if wanted.
+
+    Raises:
+        DataError: lossless, and the images are not uint8.
+    """
+    if lossless and images.dtype != torch.uint8:
+        raise DataError(
+            f"lossless: expected uint8 images, got {images.dtype}; give the pixels as they were read"
+        )
     with inference(tokenizer) as device:
         levels = levels_of(tokenizer.encode(images.to(device)))
-    return to_signals(levels, tuple(images.shape[-2:]))
+    signals = to_signals(levels, tuple(images.shape[-2:]))
+    if not lossless:
+        return signals
+    pixels = images.cpu().numpy()
+    return [
+        replace(signal, streams=(*signal.streams, *image))
+        for signal, image in zip(signals, pixels, strict=True)
+    ]
 
 
 def read(
@@ -245,7 +272,7 @@ def read(
     """
     with opened(source) as (file, name):
         reader = Reader(file, name, limits=limits, stages=stages, gathers=True)
-        found = known_models(name, statistics, models)
+        found = known_models(name, statistics, [*models, PixelModel(tokenizer)])
         check_tokenizer(reader.header.cut(reader.stages), tokenizer, name, tokenizer.fingerprint())
         return list(decoded_images(reader, tokenizer, found, jobs=jobs))
 
@@ -265,13 +292,19 @@ def decoded_images(
         CodecError: the file is damaged, or of another entropy model.
     """
     waiting: list[CodedSignal] = []
+    exact = reader.header.cut(reader.stages).lossless
     for signal in read_signals(reader, models, jobs=jobs):
         assert signal is not None, "damage raises"
+        if exact:
+            pixels = np.stack(signal.streams[-tokenizer.channels :])
+            yield torch.from_numpy(pixels.astype(np.uint8))
+            continue
         if waiting and not _fits(len(waiting), waiting[0].size, signal.size):
             yield from _decoded(tokenizer, waiting)
             waiting = []
         waiting.append(signal)
-    yield from _decoded(tokenizer, waiting)
+    if waiting:
+        yield from _decoded(tokenizer, waiting)
 
 
 def _fits(count: int, size: tuple[int, ...], more: tuple[int, ...]) -> bool:
