@@ -8,6 +8,7 @@ import typer
 
 from vocabula.cli import (
     benchmark,
+    blocks,
     complete,
     compress,
     config,
@@ -70,6 +71,7 @@ COMMANDS = (
     sample,
     complete,
     palette,
+    blocks,
     config,
     info,
     benchmark,

@@ -129,18 +129,27 @@ def compress_files(
         header = with_pixels(header, models[1])
     job = _Job(tokenizer, models, header, target_bpp, overwrite)
     paths = [Path(file) for file in files]
-    sizes = [_checked_size(path, tokenizer.channels, exact=lossless) for path in paths]
+    sizes = [checked_size(path, tokenizer.channels, exact=lossless) for path in paths]
     if out is not None and Path(out).suffix == SUFFIX:
         check_new(Path(out), overwrite=overwrite)
         written = [_together(job, paths, sizes, Path(out), batch_size, jobs, advance)]
     else:
-        targets = _targets(paths, None if out is None else Path(out), overwrite)
+        targets = targets_of(paths, None if out is None else Path(out), overwrite)
         written = _one_each(job, paths, sizes, targets, batch_size, jobs, advance)
     return written
 
 
-def _checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
-    """Height and width from a picture's header; `exact` refuses what 8-bit channels lose."""
+def checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
+    """Height and width from a picture's header.
+
+    Args:
+        path: the picture.
+        channels: what it will be decoded to.
+        exact: refuse pictures of which that loses something.
+
+    Raises:
+        DataError: it is missing, a folder, no picture, of no size, or does not fit the channels.
+    """
     if path.is_dir():
         raise DataError(f"{path}: expected a picture file, got a folder; name the files in it")
     if not path.exists():
@@ -148,7 +157,7 @@ def _checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
     try:
         header = read_header(path)
     except BrokenImageError as reason:
-        raise _broken(path, reason) from None
+        raise broken_picture(path, reason) from None
     if min(header.height, header.width) < 1:
         raise DataError(f"{path}: expected a picture with pixels, got none; leave it out")
     if header.channels > channels:
@@ -165,12 +174,23 @@ def _checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
     return header.height, header.width
 
 
-def _broken(path: Path, reason: Exception) -> DataError:
+def broken_picture(path: Path, reason: Exception) -> DataError:
+    """The error for a picture that cannot be decoded."""
     return DataError(f"{path}: expected a picture, got a broken file ({reason}); leave it out")
 
 
-def _targets(paths: Sequence[Path], out: Path | None, overwrite: bool) -> list[Path]:
-    """Where each picture's file goes, all new and all different."""
+def targets_of(paths: Sequence[Path], out: Path | None, overwrite: bool) -> list[Path]:
+    """Where each picture's file goes, all new and all different.
+
+    Args:
+        paths: the pictures.
+        out: a folder; None puts each file beside its picture.
+        overwrite: allow existing files.
+
+    Raises:
+        OptionError: two pictures would share an output.
+        OutputError: an output exists, or `out` is a file.
+    """
     if out is not None and out.exists() and not out.is_dir():
         raise OutputError(
             f"{out}: expected a folder or a name ending in {SUFFIX}, got a file; choose another"
@@ -209,7 +229,7 @@ def _signals(
         try:
             return decode(paths[number], channels).transpose(2, 0, 1)
         except BrokenImageError as reason:
-            raise _broken(paths[number], reason) from None
+            raise broken_picture(paths[number], reason) from None
 
     tasks = ((i, math.prod(size)) for i, size in enumerate(sizes))
     # Beside a network that fills all cores, decoding would make every thread of it wait.

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from vocabula.codec.blocks import check_needs_none, holds_blocks
 from vocabula.codec.choice import known_models
 from vocabula.codec.compress import SUFFIX
 from vocabula.codec.files import decoded_images
@@ -16,6 +17,7 @@ from vocabula.codec.header import Header
 from vocabula.codec.inspection import Inspection, inspect
 from vocabula.codec.layouts import check_tokenizer
 from vocabula.codec.limits import Limits
+from vocabula.codec.models import EntropyModel
 from vocabula.codec.pixels import PixelModel
 from vocabula.codec.reader import Reader, opened
 from vocabula.codec.statistics import CodeStatistics
@@ -27,7 +29,7 @@ from vocabula.tokenizers import ImageTokenizer
 
 
 def decompress_files(
-    tokenizer: ImageTokenizer,
+    tokenizer: ImageTokenizer | None,
     files: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str] | None = None,
     *,
@@ -46,7 +48,7 @@ def decompress_files(
     finished stay, whatever happens after.
 
     Args:
-        tokenizer: the one that compressed them.
+        tokenizer: the one that compressed them; None where all are files of blocks.
         files: what `compress_files` wrote.
         out: for one file of one image a path ending in ``.png``; else a folder; None writes beside
             each file.
@@ -65,15 +67,9 @@ def decompress_files(
         OptionError: the tokenizer's images have a number of channels that PNG cannot hold.
         OutputError: an output exists or cannot be written.
     """
-    check_channels(tokenizer.channels, "decompress")
     paths = [Path(file) for file in files]
     found = [inspect(path, stages=stages, limits=limits) for path in paths]
-    fingerprint = tokenizer.fingerprint()
-    pixels = PixelModel(tokenizer)
-    for path, one in zip(paths, found, strict=True):
-        check_tokenizer(one.header, tokenizer, str(path), fingerprint)
-        for wanted in one.header.needed.values():
-            known_models(str(path), statistics, [pixels])(one.header, wanted)
+    more = _checked(tokenizer, paths, found, statistics)
     targets = _targets(paths, found, None if out is None else Path(out), overwrite)
     written: list[Path] = []
     for path, one, target in zip(paths, found, targets, strict=True):
@@ -81,13 +77,36 @@ def decompress_files(
             reader = Reader(file, name, limits=limits, stages=stages)
             if reader.header.cut(reader.stages) != one.header:
                 raise CodecError(f"{path}: expected the file as it was, got another; run again")
-            models = known_models(name, statistics, [pixels])
+            models = known_models(name, statistics, more)
             images = decoded_images(reader, tokenizer, models, jobs=jobs)
             write = _write_one if one.signals == 1 else _write_folder
             for place in write(images, one, target, overwrite):
                 written.append(place)
         advance(1)
     return written
+
+
+def _checked(
+    tokenizer: ImageTokenizer | None,
+    paths: Sequence[Path],
+    found: Sequence[Inspection],
+    statistics: CodeStatistics | None,
+) -> list[EntropyModel]:
+    """Entropy models beside the usual ones, after a check that every file can be decoded."""
+    more: list[EntropyModel] = []
+    fingerprint = ""
+    if tokenizer is not None:
+        check_channels(tokenizer.channels, "decompress")
+        fingerprint = tokenizer.fingerprint()
+        more.append(PixelModel(tokenizer))
+    for path, one in zip(paths, found, strict=True):
+        if tokenizer is None:
+            check_needs_none(one.header, str(path))
+        elif not holds_blocks(one.header):
+            check_tokenizer(one.header, tokenizer, str(path), fingerprint)
+        for wanted in one.header.needed.values():
+            known_models(str(path), statistics, more)(one.header, wanted)
+    return more
 
 
 def _write_one(

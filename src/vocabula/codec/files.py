@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vocabula.codec.blocks import block_images, check_needs_none, holds_blocks
 from vocabula.codec.choice import choose_model, known_models
 from vocabula.codec.header import Header
 from vocabula.codec.layouts import (
@@ -228,7 +229,8 @@ def encode_images(
     """
     if lossless and images.dtype != torch.uint8:
         raise DataError(
-            f"lossless: expected uint8 images, got {images.dtype}; give the pixels as they were read"
+            f"lossless: expected uint8 images, got {images.dtype}; give the pixels as they were "
+            "read"
         )
     with inference(tokenizer) as device:
         levels = levels_of(tokenizer.encode(images.to(device)))
@@ -244,7 +246,7 @@ def encode_images(
 
 def read(
     source: Source,
-    tokenizer: ImageTokenizer,
+    tokenizer: ImageTokenizer | None = None,
     *,
     statistics: CodeStatistics | None = None,
     models: Sequence[EntropyModel] = (),
@@ -256,7 +258,7 @@ def read(
 
     Args:
         source: a path, bytes or a binary stream.
-        tokenizer: the one that wrote it.
+        tokenizer: the one that wrote it; a file of `write_blocks` needs none.
         statistics: those that it was written with, if any.
         models: further entropy models that it may have been written with.
         stages: decode the first so many stages only.
@@ -272,25 +274,34 @@ def read(
     """
     with opened(source) as (file, name):
         reader = Reader(file, name, limits=limits, stages=stages, gathers=True)
-        found = known_models(name, statistics, [*models, PixelModel(tokenizer)])
-        check_tokenizer(reader.header.cut(reader.stages), tokenizer, name, tokenizer.fingerprint())
+        if tokenizer is None:
+            check_needs_none(reader.header, name)
+        elif not holds_blocks(reader.header):
+            models = [*models, PixelModel(tokenizer)]
+            fingerprint = tokenizer.fingerprint()
+            check_tokenizer(reader.header.cut(reader.stages), tokenizer, name, fingerprint)
+        found = known_models(name, statistics, models)
         return list(decoded_images(reader, tokenizer, found, jobs=jobs))
 
 
 def decoded_images(
-    reader: Reader, tokenizer: ImageTokenizer, models: Models, *, jobs: int = 1
+    reader: Reader, tokenizer: ImageTokenizer | None, models: Models, *, jobs: int = 1
 ) -> Iterator[Tensor]:
     """The images of a file one by one, as `read` gives them; some of equal size decode together.
 
     Args:
         reader: of the file.
-        tokenizer: the one that wrote it, see `check_tokenizer`.
+        tokenizer: the one that wrote it, see `check_tokenizer`; None for blocks.
         models: gives the entropy model for a name in the header.
         jobs: threads that decode codes.
 
     Raises:
         CodecError: the file is damaged, or of another entropy model.
     """
+    if holds_blocks(reader.header):
+        yield from block_images(reader, models, jobs=jobs)
+        return
+    assert tokenizer is not None, "ask `check_needs_none` first"
     waiting: list[CodedSignal] = []
     exact = reader.header.cut(reader.stages).lossless
     for signal in read_signals(reader, models, jobs=jobs):

@@ -258,7 +258,7 @@ class _PixelJob(ctypes.Structure):
 
 def _pixel_job(scene: Scene, values: Words, trace: Words | None) -> tuple[_PixelJob, list[Any]]:
     """The struct for images, and the arrays that must live as long as it."""
-    arrays = {
+    arrays: dict[str, NDArray[Any] | None] = {
         "values": values,
         "reconstructed": np.ascontiguousarray(scene.reconstructed),
         "grids": np.ascontiguousarray(scene.grids),

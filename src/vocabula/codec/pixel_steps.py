@@ -184,9 +184,7 @@ class _Steps:
         found.append(8 * middle)
         found.append(8 * (v["w"] + v["ne"] - v["n"]))
         found.append(
-            8 * q["o"]
-            + 4 * (missed["w"] + missed["n"])
-            + 2 * (missed["ne"] - missed["nw"])
+            8 * q["o"] + 4 * (missed["w"] + missed["n"]) + 2 * (missed["ne"] - missed["nw"])
         )
         found.append(8 * (2 * v["n"] - v["nn"]))
         if k:
@@ -211,9 +209,7 @@ class _Steps:
         """How noisy it is here, and the contexts."""
         k, at, b, e = place.channel, place.x + _PAD, place.blend, place.predictions
         here, above = self._errors[k][_ERROR]
-        first, second = (
-            self._errors[c][_ERROR][0][at] if k > c else 0 for c in range(2)
-        )
+        first, second = (self._errors[c][_ERROR][0][at] if k > c else 0 for c in range(2))
         noise = 2 * abs(here[at - 1]) + abs(here[at - 2]) + 2 * abs(above[at])
         noise = (noise + abs(above[at - 1]) + abs(above[at + 1])) // 7
         if k == 1:

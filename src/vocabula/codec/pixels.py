@@ -64,7 +64,7 @@ class PixelModel(EntropyModel):
         decoder = new_decoder(content[1:])
         values = decoder.pixels(self._scene(block, stage, content[0])[0])
         decoder.end()
-        order = _order(len(values))
+        order = coding_order(len(values))
         return [values[order.index(channel)] for channel in range(len(values))]
 
     def bits(self, block: Block, stage: int) -> float:
@@ -79,10 +79,10 @@ class PixelModel(EntropyModel):
         if shift is None:
             shift = choose_shift(values)
         grids = np.array([(count, *grid) for count, grid in block.grids[stage]], np.int64)
-        return Scene(grids, to_bytes(values, shift)[_order(len(values))]), shift
+        return Scene(grids, to_bytes(values, shift)[coding_order(len(values))]), shift
 
 
-def _order(channels: int) -> list[int]:
+def coding_order(channels: int) -> list[int]:
     """The channels in the order of coding."""
     return list(GREEN_FIRST[:channels]) if channels > 2 else list(range(channels))
 
@@ -90,7 +90,7 @@ def _order(channels: int) -> list[int]:
 def _values(block: Block, stage: int) -> Values:
     """The pixels (channels, positions) in the order of coding."""
     planes = [block.codes[stream] for stream in block.streams(stage)]
-    return np.stack([planes[channel] for channel in _order(len(planes))])
+    return np.stack([planes[channel] for channel in coding_order(len(planes))])
 
 
 def with_pixels(header: Header, model: EntropyModel) -> Header:
@@ -112,6 +112,4 @@ def with_pixels(header: Header, model: EntropyModel) -> Header:
     place = len(header.models)
     last = Stage((256,) * header.channels, PIXEL_STRIDES, PIXEL_STRIDES, place, Role.RESIDUAL)
     stages = (*header.stages, last)
-    return replace(
-        header, models=(*header.models, model.name), stages=stages, kept=len(stages)
-    )
+    return replace(header, models=(*header.models, model.name), stages=stages, kept=len(stages))

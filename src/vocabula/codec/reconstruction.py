@@ -66,7 +66,7 @@ class Reconstructor:
 
 
 def choose_shift(values: NDArray[np.float64]) -> int:
-    """The first shift that keeps all values `MARGIN` away from borders; else the one that does best.
+    """The first shift that keeps all values `MARGIN` away from borders, or the one that does best.
 
     Args:
         values: of any shape, in [0, 255].

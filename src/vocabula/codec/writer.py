@@ -177,11 +177,12 @@ def _bits(header: Header, size: tuple[int, ...]) -> int:
 
     Their model needs many to learn from.
     """
-    return sum(
-        math.prod(stage.grid(size))
-        * sum(max(1, (k - 1).bit_length()) if stage.role == Role.CODES else 1 for k in stage.symbols)
-        for stage in header.stages[: header.kept]
-    )
+    total = 0
+    for stage in header.stages[: header.kept]:
+        exact = stage.role == Role.RESIDUAL
+        each = sum(1 if exact else max(1, (k - 1).bit_length()) for k in stage.symbols)
+        total += math.prod(stage.grid(size)) * each
+    return total
 
 
 def _whole(header: Header, signals: Sequence[CodedSignal]) -> tuple[Span, Block]:
