@@ -59,7 +59,7 @@ def rendered() -> str:
         f"are a picture by themselves, are {codes:.3f} of ours. WebP with quality 100 and method "
         f"6, PNG with optimize, both by Pillow {found['pillow']}:",
         table(photographs),
-        f"{small['pictures']} pictures of CIFAR-10, 32 x 32, each in a file of its own unless said:",
+        f"{small['pictures']} pictures of CIFAR-10, 32 x 32, each in a file of its own:",
         small_table(small),
         f"The coder takes {speed['write']:.1f} million values a second of one core, reading "
         f"{speed['read']:.1f}; the network that makes the reconstruction, in float64, comes on "
