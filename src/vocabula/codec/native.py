@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula import functional
-from vocabula.codec.pixel_steps import start_table
+from vocabula.codec.pixel_steps import start_filters, start_table
 from vocabula.codec.tree import squash_table, stretch_table
 from vocabula.codec.words import bad_words, bytes_of
 
@@ -250,6 +250,7 @@ class _PixelJob(ctypes.Structure):
         ("channels", _SIZE),
         ("positions", _SIZE),
         ("start", _POINTER),
+        ("filters", _POINTER),
         ("squash", _POINTER),
         ("stretch", _POINTER),
         ("trace", _POINTER),
@@ -263,6 +264,7 @@ def _pixel_job(scene: Scene, values: Words, trace: Words | None) -> tuple[_Pixel
         "reconstructed": np.ascontiguousarray(scene.reconstructed),
         "grids": np.ascontiguousarray(scene.grids),
         "start": start_table(),
+        "filters": start_filters(),
         "squash": squash_table(),
         "stretch": stretch_table(),
         "trace": trace,

@@ -17,7 +17,7 @@ enum { CHANNELS = 4, PAD = 2, ROWS = 3, INPUTS = 30, FILTERS = 2, PREDICTIONS = 
 enum { TRACKS = 7, LEVELS = 21, CONTEXTS = 7, VALUES = 1024, NODES = 40, SEEN = 30 };
 enum { MOST_SEEN = 250, OWN_SEEN = 1000, FIRST_SEEN = 12, HIGHEST = 255 * 8 };
 enum { LARGEST_WEIGHT = 1 << 21, SQUASH_END = 3072 };
-static const int SLOWNESS[FILTERS] = {11, 8};
+static const int SLOWNESS[FILTERS] = {13, 9};
 
 /* How the values are laid out and coded; all of it is the caller's. */
 typedef struct {
@@ -26,6 +26,7 @@ typedef struct {
     const int64_t *grids;         /* (runs, 3): count, height, width */
     int64_t runs, channels, positions;
     const uint32_t *start;  /* (LEVELS, NODES): probability of 1 in 2^22 where nothing is known */
+    const int32_t *filters; /* (CHANNELS, INPUTS): weights that all filters begin with, in 2^16 */
     const uint32_t *squash; /* (2 SQUASH_END + 1): 2^24 / (1 + exp(-x / 256)) */
     const int16_t *stretch; /* (4096): its inverse */
     uint32_t *trace;        /* width of each decision's outcome in 2^24; or null */
@@ -153,7 +154,7 @@ static inline void predict(const state *s, place *p)
     for (int i = 3; i < PREDICTIONS; i++) out[i] = within(out[i], 0, HIGHEST);
 }
 
-/* The predictions' mean, each weighing the more, the less it erred near by; the filters double. */
+/* The predictions' mean, each weighing the more, the less it erred near by; the filters fourfold. */
 static inline void blend(const state *s, place *p)
 {
     int64_t total = 0, sum = 0;
@@ -161,7 +162,7 @@ static inline void blend(const state *s, place *p)
         const int16_t *here = s->tracks[p->channel][i][p->y & 1] + p->x,
                       *above = s->tracks[p->channel][i][(p->y + 1) & 1] + p->x;
         int64_t near = 2 * here[-1] + here[-2] + 2 * above[0] + above[-1] + above[1];
-        int64_t weight = ((int64_t)1 << (i < FILTERS ? 33 : 32)) / (near * near + 64) + 1;
+        int64_t weight = ((int64_t)1 << (i < FILTERS ? 34 : 32)) / (near * near + 64) + 1;
         total += weight, sum += weight * p->predictions[i];
     }
     p->blend = (int)((sum + total / 2) / total);
@@ -369,11 +370,8 @@ static void begin(state *s)
             for (int c = 0; c < CONTEXTS; c++)
                 for (int n = 0; n <= SEEN; n++) s->weight[k][node][c][n] = 9830 * n / (n + 3);
         }
-        for (int f = 0; f < FILTERS; f++) {
-            int32_t *weights = s->filter[k][f];
-            weights[1] = k ? -8192 : -16384, weights[2] = k ? 8192 : 16384;
-            weights[k ? 15 : 8] = weights[k ? 16 : 9] = k ? 24576 : 8192;
-        }
+        for (int f = 0; f < FILTERS; f++)
+            memcpy(s->filter[k][f], s->j->filters + k * INPUTS, INPUTS * sizeof(int32_t));
     }
 }
 
