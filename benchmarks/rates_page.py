@@ -76,8 +76,8 @@ def order(found: dict[str, Any]) -> str:
     static = sum(f["static"] < f["uniform"] for f in large)
     equal = sum(f["static"] == f["uniform"] for f in large)
     return (
-        f"Files of more than {LARGE:,} codes: {len(large)}. Adaptive is the smallest in {adaptive}; "
-        f"static is below fixed length in {static} and equal to it in {equal}."
+        f"Files of more than {LARGE:,} codes: {len(large)}. Adaptive is the smallest in "
+        f"{adaptive}; static is below fixed length in {static} and equal to it in {equal}."
     )
 
 

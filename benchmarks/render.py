@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 
 import generation_page
+import lossless_page
 import palette_page
 import rates_page
 import suites_page
@@ -115,6 +116,7 @@ def main() -> None:
         "README.md": rendered(),
         "docs/benchmarks.md": suites_page.rendered(),
         "docs/generation.md": generation_page.rendered(),
+        "docs/lossless.md": lossless_page.rendered(),
         "docs/palette.md": palette_page.rendered(),
         "docs/rates.md": rates_page.rendered(),
     }

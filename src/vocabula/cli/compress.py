@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli.runs import BatchSize, Device, Jobs, Overwrite, Prior, Run, Stages
+from vocabula.cli.runs import BatchSize, Device, Entropy, Jobs, Overwrite, Prior, Run, Stages
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -19,6 +19,8 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula compress runs/first photo.png --target-bpp 0.4     as many stages as fit
 
   vocabula compress runs/first photo.png --entropy portable --prior runs/prior
+
+  vocabula compress runs/first photo.png --lossless           returns the exact pixels
 """
 
 
@@ -35,14 +37,7 @@ def compress(
             "for one file each; default: beside each picture.",
         ),
     ] = None,
-    entropy: Annotated[
-        str,
-        typer.Option(
-            help="adaptive (learns as it goes), static (counts of training codes; see vocabula "
-            "counts), portable (a portable prior, --prior; opens on every machine), prior (any "
-            "prior, --prior; opens on the same build of torch only) or uniform (fixed length)."
-        ),
-    ] = "adaptive",
+    entropy: Entropy = "adaptive",
     prior: Prior = None,
     stages: Stages = None,
     target_bpp: Annotated[
@@ -53,6 +48,12 @@ def compress(
             help="Keep the most stages for which a file has at most X bits per pixel.",
         ),
     ] = None,
+    lossless: Annotated[
+        bool,
+        typer.Option(
+            "--lossless", help="Store the exact pixels too; decompress --stages N ignores them."
+        ),
+    ] = False,
     jobs: Jobs = None,
     batch_size: BatchSize = 64,
     device: Device = "auto",
@@ -67,28 +68,23 @@ def compress(
         counted,
         default_jobs,
         keeping_finished,
+        open_entropy,
         open_run,
-        open_statistics,
         plain_warnings,
     )
-    from vocabula.codec import NETWORKS, choose_model, compress_files, offered_models
-    from vocabula.errors import OptionError
+    from vocabula.codec import compress_files
 
-    if prior is not None and entropy not in NETWORKS:
-        raise OptionError(
-            f"--prior: expected --entropy {' or '.join(NETWORKS)} with it, got {entropy}; add one, "
-            "or leave out --prior"
-        )
     tokenizer = open_run(run, device)
-    models = offered_models(tokenizer, prior=prior)
+    model = open_entropy(run, tokenizer, entropy, prior)
     with plain_warnings(), keeping_finished(), counted("compressing", len(files)) as advance:
         written = compress_files(
             tokenizer,
             files,
             out,
-            entropy=choose_model(entropy, open_statistics(run, tokenizer), models),
+            entropy=model,
             stages=stages,
             target_bpp=target_bpp,
+            lossless=lossless,
             batch_size=batch_size,
             jobs=default_jobs(jobs),
             overwrite=overwrite,

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vocabula.cli.runs import Device, Jobs, MaxMemory, Overwrite, Prior, Run, Stages
+from vocabula.cli.runs import Device, Jobs, MaxMemory, Overwrite, Prior, Stages
 
 EXAMPLES = """[bold]Examples[/bold]
 
   vocabula decompress runs/first photo.vcb                    writes photo.png
 
   vocabula decompress runs/first compressed/*.vcb -o pictures/
+
+  vocabula decompress blocks.vcb                              of vocabula blocks: no RUN
 """
 
 
 def decompress(
-    run: Run,
     files: Annotated[
-        list[str], typer.Argument(metavar="FILES...", help="Files that vocabula compress wrote.")
+        list[str],
+        typer.Argument(
+            metavar="[RUN] FILES...",
+            help="A run's folder or a saved tokenizer, which files of vocabula blocks do not need; "
+            "and files that vocabula compress or blocks wrote.",
+        ),
     ],
     out: Annotated[
         str | None,
@@ -53,14 +60,16 @@ def decompress(
     )
     from vocabula.codec import decompress_files, offered_models
 
-    tokenizer = open_run(run, device)
-    models = offered_models(tokenizer, prior=prior)
+    run, files = split_run(files)
+    tokenizer = None if run is None else open_run(run, device)
+    statistics = None if run is None or tokenizer is None else open_statistics(run, tokenizer)
+    models = [] if tokenizer is None else offered_models(tokenizer, prior=prior)
     with keeping_finished(), counted("decompressing", len(files)) as advance:
         written = decompress_files(
             tokenizer,
             files,
             out,
-            statistics=open_statistics(run, tokenizer),
+            statistics=statistics,
             models=models,
             stages=stages,
             limits=limits_of(max_memory),
@@ -70,3 +79,21 @@ def decompress(
         )
     for path in written:
         say(str(path))
+
+
+def split_run(words: list[str]) -> tuple[str | None, list[str]]:
+    """The run, if the first word is one, and the files: a run is a folder, or no file at all.
+
+    Raises:
+        OptionError: there is a run but no file.
+    """
+    from vocabula.errors import OptionError
+
+    first = Path(words[0]).expanduser()
+    if first.suffix == ".vcb" or first.is_file():
+        return None, words
+    if len(words) == 1:
+        raise OptionError(
+            f"decompress: expected files after the run {words[0]}, got none; name the .vcb files"
+        )
+    return words[0], words[1:]

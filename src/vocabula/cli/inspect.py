@@ -41,7 +41,7 @@ def inspect(
 
 def rows(found: Inspection) -> list[tuple[str, str]]:
     """Name and value of what there is to say about a file."""
-    from vocabula.codec.layout import VERSION, ModelId
+    from vocabula.codec.layout import VERSION, Attachment, ModelId, Role
 
     header = found.header
     sizes = [f"{count} of {' x '.join(map(str, size))}" for count, size in found.sizes[:4]]
@@ -59,7 +59,16 @@ def rows(found: Inspection) -> list[tuple[str, str]]:
         ("header", _part(found.header_bytes, found)),
         ("segment heads", _part(found.head_bytes, found)),
     ]
+    if Attachment.CODEBOOK in header.attachments:
+        stage, size = header.stages[0], len(header.attachments[Attachment.CODEBOOK])
+        blocks = f"{stage.symbols[0]} blocks of {' x '.join(map(str, stage.strides))} pixels"
+        table.insert(-1, ("codebook, in it", f"{_part(size, found)}: {blocks}"))
     for number, (stage, size) in enumerate(zip(header.stages, found.stage_bytes, strict=False)):
+        if stage.role == Role.RESIDUAL:
+            values = found.positions[number] * len(stage.symbols)
+            what = f"{values} exact values of pixels, {8 * size / values:.4g} bits per value"
+            table.append(("pixels", f"{_part(size, found)}: {what}"))
+            continue
         books = " x ".join(str(k) for k in stage.symbols)
         codes = found.positions[number] * len(stage.symbols)
         each = f", {8 * size / codes:.4g} bits per code"

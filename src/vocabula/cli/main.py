@@ -8,6 +8,7 @@ import typer
 
 from vocabula.cli import (
     benchmark,
+    blocks,
     complete,
     compress,
     config,
@@ -72,6 +73,7 @@ COMMANDS = (
     sample,
     complete,
     palette,
+    blocks,
     config,
     info,
     benchmark,

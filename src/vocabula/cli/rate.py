@@ -9,10 +9,12 @@ import typer
 from vocabula.cli.runs import (
     BatchSize,
     Device,
+    Entropy,
     HeldOut,
     Jobs,
     Limit,
     Overwrite,
+    Prior,
     Run,
     Strict,
     ValueRange,
@@ -43,9 +45,8 @@ def rate(
             help="The folder for rate.json, rate.csv and rate.png; default: RUN/rate.",
         ),
     ] = None,
-    entropy: Annotated[
-        str, typer.Option(help="The entropy model of the files, as for vocabula compress.")
-    ] = "adaptive",
+    entropy: Entropy = "adaptive",
+    prior: Prior = None,
     limit: Limit = None,
     batch_size: BatchSize = 64,
     jobs: Jobs = None,
@@ -71,13 +72,14 @@ def rate(
         write_rates,
     )
     from vocabula.cli.console import say, stdout_console, table_of
-    from vocabula.cli.runs import default_jobs, open_data, open_run, open_statistics, reading_data
+    from vocabula.cli.runs import default_jobs, open_data, open_entropy, open_run, reading_data
     from vocabula.files import check_new, new_folder
 
     folder = Path(run).expanduser() / "rate" if out is None else Path(out)
     check_new(folder, overwrite=overwrite)
     with reading_data():
         tokenizer = open_run(run, device)
+        model = open_entropy(run, tokenizer, entropy, prior)
         source = open_data(
             data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
         )
@@ -85,8 +87,7 @@ def rate(
             study = measure_rates(
                 tokenizer,
                 source,
-                entropy=entropy,
-                statistics=open_statistics(run, tokenizer),
+                entropy=model,
                 limit=limit,
                 batch_size=batch_size,
                 jobs=default_jobs(jobs),

@@ -16,7 +16,7 @@ import typer
 from vocabula.errors import CheckpointError, DataError, Interrupted, OptionError
 
 if TYPE_CHECKING:
-    from vocabula.codec import CodeStatistics, Limits
+    from vocabula.codec import CodeStatistics, EntropyModel, Limits
     from vocabula.data import ImageSource
     from vocabula.priors import Generator
     from vocabula.tokenizers import ImageTokenizer
@@ -67,6 +67,14 @@ Stages = Annotated[
     int | None,
     typer.Option(
         min=1, metavar="N", help="Use the first N stages of a residual quantizer; default: all."
+    ),
+]
+Entropy = Annotated[
+    str,
+    typer.Option(
+        help="adaptive (learns as it goes), static (counts of training codes; see vocabula "
+        "counts), portable (a portable prior, --prior; opens on every machine), prior (any "
+        "prior, --prior; opens on the same build of torch only) or uniform (fixed length)."
     ),
 ]
 Prior = Annotated[
@@ -136,6 +144,27 @@ def open_statistics(run: str, tokenizer: ImageTokenizer) -> CodeStatistics | Non
     from vocabula.codec import load_statistics
 
     return load_statistics(Path(run).expanduser(), tokenizer.fingerprint())
+
+
+def open_entropy(
+    run: str, tokenizer: ImageTokenizer, entropy: str, prior: str | None
+) -> EntropyModel:
+    """The entropy model that options name.
+
+    Raises:
+        OptionError: there is none, or a prior is given that it does not use.
+        CheckpointError: the prior is damaged or none.
+    """
+    from vocabula.codec import NETWORKS, choose_model, offered_models
+    from vocabula.errors import OptionError
+
+    if prior is not None and entropy not in NETWORKS:
+        raise OptionError(
+            f"--prior: expected --entropy {' or '.join(NETWORKS)} with it, got {entropy}; add one, "
+            "or leave out --prior"
+        )
+    offered = offered_models(tokenizer, prior=prior)
+    return choose_model(entropy, open_statistics(run, tokenizer), offered)
 
 
 def limits_of(max_memory: int | None) -> Limits | None:

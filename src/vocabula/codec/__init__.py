@@ -3,14 +3,17 @@
     image --> tokenizer --> codes --> entropy model --> range coder --> .vcb
                                                                         header, checksums
 
-`write` and `read` compress images with a tokenizer; `write_codes` and `read_codes` take codes of
-any origin. `compress_files` and `decompress_files` do so for picture files. The format is
-specified in docs/vcb.md.
+`write` and `read` compress images with a tokenizer, if wanted with their exact pixels;
+`write_codes` and `read_codes` take codes of any origin; `write_blocks` and `read_blocks` need no
+tokenizer. `compress_files`, `write_block_files` and `decompress_files` do so for picture files. The
+format is specified in docs/vcb.md.
 """
 
 from __future__ import annotations
 
 from vocabula.codec.adaptive import AdaptiveModel
+from vocabula.codec.block_files import BlockOptions, write_block_files
+from vocabula.codec.blocks import BlockFile, quantize_blocks, read_blocks, write_blocks
 from vocabula.codec.choice import ENTROPIES, NETWORKS, Entropy, choose_model, offered_models
 from vocabula.codec.compress import Compressed, compress_files
 from vocabula.codec.decompress import decompress_files
@@ -40,6 +43,8 @@ __all__ = [
     "NETWORKS",
     "AdaptiveModel",
     "Block",
+    "BlockFile",
+    "BlockOptions",
     "CodeFile",
     "CodeStatistics",
     "CodecError",
@@ -63,9 +68,13 @@ __all__ = [
     "load_prior",
     "load_statistics",
     "offered_models",
+    "quantize_blocks",
     "read",
+    "read_blocks",
     "read_codes",
     "to_bytes",
     "write",
+    "write_block_files",
+    "write_blocks",
     "write_codes",
 ]

@@ -110,6 +110,11 @@ def known_models(
 
     def find(header: Header, wanted: ModelName) -> EntropyModel:
         kind = ModelId(wanted.id)
+        if kind == ModelId.PIXELS and not any(model.id == kind for model in models):
+            raise CodecError(
+                f"{name}: expected the tokenizer, whose reconstruction the exact pixels are coded "
+                "with, got none; read the images, or the codes alone with stages="
+            )
         candidates = [model for model in models if model.id == kind]
         if kind == ModelId.UNIFORM:
             candidates.append(UniformModel())
@@ -125,10 +130,10 @@ def known_models(
                 f"{name}: expected the {kind.name.lower()} entropy model {wanted.hash.hex()}, got "
                 f"{have}; {_MENDED_BY.get(kind, counts)}"
             )
-        if not found.serves(header.symbols):
+        if not found.serves(header.books):
             # It would look up codes that its tables lack.
             raise CodecError(
-                f"{name}: expected an entropy model of books of {header.symbols} codewords, got "
+                f"{name}: expected an entropy model of books of {header.books} codewords, got "
                 f"{found.books}; give the run that compressed it"
             )
         return found

@@ -16,6 +16,7 @@ from vocabula.codec.words import words_of
 
 if TYPE_CHECKING:
     from vocabula.codec.adaptive import Layer
+    from vocabula.codec.pixel_steps import Scene
     from vocabula.codec.table import Table
 
 Codes = NDArray[np.uint32]
@@ -35,6 +36,13 @@ class Encoder(Protocol):
 
         Returns:
             If `traced`, the width in 2^24 of each decision's outcome; else nothing of use.
+        """
+
+    def pixels(self, values: Codes, scene: Scene, *, traced: bool = False) -> Codes:
+        """Append values (channels, positions) below 256 by the model of exact pixels.
+
+        Returns:
+            As `layer`.
         """
 
     def content(self) -> bytes:
@@ -60,6 +68,13 @@ class Decoder(Protocol):
 
     def layer(self, layer: Layer) -> Codes:
         """The next ranks by the adaptive model.
+
+        Raises:
+            CodecError: no encoder writes these words.
+        """
+
+    def pixels(self, scene: Scene) -> Codes:
+        """The next values (channels, positions) by the model of exact pixels.
 
         Raises:
             CodecError: no encoder writes these words.

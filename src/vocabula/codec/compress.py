@@ -22,10 +22,11 @@ from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
 from vocabula.codec.layouts import least_stages, name_attachment, tokenizer_header
 from vocabula.codec.models import EntropyModel
+from vocabula.codec.pixels import PixelModel, with_pixels
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data.ahead import cores, default_workers, map_ahead
-from vocabula.data.pixels import FILE_CHANNELS, decode, read_header
+from vocabula.data.pixels import FILE_CHANNELS, decode, read_header, what_is_lost
 from vocabula.data.source import BrokenImageError
 from vocabula.errors import DataError, OptionError, OutputError
 from vocabula.files import check_apart, check_new, new_file, new_files, output_errors
@@ -57,7 +58,7 @@ class Compressed:
 @dataclass(frozen=True)
 class _Job:
     tokenizer: ImageTokenizer
-    model: EntropyModel
+    models: Sequence[EntropyModel]
     header: Header
     target_bpp: float | None
     overwrite: bool
@@ -72,6 +73,7 @@ def compress_files(
     statistics: CodeStatistics | None = None,
     stages: int | None = None,
     target_bpp: float | None = None,
+    lossless: bool = False,
     batch_size: int = 64,
     jobs: int = 1,
     overwrite: bool = False,
@@ -92,6 +94,7 @@ def compress_files(
         statistics: counts of the tokenizer's codes; static needs them, adaptive uses them.
         stages: keep the first so many stages of a residual quantizer.
         target_bpp: keep the most stages for which a file has at most so many bits per pixel.
+        lossless: store the exact pixels too, which decompression then returns.
         batch_size: most pictures of a batch.
         jobs: threads that code, beside the network.
         overwrite: replace existing files.
@@ -115,18 +118,26 @@ def compress_files(
         raise OptionError(
             f"target rate: expected bits per pixel above 0, got {target_bpp:g}; raise it"
         )
+    if lossless and (stages is not None or target_bpp is not None):
+        raise OptionError(
+            "compress: expected lossless or a choice of stages, got both; give one of them: a "
+            "lossless file has all stages, and decompress --stages N decodes the first of them"
+        )
     if tokenizer.channels not in FILE_CHANNELS:
         raise OptionError(
             f"compress: expected a tokenizer of 1, 3 or 4 channels for picture files, got "
             f"{tokenizer.channels}; compress arrays in Python with codec.write"
         )
     model = choose_model(entropy, statistics)
-    header = tokenizer_header(tokenizer, model, stages=stages)
-    job = _Job(tokenizer, model, header, target_bpp, overwrite)
+    header, models = tokenizer_header(tokenizer, model, stages=stages), [model]
+    if lossless:
+        models.append(PixelModel(tokenizer))
+        header = with_pixels(header, models[1])
+    job = _Job(tokenizer, models, header, target_bpp, overwrite)
     paths = [Path(file) for file in files]
-    sizes = [_checked_size(path, tokenizer.channels) for path in paths]
+    sizes = [checked_size(path, tokenizer.channels, exact=lossless) for path in paths]
     for path, size in zip(paths, sizes, strict=True):
-        reason = model.refusal([stage.grid(size) for stage in header.stages])
+        reason = model.refusal([stage.grid(size) for stage in header.code_stages])
         if reason:
             raise OptionError(f"{path}: {reason}")
     if out is not None and Path(out).suffix == SUFFIX:
@@ -134,13 +145,22 @@ def compress_files(
         check_apart([Path(out)], paths)
         written = [_together(job, paths, sizes, Path(out), batch_size, jobs, advance)]
     else:
-        targets = _targets(paths, None if out is None else Path(out), overwrite)
+        targets = targets_of(paths, None if out is None else Path(out), overwrite)
         written = _one_each(job, paths, sizes, targets, batch_size, jobs, advance)
     return written
 
 
-def _checked_size(path: Path, channels: int) -> tuple[int, int]:
-    """Height and width from a picture's header."""
+def checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
+    """Height and width from a picture's header.
+
+    Args:
+        path: the picture.
+        channels: what it will be decoded to.
+        exact: refuse pictures of which that loses something.
+
+    Raises:
+        DataError: it is missing, a folder, no picture, of no size, or does not fit the channels.
+    """
     if path.is_dir():
         raise DataError(f"{path}: expected a picture file, got a folder; name the files in it")
     if not path.exists():
@@ -150,7 +170,7 @@ def _checked_size(path: Path, channels: int) -> tuple[int, int]:
     try:
         header = read_header(path)
     except BrokenImageError as reason:
-        raise _broken(path, reason) from None
+        raise broken_picture(path, reason) from None
     if min(header.height, header.width) < 1:
         raise DataError(f"{path}: expected a picture with pixels, got none; leave it out")
     if header.channels > channels:
@@ -158,15 +178,32 @@ def _checked_size(path: Path, channels: int) -> tuple[int, int]:
             f"{path}: expected a grey picture, as this run's images have {channels} channel, got "
             f"one of {header.channels}; convert it or give a run for colour"
         )
+    lost = what_is_lost(path, channels) if exact else ""
+    if lost:
+        raise DataError(
+            f"{path}: expected a picture that {channels} channels of 8 bits hold without loss, got "
+            f"{lost}; convert it first, or compress it without --lossless"
+        )
     return header.height, header.width
 
 
-def _broken(path: Path, reason: Exception) -> DataError:
+def broken_picture(path: Path, reason: Exception) -> DataError:
+    """The error for a picture that cannot be decoded."""
     return DataError(f"{path}: expected a picture, got a broken file ({reason}); leave it out")
 
 
-def _targets(paths: Sequence[Path], out: Path | None, overwrite: bool) -> list[Path]:
-    """Where each picture's file goes, all new and all different."""
+def targets_of(paths: Sequence[Path], out: Path | None, overwrite: bool) -> list[Path]:
+    """Where each picture's file goes, all new and all different.
+
+    Args:
+        paths: the pictures.
+        out: a folder; None puts each file beside its picture.
+        overwrite: allow existing files.
+
+    Raises:
+        OptionError: two pictures would share an output.
+        OutputError: an output exists, or `out` is a file.
+    """
     if out is not None and out.exists() and not out.is_dir():
         raise OutputError(
             f"{out}: expected a folder or a name ending in {SUFFIX}, got a file; choose another"
@@ -210,7 +247,7 @@ def _signals(
         try:
             return decode(paths[number], channels).transpose(2, 0, 1)
         except BrokenImageError as reason:
-            raise _broken(paths[number], reason) from None
+            raise broken_picture(paths[number], reason) from None
 
     tasks = ((i, math.prod(size)) for i, size in enumerate(sizes))
     # Beside a network that fills all cores, decoding would make every thread of it wait.
@@ -219,7 +256,9 @@ def _signals(
     with closing(images):
         for batch in _batches(sizes, batch_size):
             pixels = np.stack([next(images) for _ in batch])
-            signals = encode_images(job.tokenizer, torch.from_numpy(pixels))
+            signals = encode_images(
+                job.tokenizer, torch.from_numpy(pixels), lossless=job.header.lossless
+            )
             yield from zip(batch, signals, strict=True)
 
 
@@ -289,7 +328,7 @@ def _together(
     with output_errors(target), new_file(target, overwrite=job.overwrite) as hidden:
         if job.target_bpp is None:
             with open(hidden, "xb") as file:
-                size = write_signals(file, named.header, [job.model], signals(), jobs=jobs)
+                size = write_signals(file, named.header, job.models, signals(), jobs=jobs)
         else:
             size = hidden.write_bytes(_coded(named, signals(), target, jobs=jobs))
     return Compressed(target, size, sum(math.prod(size) for size in sizes))
@@ -298,11 +337,11 @@ def _together(
 def _coded(job: _Job, signals: Iterable[CodedSignal], target: Path, *, jobs: int = 1) -> bytes:
     """The bytes of one file, of the most stages that the target rate allows."""
     file = io.BytesIO()
-    write_signals(file, job.header, [job.model], signals, jobs=jobs)
+    write_signals(file, job.header, job.models, signals, jobs=jobs)
     content = file.getvalue()
     if job.target_bpp is None:
         return content
-    least = least_stages(job.tokenizer, joined=job.model.joins)
+    least = least_stages(job.tokenizer, joined=job.models[0].joins)
     return _at_rate(content, job.target_bpp, least, target)
 
 

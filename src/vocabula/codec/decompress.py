@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from vocabula.codec.blocks import check_needs_none, holds_blocks
 from vocabula.codec.choice import known_models
 from vocabula.codec.compress import SUFFIX
 from vocabula.codec.files import decoded_images
@@ -17,6 +18,7 @@ from vocabula.codec.inspection import Inspection, inspect
 from vocabula.codec.layouts import check_tokenizer
 from vocabula.codec.limits import Limits
 from vocabula.codec.models import EntropyModel
+from vocabula.codec.pixels import PixelModel
 from vocabula.codec.reader import Reader, opened
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.data.names import OutputNames
@@ -27,7 +29,7 @@ from vocabula.tokenizers import ImageTokenizer
 
 
 def decompress_files(
-    tokenizer: ImageTokenizer,
+    tokenizer: ImageTokenizer | None,
     files: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str] | None = None,
     *,
@@ -47,7 +49,7 @@ def decompress_files(
     finished stay, whatever happens after.
 
     Args:
-        tokenizer: the one that compressed them.
+        tokenizer: the one that compressed them; None where all are files of blocks.
         files: what `compress_files` wrote.
         out: for one file of one image a path ending in ``.png``; else a folder; None writes beside
             each file.
@@ -67,14 +69,9 @@ def decompress_files(
         OptionError: the tokenizer's images have a number of channels that PNG cannot hold.
         OutputError: an output exists or cannot be written.
     """
-    check_channels(tokenizer.channels, "decompress")
     paths = [Path(file) for file in files]
     found = [inspect(path, stages=stages, limits=limits) for path in paths]
-    fingerprint = tokenizer.fingerprint()
-    for path, one in zip(paths, found, strict=True):
-        check_tokenizer(one.header, tokenizer, str(path), fingerprint)
-        for wanted in one.header.models:
-            known_models(str(path), statistics, models)(one.header, wanted)
+    offered = _checked(tokenizer, paths, found, statistics, models)
     targets = _targets(paths, found, None if out is None else Path(out), overwrite)
     check_apart(targets, paths)
     written: list[Path] = []
@@ -83,13 +80,37 @@ def decompress_files(
             reader = Reader(file, name, limits=limits, stages=stages)
             if reader.header.cut(reader.stages) != one.header:
                 raise CodecError(f"{path}: expected the file as it was, got another; run again")
-            known = known_models(name, statistics, models)
+            known = known_models(name, statistics, offered)
             images = decoded_images(reader, tokenizer, known, jobs=jobs)
             write = _write_one if one.signals == 1 else _write_folder
             for place in write(images, one, target, overwrite):
                 written.append(place)
         advance(1)
     return written
+
+
+def _checked(
+    tokenizer: ImageTokenizer | None,
+    paths: Sequence[Path],
+    found: Sequence[Inspection],
+    statistics: CodeStatistics | None,
+    models: Sequence[EntropyModel],
+) -> list[EntropyModel]:
+    """Entropy models beside the usual ones, after a check that every file can be decoded."""
+    more = list(models)
+    fingerprint = ""
+    if tokenizer is not None:
+        check_channels(tokenizer.channels, "decompress")
+        fingerprint = tokenizer.fingerprint()
+        more.append(PixelModel(tokenizer))
+    for path, one in zip(paths, found, strict=True):
+        if tokenizer is None:
+            check_needs_none(one.header, str(path))
+        elif not holds_blocks(one.header):
+            check_tokenizer(one.header, tokenizer, str(path), fingerprint)
+        for wanted in one.header.needed.values():
+            known_models(str(path), statistics, more)(one.header, wanted)
+    return more
 
 
 def _write_one(

@@ -6,6 +6,7 @@ Tables are coded as fast as constriction does; the adaptive model goes decision 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import constriction
@@ -13,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.codec.adaptive_steps import TOTAL, run_steps
+from vocabula.codec.pixel_steps import run_pixels
 from vocabula.codec.words import bad_words, bytes_of
 
 if TYPE_CHECKING:
     from vocabula.codec.adaptive import Layer
+    from vocabula.codec.pixel_steps import Scene
     from vocabula.codec.table import Table
 
 Codes = NDArray[np.uint32]
@@ -52,6 +55,19 @@ class Encoder:
             return outcome
 
         run_steps(layer, ranks.copy(), decide)
+        return self.decisions(ones, outcomes)
+
+    def pixels(self, values: Codes, scene: Scene, *, traced: bool = False) -> Codes:
+        """See `coder.Encoder.pixels`."""
+        ones: list[int] = []
+        outcomes: list[int] = []
+
+        def decide(one: int, outcome: int) -> int:
+            ones.append(one)
+            outcomes.append(outcome)
+            return outcome
+
+        run_pixels(scene, values.copy(), decide)
         return self.decisions(ones, outcomes)
 
     def decisions(self, ones: list[int], outcomes: list[int]) -> Codes:
@@ -106,6 +122,18 @@ class Decoder:
 
     def layer(self, layer: Layer) -> Codes:
         """See `coder.Decoder.layer`."""
+        ranks = np.zeros(layer.positions, np.uint32)
+        self._decided(lambda decide: run_steps(layer, ranks, decide))
+        return ranks
+
+    def pixels(self, scene: Scene) -> Codes:
+        """See `coder.Decoder.pixels`."""
+        values = np.zeros(scene.reconstructed.shape, np.uint32)
+        self._decided(lambda decide: run_pixels(scene, values, decide))
+        return values
+
+    def _decided(self, run: Callable[[Callable[[int, int], int]], None]) -> None:
+        """Run a model whose decisions come from the message."""
         ones: list[int] = []
         outcomes: list[int] = []
 
@@ -114,13 +142,11 @@ class Decoder:
             outcomes.append(int(self._coder.decode(_DECISION, _shares(np.array([one])))[0]))
             return outcomes[-1]
 
-        ranks = np.zeros(layer.positions, np.uint32)
         try:
-            run_steps(layer, ranks, decide)
+            run(decide)
         except (ValueError, AssertionError):
             raise bad_words() from None
         self._again.decisions(ones, outcomes)
-        return ranks
 
     def end(self) -> None:
         """See `coder.Decoder.end`."""

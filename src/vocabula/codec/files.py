@@ -6,7 +6,7 @@ import io
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vocabula.codec.blocks import block_images, check_needs_none, holds_blocks
 from vocabula.codec.choice import choose_model, known_models
 from vocabula.codec.header import Header
 from vocabula.codec.layouts import (
@@ -25,11 +26,12 @@ from vocabula.codec.layouts import (
 )
 from vocabula.codec.limits import Limits
 from vocabula.codec.models import EntropyModel
+from vocabula.codec.pixels import PixelModel, with_pixels
 from vocabula.codec.reader import Models, Reader, Source, opened, read_signals
 from vocabula.codec.segment import SegmentHead, seed_of
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.codec.writer import CodedSignal, Target, opened_target, write_signals
-from vocabula.errors import CodecError, OptionError
+from vocabula.errors import CodecError, DataError, OptionError
 from vocabula.levels import levels_of
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.inference import inference
@@ -136,6 +138,7 @@ def read_codes(
         reader = Reader(
             file, name, limits=limits, stages=stages, skip_damaged=skip_damaged, gathers=True
         )
+        reader.stages -= reader.header.cut(reader.stages).lossless  # pixels are no codes
         found = CodeFile(reader.header, [], [])
         for signal in read_signals(reader, known_models(name, statistics, models), jobs=jobs):
             found.codes.append(None if signal is None else _grids(reader, signal))
@@ -162,6 +165,7 @@ def write(
     entropy: str | EntropyModel = "adaptive",
     statistics: CodeStatistics | None = None,
     stages: int | None = None,
+    lossless: bool = False,
     names: Sequence[str] = (),
     jobs: int = 1,
     overwrite: bool = False,
@@ -175,6 +179,7 @@ def write(
         entropy: uniform, static, adaptive, or a model.
         statistics: counts of its codes; static needs them, adaptive does better with them.
         stages: keep the first so many stages of a residual quantizer.
+        lossless: store the exact pixels too, of uint8 images, as a last stage.
         names: of the images, stored in the file.
         jobs: threads that code.
         overwrite: replace an existing file.
@@ -194,30 +199,54 @@ def write(
     model = choose_model(entropy, statistics)
     if names and len(names) != len(images):
         raise OptionError(f"names: expected {len(images)}, got {len(names)}; give one an image")
-    header = tokenizer_header(tokenizer, model, stages=stages, names=names)
-    signals = _encoded(tokenizer, images)
-    return write_signals(target, header, [model], signals, jobs=jobs, overwrite=overwrite)
+    header, coders = tokenizer_header(tokenizer, model, stages=stages, names=names), [model]
+    if lossless:
+        coders.append(PixelModel(tokenizer))
+        header = with_pixels(header, coders[1])
+    signals = _encoded(tokenizer, images, lossless=lossless)
+    return write_signals(target, header, coders, signals, jobs=jobs, overwrite=overwrite)
 
 
-def _encoded(tokenizer: ImageTokenizer, images: Tensor | Sequence[Tensor]) -> Iterator[CodedSignal]:
+def _encoded(
+    tokenizer: ImageTokenizer, images: Tensor | Sequence[Tensor], *, lossless: bool
+) -> Iterator[CodedSignal]:
     first = 0
     for i in range(1, len(images) + 1):
         size = tuple(images[first].shape[-2:])
         if i == len(images) or not _fits(i - first, size, tuple(images[i].shape[-2:])):
-            yield from encode_images(tokenizer, torch.stack([*images[first:i]]))
+            batch = torch.stack([*images[first:i]])
+            yield from encode_images(tokenizer, batch, lossless=lossless)
             first = i
 
 
-def encode_images(tokenizer: ImageTokenizer, images: Tensor) -> list[CodedSignal]:
-    """The streams of each of a batch of images (B, C, H, W)."""
+def encode_images(
+    tokenizer: ImageTokenizer, images: Tensor, *, lossless: bool = False
+) -> list[CodedSignal]:
+    """The streams of each of a batch of images (B, C, H, W), with those of the pixels if wanted.
+
+    Raises:
+        DataError: lossless, and the images are not uint8.
+    """
+    if lossless and images.dtype != torch.uint8:
+        raise DataError(
+            f"lossless: expected uint8 images, got {images.dtype}; give the pixels as they were "
+            "read"
+        )
     with inference(tokenizer) as device:
         levels = levels_of(tokenizer.encode(images.to(device)))
-    return to_signals(levels, tuple(images.shape[-2:]))
+    signals = to_signals(levels, tuple(images.shape[-2:]))
+    if not lossless:
+        return signals
+    pixels = images.cpu().numpy()
+    return [
+        replace(signal, streams=(*signal.streams, *image))
+        for signal, image in zip(signals, pixels, strict=True)
+    ]
 
 
 def read(
     source: Source,
-    tokenizer: ImageTokenizer,
+    tokenizer: ImageTokenizer | None = None,
     *,
     statistics: CodeStatistics | None = None,
     models: Sequence[EntropyModel] = (),
@@ -229,7 +258,7 @@ def read(
 
     Args:
         source: a path, bytes or a binary stream.
-        tokenizer: the one that wrote it.
+        tokenizer: the one that wrote it; a file of `write_blocks` needs none.
         statistics: those that it was written with, if any.
         models: further entropy models that it may have been written with.
         stages: decode the first so many stages only.
@@ -245,33 +274,48 @@ def read(
     """
     with opened(source) as (file, name):
         reader = Reader(file, name, limits=limits, stages=stages, gathers=True)
+        if tokenizer is None:
+            check_needs_none(reader.header, name)
+        elif not holds_blocks(reader.header):
+            models = [*models, PixelModel(tokenizer)]
+            fingerprint = tokenizer.fingerprint()
+            check_tokenizer(reader.header.cut(reader.stages), tokenizer, name, fingerprint)
         found = known_models(name, statistics, models)
-        check_tokenizer(reader.header.cut(reader.stages), tokenizer, name, tokenizer.fingerprint())
         return list(decoded_images(reader, tokenizer, found, jobs=jobs))
 
 
 def decoded_images(
-    reader: Reader, tokenizer: ImageTokenizer, models: Models, *, jobs: int = 1
+    reader: Reader, tokenizer: ImageTokenizer | None, models: Models, *, jobs: int = 1
 ) -> Iterator[Tensor]:
     """The images of a file one by one, as `read` gives them; some of equal size decode together.
 
     Args:
         reader: of the file.
-        tokenizer: the one that wrote it, see `check_tokenizer`.
+        tokenizer: the one that wrote it, see `check_tokenizer`; None for blocks.
         models: gives the entropy model for a name in the header.
         jobs: threads that decode codes.
 
     Raises:
         CodecError: the file is damaged, or of another entropy model.
     """
+    if holds_blocks(reader.header):
+        yield from block_images(reader, models, jobs=jobs)
+        return
+    assert tokenizer is not None, "ask `check_needs_none` first"
     waiting: list[CodedSignal] = []
+    exact = reader.header.cut(reader.stages).lossless
     for signal in read_signals(reader, models, jobs=jobs):
         assert signal is not None, "damage raises"
+        if exact:
+            pixels = np.stack(signal.streams[-tokenizer.channels :])
+            yield torch.from_numpy(pixels.astype(np.uint8))
+            continue
         if waiting and not _fits(len(waiting), waiting[0].size, signal.size):
             yield from _decoded(tokenizer, waiting)
             waiting = []
         waiting.append(signal)
-    yield from _decoded(tokenizer, waiting)
+    if waiting:
+        yield from _decoded(tokenizer, waiting)
 
 
 def _fits(count: int, size: tuple[int, ...], more: tuple[int, ...]) -> bool:

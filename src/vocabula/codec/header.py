@@ -28,6 +28,7 @@ HASH = 32
 MODEL_HASH = 8
 LONGEST_BUILD = 64
 """Bytes of the name of a build."""
+PIXEL_STRIDES = (1, 1)
 _LARGEST_STRIDE = 2**20
 _LARGEST_HEADER = 2**31
 _CODEWORD_BYTES = 64
@@ -97,6 +98,27 @@ class Header:
     def symbols(self) -> tuple[int, ...]:
         """K of each stream that the file holds."""
         return tuple(k for stage in self.stages[: self.kept] for k in stage.symbols)
+
+    @property
+    def code_stages(self) -> tuple[Stage, ...]:
+        """The stages of codes that the file holds, without that of exact pixels."""
+        return tuple(stage for stage in self.stages[: self.kept] if stage.role == Role.CODES)
+
+    @property
+    def books(self) -> tuple[int, ...]:
+        """K of each stream of `code_stages`."""
+        return tuple(k for stage in self.code_stages for k in stage.symbols)
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the file holds the exact pixels, which are then its last stage."""
+        return self.stages[self.kept - 1].role == Role.RESIDUAL
+
+    @property
+    def needed(self) -> dict[int, ModelName]:
+        """The entropy models of the stages that the file holds, by their place."""
+        places = sorted({stage.model for stage in self.stages[: self.kept]})
+        return {place: self.models[place] for place in places}
 
     @property
     def fingerprint(self) -> str:
@@ -221,7 +243,24 @@ def parse_header(content: bytes, name: str, limits: Limits) -> Header:
     body.end()
     _check_names(attachments, name)
     _check_build(attachments, name)
+    _check_pixels(stages, models, kind, channels, name)
     return Header(tokenizer, kind, channels, models, tuple(stages), kept, attachments)
+
+
+def _check_pixels(
+    stages: list[Stage], models: tuple[ModelName, ...], kind: int, channels: int, name: str
+) -> None:
+    """Exact pixels are the last stage of images, and nothing else has their entropy model."""
+    for number, stage in enumerate(stages):
+        pixels = stage.role == Role.RESIDUAL
+        if pixels != (models[stage.model].id == ModelId.PIXELS):
+            raise damaged(name, "the entropy model of exact pixels for them alone", "another")
+        if not pixels:
+            continue
+        shape = (stage.symbols, stage.strides, stage.factors)
+        last = 0 < number == len(stages) - 1 and kind == SignalKind.IMAGE and channels <= 4
+        if not last or shape != ((256,) * channels, PIXEL_STRIDES, PIXEL_STRIDES):
+            raise damaged(name, "exact pixels of images as the last stage", "others")
 
 
 def _known(body: Unpacker, what: str, known: Any, name: str) -> int:

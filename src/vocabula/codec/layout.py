@@ -33,6 +33,7 @@ class Role(enum.IntEnum):
     """What a stage of streams holds."""
 
     CODES = 0  # a tokenizer's codes
+    RESIDUAL = 1  # the signal itself, coded given what its codes decode to
 
 
 class ModelId(enum.IntEnum):
@@ -43,12 +44,14 @@ class ModelId(enum.IntEnum):
     ADAPTIVE = 2
     PORTABLE = 3
     PRIOR = 4
+    PIXELS = 5
 
 
 class Attachment(enum.IntEnum):
     """Further content of the header."""
 
     NAMES = 1  # of the signals, UTF-8, each ended by a zero byte
+    CODEBOOK = 2  # of blocks of pixels, so that no tokenizer is needed
     BUILD = 3  # what a network ran on, UTF-8
 
 

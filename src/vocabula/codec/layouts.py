@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vocabula.codec.header import HASH, Header, Stage
-from vocabula.codec.layout import Attachment, SignalKind
+from vocabula.codec.layout import Attachment, Role, SignalKind
 from vocabula.codec.limits import MAX_SYMBOLS
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.writer import CodedSignal
@@ -191,7 +191,11 @@ def check_tokenizer(header: Header, tokenizer: ImageTokenizer, name: str, finger
             f"{name}: expected the tokenizer with fingerprint {header.fingerprint}, got "
             f"{fingerprint}; give the run that compressed it (vocabula info RUN)"
         )
-    made = [(stage.symbols, stage.strides, stage.factors) for stage in header.stages]
+    made = [
+        (stage.symbols, stage.strides, stage.factors)
+        for stage in header.stages
+        if stage.role == Role.CODES
+    ]
     own = {
         joined: [
             (s.symbols, s.strides, s.factors) for s in tokenizer_stages(tokenizer, joined=joined)

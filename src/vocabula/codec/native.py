@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula import functional
+from vocabula.codec.pixel_steps import start_filters, start_table
 from vocabula.codec.tree import squash_table, stretch_table
 from vocabula.codec.words import bad_words, bytes_of
 
 if TYPE_CHECKING:
     from vocabula.codec.adaptive import Layer
+    from vocabula.codec.pixel_steps import Scene
     from vocabula.codec.table import Table
 
 __all__ = ["Decoder", "Encoder", "available"]
@@ -34,8 +36,12 @@ _ARGUMENTS = {
     "vocabula_decode_static": [_POINTER, _POINTER, _POINTER, _SIZE, _POINTER, _SIZE],
     "vocabula_whole": [_POINTER],
     "vocabula_adaptive": [_POINTER, _POINTER, _POINTER],
+    "vocabula_pixels": [_POINTER, _POINTER, _POINTER],
 }
 _BAD_CODE, _NO_ROOM, _BAD_WORDS, _NO_MEMORY = -1, -2, -3, -4
+
+_DECISIONS_PER_VALUE, _WORDS_PER_VALUE = 16, 9
+"""Most decisions to a value of a pixel, of 18 bits at most: 64 of 2^24 is the least probability."""
 
 Words = NDArray[np.uint32]
 
@@ -124,6 +130,16 @@ class Encoder:
         del kept
         return trace[trace > 0]
 
+    def pixels(self, values: Words, scene: Scene, *, traced: bool = False) -> Words:
+        """See `coder.Encoder.pixels`."""
+        self._make_room(_WORDS_PER_VALUE * values.size)
+        trace = np.zeros(_DECISIONS_PER_VALUE * values.size if traced else 0, np.uint32)
+        values = np.ascontiguousarray(values, np.uint32)
+        job, kept = _pixel_job(scene, values, trace if traced else None)
+        _call("vocabula_pixels", ctypes.byref(job), ctypes.byref(self._state), None)
+        del kept
+        return trace[trace > 0]
+
     def content(self) -> bytes:
         """See `coder.Encoder.content`."""
         self._make_room(2)
@@ -172,6 +188,14 @@ class Decoder:
         del kept
         return ranks
 
+    def pixels(self, scene: Scene) -> Words:
+        """See `coder.Decoder.pixels`."""
+        values = np.zeros(scene.reconstructed.shape, np.uint32)
+        job, kept = _pixel_job(scene, values, None)
+        _call("vocabula_pixels", ctypes.byref(job), None, ctypes.byref(self._state))
+        del kept
+        return values
+
     def end(self) -> None:
         """See `coder.Decoder.end`."""
         _call("vocabula_whole", ctypes.byref(self._state))
@@ -213,3 +237,39 @@ def _job(layer: Layer, ranks: Words, trace: Words | None) -> tuple[_Job, list[An
     pointers = {n: None if a is None else a.ctypes.data for n, a in arrays.items()}
     numbers = {"runs": len(layer.grids), "size": layer.symbols, "bits": layer.bits}
     return _Job(**pointers, **numbers, slots=layer.slots), list(arrays.values())
+
+
+class _PixelJob(ctypes.Structure):
+    """The C struct ``job`` of pixel_codes.c."""
+
+    _fields_ = (
+        ("values", _POINTER),
+        ("reconstructed", _POINTER),
+        ("grids", _POINTER),
+        ("runs", _SIZE),
+        ("channels", _SIZE),
+        ("positions", _SIZE),
+        ("start", _POINTER),
+        ("filters", _POINTER),
+        ("squash", _POINTER),
+        ("stretch", _POINTER),
+        ("trace", _POINTER),
+    )
+
+
+def _pixel_job(scene: Scene, values: Words, trace: Words | None) -> tuple[_PixelJob, list[Any]]:
+    """The struct for images, and the arrays that must live as long as it."""
+    arrays: dict[str, NDArray[Any] | None] = {
+        "values": values,
+        "reconstructed": np.ascontiguousarray(scene.reconstructed),
+        "grids": np.ascontiguousarray(scene.grids),
+        "start": start_table(),
+        "filters": start_filters(),
+        "squash": squash_table(),
+        "stretch": stretch_table(),
+        "trace": trace,
+    }
+    pointers = {n: None if a is None else a.ctypes.data for n, a in arrays.items()}
+    channels, positions = values.shape
+    numbers = {"runs": len(scene.grids), "channels": channels, "positions": positions}
+    return _PixelJob(**pointers, **numbers), list(arrays.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -260,7 +260,7 @@ def read_signals(reader: Reader, models: Models, *, jobs: int = 1) -> Iterator[C
     if jobs < 1:
         raise OptionError(f"jobs: expected an integer >= 1, got {jobs}")
     header = reader.header.cut(reader.stages)
-    known = [models(header, model) for model in header.models]
+    known = {place: models(header, model) for place, model in header.needed.items()}
     waiting: deque[tuple[Segment, Future[Block | None]]] = deque()
     parts: list[tuple[Span, Block | None]] = []
     ahead = 0
@@ -283,7 +283,7 @@ def read_signals(reader: Reader, models: Models, *, jobs: int = 1) -> Iterator[C
 
 
 def _decode(
-    header: Header, models: Sequence[EntropyModel], segment: Segment, reader: Reader
+    header: Header, models: Mapping[int, EntropyModel], segment: Segment, reader: Reader
 ) -> Block | None:
     if segment.contents is None:
         return None

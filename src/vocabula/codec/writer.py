@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.codec.header import Header
-from vocabula.codec.layout import checksum, runs
+from vocabula.codec.layout import Role, checksum, runs
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.segment import (
     Block,
@@ -77,9 +77,9 @@ def write_signals(
         OutputError: the file exists or cannot be written.
     """
     for model in models:
-        if not model.serves(header.symbols):
+        if not model.serves(header.books):
             raise OptionError(
-                f"entropy: expected counts or a prior of books of {header.symbols} codewords, got "
+                f"entropy: expected counts or a prior of books of {header.books} codewords, got "
                 f"those of {model.books}; count the codes again (vocabula counts RUN DATA), or "
                 "give a prior of this tokenizer"
             )
@@ -174,11 +174,16 @@ def _segments(header: Header, signals: Iterable[CodedSignal]) -> Iterator[tuple[
 
 
 def _bits(header: Header, size: tuple[int, ...]) -> int:
-    """Bits of a signal's codes at a fixed length."""
-    return sum(
-        math.prod(stage.grid(size)) * sum(max(1, (k - 1).bit_length()) for k in stage.symbols)
-        for stage in header.stages[: header.kept]
-    )
+    """Bits of a signal's codes at a fixed length; a value of exact pixels counts as one.
+
+    Their model needs many to learn from.
+    """
+    total = 0
+    for stage in header.stages[: header.kept]:
+        exact = stage.role == Role.RESIDUAL
+        each = sum(1 if exact else max(1, (k - 1).bit_length()) for k in stage.symbols)
+        total += math.prod(stage.grid(size)) * each
+    return total
 
 
 def _whole(header: Header, signals: Sequence[CodedSignal]) -> tuple[Span, Block]:

@@ -18,6 +18,7 @@ FILE_CHANNELS = (1, 3, 4)
 """Channel counts that picture files can be decoded to: grey, RGB and RGBA."""
 
 _GREY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+_EXACT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights Pillow uses for grey
 
 
@@ -47,6 +48,24 @@ def read_header(file: Path | bytes) -> Header:
             return Header(height, width, 1 if picture.mode in _GREY_MODES else 3)
     except Exception as error:  # Pillow's decoders raise nearly every type on damaged input
         raise BrokenImageError(_reason(error)) from error
+
+
+def what_is_lost(file: Path | bytes, channels: int) -> str:
+    """What `decode` to so many channels cannot give back, in words; empty where it is exact.
+
+    Args:
+        file: a path, or the bytes of a file, that `read_header` reads.
+        channels: 1 (grey), 3 (RGB) or 4 (RGBA).
+    """
+    with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
+        mode, raw = picture.mode, [str(tile[3]) for tile in getattr(picture, "tile", ())]
+        if channels != 4 and picture.has_transparency_data:
+            return "transparency"
+        if any(";16" in arguments for arguments in raw) or mode.startswith("I;16"):
+            return "16 bits a channel"
+        if mode not in _EXACT_MODES:
+            return f"mode {mode}"
+        return "colours" if channels == 1 and mode not in _GREY_MODES else ""
 
 
 def decode(file: Path | bytes, channels: int) -> NDArray[np.uint8]:

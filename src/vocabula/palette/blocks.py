@@ -9,6 +9,8 @@ Codes and codebook are integers: a file that holds both needs no model, and deco
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -64,13 +66,51 @@ def fit_blocks(
         Linde, Buzo, Gray 1980, "An algorithm for vector quantizer design", started by k-means++
         instead of splitting.
     """
-    pixels = as_image(image, _CHANNELS)
+    images = [as_image(image, _CHANNELS)]
+    return fit_shared_blocks(images, codebook_size, block=block, iterations=iterations, seed=seed)
+
+
+def as_block_images(images: Sequence[ArrayLike]) -> list[NDArray[np.uint8]]:
+    """Images as (H, W, C) arrays of the same channels, at least one.
+
+    Raises:
+        ShapeError: one is no grey or RGB image of uint8, or the channels differ.
+        OptionError: there is none.
+    """
+    arrays = [as_image(image, _CHANNELS) for image in images]
+    if not arrays:
+        raise OptionError("images: expected at least one, got none; give one")
+    counts = sorted({image.shape[2] for image in arrays})
+    if len(counts) > 1:
+        raise ShapeError(
+            f"images: expected the same channels in all, got {counts}; convert grey ones to RGB"
+        )
+    return arrays
+
+
+def fit_shared_blocks(
+    images: Sequence[NDArray[np.uint8]],
+    codebook_size: int = 256,
+    *,
+    block: tuple[int, int] = (4, 4),
+    iterations: int = ITERATIONS,
+    seed: int = 0,
+) -> NDArray[np.uint8]:
+    """Choose one codebook for the blocks of several images; all else as in `fit_blocks`.
+
+    Args:
+        images: what `as_block_images` gave.
+        codebook_size: 1 to 65536.
+        block: its height and width in pixels, 1 to 64 each.
+        iterations: >= 1 steps of k-means.
+        seed: of its start.
+    """
     size = as_count("codebook_size", codebook_size, MAX_CODES)
     steps = as_count("iterations", iterations, 10**6)
     height, width = _sides(block)
-    found = distinct(_cut(pixels, height, width)[0])
+    found = distinct(np.concatenate([_cut(image, height, width)[0] for image in images]))
     book = cluster(found.rows, found.counts, size, iterations=steps, seed=seed)
-    return book.reshape(len(book), height, width, pixels.shape[2])
+    return book.reshape(len(book), height, width, images[0].shape[2])
 
 
 def encode_blocks(image: ArrayLike, codebook: ArrayLike) -> NDArray[np.int64]:

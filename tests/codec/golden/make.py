@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 
 from vocabula.codec import (
     AdaptiveModel,
+    BlockFile,
     CodeStatistics,
     EntropyModel,
     PortableModel,
+    write,
     write_codes,
 )
+from vocabula.codec.blocks import put_blocks
 from vocabula.codec.header import Header, Stage
 from vocabula.codec.layout import SignalKind
 from vocabula.codec.writer import CodedSignal, Target, write_signals
 from vocabula.priors import CodeGrid, Conditioning, PortablePrior
+from vocabula.tokenizers import ImageTokenizer, load
 
 FOLDER = Path(__file__).parent
 CASES = {
@@ -37,6 +41,8 @@ CASES = {
 PORTABLE = {"portable-k64": [64], "portable-books": [32, 2000]}
 LEVELS, PORTABLE_LEVELS = "adaptive-levels", "portable-levels"
 """Files of images: two levels, the finer of two stages, of which one was cut off."""
+LOSSLESS, BLOCKS = "lossless", "blocks"
+"""Exact pixels of two images; blocks with their codebook, two images with names."""
 
 
 def golden_codes(sizes: list[int]) -> list[NDArray[np.int64]]:
@@ -109,6 +115,36 @@ def write_levels(target: Target, model: EntropyModel | None = None) -> None:
     write_signals(target, header, [model], signals)
 
 
+def golden_pixels(height: int, width: int, channels: int) -> NDArray[np.uint8]:
+    """An image (H, W, C) by a formula: slopes, an edge, and a little noise."""
+    y, x, c = np.mgrid[:height, :width, :channels]
+    values = 3 * x + 2 * y + 20 * c + 90 * (x > y + c) + (x * y * (c + 3) + 5 * x * x) % 7
+    return (values % 256).astype(np.uint8)
+
+
+def golden_tokenizer() -> ImageTokenizer:
+    """The tokenizer of the lossless golden file: small, and saved beside it."""
+    return load(FOLDER / "tokenizer")
+
+
+def write_lossless(target: Target) -> None:
+    """The golden lossless file: images of 17 x 14 and 5 x 3 pixels."""
+    images = [golden_pixels(*size, 3).transpose(2, 0, 1) for size in ((17, 14), (5, 3))]
+    tensors = [torch.from_numpy(np.ascontiguousarray(image)) for image in images]
+    write(target, tensors, golden_tokenizer(), lossless=True)
+
+
+def golden_blocks() -> BlockFile:
+    """Images of 13 x 10 and 4 x 5 pixels as blocks of 4 x 3, ten of them."""
+    book = golden_pixels(40, 3, 3).reshape(10, 4, 3, 3)
+    sizes = [(13, 10), (4, 5)]
+    codes = [
+        formula((-(-height // 4), -(-width // 3)), number, 0, 10).astype(np.uint32)
+        for number, (height, width) in enumerate(sizes)
+    ]
+    return BlockFile(book, codes, sizes)
+
+
 if __name__ == "__main__":
     for name, (entropy, sizes, learned) in CASES.items():
         statistics = golden_statistics(sizes) if learned else None
@@ -119,3 +155,5 @@ if __name__ == "__main__":
         write_codes(FOLDER / f"{name}.vcb", golden_codes(sizes), sizes, entropy=golden_model(sizes))
     write_levels(FOLDER / f"{LEVELS}.vcb")
     write_levels(FOLDER / f"{PORTABLE_LEVELS}.vcb", levels_model())
+    write_lossless(FOLDER / f"{LOSSLESS}.vcb")
+    put_blocks(FOLDER / f"{BLOCKS}.vcb", golden_blocks(), names=["a", "b"])

@@ -127,8 +127,8 @@ class _Work:
     @property
     def stages(self) -> range:
         """The numbers of stages that can be decoded."""
-        last = self.header.kept  # fewer than the tokenizer's where a model codes them as one
-        return range(min(least_stages(self.tokenizer), last), last + 1)
+        least = least_stages(self.tokenizer, joined=self.model.joins)
+        return range(least, self.header.kept + 1)
 
     def own(
         self, signal: CodedSignal, pixels: NDArray[np.uint8]
