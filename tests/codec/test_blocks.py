@@ -18,6 +18,7 @@ from vocabula.codec.blocks import codebook_of, packed_codebook, put_blocks
 from vocabula.codec.header import Header, Stage, parse_header
 from vocabula.errors import CodecError, OptionError, ShapeError
 
+from . import specified_pixels
 from .golden.make import BLOCKS, FOLDER, golden_blocks, golden_pixels
 
 GOLDEN = FOLDER / f"{BLOCKS}.vcb"
@@ -94,6 +95,13 @@ def test_the_golden_file_decodes_and_is_written_alike(coder: str) -> None:
     file = io.BytesIO()
     put_blocks(file, expected, names=["a", "b"])
     assert file.getvalue() == content
+
+
+def test_the_specification_suffices_for_a_codebook() -> None:
+    """`specified_pixels` is written from docs/vcb.md and knows nothing of the library."""
+    content = golden_header().attachments[2]
+    planes = specified_pixels.codebook(content, (10, 4, 3, 3))
+    assert np.array_equal(np.array(planes).T.reshape(10, 4, 3, 3), golden_blocks().codebook)
 
 
 def test_every_truncation_and_every_flipped_bit_is_refused() -> None:

@@ -24,11 +24,12 @@ from vocabula.codec.pixel_steps import Scene, start_table
 from vocabula.codec.pixels import PixelModel
 from vocabula.codec.reader import Reader, opened, read_signals
 from vocabula.codec.reconstruction import MARGIN, choose_shift, to_bytes
-from vocabula.codec.segment import Block
+from vocabula.codec.segment import Block, empty_block
 from vocabula.codec.writer import write_signals
 from vocabula.errors import CodecError, DataError, OptionError
 from vocabula.tokenizers import ImageTokenizer
 
+from . import specified, specified_pixels
 from .golden.make import FOLDER, LOSSLESS, golden_pixels, golden_tokenizer
 
 Make = Callable[..., ImageTokenizer]
@@ -245,6 +246,25 @@ def test_the_golden_file_decodes_and_is_written_alike(coder: str) -> None:
         signals = [s for s in read_signals(reader, known_models(name, None, [model])) if s]
     write_signals(file, reader.header, [codec.AdaptiveModel(), model], signals)
     assert file.getvalue() == GOLDEN.read_bytes()
+
+
+def test_the_specification_suffices_for_pixels() -> None:
+    """Given the reconstruction, of which the network is no part of the specification."""
+    model = PixelModel(golden_tokenizer())
+    with opened(GOLDEN) as (stream, name):
+        reader = Reader(stream, name)
+        (segment,) = reader.segments()
+    assert segment.contents is not None
+    codes, chunk = segment.contents
+    block = empty_block(reader.header, segment.head.span)
+    block.codes += codec.AdaptiveModel().decode(block, 0, codes)
+    scene, _ = model._scene(block, 1, chunk[0])
+    decoder, at = specified_pixels.Pixels(specified.Message(chunk[1:])), 0
+    for height, width in ((17, 14), (5, 3)):
+        shown = scene.reconstructed[:, at : at + height * width].reshape(3, height, width)
+        planes = np.array(decoder.image(shown.astype(int).tolist()))
+        assert np.array_equal(planes[[1, 0, 2]].transpose(1, 2, 0), golden_pixels(height, width, 3))
+        at += height * width
 
 
 def test_every_truncation_and_every_flipped_bit_is_refused() -> None:

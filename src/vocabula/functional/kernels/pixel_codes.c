@@ -87,10 +87,9 @@ static inline int median(int w, int n, int nw)
     return w < n ? within(w + n - nw, w, n) : within(w + n - nw, n, w);
 }
 
-static inline int32_t bounded(int64_t weight)
+static inline int32_t bounded(int64_t x)
 {
-    return (int32_t)(weight > LARGEST_WEIGHT ? LARGEST_WEIGHT
-                                             : weight < -LARGEST_WEIGHT ? -LARGEST_WEIGHT : weight);
+    return (int32_t)(x > LARGEST_WEIGHT ? LARGEST_WEIGHT : x < -LARGEST_WEIGHT ? -LARGEST_WEIGHT : x);
 }
 
 static inline int16_t *row_at(const state *s, const place *p, int channel, int above)
@@ -232,8 +231,7 @@ static inline int step(state *s, const place *p, int node, int outcome)
     for (int c = 0; c < CONTEXTS; c++) {
         cell *at = p->cells[c] + node;
         if (at->seen == 0) at->one = own->one;
-        input[c] = stretch[at->one >> 10] - base;
-        if (at->seen == 0) input[c] = 0;
+        input[c] = at->seen ? stretch[at->one >> 10] - base : 0;
         weight[c] = &s->weight[p->channel][node][c][lesser(SEEN, at->seen)];
         sum += (int64_t)*weight[c] * input[c];
     }
@@ -307,9 +305,9 @@ static void pad_row(state *s, int64_t y, int right)
         for (int t = -1; t < TRACKS; t++) {
             int16_t *here = t < 0 ? s->rows[c][y % ROWS] : s->tracks[c][t][y & 1];
             int16_t *above = t < 0 ? s->rows[c][(y + 2) % ROWS] : s->tracks[c][t][(y + 1) & 1];
-            for (int i = 1; i <= PAD; i++)
-                if (right) here[s->width + i - 1] = here[s->width - 1];
-                else here[-i] = above[0];
+            for (int i = 0; i < PAD; i++)
+                if (right) here[s->width + i] = here[s->width - 1];
+                else here[-1 - i] = above[0];
         }
 }
 
@@ -331,11 +329,8 @@ static int code_image(state *s, int64_t from)
             for (int c = 0; c < j->channels; c++) {
                 place p = {.x = (int)x, .y = (int)y, .channel = c};
                 uint32_t *value = j->values + c * j->positions + from + y * s->width + x;
-                look(s, &p);
-                gather(s, &p);
-                predict(s, &p);
-                blend(s, &p);
-                choose_cells(s, &p);
+                look(s, &p), gather(s, &p), predict(s, &p);
+                blend(s, &p), choose_cells(s, &p);
                 int failure = code_value(s, &p, value);
                 if (failure < 0) return failure;
                 follow(s, &p, (int)*value);
