@@ -36,8 +36,8 @@ from vocabula.tokenizers.inference import device_of
 SUFFIX = ".vcb"
 _SAVERS = 16
 """Threads that save small files: each waits for the disk most of the time."""
-_PIECE, _PIECE_PIXELS = 16, 2**16
-"""Files that are coded and saved together: so many, or with pictures of so many pixels."""
+_GROUP, _GROUP_PIXELS = 256, 2**22
+"""Pictures that are coded and saved together: at most so many, or of so many pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +250,7 @@ def _signals(
             raise broken_picture(paths[number], reason) from None
 
     tasks = ((i, math.prod(size)) for i, size in enumerate(sizes))
-    # Beside a network that fills all cores, decoding would make every thread of it wait.
-    overlap = device_of(job.tokenizer).type != "cpu" or torch.get_num_threads() < cores()
+    overlap = _has_room_beside(job.tokenizer)
     images = map_ahead(load, tasks, workers=default_workers(), overlap=overlap)
     with closing(images):
         for batch in _batches(sizes, batch_size):
@@ -260,6 +259,14 @@ def _signals(
                 job.tokenizer, torch.from_numpy(pixels), lossless=job.header.lossless
             )
             yield from zip(batch, signals, strict=True)
+
+
+def _has_room_beside(tokenizer: ImageTokenizer) -> bool:
+    """Whether work beside the network gains time.
+
+    Where the network fills all cores, a thread that takes one makes every thread of it wait.
+    """
+    return device_of(tokenizer).type != "cpu" or torch.get_num_threads() < cores()
 
 
 def _one_each(
@@ -272,8 +279,10 @@ def _one_each(
     advance: Callable[[int], None],
 ) -> list[Compressed]:
     waiting: deque[Future[list[Compressed]]] = deque()
-    piece: list[tuple[int, Future[bytes]]] = []
+    group: list[tuple[int, CodedSignal]] = []
     written: list[Compressed] = []
+    overlap = _has_room_beside(job.tokenizer)
+    places = {target: place for place, target in enumerate(targets)}
 
     def save(coded: Sequence[tuple[int, Future[bytes]]]) -> list[Compressed]:
         contents = ((targets[i], content.result()) for i, content in coded)
@@ -284,8 +293,10 @@ def _one_each(
         ]
 
     def submit() -> None:
-        waiting.append(savers.submit(save, list(piece)))
-        piece.clear()
+        coded = [(i, coders.submit(_coded, job, [signal], targets[i])) for i, signal in group]
+        group.clear()
+        for first in range(min(_SAVERS, len(coded))):
+            waiting.append(savers.submit(save, coded[first::_SAVERS]))
 
     def finish(most: int) -> None:
         while len(waiting) > most:
@@ -297,15 +308,14 @@ def _one_each(
     with ThreadPoolExecutor(_SAVERS) as savers, ThreadPoolExecutor(jobs) as coders:
         try:
             for i, signal in _signals(job, paths, sizes, batch_size):
-                piece.append((i, coders.submit(_coded, job, [signal], targets[i])))
-                if len(piece) == _PIECE or len(piece) * math.prod(sizes[i]) >= _PIECE_PIXELS:
+                group.append((i, signal))
+                if len(group) == _GROUP or len(group) * math.prod(sizes[i]) >= _GROUP_PIXELS:
                     submit()
-                finish(_SAVERS + 4 * jobs)
+                    finish(2 * _SAVERS if overlap else 0)
         finally:
-            if piece:
-                submit()
+            submit()
         finish(0)
-    return written
+    return sorted(written, key=lambda one: places[one.path])
 
 
 def _together(
