@@ -33,6 +33,7 @@ import atheris
 import numpy as np
 from fuzz_files import (
     BARE,
+    FILE_MODELS,
     KNOWN,
     LIMITS,
     MODELS,
@@ -273,9 +274,9 @@ def read_words(model: codec.EntropyModel, content: bytes) -> None:
 def read_file(content: bytes, *, raw: bool, lenient: bool) -> None:
     """Codes of a file lie in their books and fill their grids."""
     codec.inspect(content, limits=LIMITS)
-    found = codec.read_codes(content, models=MODELS, limits=LIMITS, skip_damaged=lenient)
+    found = codec.read_codes(content, models=FILE_MODELS, limits=LIMITS, skip_damaged=lenient)
     assert not raw or lenient or content in KNOWN, f"damage went unnoticed: {content.hex()}"
-    symbols = found.header.symbols
+    symbols = found.header.books
     for codes in found.codes:
         if codes is None:
             assert lenient, "a signal is missing"

@@ -11,10 +11,11 @@ import atheris
 
 with atheris.instrument_imports(include=["vocabula.codec"]):
     from vocabula import codec
-    from vocabula.codec import writer
+    from vocabula.codec import portable, writer
     from vocabula.codec.choice import known_models
     from vocabula.codec.header import PREFIX, Header, Stage, parse_header
     from vocabula.codec.layout import Attachment, SignalKind, Unpacker, checksum
+    from vocabula.codec.pixels import PixelModel
     from vocabula.codec.segment import (
         Block,
         Chunk,
@@ -28,6 +29,10 @@ with atheris.instrument_imports(include=["vocabula.codec"]):
     from vocabula.errors import CodecError
 
 import numpy as np
+from common import ROOT
+
+from vocabula.priors import CodeGrid, PortablePrior
+from vocabula.tokenizers import load
 
 Parts = tuple[Header, list[tuple[SegmentHead, list[bytes]]]]
 
@@ -37,6 +42,9 @@ COUNTS = np.arange(SYMBOLS) ** 2
 ORDER = np.arange(SYMBOLS, dtype=np.uint32)[::-1]
 TWO = codec.CodeStatistics("fuzz", (COUNTS,) * 2, (ORDER,) * 2)
 ONE = codec.CodeStatistics("fuzz", (COUNTS,), (ORDER,))
+GOLDEN = ROOT / "tests/codec/golden"
+portable.CHUNK_BYTES = 2**12  # so that what it computes at a time fits the limits
+NETWORK = PortablePrior(CodeGrid((SYMBOLS,), (5, 6)), hidden=8, layers=1, embedding=4, reach=2)
 MODELS: tuple[codec.EntropyModel, ...] = (
     codec.UniformModel(),
     codec.AdaptiveModel(),
@@ -44,7 +52,10 @@ MODELS: tuple[codec.EntropyModel, ...] = (
     codec.AdaptiveModel(TWO),
     codec.StaticModel(ONE),
     codec.StaticModel(TWO),
+    codec.PortableModel([NETWORK]),
 )
+FILE_MODELS = (*MODELS, PixelModel(load(GOLDEN / "tokenizer")))
+"""Those of files: the model of pixels needs the codes before them."""
 BARE = Block(((SYMBOLS,),), (((2, (5, 6)), (1, (3, 1))),))
 
 
@@ -100,6 +111,22 @@ def parts() -> list[bytes]:
     return [written(header, [model], [(6, 6), (41, 9), (6, 6), (6, 6)], 3, segment_bits=100)]
 
 
+def networks() -> list[bytes]:
+    """Of the portable model, one signal and several of different sizes."""
+    generator, files = np.random.default_rng(4), []
+    codes = [generator.integers(0, SYMBOLS, shape) for shape in ((5, 7), (1, 3), (5, 7))]
+    for count in (1, 3):
+        file = io.BytesIO()
+        codec.write_codes(file, codes[:count], [SYMBOLS], entropy=MODELS[-1])
+        files.append(file.getvalue())
+    return files
+
+
+def pixels() -> list[bytes]:
+    """Exact pixels after their codes, and blocks of pixels with their codebook."""
+    return [(GOLDEN / f"{name}.vcb").read_bytes() for name in ("lossless", "blocks")]
+
+
 def written(
     header: Header,
     used: Any,
@@ -122,7 +149,10 @@ def written(
     return file.getvalue()
 
 
-MAKERS: tuple[Callable[[], list[bytes]], ...] = (grids, levels, several_models, parts)
+MAKERS: tuple[Callable[[], list[bytes]], ...] = (
+    *(grids, levels, several_models),
+    *(parts, networks, pixels),
+)
 KNOWN = {content for make in MAKERS for content in make()}
 
 
@@ -177,7 +207,7 @@ def codes_sums(
 ) -> list[int]:
     """The checksums of what chunks decode to, up to the first that does not."""
     block = empty_block(header, head.span)
-    find = known_models("fuzz", None, MODELS)
+    find = known_models("fuzz", None, FILE_MODELS)
     found = []
     try:
         for number, chunk in enumerate(chunks):
