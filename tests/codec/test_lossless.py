@@ -282,6 +282,16 @@ def test_every_truncation_and_every_flipped_bit_is_refused() -> None:
             codec.read(one, tokenizer, limits=limits)
 
 
+def test_memory_for_the_reconstruction_counts(make_tokenizer: Make) -> None:
+    """4 bytes a code and 5 a value that are kept, and 16 a value on the way."""
+    tokenizer = make_tokenizer()
+    content = codec.to_bytes(pictures(3, (40, 40)), tokenizer, lossless=True)
+    enough = 512 + 4 * 100 + (5 + 16) * 3 * 1600
+    assert codec.read(content, tokenizer, limits=Limits(memory=enough))
+    with pytest.raises(CodecError, match="memory of at most"):
+        codec.read(content, tokenizer, limits=Limits(memory=enough - 1))
+
+
 def test_random_messages_are_refused_or_end(make_tokenizer: Make) -> None:
     """Behind the checksums: any words give values below 256, or the error."""
     model = PixelModel(make_tokenizer())
