@@ -22,7 +22,7 @@ tags:
 import vocabula
 
 tokenizer = vocabula.load("path/to/this/folder").eval()
-codes = tokenizer.encode(images)     # (B, {channels}, H, W), uint8 or in [0, 1]
+codes = tokenizer.encode(images)  # (B, {channels}, H, W), uint8 or in [0, 1]
 images = tokenizer.decode(codes)
 ```
 
