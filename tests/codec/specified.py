@@ -260,10 +260,11 @@ class Adaptive:
 
 
 def read(
-    content: bytes, statistics: Any = None, portable: Any = None
+    content: bytes, statistics: Any = None, portable: Any = None, piece: int | None = None
 ) -> list[list[list[list[int]]]]:
     """For each signal of a file of whole signals, for each book its rows of codes."""
     models, stages, file = _header(Bytes(content))
+    more = portable or piece
     signals: list[list[list[list[int]]]] = []
     last, number = False, 0
     while not last:
@@ -286,7 +287,7 @@ def read(
             chunk = file.raw(size)
             assert zlib.crc32(chunk) == crc
             grids = [stage.grid(*one) for one in sizes]
-            streams = _decode(models[stage.model], stage, grids, known, chunk, statistics, portable)
+            streams = _decode(models[stage.model], stage, grids, known, chunk, statistics, more)
             plain = b"".join(c.to_bytes(4, "little") for codes in streams for c in codes)
             assert zlib.crc32(plain) == codes_crc
             for codes in streams:
@@ -344,9 +345,9 @@ def _decode(
     before: list[tuple[list[tuple[int, int]], list[int]]],
     chunk: bytes,
     statistics: Any,
-    portable: Any,
+    more: Any,
 ) -> list[list[int]]:
-    """The codes of each stream of a stage."""
+    """The codes of each stream of a stage; `more` is a portable model, or codes of a piece."""
     message, known = Message(chunk), list(before)
     positions = sum(prod(grid) for grid in grids)
     for k in stage.symbols:
@@ -356,13 +357,14 @@ def _decode(
         if k == 1:
             codes = [0] * positions
         elif model == 3:
-            codes = portable.codes(message, book, grids, known)
+            codes = more.codes(message, book, grids, known)
         elif model == 2:
             codes = _adaptive(message, k, counts, order, grids, known, statistics)
         else:
-            equal = model == 0 or message.symbol([0, 2**23, 2**24])
-            steps = table([1] * k if equal else [2 * c + 1 for c in counts])
-            codes = [message.symbol(steps) for _ in range(positions)]
+            both, piece = (table([2 * c + 1 for c in counts]), table([1] * k)), more or positions
+            equal = lambda: 1 if model == 0 else message.symbol([0, 2**23, 2**24])  # noqa: E731
+            used = [equal() for _ in range(0, positions, piece)]
+            codes = [message.symbol(both[used[at // piece]]) for at in range(positions)]
         known.append((grids, codes))
     return [codes for _, codes in known[len(before) :]]
 

@@ -258,3 +258,24 @@ def test_streams_need_no_seeking() -> None:
     found = codec.read_codes(Trickle(packed([codes], [16])))  # type: ignore[arg-type]
     assert found.codes[0] is not None
     assert np.array_equal(found.codes[0], codes)
+
+
+def test_static_pieces_choose_their_table(coder: str) -> None:
+    """Codes that are first like the counts and then unlike them: neither table serves all."""
+    counts = np.array([1000] + [1] * 15)
+    known = codec.CodeStatistics("x", (counts,), (np.arange(16, dtype=np.uint32),))
+    like = np.zeros(1024, np.int64)
+    unlike = np.arange(1024) % 16
+    codes = np.concatenate([like, unlike, like])[None]
+    model = codec.StaticModel(known)
+    block = codec.Block(((16,),), (((1, codes.shape),),), [codes[0].astype(np.uint32)])
+    learned = 2048 * -np.log2(2001 / 2046)
+    assert model.bits(block, 0) == pytest.approx(6 + learned + 4 * 1024, abs=0.01)
+    whole = codec.StaticModel(known, None)
+    assert whole.hash != model.hash
+    assert whole.bits(block, 0) > 1.5 * model.bits(block, 0)
+    for one in (model, whole):
+        content = one.encode(block, 0)
+        assert 8 * len(content) <= one.bits(block, 0) * 1.001 + 64
+        empty = codec.Block(block.books, block.grids)
+        assert np.array_equal(one.decode(empty, 0, content)[0], codes[0])

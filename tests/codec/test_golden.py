@@ -20,6 +20,7 @@ from .golden.make import (
     LEVELS,
     formula,
     golden_codes,
+    golden_entropy,
     golden_statistics,
     write_levels,
 )
@@ -35,6 +36,7 @@ SHA256 = {
     "adaptive-k262144": "7ac2322da7ff5301",
     "adaptive-books": "00e3ed1d83a247c6",
     "static-books": "808d206cc8ef0ea3",
+    "static-pieces": "1e32e7d0b85dd22d",
     "adaptive-levels": "bea078ba91f66281",
 }
 
@@ -61,7 +63,12 @@ def test_golden_files_are_written_alike(coder: str, name: str) -> None:
     statistics = golden_statistics(sizes) if learned else None
     file = io.BytesIO()
     codec.write_codes(
-        file, golden_codes(sizes), sizes, entropy=entropy, statistics=statistics, jobs=2
+        file,
+        golden_codes(sizes),
+        sizes,
+        entropy=golden_entropy(entropy, sizes),
+        statistics=statistics,
+        jobs=2,
     )
     assert file.getvalue() == (FOLDER / f"{name}.vcb").read_bytes()
 
@@ -72,7 +79,9 @@ def test_the_specification_suffices_to_decode(name: str) -> None:
     statistics = golden_statistics(CASES[name][1]) if name in CASES and CASES[name][2] else None
     path = FOLDER / f"{name}.vcb"
     found = codec.read_codes(path, statistics=statistics).codes
-    for books, levels in zip(specified.read(path.read_bytes(), statistics), found, strict=True):
+    piece = 512 if "pieces" in name else None
+    read = specified.read(path.read_bytes(), statistics, piece=piece)
+    for books, levels in zip(read, found, strict=True):
         grids = [np.atleast_3d(level) for level in (levels if name == LEVELS else [levels])]
         expected = [grid[..., book] for grid in grids for book in range(grid.shape[-1])]
         for book, codes in zip(books, expected, strict=True):

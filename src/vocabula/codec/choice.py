@@ -120,8 +120,10 @@ def known_models(
             candidates.append(UniformModel())
         elif kind == ModelId.ADAPTIVE:
             candidates.append(AdaptiveModel())
-        if statistics is not None and kind in (ModelId.STATIC, ModelId.ADAPTIVE):
-            candidates.append(choose_model(kind.name.lower(), statistics))
+        if statistics is not None and kind == ModelId.ADAPTIVE:
+            candidates.append(AdaptiveModel(statistics))
+        elif statistics is not None and kind == ModelId.STATIC:
+            candidates += [StaticModel(statistics), StaticModel(statistics, None)]
         found = next((model for model in candidates if model.hash == wanted.hash), None)
         if found is None:
             have = ", ".join(model.hash.hex() for model in candidates) or "none"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
+from numpy.typing import NDArray
 
 from vocabula.codec.coder import Decoder, Encoder
 from vocabula.codec.layout import ModelId
@@ -10,6 +14,9 @@ from vocabula.codec.models import StreamModel, short_hash
 from vocabula.codec.segment import Block, Codes
 from vocabula.codec.statistics import CodeStatistics
 from vocabula.codec.table import Table
+
+PIECE = 512
+"""Codes that choose their table together."""
 
 
 class StaticModel(StreamModel):
@@ -19,43 +26,68 @@ class StaticModel(StreamModel):
 
         p(k) = (2 count_k + 1) / sum_j (2 count_j + 1), in 24 bits: see `Table`
 
-    Half a count more, so that a code which training never chose can be written. A stream whose
-    codes are unlike the training codes is coded with equal probabilities instead, where that is
-    shorter; one bit before it says so.
+    Half a count more, so that a code which training never chose can be written. Where codes are
+    unlike the training codes, those of a piece of the stream are coded with equal probabilities
+    instead, if that is shorter; one bit a piece says so.
 
     Args:
         statistics: counts of the tokenizer's codes.
+        piece: codes of a piece; None makes one of each stream, as the first files had it.
 
     Source: Krichevsky & Trofimov 1981, "The performance of universal encoding", for the half.
     """
 
     id = ModelId.STATIC
 
-    def __init__(self, statistics: CodeStatistics) -> None:
-        self.books = statistics.symbols
+    def __init__(self, statistics: CodeStatistics, piece: int | None = PIECE) -> None:
+        self.books, self._piece = statistics.symbols, piece
         self._choice = Table(np.ones(2, np.int64))
         self._tables = [
             (Table(2 * counts + 1), Table(np.ones_like(counts))) for counts in statistics.counts
         ]
-        self.hash = short_hash(
-            b"static", *(learned.cumulative.astype("<u4").tobytes() for learned, _ in self._tables)
-        )
+        name = b"static" if piece is None else b"static %d" % piece
+        learned = (table.cumulative.astype("<u4").tobytes() for table, _ in self._tables)
+        self.hash = short_hash(name, *learned)
 
     def _write(self, encoder: Encoder, block: Block, stage: int, stream: int) -> None:
         codes = block.codes[stream]
-        choice = self._chosen(codes, stream)
-        encoder.table(np.array([choice], np.uint32), self._choice)
-        encoder.table(codes, self._tables[stream][choice])
+        choices = self._chosen(codes, stream)
+        encoder.table(choices, self._choice)
+        for choice, part in self._parts(choices, len(codes)):
+            encoder.table(codes[part], self._tables[stream][choice])
 
     def _read(self, decoder: Decoder, block: Block, stage: int, stream: int) -> Codes:
-        choice = int(decoder.table(1, self._choice)[0])
-        return decoder.table(block.positions(stage), self._tables[stream][choice])
+        count = block.positions(stage)
+        choices = decoder.table(len(self._starts(count)), self._choice)
+        tables = self._tables[stream]
+        return np.concatenate(
+            [
+                decoder.table(part.stop - part.start, tables[choice])
+                for choice, part in self._parts(choices, count)
+            ]
+        )
 
     def _bits(self, block: Block, stage: int, stream: int) -> float:
         codes = block.codes[stream]
-        return 1 + self._tables[stream][self._chosen(codes, stream)].bits(codes)
+        choices = self._chosen(codes, stream)
+        tables = self._tables[stream]
+        parts = self._parts(choices, len(codes))
+        return len(choices) + sum(tables[choice].bits(codes[part]) for choice, part in parts)
 
-    def _chosen(self, codes: Codes, stream: int) -> int:
-        """1 where equal probabilities are cheaper."""
+    def _starts(self, count: int) -> NDArray[np.int64]:
+        """Where the pieces of `count` codes begin."""
+        return np.arange(0, count, self._piece or count)
+
+    def _chosen(self, codes: Codes, stream: int) -> Codes:
+        """For each piece 1 where equal probabilities are cheaper, else 0."""
         learned, equal = self._tables[stream]
-        return int(equal.price(codes) < learned.price(codes))
+        saved = (learned.prices - equal.prices)[codes]
+        return (np.add.reduceat(saved, self._starts(len(codes))) > 0).astype(np.uint32)
+
+    def _parts(self, choices: Codes, count: int) -> Iterator[tuple[int, slice]]:
+        """Neighbouring pieces of the same choice together."""
+        ends = np.flatnonzero(np.diff(choices)) + 1
+        bounds = [0, *ends.tolist(), len(choices)]
+        piece = self._piece or count
+        for first, after in itertools.pairwise(bounds):
+            yield int(choices[first]), slice(first * piece, min(after * piece, count))

@@ -15,6 +15,7 @@ from vocabula.codec import (
     CodeStatistics,
     EntropyModel,
     PortableModel,
+    StaticModel,
     write,
     write_codes,
 )
@@ -37,6 +38,7 @@ CASES = {
     "adaptive-k262144": ("adaptive", [262144], False),
     "adaptive-books": ("adaptive", [32, 32, 20], True),
     "static-books": ("static", [32, 1, 20], True),
+    "static-pieces": ("static pieces", [64, 20], True),
 }
 PORTABLE = {"portable-k64": [64], "portable-books": [32, 2000]}
 LEVELS, PORTABLE_LEVELS = "adaptive-levels", "portable-levels"
@@ -94,6 +96,13 @@ def levels_model() -> PortableModel:
     )
 
 
+def golden_entropy(entropy: str, sizes: list[int]) -> EntropyModel | str:
+    """The model of a case: ``static`` as the first files had it, and in pieces as now."""
+    if not entropy.startswith("static"):
+        return entropy
+    return StaticModel(golden_statistics(sizes), 512 if "pieces" in entropy else None)
+
+
 def write_levels(target: Target, model: EntropyModel | None = None) -> None:
     """The golden file of two levels: images of 17 x 30 and 8 x 8 pixels."""
     model = model or AdaptiveModel()
@@ -149,7 +158,8 @@ if __name__ == "__main__":
     for name, (entropy, sizes, learned) in CASES.items():
         statistics = golden_statistics(sizes) if learned else None
         path = FOLDER / f"{name}.vcb"
-        size = write_codes(path, golden_codes(sizes), sizes, entropy=entropy, statistics=statistics)
+        model = golden_entropy(entropy, sizes)
+        size = write_codes(path, golden_codes(sizes), sizes, entropy=model, statistics=statistics)
         print(f"{path.name}: {size} bytes")
     for name, sizes in PORTABLE.items():
         write_codes(FOLDER / f"{name}.vcb", golden_codes(sizes), sizes, entropy=golden_model(sizes))
