@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula import codec
-from vocabula.codec import native, writer
+from vocabula.codec import native, portable, writer
+from vocabula.priors import CodeGrid
 
 BOOKS = (64, 20)
 SIGNALS = ((6, 5), (6, 5), (1, 1), (6, 5), (9, 4), (6, 5), (6, 5), (2, 7))
@@ -28,11 +29,25 @@ STATISTICS = codec.CodeStatistics(
     "everywhere", COUNTS, tuple(np.arange(k, dtype=np.uint32)[::-1] for k in BOOKS)
 )
 
+if __package__:
+    from .golden.make import golden_prior
+else:
+    from golden.make import golden_prior
+
 Make = Callable[[int], codec.EntropyModel]
+
+
+def portable_model(batch: int) -> codec.EntropyModel:
+    """The integer network, which computes a few positions at a time."""
+    portable.CHUNK_BYTES = batch * 2**14
+    return codec.PortableModel([golden_prior(CodeGrid(BOOKS, (6, 5)))])
+
+
 MODELS: dict[str, Make] = {
     "static": lambda batch: codec.StaticModel(STATISTICS),
     "adaptive": lambda batch: codec.AdaptiveModel(),
     "adaptive with counts": lambda batch: codec.AdaptiveModel(STATISTICS),
+    "portable": portable_model,
 }
 """A model from the number of signals that it may take at a time."""
 
