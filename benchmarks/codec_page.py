@@ -1,4 +1,4 @@
-"""Writes the measured tables of docs/vcb.md from results/codec-speed.json.
+"""Writes the measured blocks of docs/vcb.md from results/codec-speed.json and portable.json.
 
 python benchmarks/codec_page.py
 """
@@ -54,13 +54,40 @@ def speed(found: dict) -> Iterator[str]:
         yield row(f"`{preset}`", f"{one['pictures']:,}, {side}", *(f"{r:.2f}" for r in ratios))
 
 
+def portable(found: dict) -> Iterator[str]:
+    """Bytes with the portable prior beside the other models."""
+    machine, names = found["machine"], list(found["files"][0]["bytes"])
+    yield (
+        f"Test images of CIFAR-10, 64 codes of 512 codewords each; `{found['command']}` with the "
+        f"tokenizer and the prior of {found['parameters']:,} parameters in "
+        "`benchmarks/models/cifar10`, whose commands it names. Bytes of whole files:"
+    )
+    yield ""
+    yield row("images in a file", *names, "portable over adaptive")
+    yield row("---:", *["---:"] * (len(names) + 1))
+    each = found["a_file_each"]
+    rows = [(f"{one['images']:,}", one["bytes"]) for one in found["files"]]
+    for label, sizes in [*rows, (f"{each['images']} files of 1", each["bytes"])]:
+        ratio = sizes["portable"] / sizes["adaptive"] - 1
+        yield row(label, *(f"{sizes[name]:,}" for name in names), f"{100 * ratio:+.1f} %")
+    bits, rates = found["bits_per_code"], found["speed"]
+    yield ""
+    yield (
+        f"Bits a code: {bits['integers']:.4f} by the integers, {bits['float']:.4f} by the same "
+        "weights in floating point, not rounded. Thousand codes a second, one file of all: "
+        f"{rates['write_thousand_per_second']:.0f} written, "
+        f"{rates['read_thousand_per_second']:.0f} read ({machine['processor']})."
+    )
+
+
 def main() -> None:
-    """Rewrite both tables of the page."""
-    found = result("codec-speed")
-    if found is None:
-        raise SystemExit("run benchmarks/codec_speed.py first")
+    """Rewrite the measured blocks of the page."""
+    found, network = result("codec-speed"), result("portable")
+    if found is None or network is None:
+        raise SystemExit("run benchmarks/codec_speed.py and benchmarks/portable.py first")
     text = PAGE.read_text(encoding="utf-8")
-    for name, lines in (("coders", coders(found)), ("speed", speed(found))):
+    blocks = {"coders": coders(found), "portable": portable(network), "speed": speed(found)}
+    for name, lines in blocks.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         before, rest = text.split(begin)
         text = before + begin + "\n\n" + "\n".join(lines) + "\n\n" + end + rest.split(end)[1]
