@@ -11,7 +11,7 @@ join, and write new files of random structure.
 
 Every input must end in codes or in a `CodecError` of one line. A file as it is may only decode if
 it is one of the corpus; codes lie in their books; words that decode are those that the encoder
-writes. Inputs are limited to 4 s and 256 KiB of codes and tables, the process to 2 GiB.
+writes. Inputs are limited to 4 s and 8 MiB of codes and tables, the process to 2 GiB.
 
 Another kind of file is a function that makes some, in `MAKERS` of `fuzz_files.py`, and its
 model in `MODELS`.
