@@ -36,7 +36,7 @@ from vocabula.tokenizers import load
 
 Parts = tuple[Header, list[tuple[SegmentHead, list[bytes]]]]
 
-LIMITS = codec.Limits(signal_size=2**16, signals=2**8, books=16, symbols=2**18, memory=2**23 + 2**18)
+LIMITS = codec.Limits(2**16, signals=2**8, books=16, symbols=2**18, memory=2**23 + 2**18)
 SYMBOLS = 50
 COUNTS = np.arange(SYMBOLS) ** 2
 ORDER = np.arange(SYMBOLS, dtype=np.uint32)[::-1]
