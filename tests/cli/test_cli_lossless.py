@@ -169,3 +169,14 @@ def test_damaged_files_of_blocks_leave_nothing(vocabula: Vocabula, pictures: Pat
     Path("bad.vcb").write_bytes(content)
     refused(vocabula("decompress", "bad.vcb"), "bad.vcb: expected")
     assert not Path("bad.png").exists()
+
+
+def test_blocks_are_not_written_over_a_picture(
+    vocabula: Vocabula, pictures: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "picture.vcb"
+    picture.write_bytes((pictures / "0.png").read_bytes())
+    before = picture.read_bytes()
+    for out in ((), ("-o", picture)):
+        refused(vocabula("blocks", picture, *out, "--overwrite"), "apart from the inputs")
+    assert picture.read_bytes() == before

@@ -282,6 +282,15 @@ def test_every_truncation_and_every_flipped_bit_is_refused() -> None:
             codec.read(one, tokenizer, limits=limits)
 
 
+def test_memory_is_asked_for_before_it_is_taken(make_tokenizer: Make) -> None:
+    tokenizer = make_tokenizer()
+    content = codec.to_bytes(pictures(3, (64, 64)), tokenizer, lossless=True)
+    held = 512 + 4 * (3 * 64 * 64 + 16 * 16) + 3 * 64 * 64
+    with pytest.raises(CodecError, match="expected memory of at most"):
+        codec.read(content, tokenizer, limits=Limits(memory=held + 2**20))
+    assert len(codec.read(content, tokenizer, limits=Limits(memory=held + 2**24))) == 1
+
+
 def test_random_messages_are_refused_or_end(make_tokenizer: Make) -> None:
     """Behind the checksums: any words give values below 256, or the error."""
     model = PixelModel(make_tokenizer())
