@@ -180,3 +180,11 @@ def test_blocks_are_not_written_over_a_picture(
     for out in ((), ("-o", picture)):
         refused(vocabula("blocks", picture, *out, "--overwrite"), "apart from the inputs")
     assert picture.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["blocks", "palette"])
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_that_are_none_are_refused(
+    command: str, seed: int, vocabula: Vocabula, pictures: Path
+) -> None:
+    refused(vocabula(command, pictures / "0.png", "-k", 2, "--seed", seed, "-o", "new"), "--seed")

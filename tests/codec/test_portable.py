@@ -258,6 +258,17 @@ def test_another_kind_of_prior_is_refused() -> None:
         PortableModel([PixelCNN(CodeGrid((8,), (2, 2)), hidden=4, layers=1)])  # type: ignore[list-item]
 
 
+def test_priors_that_do_not_follow_one_another_are_refused() -> None:
+    """A finer level's prior alone would be given its own codes as those of the coarser one."""
+    coarse, fine = CodeGrid((4,), (2, 2)), CodeGrid((4,), (4, 4))
+    first = PortablePrior(coarse, hidden=4, layers=0)
+    second = PortablePrior(fine, Conditioning(upper=[coarse]), hidden=4, layers=0)
+    PortableModel([first, second])
+    for priors in ([second], [second, first], [first, first]):
+        with pytest.raises(OptionError, match="a prior for each level, the coarsest first"):
+            PortableModel(priors)
+
+
 def test_codes_beyond_the_book_are_damage() -> None:
     """Two digits of base 3 can say 7 and 8, of which a book of 7 has none."""
     prior = trained(PortablePrior(CodeGrid((7,), (2, 2), largest_symbol=3), hidden=4, layers=0))

@@ -49,8 +49,8 @@ class PortableModel(StreamModel):
         device: where to compute; no part of a file depends on it.
 
     Raises:
-        OptionError: a prior is of another kind, or its sums could leave what float64 holds, or a
-            weight is no finite number.
+        OptionError: a prior is of another kind or of other levels, or its sums could leave what
+            float64 holds, or a weight is no finite number.
 
     Example:
         >>> model = PortableModel([PortablePrior(CodeGrid((512,), (8, 8)))])  # doctest: +SKIP
@@ -68,6 +68,14 @@ class PortableModel(StreamModel):
                 raise OptionError(
                     f"entropy: expected a portable prior, got a {type(prior).__name__}; train one "
                     "with --model portable, or use --entropy prior"
+                )
+            wanted = [upper.codebook_sizes for upper in prior.upper]
+            got = [level.prior.codes.codebook_sizes for level in self._levels]
+            if wanted != got:  # it would look at codes that its decoder does not have yet
+                raise OptionError(
+                    f"entropy: expected a prior of coarser levels of {got} codewords at place "
+                    f"{len(got) + 1}, got one of {wanted}; give a prior for each level, the "
+                    "coarsest first"
                 )
             table = frozen_table(prior.table, self._device)
             networks = [IntegerNetwork(network, self._device) for network in prior.networks]

@@ -271,7 +271,7 @@ def read_signals(reader: Reader, models: Models, *, jobs: int = 1) -> Iterator[C
 
     with ThreadPoolExecutor(jobs) as pool:
         for segment in reader.segments():
-            size = _needed_bytes(header, known, segment.head.span)
+            size = _needed_bytes(header, known, segment)
             while waiting and (len(waiting) > 2 * jobs or ahead + size > reader.limits.memory):
                 ahead -= waiting[0][1]
                 yield from first()
@@ -282,11 +282,13 @@ def read_signals(reader: Reader, models: Models, *, jobs: int = 1) -> Iterator[C
             yield from first()
 
 
-def _needed_bytes(header: Header, models: Mapping[int, EntropyModel], span: Span) -> int:
-    """Memory that decoding a segment takes: its signals, and its most demanding stage."""
+def _needed_bytes(header: Header, models: Mapping[int, EntropyModel], segment: Segment) -> int:
+    """Memory that decoding a segment takes: bytes, signals, and its most demanding stage."""
+    span = segment.head.span
     block = empty_block(header, span)
     stages = enumerate(header.stages[: header.kept])
-    return held_bytes(header, span) + max(models[s.model].memory(block, n) for n, s in stages)
+    most = max(models[stage.model].memory(block, number) for number, stage in stages)
+    return sum(map(len, segment.contents or ())) + held_bytes(header, span) + most
 
 
 def _decode(
