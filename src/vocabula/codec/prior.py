@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -130,6 +131,7 @@ class PriorModel(EntropyModel):
         rows = _SYMBOL_BYTES * max(prior.codes.symbol_sizes)
         code = _SYMBOL_BYTES * len(prior.codes.slots)
 
+        @functools.cache  # a file may have millions of equal grids
         def each(grid: tuple[int, ...]) -> int:
             return rows + code * math.prod(grid) + prior.decoding_bytes(grid)
 
