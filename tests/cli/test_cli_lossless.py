@@ -188,3 +188,12 @@ def test_seeds_that_are_none_are_refused(
     command: str, seed: int, vocabula: Vocabula, pictures: Path
 ) -> None:
     refused(vocabula(command, pictures / "0.png", "-k", 2, "--seed", seed, "-o", "new"), "--seed")
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.png", "a.tiff"])
+def test_further_frames_would_be_lost(vocabula: Vocabula, saved: Path, name: str) -> None:
+    frames = [Image.new("RGB", (16, 12), colour) for colour in ("red", "blue")]
+    frames[0].save(name, save_all=True, append_images=frames[1:])
+    refused(vocabula("compress", saved / "run", name, "--lossless"), "several frames")
+    frames[0].save(name)
+    assert vocabula("compress", saved / "run", name, "--lossless").code == 0
