@@ -169,3 +169,31 @@ def test_damaged_files_of_blocks_leave_nothing(vocabula: Vocabula, pictures: Pat
     Path("bad.vcb").write_bytes(content)
     refused(vocabula("decompress", "bad.vcb"), "bad.vcb: expected")
     assert not Path("bad.png").exists()
+
+
+def test_blocks_are_not_written_over_a_picture(
+    vocabula: Vocabula, pictures: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "picture.vcb"
+    picture.write_bytes((pictures / "0.png").read_bytes())
+    before = picture.read_bytes()
+    for out in ((), ("-o", picture)):
+        refused(vocabula("blocks", picture, *out, "--overwrite"), "apart from the inputs")
+    assert picture.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["blocks", "palette"])
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_that_are_none_are_refused(
+    command: str, seed: int, vocabula: Vocabula, pictures: Path
+) -> None:
+    refused(vocabula(command, pictures / "0.png", "-k", 2, "--seed", seed, "-o", "new"), "--seed")
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.png", "a.tiff"])
+def test_further_frames_would_be_lost(vocabula: Vocabula, saved: Path, name: str) -> None:
+    frames = [Image.new("RGB", (16, 12), colour) for colour in ("red", "blue")]
+    frames[0].save(name, save_all=True, append_images=frames[1:])
+    refused(vocabula("compress", saved / "run", name, "--lossless"), "several frames")
+    frames[0].save(name)
+    assert vocabula("compress", saved / "run", name, "--lossless").code == 0

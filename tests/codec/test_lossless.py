@@ -276,20 +276,19 @@ def test_every_truncation_and_every_flipped_bit_is_refused() -> None:
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8
         damaged.append(bytes(flipped))
-    limits = Limits(signal_size=2**12, signals=8, books=8, symbols=2**12, memory=2**18)
+    limits = Limits(signal_size=2**12, signals=8, books=8, symbols=2**12, memory=2**24)
     for one in damaged:
         with pytest.raises(CodecError, match=r"expected .*got"):
             codec.read(one, tokenizer, limits=limits)
 
 
-def test_memory_for_the_reconstruction_counts(make_tokenizer: Make) -> None:
-    """4 bytes a code and 5 a value that are kept, and 16 a value on the way."""
+def test_memory_is_asked_for_before_it_is_taken(make_tokenizer: Make) -> None:
     tokenizer = make_tokenizer()
-    content = codec.to_bytes(pictures(3, (40, 40)), tokenizer, lossless=True)
-    enough = 512 + 4 * 100 + (5 + 16) * 3 * 1600
-    assert codec.read(content, tokenizer, limits=Limits(memory=enough))
-    with pytest.raises(CodecError, match="memory of at most"):
-        codec.read(content, tokenizer, limits=Limits(memory=enough - 1))
+    content = codec.to_bytes(pictures(3, (64, 64)), tokenizer, lossless=True)
+    held = 512 + 4 * (3 * 64 * 64 + 16 * 16) + 3 * 64 * 64
+    with pytest.raises(CodecError, match="expected memory of at most"):
+        codec.read(content, tokenizer, limits=Limits(memory=held + 2**20))
+    assert len(codec.read(content, tokenizer, limits=Limits(memory=held + 2**24))) == 1
 
 
 def test_random_messages_are_refused_or_end(make_tokenizer: Make) -> None:

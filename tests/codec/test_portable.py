@@ -258,6 +258,17 @@ def test_another_kind_of_prior_is_refused() -> None:
         PortableModel([PixelCNN(CodeGrid((8,), (2, 2)), hidden=4, layers=1)])  # type: ignore[list-item]
 
 
+def test_priors_that_do_not_follow_one_another_are_refused() -> None:
+    """A finer level's prior alone would be given its own codes as those of the coarser one."""
+    coarse, fine = CodeGrid((4,), (2, 2)), CodeGrid((4,), (4, 4))
+    first = PortablePrior(coarse, hidden=4, layers=0)
+    second = PortablePrior(fine, Conditioning(upper=[coarse]), hidden=4, layers=0)
+    PortableModel([first, second])
+    for priors in ([second], [second, first], [first, first]):
+        with pytest.raises(OptionError, match="a prior for each level, the coarsest first"):
+            PortableModel(priors)
+
+
 def test_codes_beyond_the_book_are_damage() -> None:
     """Two digits of base 3 can say 7 and 8, of which a book of 7 has none."""
     prior = trained(PortablePrior(CodeGrid((7,), (2, 2), largest_symbol=3), hidden=4, layers=0))
@@ -266,6 +277,37 @@ def test_codes_beyond_the_book_are_damage() -> None:
     content = model.encode(block, 0)
     with pytest.raises(CodecError, match="expected codes below 7, got 8"):
         model.decode(Block(((7,),), block.grids), 0, content)
+
+
+def test_digits_after_impossible_ones_are_damage() -> None:
+    """48 of 28 codes: after its second digit there is no third that any code has."""
+    prior = trained(PortablePrior(CodeGrid((28,), (2, 2), largest_symbol=3), hidden=4, layers=0))
+    model = PortableModel([prior])
+    block = Block(((28,),), (((1, (2, 2)),),), [np.full(4, 48, np.uint32)])
+    content = model.encode(block, 0)
+    with pytest.raises(CodecError, match="expected codes below 28, got 48"):
+        model.decode(Block(((28,),), block.grids), 0, content)
+
+
+def test_coarser_grids_that_are_too_small_are_refused() -> None:
+    """A file may claim any grids: what lies outside the coarser one is not looked up."""
+    model = levels_model()
+    streams = [np.zeros(n, np.uint32) for n in (1, 64, 64)]
+    grids = (((1, (1, 1)),), ((1, (8, 8)),))
+    block = Block(((64,), (16, 9)), grids, streams)
+    with pytest.raises(OptionError, match=r"expected \(4, 4\) coarser codes .* got \(1, 1\)"):
+        model.encode(block, 1)
+    with pytest.raises(CodecError, match=r"expected \(4, 4\) coarser codes .* got \(1, 1\)"):
+        model.decode(Block(block.books, grids, streams[:1]), 1, bytes(8))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_no_numbers_are_refused(value: float) -> None:
+    prior = trained(PortablePrior(CodeGrid((7,), (2, 2)), hidden=4, layers=0))
+    with torch.no_grad():
+        next(prior.parameters())[0, 0] = value
+    with pytest.raises(OptionError, match="expected finite weights"):
+        PortableModel([prior])
 
 
 def test_sums_beyond_float64_are_refused() -> None:

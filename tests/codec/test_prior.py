@@ -387,6 +387,9 @@ def test_priors_that_cannot_serve() -> None:
     dependent = make("pixelcnn", grid, Conditioning(classes=3, dropout=0.0))
     with pytest.raises(OptionError, match="can do without class and text"):
         PriorModel([dependent])
+    with pytest.raises(OptionError, match="a prior for each level, got none"):
+        PriorModel([])
+    assert grid_model(CodeGrid((9,), (6, 5))).refusal([(6, 5), (12, 10)]) == ""
     with pytest.raises(OptionError, match="grids of 2 axes"):
         PriorModel([make("pixelcnn", CodeGrid((9,), (6,)))])
     model = grid_model(CodeGrid((9, 9), (6, 5)))

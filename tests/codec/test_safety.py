@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import random
+import threading
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,8 @@ from vocabula.codec import Limits, writer
 from vocabula.codec.choice import known_models
 from vocabula.codec.header import PREFIX, Header, Stage, parse_header
 from vocabula.codec.layout import SignalKind, checksum
-from vocabula.codec.segment import parse_head, seed_of
+from vocabula.codec.models import UniformModel
+from vocabula.codec.segment import Block, Codes, parse_head, seed_of
 from vocabula.errors import CodecError
 from vocabula.levels import levels_of
 
@@ -222,6 +225,39 @@ def test_one_segment_at_a_time_suffices_for_who_keeps_none(
         reader = codec.reader.Reader(stream, name, limits=limits)
         signals = codec.reader.read_signals(reader, known_models(name, None), jobs=3)
         assert sum(signal is not None for signal in signals) == 20
+
+
+@pytest.mark.parametrize(("room", "together"), [(1, 1), (2, 2), (5, 5)])
+def test_memory_of_models_counts_over_all_threads(
+    room: int, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Segments are decoded side by side only as far as all that they take has room."""
+    monkeypatch.setattr("vocabula.codec.writer.SEGMENT_BITS", 3200)
+    file = io.BytesIO()
+    codec.write_codes(file, [np.zeros((40, 40), int)] * 8, [4], entropy="uniform")
+    each = 2**20
+    lock, running, most = threading.Lock(), 0, 0
+
+    class Demanding(UniformModel):
+        def memory(self, block: Block, stage: int) -> int:
+            return each
+
+        def decode(self, block: Block, stage: int, content: bytes) -> list[Codes]:
+            nonlocal running, most
+            with lock:
+                running += 1
+                most = max(most, running)
+            time.sleep(0.02)
+            with lock:
+                running -= 1
+            return super().decode(block, stage, content)
+
+    limits = Limits(memory=room * each + 8 * (4 * 1600 + 512))
+    with codec.reader.opened(file.getvalue()) as (stream, name):
+        reader = codec.reader.Reader(stream, name, limits=limits)
+        signals = codec.reader.read_signals(reader, lambda *_: Demanding(), jobs=8)
+        assert sum(signal is not None for signal in signals) == 8
+    assert 1 <= most <= together
 
 
 def test_swapped_and_repeated_segments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

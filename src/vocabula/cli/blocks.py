@@ -38,7 +38,10 @@ def blocks(
     block: Annotated[
         str, typer.Option(metavar="HxW", help="Height and width of a block in pixels, 1 to 64.")
     ] = "4x4",
-    seed: Annotated[int, typer.Option(help="Of the k-means that chooses the codebook.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=2**63 - 1, help="Of the k-means that chooses the codebook."),
+    ] = 0,
     jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:

@@ -36,7 +36,10 @@ def palette(
         bool,
         typer.Option("--dither", help="Spread what a pixel misses over its neighbours."),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the k-means that chooses the colours.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=2**63 - 1, help="Of the k-means that chooses the colours."),
+    ] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Write pictures as indexed PNG files of few colours, each with a palette of its own.

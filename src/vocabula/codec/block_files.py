@@ -15,7 +15,7 @@ from vocabula.codec.blocks import put_blocks, quantize_blocks
 from vocabula.codec.compress import SUFFIX, broken_picture, checked_size, targets_of
 from vocabula.data.pixels import decode, read_header
 from vocabula.data.source import BrokenImageError
-from vocabula.files import check_new
+from vocabula.files import check_apart, check_new
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ def write_block_files(
         checked_size(path, 4, exact=False)
     if out is not None and Path(out).suffix == SUFFIX:
         check_new(Path(out), overwrite=overwrite)
+        check_apart([Path(out)], paths)
         groups = [(paths, Path(out))]
     else:
         targets = targets_of(paths, None if out is None else Path(out), overwrite)

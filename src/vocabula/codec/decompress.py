@@ -137,7 +137,7 @@ def _targets(
 ) -> list[Path]:
     """The picture or folder of each file, all new and all different."""
     if out is not None and out.suffix.lower() == ".png":
-        if len(paths) > 1 or found[0].signals > 1:
+        if len(paths) != 1 or found[0].signals > 1:
             raise OptionError(
                 f"{out}: expected one file of one image for the name of a picture, got "
                 f"{sum(one.signals for one in found)} images; give a folder"

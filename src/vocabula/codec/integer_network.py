@@ -67,7 +67,7 @@ class IntegerNetwork:
         device: where to compute; any gives the same.
 
     Raises:
-        OptionError: some sum could reach 2^52.
+        OptionError: some sum could reach 2^52, or a weight is no finite number.
     """
 
     def __init__(self, network: SymbolNetwork, device: torch.device) -> None:
@@ -118,12 +118,20 @@ def digest(parts: Iterator[bytes]) -> bytes:
 
 
 def _values(x: Tensor, device: torch.device) -> Tensor:
-    return integers(x.cpu(), VALUE_BITS, VALUE_END).to(device)
+    return _integers(x, VALUE_BITS, VALUE_END).to(device)
 
 
 def _layer(layer: torch.nn.Module, device: torch.device) -> Layer:
     weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
-    return integers(weight.cpu(), WEIGHT_BITS, WEIGHT_END).to(device), _values(bias, device)
+    return _integers(weight, WEIGHT_BITS, WEIGHT_END).to(device), _values(bias, device)
+
+
+def _integers(x: Tensor, bits: int, end: float) -> Tensor:
+    if not bool(x.isfinite().all()):  # machines make different integers of NaN
+        raise OptionError(
+            "portable: expected finite weights, got NaN or infinity; train the prior again"
+        )
+    return integers(x.cpu(), bits, end)
 
 
 def _check_bound(layer: Layer) -> None:

@@ -19,6 +19,8 @@ from vocabula.tokenizers import ImageTokenizer
 MOST_CHANNELS = 4
 GREEN_FIRST = (1, 0, 2, 3)
 """Red and blue are like green, more than like each other."""
+_VALUE_BYTES, _COLUMN_BYTES, _TABLE_BYTES = 26, 136, 2**23
+"""What decoding takes for a value of a pixel, a column of the widest image, and what it learns."""
 
 
 class PixelModel(EntropyModel):
@@ -46,6 +48,12 @@ class PixelModel(EntropyModel):
     def __init__(self, tokenizer: ImageTokenizer) -> None:
         self.hash = short_hash(b"pixels")
         self._reconstructor = Reconstructor(tokenizer)
+
+    def memory(self, block: Block, stage: int) -> int:
+        """See `EntropyModel.memory`: all but the tokenizer's network."""
+        values = len(block.books[stage]) * block.positions(stage)
+        widest = max(width for _, (_, width) in block.grids[stage])
+        return _TABLE_BYTES + _VALUE_BYTES * values + _COLUMN_BYTES * widest
 
     def encode(self, block: Block, stage: int) -> bytes:
         """See `EntropyModel.encode`."""

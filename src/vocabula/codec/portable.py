@@ -20,7 +20,7 @@ from vocabula.codec.segment import Block, Codes
 from vocabula.codec.table import PRECISION
 from vocabula.errors import CodecError, OptionError
 from vocabula.priors.codes import Slot
-from vocabula.priors.context import Context
+from vocabula.priors.context import Context, Runs
 from vocabula.priors.portable import PortablePrior
 
 CHUNK_BYTES = 2**25
@@ -49,7 +49,8 @@ class PortableModel(StreamModel):
         device: where to compute; no part of a file depends on it.
 
     Raises:
-        OptionError: a prior is of another kind, or its sums could leave what float64 holds.
+        OptionError: a prior is of another kind or of other levels, or its sums could leave what
+            float64 holds, or a weight is no finite number.
 
     Example:
         >>> model = PortableModel([PortablePrior(CodeGrid((512,), (8, 8)))])  # doctest: +SKIP
@@ -67,6 +68,14 @@ class PortableModel(StreamModel):
                 raise OptionError(
                     f"entropy: expected a portable prior, got a {type(prior).__name__}; train one "
                     "with --model portable, or use --entropy prior"
+                )
+            wanted = [upper.codebook_sizes for upper in prior.upper]
+            got = [level.prior.codes.codebook_sizes for level in self._levels]
+            if wanted != got:  # it would look at codes that its decoder does not have yet
+                raise OptionError(
+                    f"entropy: expected a prior of coarser levels of {got} codewords at place "
+                    f"{len(got) + 1}, got one of {wanted}; give a prior for each level, the "
+                    "coarsest first"
                 )
             table = frozen_table(prior.table, self._device)
             networks = [IntegerNetwork(network, self._device) for network in prior.networks]
@@ -88,7 +97,11 @@ class PortableModel(StreamModel):
         encoder.shares(*coded.shares(block.codes[stream]))
 
     def _read(self, decoder: Decoder, block: Block, stage: int, stream: int) -> Codes:
-        return _Stream(self, block, stage, stream).read(decoder)
+        try:
+            coded = _Stream(self, block, stage, stream)
+        except OptionError as error:  # grids that no tokenizer has
+            raise CodecError(str(error)) from None
+        return coded.read(decoder)
 
     def _bits(self, block: Block, stage: int, stream: int) -> float:
         _, widths = _Stream(self, block, stage, stream).shares(block.codes[stream])
@@ -99,16 +112,22 @@ class PortableModel(StreamModel):
         return next(level for level in self._levels if stream in level.streams)
 
     def context(self, block: Block, stage: int, stream: int) -> Context:
-        """What the predictions of a stream look at: all that is known before it."""
+        """What the predictions of a stream look at: all that is known before it.
+
+        Raises:
+            OptionError: the grids of a coarser level are too small for those of this one.
+        """
         level = self.level(stream)
         places = [number for number, books in enumerate(block.books) for _ in books]
         coarse = []
-        for upper, its in zip(level.prior.upper, self._levels, strict=False):
+        prior = level.prior
+        for upper, factors, its in zip(prior.upper, prior.factors, self._levels, strict=False):
             codes = np.stack([block.codes[s] for s in its.streams], 1).astype(np.int64)
             symbols = upper.split(torch.from_numpy(codes)[:, None, None]).flatten(0, 2)
             runs = block.grids[places[its.streams.start]]
+            _check_covered(block.grids[stage], runs, factors)
             coarse.append((runs, symbols.to(self._device)))
-        context = level.prior.context(block.grids[stage], coarse)
+        context = prior.context(block.grids[stage], coarse)
         for before in range(level.streams.start, stream):
             for slot, digits in self.digits(before, block.codes[before]):
                 context.own.put(slot, slice(None), digits)
@@ -209,9 +228,21 @@ class _Stream:
         for part in which.split(self._model.chunk(self._stream, number)):
             weights = self._model.weights(self._context, self._stream, number, part)
             if slot.limited:  # no code has some digits after some others
-                highest = (self._symbols - 1 - spent[part.cpu().numpy()]) // slot.unit
+                left = np.maximum(self._symbols - 1 - spent[part.cpu().numpy()], 0)
+                highest = left // slot.unit  # of a damaged message none is left, and 0 as good
                 weights[np.arange(slot.size) > highest[:, None]] = 0
             yield part, cumulative_rows(weights)
+
+
+def _check_covered(runs: Runs, coarse: Runs, factors: tuple[int, int]) -> None:
+    """Refuse grids of a coarser level that do not reach as far as those of a finer one."""
+    for (_, grid), (_, its) in zip(runs, coarse, strict=True):
+        wanted = tuple(-(-side // factor) for side, factor in zip(grid, factors, strict=True))
+        if any(have < need for have, need in zip(its, wanted, strict=True)):
+            raise OptionError(
+                f"portable: expected {wanted} coarser codes for a grid of {grid}, got {its}; use "
+                "the codes that it was trained on"
+            )
 
 
 def _content(

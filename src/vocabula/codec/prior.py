@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +59,7 @@ class PriorModel(EntropyModel):
         tokenizer: its fingerprint; None takes the one that the priors were trained for.
 
     Raises:
-        OptionError: a prior needs a class or a text.
+        OptionError: there is no prior, or one needs a class or a text.
 
     Example:
         >>> generator = vocabula.priors.load_generator("runs/prior")  # doctest: +SKIP
@@ -70,6 +71,8 @@ class PriorModel(EntropyModel):
     joins = True
 
     def __init__(self, priors: Sequence[Prior], tokenizer: str | None = None) -> None:
+        if not priors:
+            raise OptionError("entropy: expected a prior for each level, got none; give them")
         for prior in priors:
             known = prior.conditioning
             if known.withholdable and not known.dropout:
@@ -114,7 +117,7 @@ class PriorModel(EntropyModel):
     def refusal(self, grids: Sequence[tuple[int, ...]]) -> str:
         """See `EntropyModel.refusal`."""
         try:
-            for prior, grid in zip(self.priors, grids, strict=True):
+            for prior, grid in zip(self.priors, grids, strict=False):  # `serves` counts them
                 prior.check_grid(grid)
         except OptionError as error:
             return str(error)
@@ -128,6 +131,7 @@ class PriorModel(EntropyModel):
         rows = _SYMBOL_BYTES * max(prior.codes.symbol_sizes)
         code = _SYMBOL_BYTES * len(prior.codes.slots)
 
+        @functools.cache  # a file may have millions of equal grids
         def each(grid: tuple[int, ...]) -> int:
             return rows + code * math.prod(grid) + prior.decoding_bytes(grid)
 

@@ -261,25 +261,34 @@ def read_signals(reader: Reader, models: Models, *, jobs: int = 1) -> Iterator[C
         raise OptionError(f"jobs: expected an integer >= 1, got {jobs}")
     header = reader.header.cut(reader.stages)
     known = {place: models(header, model) for place, model in header.needed.items()}
-    waiting: deque[tuple[Segment, Future[Block | None]]] = deque()
+    waiting: deque[tuple[Segment, int, Future[Block | None]]] = deque()
     parts: list[tuple[Span, Block | None]] = []
     ahead = 0
 
     def first() -> Iterator[CodedSignal | None]:
-        segment, block = waiting.popleft()
+        segment, _, block = waiting.popleft()
         return _signals(segment.head.span, block.result(), parts)
 
     with ThreadPoolExecutor(jobs) as pool:
         for segment in reader.segments():
-            size = held_bytes(header, segment.head.span)
+            size = _needed_bytes(header, known, segment)
             while waiting and (len(waiting) > 2 * jobs or ahead + size > reader.limits.memory):
-                ahead -= held_bytes(header, waiting[0][0].head.span)
+                ahead -= waiting[0][1]
                 yield from first()
             ahead += size
             coded = pool.submit(_decode, header, known, segment, reader)
-            waiting.append((segment, coded))
+            waiting.append((segment, size, coded))
         while waiting:
             yield from first()
+
+
+def _needed_bytes(header: Header, models: Mapping[int, EntropyModel], segment: Segment) -> int:
+    """Memory that decoding a segment takes: bytes, signals, and its most demanding stage."""
+    span = segment.head.span
+    block = empty_block(header, span)
+    stages = enumerate(header.stages[: header.kept])
+    most = max(models[stage.model].memory(block, number) for number, stage in stages)
+    return sum(map(len, segment.contents or ())) + held_bytes(header, span) + most
 
 
 def _decode(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.codec.header import Header, Stage
-from vocabula.codec.layout import Packer, Role, SignalKind, Unpacker, checksum, damaged
+from vocabula.codec.layout import Packer, SignalKind, Unpacker, checksum, damaged
 from vocabula.codec.limits import Limits
 
 LAST, PART = 1, 2
@@ -186,7 +186,7 @@ def parse_head(content: bytes, header: Header, name: str, limits: Limits) -> Seg
         span = _parse_whole(body, header.kind, name, limits)
     for _, size in span.runs:
         limits.check(name, "signal_size", math.prod(size) * max(1, header.channels))
-    limits.check(name, "memory", held_bytes(header, span) + _working_bytes(header, span))
+    limits.check(name, "memory", held_bytes(header, span))
     chunks: list[Chunk] = []
     for stage in header.stages[: header.kept]:
         length = body.between("bytes of a chunk", 0, _largest_chunk(stage, span.positions(stage)))
@@ -200,13 +200,6 @@ def held_bytes(header: Header, span: Span) -> int:
     """Memory that a segment's signals take once they are decoded: codes, and images of bytes."""
     codes = sum(span.positions(s) * len(s.symbols) for s in header.stages[: header.kept])
     return SIGNAL_BYTES * span.signals + 4 * codes + header.channels * span.values
-
-
-def _working_bytes(header: Header, span: Span) -> int:
-    """Memory that decoding exact pixels takes beside them: their reconstruction in float64."""
-    kept = header.stages[: header.kept]
-    exact = sum(len(stage.symbols) for stage in kept if stage.role == Role.RESIDUAL)
-    return 16 * exact * span.values
 
 
 def _largest_chunk(stage: Stage, positions: int) -> int:

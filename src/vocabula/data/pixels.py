@@ -59,6 +59,8 @@ def what_is_lost(file: Path | bytes, channels: int) -> str:
     """
     with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
         mode, raw = picture.mode, [str(tile[3]) for tile in getattr(picture, "tile", ())]
+        if _has_more_frames(picture):
+            return "several frames"
         if channels != 4 and picture.has_transparency_data:
             return "transparency"
         if any(";16" in arguments for arguments in raw) or mode.startswith("I;16"):
@@ -66,6 +68,13 @@ def what_is_lost(file: Path | bytes, channels: int) -> str:
         if mode not in _EXACT_MODES:
             return f"mode {mode}"
         return "colours" if channels == 1 and mode not in _GREY_MODES else ""
+
+
+def _has_more_frames(picture: Image.Image) -> bool:
+    try:
+        return bool(getattr(picture, "is_animated", False))
+    except Exception:  # of a damaged file, which `decode` refuses
+        return False
 
 
 def decode(file: Path | bytes, channels: int) -> NDArray[np.uint8]:
