@@ -193,3 +193,24 @@ def test_the_prior_that_is_needed_is_named(
     done = vocabula("decompress", run, "one.vcb", "-o", "back.png")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert f"the prior entropy model {needed}, got none" in done.err and "--prior" in done.err
+
+
+def test_a_prior_in_the_place_of_a_run(
+    vocabula: Vocabula, priors: Path, pictures: list[Path]
+) -> None:
+    done = vocabula("compress", priors / "flat", pictures[0], "-o", "one.vcb")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert f"got a prior; give the run it was trained for, or {priors}" in done.err
+
+
+def test_originals_are_not_offered_up(
+    vocabula: Vocabula, priors: Path, pictures: list[Path]
+) -> None:
+    run = priors / "flat/tokenizer"
+    assert vocabula("compress", run, pictures[0]).code == 0
+    before = pictures[0].read_bytes()
+    done = vocabula("decompress", run, pictures[0].with_suffix(".vcb"))
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "perhaps the original; name another place with -o" in done.err
+    assert "--overwrite" not in done.err
+    assert pictures[0].read_bytes() == before

@@ -347,9 +347,9 @@ def test_memory_for_places_is_limited() -> None:
     assert len(codec.read_codes(file.getvalue(), models=[model]).codes) == 2000
     block = Block(((64,),), (((2000, (1, 1)),),))
     assert model.memory(block, 0) >= 2000 * (5 * 5 + 1) * 8
-    limits = codec.Limits(memory=4 * portable.CHUNK_BYTES + 2000 * 600)
+    limits = codec.Limits(memory=2**20)  # what is computed at a time is small for a small file
     codec.read_codes(FOLDER / "portable-levels.vcb", models=[levels_model()], limits=limits)
-    limits = codec.Limits(memory=4 * portable.CHUNK_BYTES + 200_000)
+    limits = codec.Limits(memory=model.memory(block, 0))  # and nothing for the codes
     with pytest.raises(CodecError, match="expected memory of at most"):
         codec.read_codes(file.getvalue(), models=[model], limits=limits)
 

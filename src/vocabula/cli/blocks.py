@@ -15,7 +15,7 @@ EXAMPLES = """[bold]Examples[/bold]
 
   vocabula blocks a.png b.png -k 1024 -o both.vcb      one codebook for both
 
-  vocabula decompress photo.vcb                        writes photo.png; no RUN is needed
+  vocabula decompress photo.vcb -o decoded.png         no RUN is needed
 """
 
 

@@ -11,11 +11,13 @@ from vocabula.cli.runs import Device, Jobs, MaxMemory, Overwrite, Prior, Stages
 
 EXAMPLES = """[bold]Examples[/bold]
 
-  vocabula decompress runs/first photo.vcb                    writes photo.png
+  vocabula decompress runs/first photo.vcb -o decoded.png
+
+  vocabula decompress runs/first photo.vcb                    writes photo.png beside it
 
   vocabula decompress runs/first compressed/*.vcb -o pictures/
 
-  vocabula decompress blocks.vcb                              of vocabula blocks: no RUN
+  vocabula decompress blocks.vcb -o decoded.png               of vocabula blocks: no RUN
 """
 
 
@@ -59,8 +61,13 @@ def decompress(
         open_statistics,
     )
     from vocabula.codec import decompress_files, offered_models
+    from vocabula.errors import OptionError
 
     run, files = split_run(files)
+    if run is None and prior is not None:
+        raise OptionError(
+            f"--prior: expected a run with it, got none; name the run that compressed {files[0]}"
+        )
     tokenizer = None if run is None else open_run(run, device)
     statistics = None if run is None or tokenizer is None else open_statistics(run, tokenizer)
     models = [] if tokenizer is None else offered_models(tokenizer, prior=prior)

@@ -72,12 +72,19 @@ def rate(
         write_rates,
     )
     from vocabula.cli.console import say, stdout_console, table_of
-    from vocabula.cli.runs import default_jobs, open_data, open_entropy, open_run, reading_data
+    from vocabula.cli.runs import (
+        default_jobs,
+        keeping_finished,
+        open_data,
+        open_entropy,
+        open_run,
+        reading_data,
+    )
     from vocabula.files import check_new, new_folder
 
     folder = Path(run).expanduser() / "rate" if out is None else Path(out)
     check_new(folder, overwrite=overwrite)
-    with reading_data():
+    with keeping_finished(), reading_data():
         tokenizer = open_run(run, device)
         model = open_entropy(run, tokenizer, entropy, prior)
         source = open_data(

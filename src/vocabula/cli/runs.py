@@ -155,10 +155,10 @@ def open_entropy(
         OptionError: there is none, or a prior is given that it does not use.
         CheckpointError: the prior is damaged or none.
     """
-    from vocabula.codec import NETWORKS, choose_model, offered_models
+    from vocabula.codec import ENTROPIES, NETWORKS, choose_model, offered_models
     from vocabula.errors import OptionError
 
-    if prior is not None and entropy not in NETWORKS:
+    if prior is not None and entropy in ENTROPIES:
         raise OptionError(
             f"--prior: expected --entropy {' or '.join(NETWORKS)} with it, got {entropy}; add one, "
             "or leave out --prior"
@@ -196,7 +196,7 @@ def keeping_finished() -> Iterator[None]:
     except KeyboardInterrupt:
         failure = Interrupted(
             "interrupted: finished outputs are kept, nothing half-written was left behind; run the "
-            "command again with the files that are missing"
+            "command again for what is missing"
         )
         failure.exit_code = OptionError.exit_code
         raise failure from None

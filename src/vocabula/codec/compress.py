@@ -21,6 +21,7 @@ from vocabula.codec.files import BATCH_PIXELS, cut, encode_images
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
 from vocabula.codec.layouts import least_stages, name_attachment, tokenizer_header
+from vocabula.codec.limits import NO_LIMITS
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.pixels import PixelModel, with_pixels
 from vocabula.codec.statistics import CodeStatistics
@@ -312,6 +313,11 @@ def _one_each(
                 if len(group) == _GROUP or len(group) * math.prod(sizes[i]) >= _GROUP_PIXELS:
                     submit()
                     finish(2 * _SAVERS if overlap else 0)
+        except KeyboardInterrupt:  # who stops it does not want to wait for the rest
+            group.clear()
+            for pool in (coders, savers):
+                pool.shutdown(wait=False, cancel_futures=True)
+            raise
         finally:
             submit()
         finish(0)
@@ -357,10 +363,10 @@ def _coded(job: _Job, signals: Iterable[CodedSignal], target: Path, *, jobs: int
 
 def _at_rate(content: bytes, target_bpp: float, least: int, target: Path) -> bytes:
     """The file cut to the most stages that a rate allows."""
-    found = inspect(content)
+    found = inspect(content, limits=NO_LIMITS)
     for stages in range(found.header.kept, least - 1, -1):
         shorter = io.BytesIO()
-        cut(content, shorter, stages)
+        cut(content, shorter, stages, limits=NO_LIMITS)
         rate = 8 * len(shorter.getvalue()) / found.pixels
         if rate <= target_bpp:
             return shorter.getvalue()

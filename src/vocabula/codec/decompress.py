@@ -154,7 +154,15 @@ def _targets(
                 f"{targets.get(target, path)}; decompress them into different folders with -o"
             )
         targets[target] = path
-        check_new(target, overwrite=overwrite)
+        try:
+            check_new(target, overwrite=overwrite)
+        except OutputError:
+            if out is not None:
+                raise
+            raise OutputError(  # not to tempt anyone into replacing originals
+                f"{target}: expected a new output, got an existing one, perhaps the original; name "
+                "another place with -o"
+            ) from None
     return list(targets)
 
 

@@ -60,3 +60,7 @@ class Limits:
                 f"{name}: expected {limit.replace('_', ' ')} of at most {most}, got {value}; "
                 f"raise limits.{limit}{option} if you trust the file"
             )
+
+
+NO_LIMITS = Limits(signal_size=2**62, signals=2**62, books=2**62, memory=2**62)
+"""For files of our own making."""

@@ -89,8 +89,10 @@ class PortableModel(StreamModel):
     def memory(self, block: Block, stage: int) -> int:
         """See `EntropyModel.memory`: the places of all symbols, and what is computed."""
         prior = self.level(block.streams(stage).start).prior
-        runs = block.grids[stage]
-        return 4 * CHUNK_BYTES + sum(count * prior.decoding_bytes(grid) for count, grid in runs)
+        runs, slots = block.grids[stage], range(len(prior.codes.slots))
+        computed = max(self._bytes(prior, slot) for slot in slots) * block.positions(stage)
+        places = sum(count * prior.decoding_bytes(grid) for count, grid in runs)
+        return 4 * min(CHUNK_BYTES, computed) + places
 
     def _write(self, encoder: Encoder, block: Block, stage: int, stream: int) -> None:
         coded = _Stream(self, block, stage, stream)
@@ -149,10 +151,13 @@ class PortableModel(StreamModel):
 
     def chunk(self, stream: int, slot: int) -> int:
         """Positions to compute at a time."""
-        level = self.level(stream)
-        inputs: int = level.prior.networks[slot].first.in_features
-        outputs = level.prior.codes.symbol_sizes[slot]
-        return max(1, CHUNK_BYTES // (8 * (inputs + 4 * outputs)))
+        return max(1, CHUNK_BYTES // self._bytes(self.level(stream).prior, slot))
+
+    @staticmethod
+    def _bytes(prior: PortablePrior, slot: int) -> int:
+        """What inputs and probabilities of a symbol take for a position."""
+        inputs: int = prior.networks[slot].first.in_features
+        return 8 * (inputs + 4 * prior.codes.symbol_sizes[slot])
 
 
 class _Stream:

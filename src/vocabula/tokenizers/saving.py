@@ -169,6 +169,11 @@ def load(path: str | Path) -> ImageTokenizer:
 def _read_config(folder: Path) -> dict[str, Any]:
     """The checked contents of a saved tokenizer's ``config.json``."""
     config = read_config(folder, "tokenizer", "`vocabula train --out` or save_pretrained")
+    if isinstance(config.get("prior"), dict):
+        raise CheckpointError(
+            f"{folder}: expected a tokenizer, got a prior; give the run it was trained for, or "
+            f"{folder / 'tokenizer'}"
+        )
     if not isinstance(config.get("tokenizer"), dict):
         raise CheckpointError(
             f"{folder / CONFIG}: expected a table 'tokenizer' of settings, got "
