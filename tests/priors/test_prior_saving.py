@@ -95,7 +95,7 @@ def test_the_fingerprint_is_of_settings_and_weights() -> None:
 
 
 def test_priors_are_components() -> None:
-    assert registry.names("prior") == ["pixelcnn", "pixelsnail", "transformer"]
+    assert registry.names("prior") == ["pixelcnn", "pixelsnail", "portable", "transformer"]
     settings = {
         "name": "pixelcnn",
         "codes": {"codebook_sizes": [8], "grid": [4, 4]},

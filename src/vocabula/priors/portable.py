@@ -139,7 +139,7 @@ class PortablePrior(Prior):
         if conditioning.withholdable:
             raise OptionError(
                 "portable.conditioning: expected no class and no text, which a file does not know, "
-                "got some; leave them out (--no-classes)"
+                "got some; leave them out (--no-classes, no --captions)"
             )
         self.reach, self.upper = reach, tuple(upper)
         self.factors = tuple(
