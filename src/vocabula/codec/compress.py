@@ -308,19 +308,19 @@ def _one_each(
     # Leaving the pools finishes the files whose codes are known, also where a later picture fails.
     with ThreadPoolExecutor(_SAVERS) as savers, ThreadPoolExecutor(jobs) as coders:
         try:
-            for i, signal in _signals(job, paths, sizes, batch_size):
-                group.append((i, signal))
-                if len(group) == _GROUP or len(group) * math.prod(sizes[i]) >= _GROUP_PIXELS:
-                    submit()
-                    finish(2 * _SAVERS if overlap else 0)
+            try:
+                for i, signal in _signals(job, paths, sizes, batch_size):
+                    group.append((i, signal))
+                    if len(group) == _GROUP or len(group) * math.prod(sizes[i]) >= _GROUP_PIXELS:
+                        submit()
+                        finish(2 * _SAVERS if overlap else 0)
+            finally:
+                submit()
+            finish(0)
         except KeyboardInterrupt:  # who stops it does not want to wait for the rest
-            group.clear()
             for pool in (coders, savers):
                 pool.shutdown(wait=False, cancel_futures=True)
             raise
-        finally:
-            submit()
-        finish(0)
     return sorted(written, key=lambda one: places[one.path])
 
 
