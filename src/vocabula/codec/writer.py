@@ -15,12 +15,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from vocabula.codec.header import Header
+from vocabula.codec.header import Header, Stage
 from vocabula.codec.layout import Role, checksum, runs
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.segment import (
     Block,
     Chunk,
+    Codes,
     SegmentHead,
     Span,
     codes_checksum,
@@ -189,16 +190,12 @@ def _bits(header: Header, size: tuple[int, ...]) -> int:
 def _whole(header: Header, signals: Sequence[CodedSignal]) -> tuple[Span, Block]:
     span = Span(tuple(runs([signal.size for signal in signals])))
     block = empty_block(header, span)
-    for signal in signals:
-        _check(header, signal)
-    for stream in range(len(header.symbols)):
-        flat = [signal.streams[stream].reshape(-1) for signal in signals]
-        block.codes.append(np.concatenate(flat).astype(np.uint32, copy=False))
+    block.codes += _flat_codes(header, signals)
     return span, block
 
 
 def _parts(header: Header, signal: CodedSignal, bits: int) -> Iterator[tuple[Span, Block]]:
-    _check(header, signal)
+    flat = _flat_codes(header, [signal])
     unit = math.lcm(*(stage.strides[0] for stage in header.stages))
     rows = max(1, signal.size[0] * SEGMENT_BITS // bits // unit) * unit
     for first in range(0, signal.size[0], rows):
@@ -206,29 +203,48 @@ def _parts(header: Header, signal: CodedSignal, bits: int) -> Iterator[tuple[Spa
         span = Span(((1, signal.size),), (first, after))
         block = empty_block(header, span)
         for number, stage in enumerate(header.stages[: header.kept]):
-            above, below = (stage.grid((row, *signal.size[1:]))[0] for row in (first, after))
-            for stream in block.streams(number):
-                part = signal.streams[stream][above:below].reshape(-1)
-                block.codes.append(np.ascontiguousarray(part, np.uint32))
+            above, below = (
+                math.prod(stage.grid((row, *signal.size[1:]))) for row in (first, after)
+            )
+            block.codes += [flat[stream][above:below] for stream in block.streams(number)]
         yield span, block
 
 
-def _check(header: Header, signal: CodedSignal) -> None:
-    """Refuse a signal of no size, and codes of another grid or outside their book."""
-    if min(signal.size) < 1:
+def _flat_codes(header: Header, signals: Sequence[CodedSignal]) -> list[Codes]:
+    """The codes (positions,) of each stream, those of one signal after another.
+
+    Raises:
+        OptionError: a signal has no size, or codes are of another grid or outside their book.
+    """
+    stages = [stage for stage in header.stages[: header.kept] for _ in stage.symbols]
+    grids: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    for signal in signals:
+        if signal.size not in grids:
+            grids[signal.size] = _grids(stages, signal.size)
+        for wanted, codes in zip(grids[signal.size], signal.streams, strict=False):
+            if codes.shape != wanted:
+                raise OptionError(
+                    f"codes: expected a grid of {wanted} for a signal of {signal.size}, got "
+                    f"{codes.shape}; give the size of the signal itself"
+                )
+    found = []
+    for stream, symbols in enumerate(header.symbols):
+        parts = [signal.streams[stream].reshape(-1) for signal in signals]
+        flat = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if flat.dtype.kind not in "iu" or int(flat.min()) < 0 or int(flat.max()) >= symbols:
+            raise OptionError(
+                f"codes: expected integers in [0, {symbols}), got {flat.dtype} in "
+                f"[{flat.min()}, {flat.max()}]; use the codes of this tokenizer"
+            )
+        found.append(np.ascontiguousarray(flat, np.uint32))
+    return found
+
+
+def _grids(stages: Sequence[Stage], size: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The grids of a signal's streams."""
+    if min(size) < 1:
         raise OptionError(
-            f"compress: expected signals of at least one value, got size {signal.size}; "
-            "leave empty ones out"
+            f"compress: expected signals of at least one value, got size {size}; leave empty ones "
+            "out"
         )
-    kept = [(k, stage) for stage in header.stages[: header.kept] for k in stage.symbols]
-    for (symbols, stage), grid in zip(kept, signal.streams, strict=False):
-        if grid.shape != stage.grid(signal.size):
-            raise OptionError(
-                f"codes: expected a grid of {stage.grid(signal.size)} for a signal of "
-                f"{signal.size}, got {grid.shape}; give the size of the signal itself"
-            )
-        if grid.dtype.kind not in "iu" or int(grid.min()) < 0 or int(grid.max()) >= symbols:
-            raise OptionError(
-                f"codes: expected integers in [0, {symbols}), got {grid.dtype} in "
-                f"[{grid.min()}, {grid.max()}]; use the codes of this tokenizer"
-            )
+    return [stage.grid(size) for stage in stages]
