@@ -13,8 +13,9 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from vocabula.codec.adaptive_steps import TOTAL, run_steps
+from vocabula.codec.adaptive_steps import TOTAL, Decide, run_steps
 from vocabula.codec.pixel_steps import run_pixels
+from vocabula.codec.rows import shares_of
 from vocabula.codec.words import bad_words, bytes_of
 
 if TYPE_CHECKING:
@@ -46,19 +47,14 @@ class Encoder:
 
     def layer(self, ranks: Codes, layer: Layer, *, traced: bool = False) -> Codes:
         """See `coder.Encoder.layer`."""
-        ones: list[int] = []
-        outcomes: list[int] = []
-
-        def decide(one: int, outcome: int) -> int:
-            ones.append(one)
-            outcomes.append(outcome)
-            return outcome
-
-        run_steps(layer, ranks.copy(), decide)
-        return self.decisions(ones, outcomes)
+        return self._decided(lambda decide: run_steps(layer, ranks.copy(), decide))
 
     def pixels(self, values: Codes, scene: Scene, *, traced: bool = False) -> Codes:
         """See `coder.Encoder.pixels`."""
+        return self._decided(lambda decide: run_pixels(scene, values.copy(), decide))
+
+    def _decided(self, run: Callable[[Decide], None]) -> Codes:
+        """Run a model that knows its outcomes, and append its decisions; their widths."""
         ones: list[int] = []
         outcomes: list[int] = []
 
@@ -67,7 +63,7 @@ class Encoder:
             outcomes.append(outcome)
             return outcome
 
-        run_pixels(scene, values.copy(), decide)
+        run(decide)
         return self.decisions(ones, outcomes)
 
     def decisions(self, ones: list[int], outcomes: list[int]) -> Codes:
@@ -115,9 +111,7 @@ class Decoder:
                 codes[i] = 0 if model is None else self._coder.decode(model)
             except (ValueError, AssertionError):
                 raise bad_words() from None
-        at = np.arange(len(codes))
-        starts, ends = cumulative[at, codes], cumulative[at, codes + 1]
-        self._again.shares(starts, ends - starts)
+        self._again.shares(*shares_of(cumulative, codes))
         return codes
 
     def layer(self, layer: Layer) -> Codes:
@@ -132,7 +126,7 @@ class Decoder:
         self._decided(lambda decide: run_pixels(scene, values, decide))
         return values
 
-    def _decided(self, run: Callable[[Callable[[int, int], int]], None]) -> None:
+    def _decided(self, run: Callable[[Decide], None]) -> None:
         """Run a model whose decisions come from the message."""
         ones: list[int] = []
         outcomes: list[int] = []

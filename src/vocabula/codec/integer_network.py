@@ -7,7 +7,6 @@ add up in whatever order a library likes: every sum stays below 2^52 and is exac
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -72,7 +71,7 @@ class IntegerNetwork:
 
     def __init__(self, network: SymbolNetwork, device: torch.device) -> None:
         self._first = _layer(network.first, device)
-        self._phases = [_values(table, device) for table in network.phases]
+        self._phases = [frozen_values(table, device) for table in network.phases]
         self._inner = [_layer(layer, device) for layer in network.inner]
         self._outer = [_layer(layer, device) for layer in network.outer]
         self._last = _layer(network.last, device)
@@ -103,27 +102,14 @@ def weights_of(logits: Tensor) -> NDArray[np.int64]:
     return exponential_table()[below]
 
 
-def frozen_table(table: Tensor, device: torch.device) -> Tensor:
-    """An embedding table (rows, C) in 2^-8."""
-    return _values(table, device)
-
-
-def digest(parts: Iterator[bytes]) -> bytes:
-    """SHA-256 of byte strings and their lengths."""
-    total = hashlib.sha256()
-    for part in parts:
-        total.update(len(part).to_bytes(8, "little"))
-        total.update(part)
-    return total.digest()
-
-
-def _values(x: Tensor, device: torch.device) -> Tensor:
+def frozen_values(x: Tensor, device: torch.device) -> Tensor:
+    """Biases, phases or embeddings in 2^-8, as integers in float64."""
     return _integers(x, VALUE_BITS, VALUE_END).to(device)
 
 
 def _layer(layer: torch.nn.Module, device: torch.device) -> Layer:
     weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
-    return _integers(weight, WEIGHT_BITS, WEIGHT_END).to(device), _values(bias, device)
+    return _integers(weight, WEIGHT_BITS, WEIGHT_END).to(device), frozen_values(bias, device)
 
 
 def _integers(x: Tensor, bits: int, end: float) -> Tensor:

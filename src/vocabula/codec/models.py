@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -17,12 +17,17 @@ from vocabula.codec.table import Table
 
 
 def short_hash(*parts: bytes) -> bytes:
-    """The bytes by which a file names a model: the first of a SHA-256 over lengths and parts."""
+    """The bytes by which a file names a model: the first of `long_hash`."""
+    return long_hash(parts)[:MODEL_HASH]
+
+
+def long_hash(parts: Iterable[bytes]) -> bytes:
+    """SHA-256 over parts, each as its length in 8 bytes and its bytes."""
     total = hashlib.sha256()
     for part in parts:
         total.update(len(part).to_bytes(8, "little"))
         total.update(part)
-    return total.digest()[:MODEL_HASH]
+    return total.digest()
 
 
 class EntropyModel(ABC):

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vocabula.codec.coder import Decoder, Encoder
-from vocabula.codec.integer_network import IntegerNetwork, digest, frozen_table, weights_of
+from vocabula.codec.integer_network import IntegerNetwork, frozen_values, weights_of
 from vocabula.codec.layout import ModelId
-from vocabula.codec.models import StreamModel, short_hash
+from vocabula.codec.models import StreamModel, long_hash, short_hash
 from vocabula.codec.rows import cumulative_rows, shares_of
 from vocabula.codec.segment import Block, Codes
 from vocabula.codec.table import PRECISION
 from vocabula.errors import CodecError, OptionError
 from vocabula.priors.codes import Slot
-from vocabula.priors.context import Context, Runs
+from vocabula.priors.context import Context
 from vocabula.priors.portable import PortablePrior
 
 CHUNK_BYTES = 2**25
@@ -77,14 +77,14 @@ class PortableModel(StreamModel):
                     f"{len(got) + 1}, got one of {wanted}; give a prior for each level, the "
                     "coarsest first"
                 )
-            table = frozen_table(prior.table, self._device)
+            table = frozen_values(prior.table, self._device)
             networks = [IntegerNetwork(network, self._device) for network in prior.networks]
             books = len(prior.codes.codebook_sizes)
             self._levels.append(_Level(prior, table, networks, range(first, first + books)))
             first += books
             parts.append(_content(prior, table, networks))
         self.books = tuple(k for prior in priors for k in prior.codes.codebook_sizes)
-        self.hash = short_hash(b"portable", *(digest(part) for part in parts))
+        self.hash = short_hash(b"portable", *map(long_hash, parts))
 
     def memory(self, block: Block, stage: int) -> int:
         """See `EntropyModel.memory`: the places of all symbols, and what is computed."""
@@ -123,11 +123,10 @@ class PortableModel(StreamModel):
         places = [number for number, books in enumerate(block.books) for _ in books]
         coarse = []
         prior = level.prior
-        for upper, factors, its in zip(prior.upper, prior.factors, self._levels, strict=False):
+        for upper, its in zip(prior.upper, self._levels, strict=False):
             codes = np.stack([block.codes[s] for s in its.streams], 1).astype(np.int64)
             symbols = upper.split(torch.from_numpy(codes)[:, None, None]).flatten(0, 2)
             runs = block.grids[places[its.streams.start]]
-            _check_covered(block.grids[stage], runs, factors)
             coarse.append((runs, symbols.to(self._device)))
         context = prior.context(block.grids[stage], coarse)
         for before in range(level.streams.start, stream):
@@ -237,17 +236,6 @@ class _Stream:
                 highest = left // slot.unit  # of a damaged message none is left, and 0 as good
                 weights[np.arange(slot.size) > highest[:, None]] = 0
             yield part, cumulative_rows(weights)
-
-
-def _check_covered(runs: Runs, coarse: Runs, factors: tuple[int, int]) -> None:
-    """Refuse grids of a coarser level that do not reach as far as those of a finer one."""
-    for (_, grid), (_, its) in zip(runs, coarse, strict=True):
-        wanted = tuple(-(-side // factor) for side, factor in zip(grid, factors, strict=True))
-        if any(have < need for have, need in zip(its, wanted, strict=True)):
-            raise OptionError(
-                f"portable: expected {wanted} coarser codes for a grid of {grid}, got {its}; use "
-                "the codes that it was trained on"
-            )
 
 
 def _content(

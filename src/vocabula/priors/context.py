@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from vocabula.errors import OptionError
 from vocabula.priors.codes import CodeGrid
 
 SKEW = 3
@@ -21,8 +22,7 @@ Runs = Sequence[tuple[int, tuple[int, ...]]]
 """Grids as (count, (height, width))."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tap:
+class Tap(NamedTuple):
     """One symbol that is looked at.
 
     Attributes:
@@ -115,7 +115,6 @@ class Plane:
         sizes: values V_s of each symbol of a position.
         first: the row of the table of the first symbol's value 0; V_s + 1 rows for each symbol
             follow, the last of them for what lies outside.
-        taps: what is looked at, its sources counted from this level's first symbol.
         margin: how far away taps are.
         device: of the tensors.
     """
@@ -142,13 +141,9 @@ class Plane:
         """Set the symbols (M,) number `source` of positions."""
         self._rows[source, self._inside[which]] = symbols + self._offsets[source]
 
-    def look(self, at: Tensor, signal: Tensor, taps: Sequence[Tap]) -> Tensor:
-        """Rows (M, T) of what taps find around flat places (M,)."""
-        device = at.device
-        down, right, source = (
-            torch.tensor([getattr(tap, name) for tap in taps], device=device)
-            for name in ("down", "right", "source")
-        )
+    def look(self, at: Tensor, signal: Tensor, taps: Tensor) -> Tensor:
+        """Rows (M, T) of what taps (3, T), see `Tap`, find around flat places (M,)."""
+        source, down, right = taps
         flat = self.places.around(at, signal, down, right) + source * self.places.size
         return self._rows.flatten()[flat]
 
@@ -168,6 +163,9 @@ class Context:
         runs: the signals' grids.
         coarse: for each coarser level its grids, and symbols (N, S) of all its positions.
         device: of the tensors.
+
+    Raises:
+        OptionError: grids of a coarser level do not reach as far as the signals' own.
     """
 
     def __init__(
@@ -180,16 +178,21 @@ class Context:
         coarse: Sequence[tuple[Runs, Tensor]],
         device: torch.device,
     ) -> None:
-        self._codes, self._reach, self._factors = codes, reach, factors
+        self._factors = factors
+        self._taps = [
+            torch.tensor(own_taps(codes, slot, reach), device=device).T
+            for slot in range(len(codes.slots))
+        ]
         self.own = Plane(runs, codes.symbol_sizes, 0, reach, device)
         first = table_rows(codes)
-        self._coarse: list[tuple[Plane, list[Tap]]] = []
-        for grid, (its_runs, symbols) in zip(upper, coarse, strict=True):
+        self._coarse: list[tuple[Plane, Tensor]] = []
+        for grid, (its_runs, symbols), its_factors in zip(upper, coarse, factors, strict=True):
+            _check_covered(runs, its_runs, its_factors)
             plane = Plane(its_runs, grid.symbol_sizes, first, 1, device)
             for source in range(symbols.shape[1]):
                 plane.put(source, slice(None), symbols[:, source])
             taps = [Tap(s, *place) for s in range(len(grid.slots)) for place in COARSE]
-            self._coarse.append((plane, taps))
+            self._coarse.append((plane, torch.tensor(taps, device=device).T))
             first += table_rows(grid)
 
     @property
@@ -205,8 +208,7 @@ class Context:
         """Rows (M, T) of the embedding table that a symbol of positions (M,) looks at."""
         places = self.own.places
         signal, row, column = (x[which] for x in (places.signal, places.row, places.column))
-        taps = own_taps(self._codes, slot, self._reach)
-        found = [self.own.look(self.own.inside(which), signal, taps)]
+        found = [self.own.look(self.own.inside(which), signal, self._taps[slot])]
         for (plane, its_taps), (down, right) in zip(self._coarse, self._factors, strict=True):
             at = plane.places.at(signal, row // down, column // right)
             found.append(plane.look(at, signal, its_taps))
@@ -216,6 +218,17 @@ class Context:
         """For each coarser level, which of its f x f positions each of (M,) is."""
         row, column = self.own.places.row[which], self.own.places.column[which]
         return [row % down * right + column % right for down, right in self._factors]
+
+
+def _check_covered(runs: Runs, coarse: Runs, factors: tuple[int, int]) -> None:
+    """Refuse grids of a coarser level that do not reach as far as those of a finer one."""
+    for (_, grid), (_, its) in zip(runs, coarse, strict=True):
+        wanted = tuple(-(-side // factor) for side, factor in zip(grid, factors, strict=True))
+        if any(have < need for have, need in zip(its, wanted, strict=True)):
+            raise OptionError(
+                f"condition.upper: expected {wanted} coarser codes for a grid of {grid}, got "
+                f"{its}; give all levels of the same signals"
+            )
 
 
 def table_rows(codes: CodeGrid) -> int:

@@ -23,8 +23,6 @@ from vocabula.registry import component
 
 LARGEST_SYMBOL = 1024
 """Values of a symbol at most: a table of probabilities is written out for each."""
-
-
 POSITION_BYTES = 128
 """What the place of a position takes: signal, row, column, index, wave, order, and copies."""
 
@@ -205,15 +203,9 @@ class PortablePrior(Prior):
 
     def _context(self, batch: int, grid: tuple[int, ...], condition: Condition) -> Context:
         coarse = []
-        for codes, known, factors in zip(self.upper, condition.upper, self.factors, strict=True):
-            sides = tuple(known.shape[1:3])
-            wanted = tuple(-(-side // f) for side, f in zip(grid, factors, strict=True))
-            if any(have < need for have, need in zip(sides, wanted, strict=True)):
-                raise OptionError(
-                    f"condition.upper: expected {wanted} coarser codes for a grid of {grid}, got "
-                    f"{sides}; give all levels of the same signals"
-                )
-            coarse.append(([(batch, sides)], codes.split(known).flatten(0, 2)))
+        for codes, known in zip(self.upper, condition.upper, strict=True):
+            runs = [(batch, tuple(known.shape[1:3]))]
+            coarse.append((runs, codes.split(known).flatten(0, 2)))
         return self.context([(batch, grid)], coarse)
 
 
