@@ -62,6 +62,21 @@ def statistics_of(
     return CodeStatistics("x", (counts,) * books, (order.astype(np.uint32),) * books)
 
 
+def damages(content: bytes) -> Iterator[bytes]:
+    """Every truncation of a file, then the file with every single bit flipped."""
+    for length in range(len(content)):
+        yield content[:length]
+    yield from flips(content)
+
+
+def flips(content: bytes) -> Iterator[bytes]:
+    """A file with every single bit flipped."""
+    for bit in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        yield bytes(flipped)
+
+
 def encoded(table: Table, codes: NDArray[np.uint32]) -> bytes:
     """A message of codes by one table."""
     encoder = new_encoder()

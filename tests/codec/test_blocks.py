@@ -19,6 +19,7 @@ from vocabula.codec.header import Header, Stage, parse_header
 from vocabula.errors import CodecError, OptionError, ShapeError
 
 from . import specified_pixels
+from .conftest import damages
 from .golden.make import BLOCKS, FOLDER, golden_blocks, golden_pixels
 
 GOLDEN = FOLDER / f"{BLOCKS}.vcb"
@@ -106,13 +107,8 @@ def test_the_specification_suffices_for_a_codebook() -> None:
 
 def test_every_truncation_and_every_flipped_bit_is_refused() -> None:
     content = GOLDEN.read_bytes()
-    damaged = [content[:length] for length in range(len(content))]
-    for bit in range(8 * len(content)):
-        flipped = bytearray(content)
-        flipped[bit // 8] ^= 1 << bit % 8
-        damaged.append(bytes(flipped))
     limits = Limits(signal_size=2**12, signals=8, books=8, symbols=2**12, memory=2**18)
-    for one in damaged:
+    for one in damages(content):
         with pytest.raises(CodecError, match=r"expected .*got"):
             codec.read(one, limits=limits)
 

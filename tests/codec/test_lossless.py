@@ -30,6 +30,7 @@ from vocabula.errors import CodecError, DataError, OptionError
 from vocabula.tokenizers import ImageTokenizer
 
 from . import specified, specified_pixels
+from .conftest import damages
 from .golden.make import FOLDER, LOSSLESS, golden_pixels, golden_tokenizer
 
 Make = Callable[..., ImageTokenizer]
@@ -271,13 +272,8 @@ def test_every_truncation_and_every_flipped_bit_is_refused() -> None:
     tokenizer = golden_tokenizer()
     image = pictures(3, (5, 4))
     content = codec.to_bytes(image, tokenizer, lossless=True)
-    damaged = [content[:length] for length in range(len(content))]
-    for bit in range(8 * len(content)):
-        flipped = bytearray(content)
-        flipped[bit // 8] ^= 1 << bit % 8
-        damaged.append(bytes(flipped))
     limits = Limits(signal_size=2**12, signals=8, books=8, symbols=2**12, memory=2**24)
-    for one in damaged:
+    for one in damages(content):
         with pytest.raises(CodecError, match=r"expected .*got"):
             codec.read(one, tokenizer, limits=limits)
 

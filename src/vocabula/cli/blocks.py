@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli.runs import Jobs, Overwrite
+from vocabula.cli.runs import Jobs, Overwrite, Pictures
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -20,7 +20,7 @@ EXAMPLES = """[bold]Examples[/bold]
 
 
 def blocks(
-    files: Annotated[list[str], typer.Argument(metavar="FILES...", help="Picture files.")],
+    files: Pictures,
     *,
     out: Annotated[
         str | None,

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli.runs import BatchSize, Device, Entropy, Jobs, Overwrite, Prior, Run, Stages
+from vocabula.cli.runs import (
+    BatchSize,
+    Device,
+    Entropy,
+    Jobs,
+    Overwrite,
+    Pictures,
+    Prior,
+    Run,
+    Stages,
+)
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -26,7 +36,7 @@ EXAMPLES = """[bold]Examples[/bold]
 
 def compress(
     run: Run,
-    files: Annotated[list[str], typer.Argument(metavar="FILES...", help="Picture files.")],
+    files: Pictures,
     out: Annotated[
         str | None,
         typer.Option(

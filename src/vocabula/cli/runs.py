@@ -63,6 +63,7 @@ Jobs = Annotated[
         min=1, max=256, metavar="N", help="Threads that code; default: one for each core."
     ),
 ]
+Pictures = Annotated[list[str], typer.Argument(metavar="FILES...", help="Picture files.")]
 Stages = Annotated[
     int | None,
     typer.Option(

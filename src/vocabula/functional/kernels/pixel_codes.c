@@ -207,16 +207,8 @@ static inline void learn(cell *at, int outcome, int most)
 /* Code one decision of probability `one` in 2^24. Returns the outcome, or a failure below 0. */
 static inline int decide(state *s, uint32_t one, int outcome)
 {
-    uint32_t zero = TOTAL - one;
-    if (s->encoding) {
-        if (put(&s->e, outcome ? zero : 0, outcome ? one : zero)) return NO_ROOM;
-    } else {
-        uint64_t quantile = peek(&s->d);
-        if (quantile >= TOTAL || over(&s->d)) return BAD_WORDS;
-        outcome = quantile >= zero;
-        take(&s->d, outcome ? zero : 0, outcome ? one : zero);
-    }
-    if (s->j->trace) s->j->trace[s->decisions++] = outcome ? one : zero;
+    outcome = s->encoding ? put_decision(&s->e, one, outcome) : take_decision(&s->d, one);
+    if (s->j->trace && outcome >= 0) s->j->trace[s->decisions++] = outcome ? one : TOTAL - one;
     return outcome;
 }
 

@@ -105,6 +105,25 @@ static inline void take(decoder *d, uint32_t from, uint32_t width)
     }
 }
 
+/* Append a decision of probability `one` of being 1, in 2^24; 0 has the lower part. Returns the
+ * outcome, or NO_ROOM. */
+static inline int put_decision(encoder *e, uint32_t one, int outcome)
+{
+    uint32_t zero = TOTAL - one;
+    return put(e, outcome ? zero : 0, outcome ? one : zero) ? NO_ROOM : outcome;
+}
+
+/* Read such a decision. Returns the outcome, or BAD_WORDS. */
+static inline int take_decision(decoder *d, uint32_t one)
+{
+    uint64_t quantile = peek(d);
+    uint32_t zero = TOTAL - one;
+    if (quantile >= TOTAL || over(d)) return BAD_WORDS;
+    int outcome = quantile >= zero;
+    take(d, outcome ? zero : 0, outcome ? one : zero);
+    return outcome;
+}
+
 /* Whether exactly the words were there that an encoder writes for what was decoded. The decoder is
  * two words ahead of the encoder's renormalizations. */
 static inline int whole(const decoder *d)
