@@ -134,7 +134,8 @@ def test_damaged_foreign_and_empty_files(tmp_path: Path) -> None:
 
 
 def test_file_written_by_the_datasets_library(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     features = datasets.Features(
         {"label": datasets.ClassLabel(names=["cat", "dog"]), "photo": datasets.Image()}
     )

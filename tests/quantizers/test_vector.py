@@ -248,7 +248,8 @@ def test_wrong_options_are_named(options: dict[str, object], words: str) -> None
 
 
 def test_beside_vector_quantize_pytorch() -> None:
-    theirs_module = pytest.importorskip("vector_quantize_pytorch")
+    import vector_quantize_pytorch as theirs_module
+
     book, z = torch.randn(64, 16), torch.randn(4, 50, 16)
     theirs = theirs_module.VectorQuantize(
         dim=16, codebook_size=64, commitment_weight=0.25, decay=0.9

@@ -305,7 +305,6 @@ def test_plain_lines_show_the_figures(
 def test_tensorboard_events_are_written_on_request(
     tmp_path: Path, sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("tensorboard")
     config = configured(sections, tensorboard=True)
     with monkeypatch.context() as patch:
         patch.setattr("importlib.util.find_spec", lambda _: None)

@@ -67,7 +67,7 @@ def test_a_code_outside_the_book_never_writes(code: int, device: torch.device) -
 
 def test_a_code_outside_the_book_is_asserted(device: torch.device) -> None:
     if device.type == "cpu":
-        pytest.skip("the interpreter asserts nothing")
+        pytest.skip("no GPU: the interpreter asserts nothing")
     code = (
         "import torch; from vocabula.functional.gpu.statistics import code_counts_sums as f;"
         "f(torch.ones(2, 3).cuda(), torch.tensor([0, 2]).cuda(), 2); torch.cuda.synchronize()"
