@@ -104,7 +104,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     generator = load_generator(MODEL)
     tokenizer = generator.tokenizer
-    statistics = codec.load_statistics(MODEL / "tokenizer", tokenizer.fingerprint())
+    statistics = tokenizer.code_statistics
     codes = encoded(generator, options.data / "cifar10/test.parquet", options.limit)
     sizes = list(tokenizer.quantizer.codebook_sizes)
     portable = codec.PortableModel(generator.priors)

@@ -111,7 +111,7 @@ def of_run(
 ) -> tuple[RateStudy, dict[str, Any]]:
     """Everything that is measured of one run."""
     tokenizer = load(folder).eval()
-    statistics = codec.load_statistics(folder, tokenizer.fingerprint())
+    statistics = tokenizer.code_statistics
     if statistics is None:
         raise SystemExit(f"{folder}: no counts of codes; run vocabula counts RUN TRAINING-DATA")
     study = measure_rates(tokenizer, source, statistics=statistics, limit=limit, jobs=jobs)

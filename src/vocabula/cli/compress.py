@@ -85,7 +85,7 @@ def compress(
     from vocabula.codec import compress_files
 
     tokenizer = open_run(run, device)
-    model = open_entropy(run, tokenizer, entropy, prior)
+    model = open_entropy(tokenizer, entropy, prior)
     with plain_warnings(), keeping_finished(), counted("compressing", len(files)) as advance:
         written = compress_files(
             tokenizer,

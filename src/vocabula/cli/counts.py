@@ -30,8 +30,8 @@ def counts(
     from vocabula.cli.console import say
     from vocabula.cli.runs import counted, open_data, open_run, reading_data
     from vocabula.codec import learn_statistics
-    from vocabula.codec.statistics import FILE
     from vocabula.files import check_new
+    from vocabula.tokenizers.code_statistics import FILE
 
     folder = Path(run).expanduser()
     check_new(folder / FILE, overwrite=overwrite)

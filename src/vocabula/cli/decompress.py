@@ -58,7 +58,6 @@ def decompress(
         keeping_finished,
         limits_of,
         open_run,
-        open_statistics,
     )
     from vocabula.codec import decompress_files, offered_models
     from vocabula.errors import OptionError
@@ -69,14 +68,12 @@ def decompress(
             f"--prior: expected a run with it, got none; name the run that compressed {files[0]}"
         )
     tokenizer = None if run is None else open_run(run, device)
-    statistics = None if run is None or tokenizer is None else open_statistics(run, tokenizer)
     models = [] if tokenizer is None else offered_models(tokenizer, prior=prior)
     with keeping_finished(), counted("decompressing", len(files)) as advance:
         written = decompress_files(
             tokenizer,
             files,
             out,
-            statistics=statistics,
             models=models,
             stages=stages,
             limits=limits_of(max_memory),

@@ -17,6 +17,7 @@ from vocabula.cli import (
     decompress,
     encode,
     evaluate,
+    export,
     info,
     inspect,
     palette,
@@ -61,6 +62,7 @@ app = typer.Typer(
 COMMANDS = (
     train,
     evaluate,
+    export,
     encode,
     decode,
     compress,

@@ -86,7 +86,7 @@ def rate(
     check_new(folder, overwrite=overwrite)
     with keeping_finished(), reading_data():
         tokenizer = open_run(run, device)
-        model = open_entropy(run, tokenizer, entropy, prior)
+        model = open_entropy(tokenizer, entropy, prior)
         source = open_data(
             data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
         )

@@ -16,7 +16,7 @@ import typer
 from vocabula.errors import CheckpointError, DataError, Interrupted, OptionError
 
 if TYPE_CHECKING:
-    from vocabula.codec import CodeStatistics, EntropyModel, Limits
+    from vocabula.codec import EntropyModel, Limits
     from vocabula.data import ImageSource
     from vocabula.priors import Generator
     from vocabula.tokenizers import ImageTokenizer
@@ -136,20 +136,7 @@ def move_to(model: M, device: str) -> M:
         ) from None
 
 
-def open_statistics(run: str, tokenizer: ImageTokenizer) -> CodeStatistics | None:
-    """The counts of codes that a run has, or None.
-
-    Raises:
-        CheckpointError: they are damaged.
-    """
-    from vocabula.codec import load_statistics
-
-    return load_statistics(Path(run).expanduser(), tokenizer.fingerprint())
-
-
-def open_entropy(
-    run: str, tokenizer: ImageTokenizer, entropy: str, prior: str | None
-) -> EntropyModel:
+def open_entropy(tokenizer: ImageTokenizer, entropy: str, prior: str | None) -> EntropyModel:
     """The entropy model that options name.
 
     Raises:
@@ -157,6 +144,7 @@ def open_entropy(
         CheckpointError: the prior is damaged or none.
     """
     from vocabula.codec import ENTROPIES, NETWORKS, choose_model, offered_models
+    from vocabula.codec.choice import statistics_of
     from vocabula.errors import OptionError
 
     if prior is not None and entropy in ENTROPIES:
@@ -165,7 +153,7 @@ def open_entropy(
             "or leave out --prior"
         )
     offered = offered_models(tokenizer, prior=prior)
-    return choose_model(entropy, open_statistics(run, tokenizer), offered)
+    return choose_model(entropy, statistics_of(tokenizer), offered)
 
 
 def limits_of(max_memory: int | None) -> Limits | None:

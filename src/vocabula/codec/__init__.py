@@ -34,9 +34,9 @@ from vocabula.codec.portable import PortableModel
 from vocabula.codec.prior import PriorModel, load_prior
 from vocabula.codec.segment import Block
 from vocabula.codec.static import StaticModel
-from vocabula.codec.statistics import CodeStatistics, load_statistics
 from vocabula.codec.table import Table
 from vocabula.errors import CodecError, CodecWarning
+from vocabula.tokenizers.code_statistics import CodeStatistics, load_statistics
 
 __all__ = [
     "ENTROPIES",

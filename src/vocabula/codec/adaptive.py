@@ -11,8 +11,8 @@ from vocabula.codec.coder import Decoder, Encoder, new_encoder
 from vocabula.codec.layout import ModelId
 from vocabula.codec.models import StreamModel, short_hash
 from vocabula.codec.segment import Block, Codes
-from vocabula.codec.statistics import CodeStatistics
 from vocabula.codec.tree import bits_of, own_tables, slots_for
+from vocabula.tokenizers.code_statistics import CodeStatistics
 
 __all__ = ["AdaptiveModel", "Layer"]
 

@@ -14,10 +14,10 @@ from vocabula.codec.portable import PortableModel
 from vocabula.codec.prior import load_prior
 from vocabula.codec.reader import Models
 from vocabula.codec.static import StaticModel
-from vocabula.codec.statistics import CodeStatistics
 from vocabula.errors import CodecError, OptionError
 from vocabula.priors import PortablePrior
 from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.inference import device_of
 
 Entropy = Literal["uniform", "static", "adaptive"]
@@ -53,6 +53,19 @@ def offered_models(
     device = device_of(tokenizer)
     has_float64 = device.type != "mps"
     return [PortableModel(portable, device if has_float64 else "cpu"), in_float]
+
+
+def statistics_of(
+    tokenizer: ImageTokenizer, given: CodeStatistics | None = None
+) -> CodeStatistics | None:
+    """The counts to code with: those given, else the tokenizer's own, if they are still its own.
+
+    A tokenizer that was trained on since it was loaded has other codes.
+    """
+    own = tokenizer.code_statistics
+    if given is not None or own is None:
+        return given
+    return own if own.fingerprint == tokenizer.fingerprint() else None
 
 
 def choose_model(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vocabula.codec.choice import choose_model
+from vocabula.codec.choice import choose_model, statistics_of
 from vocabula.codec.files import BATCH_PIXELS, cut, encode_images
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
@@ -24,7 +24,6 @@ from vocabula.codec.layouts import least_stages, name_attachment, tokenizer_head
 from vocabula.codec.limits import NO_LIMITS
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.pixels import PixelModel, with_pixels
-from vocabula.codec.statistics import CodeStatistics
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data.ahead import cores, default_workers, map_ahead
 from vocabula.data.pixels import FILE_CHANNELS, decode, read_header, what_is_lost
@@ -32,6 +31,7 @@ from vocabula.data.source import BrokenImageError
 from vocabula.errors import DataError, OptionError, OutputError
 from vocabula.files import check_apart, check_new, new_file, new_files, output_errors
 from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.inference import device_of
 
 SUFFIX = ".vcb"
@@ -92,7 +92,8 @@ def compress_files(
         out: a path ending in ``.vcb`` takes all of them into one file; any other is a folder for
             one file each; None writes each beside its picture.
         entropy: uniform, static, adaptive, or a model.
-        statistics: counts of the tokenizer's codes; static needs them, adaptive uses them.
+        statistics: counts of the tokenizer's codes; static needs them, adaptive uses them. None
+            takes the tokenizer's own.
         stages: keep the first so many stages of a residual quantizer.
         target_bpp: keep the most stages for which a file has at most so many bits per pixel.
         lossless: store the exact pixels too, which decompression then returns.
@@ -129,7 +130,7 @@ def compress_files(
             f"compress: expected a tokenizer of 1, 3 or 4 channels for picture files, got "
             f"{tokenizer.channels}; compress arrays in Python with codec.write"
         )
-    model = choose_model(entropy, statistics)
+    model = choose_model(entropy, statistics_of(tokenizer, statistics))
     header, models = tokenizer_header(tokenizer, model, stages=stages), [model]
     if lossless:
         models.append(PixelModel(tokenizer))

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from vocabula.codec.blocks import check_needs_none, holds_blocks
-from vocabula.codec.choice import known_models
+from vocabula.codec.choice import known_models, statistics_of
 from vocabula.codec.compress import SUFFIX
 from vocabula.codec.files import decoded_images
 from vocabula.codec.header import Header
@@ -20,12 +20,12 @@ from vocabula.codec.limits import Limits
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.pixels import PixelModel
 from vocabula.codec.reader import Reader, opened
-from vocabula.codec.statistics import CodeStatistics
 from vocabula.data.names import OutputNames
 from vocabula.data.png import check_channels, picture
 from vocabula.errors import CodecError, OptionError, OutputError
 from vocabula.files import check_apart, check_new, new_file, new_folder, output_errors
 from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers.code_statistics import CodeStatistics
 
 
 def decompress_files(
@@ -53,7 +53,8 @@ def decompress_files(
         files: what `compress_files` wrote.
         out: for one file of one image a path ending in ``.png``; else a folder; None writes beside
             each file.
-        statistics: counts of the tokenizer's codes, if it was compressed with any.
+        statistics: counts of the tokenizer's codes, if it was compressed with any; None takes the
+            tokenizer's own.
         models: further entropy models that it may have been compressed with.
         stages: decode the first so many stages only.
         limits: caps on what a file may hold.
@@ -71,6 +72,8 @@ def decompress_files(
     """
     paths = [Path(file) for file in files]
     found = [inspect(path, stages=stages, limits=limits) for path in paths]
+    if tokenizer is not None:
+        statistics = statistics_of(tokenizer, statistics)
     offered = _checked(tokenizer, paths, found, statistics, models)
     targets = _targets(paths, found, None if out is None else Path(out), overwrite)
     check_apart(targets, paths)

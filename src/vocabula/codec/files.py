@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vocabula.codec.blocks import block_images, check_needs_none, holds_blocks
-from vocabula.codec.choice import choose_model, known_models
+from vocabula.codec.choice import choose_model, known_models, statistics_of
 from vocabula.codec.header import Header
 from vocabula.codec.layouts import (
     check_tokenizer,
@@ -29,11 +29,11 @@ from vocabula.codec.models import EntropyModel
 from vocabula.codec.pixels import PixelModel, with_pixels
 from vocabula.codec.reader import Models, Reader, Source, opened, read_signals
 from vocabula.codec.segment import SegmentHead, seed_of
-from vocabula.codec.statistics import CodeStatistics
 from vocabula.codec.writer import CodedSignal, Target, opened_target, write_signals
 from vocabula.errors import CodecError, DataError, OptionError
 from vocabula.levels import levels_of
 from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.inference import inference
 
 __all__ = ["CodeFile", "cut", "read", "read_codes", "to_bytes", "write", "write_codes"]
@@ -177,7 +177,8 @@ def write(
         images: (B, C, H, W), or a sequence of (C, H, W) of any sizes; uint8, or in [0, 1].
         tokenizer: a tokenizer with a codebook.
         entropy: uniform, static, adaptive, or a model.
-        statistics: counts of its codes; static needs them, adaptive does better with them.
+        statistics: counts of its codes; static needs them, adaptive does better with them. None
+            takes the tokenizer's own.
         stages: keep the first so many stages of a residual quantizer.
         lossless: store the exact pixels too, of uint8 images, as a last stage.
         names: of the images, stored in the file.
@@ -196,7 +197,7 @@ def write(
         >>> write("photo.vcb", image[None], vocabula.load("runs/photos"))  # doctest: +SKIP
         18342
     """
-    model = choose_model(entropy, statistics)
+    model = choose_model(entropy, statistics_of(tokenizer, statistics))
     if names and len(names) != len(images):
         raise OptionError(f"names: expected {len(images)}, got {len(names)}; give one an image")
     header, coders = tokenizer_header(tokenizer, model, stages=stages, names=names), [model]
@@ -259,7 +260,7 @@ def read(
     Args:
         source: a path, bytes or a binary stream.
         tokenizer: the one that wrote it; a file of `write_blocks` needs none.
-        statistics: those that it was written with, if any.
+        statistics: those that it was written with, if any; None takes the tokenizer's own.
         models: further entropy models that it may have been written with.
         stages: decode the first so many stages only.
         limits: caps on what the file may hold.
@@ -277,7 +278,10 @@ def read(
         if tokenizer is None:
             check_needs_none(reader.header, name)
         elif not holds_blocks(reader.header):
-            models = [*models, PixelModel(tokenizer)]
+            models, statistics = (
+                [*models, PixelModel(tokenizer)],
+                statistics_of(tokenizer, statistics),
+            )
             fingerprint = tokenizer.fingerprint()
             check_tokenizer(reader.header.cut(reader.stages), tokenizer, name, fingerprint)
         found = known_models(name, statistics, models)

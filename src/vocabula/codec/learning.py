@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vocabula.codec.layouts import discrete
-from vocabula.codec.statistics import CodeStatistics
 from vocabula.data import ImageData, ImageSource
 from vocabula.levels import levels_of
 from vocabula.quantizers.base import Quantizer
@@ -19,6 +18,7 @@ from vocabula.quantizers.composite import CompositeQuantizer
 from vocabula.quantizers.finite_scalar import FiniteScalarQuantizer
 from vocabula.quantizers.lookup_free import LookupFreeQuantizer
 from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.inference import inference
 
 BATCH_PIXELS = 2**19

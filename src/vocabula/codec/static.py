@@ -12,8 +12,8 @@ from vocabula.codec.coder import Decoder, Encoder
 from vocabula.codec.layout import ModelId
 from vocabula.codec.models import StreamModel, short_hash
 from vocabula.codec.segment import Block, Codes
-from vocabula.codec.statistics import CodeStatistics
 from vocabula.codec.table import Table
+from vocabula.tokenizers.code_statistics import CodeStatistics
 
 PIECE = 512
 """Codes that choose their table together."""

@@ -16,6 +16,7 @@ from vocabula.nn.base import Decoder, Encoder
 from vocabula.quantizers.base import Bottleneck, Quantizer
 from vocabula.tokenizers.analysis import Analysis, BitsPerDim, LevelAnalysis
 from vocabula.tokenizers.code_level import CodeLevel
+from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
 from vocabula.tokenizers.images import as_images
 from vocabula.tokenizers.likelihood import Likelihood
@@ -39,12 +40,15 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
         channels: C.
         stride: pixels per code along each axis, at the coarsest level.
         likelihood: the distribution of the image.
+        code_statistics: counts of the training codes, which entropy models begin with; None where
+            none were taken. They are saved with the tokenizer as long as its weights stay the same.
     """
 
     component_kind = "tokenizer"
     channels: int
     stride: int
     likelihood: Likelihood
+    code_statistics: CodeStatistics | None = None
 
     # ------------------------------------------------------------------ levels
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
+
+HELD_OUT = "Held-out figures"
+"""Title of the section of figures on data that the tokenizer did not learn from."""
 
 TEMPLATE = """\
 ---
@@ -36,6 +40,10 @@ Fingerprint (token files carry it): `{fingerprint}`
 
 {metrics}
 
+## Held-out figures
+
+{held_out}
+
 ## Command
 
 {command}
@@ -57,6 +65,7 @@ def model_card(
     data: str | None = None,
     metrics: Mapping[str, Any] | None = None,
     command: str | None = None,
+    held_out: str | None = None,
 ) -> str:
     """The text of README.md in Markdown, with the header that model hubs read.
 
@@ -68,6 +77,7 @@ def model_card(
         data: what it was trained on.
         metrics: figures by name, each with its unit in the name.
         command: what made it.
+        held_out: figures on data that it did not learn from, as `held_out_figures` writes them.
     """
     return TEMPLATE.format(
         summary=summary,
@@ -76,8 +86,39 @@ def model_card(
         data=data or "Not stated.",
         metrics=_table(metrics) if metrics else "Not stated.",
         command=f"```\n{command}\n```" if command else "Not stated.",
+        held_out=held_out or "Not measured: `vocabula export RUN DIR --data HELD-OUT` does so.",
         settings=json.dumps(settings, indent=2, sort_keys=True),
     )
+
+
+def held_out_figures(figures: Mapping[str, Any], *, data: str, images: int) -> str:
+    """The section of held-out figures: what they were measured on, and a table.
+
+    Args:
+        figures: by name, each with its unit in the name.
+        data: name of what they were measured on.
+        images: how many images that were.
+    """
+    plural = "" if images == 1 else "s"
+    return f"Measured on {images} image{plural} of {data}.\n\n{_table(figures)}"
+
+
+def with_held_out(card: str, section: str) -> str:
+    """A card with another section of held-out figures; all else in it stays.
+
+    Args:
+        card: the text of a saved folder's README.md.
+        section: see `held_out_figures`.
+    """
+    head, *sections = re.split(r"(?m)^## ", card)
+    titles = [text.partition("\n")[0].strip() for text in sections]
+    new = f"{HELD_OUT}\n\n{section}\n\n"
+    if HELD_OUT in titles:
+        sections[titles.index(HELD_OUT)] = new
+    else:  # of an earlier version
+        place = titles.index("Command") if "Command" in titles else len(sections)
+        sections.insert(place, new)
+    return "## ".join([head if head.endswith("\n") else f"{head}\n", *sections]).rstrip() + "\n"
 
 
 def _table(metrics: Mapping[str, Any]) -> str:

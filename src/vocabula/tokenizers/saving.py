@@ -16,6 +16,8 @@ from vocabula import __version__, registry
 from vocabula.errors import CheckpointError
 from vocabula.files import dump_json, new_folder, output_errors, write_bytes
 from vocabula.tokenizers.card import model_card
+from vocabula.tokenizers.code_statistics import FILE as STATISTICS
+from vocabula.tokenizers.code_statistics import load_statistics
 from vocabula.tokenizers.saved_folder import (
     CARD,
     CONFIG,
@@ -44,19 +46,24 @@ class Pretrained(ModelHubMixin, library_name="vocabula", tags=["vocabula"]):
         data: str | None = None,
         metrics: Mapping[str, Any] | None = None,
         command: str | None = None,
+        held_out: str | None = None,
         repo_id: str | None = None,
         push_to_hub: bool = False,
         **hub_options: Any,
     ) -> str | None:
         """Write ``config.json``, ``model.safetensors`` and ``README.md`` into a folder.
 
-        Every file is complete or absent at any moment; other files in the folder are left alone.
+        Counts of the training codes, `code_statistics`, are written beside them, as
+        ``entropy.safetensors``: the folder then opens what was compressed with them. Every file
+        is complete or absent at any moment; other files in the folder are left alone.
 
         Args:
             save_directory: the folder, made if need be.
             data: what it was trained on, for the model card.
             metrics: figures by name, for the model card.
             command: what made it, for the model card.
+            held_out: figures on data that it did not learn from, for the model card; see
+                `vocabula.tokenizers.card.held_out_figures`.
             repo_id: where to push; the folder's name if not given.
             push_to_hub: push to the model hub as well.
             hub_options: further options of `push_to_hub`.
@@ -75,6 +82,7 @@ class Pretrained(ModelHubMixin, library_name="vocabula", tags=["vocabula"]):
             data=data,
             metrics=metrics,
             command=command,
+            held_out=held_out,
         )
         if not push_to_hub:
             return None
@@ -114,6 +122,7 @@ def save(
     data: str | None = None,
     metrics: Mapping[str, Any] | None = None,
     command: str | None = None,
+    held_out: str | None = None,
 ) -> None:
     """Write a tokenizer into a folder; see `Pretrained.save_pretrained`.
 
@@ -129,17 +138,21 @@ def save(
         "version": __version__,
         "tokenizer": settings,
     }
+    identity, counts = tokenizer.fingerprint(), tokenizer.code_statistics
     card = model_card(
         summary=_summary(tokenizer),
         channels=tokenizer.channels,
-        fingerprint=tokenizer.fingerprint(),
+        fingerprint=identity,
         settings=settings,
         data=data,
         metrics=metrics,
         command=command,
+        held_out=held_out,
     )
     with output_errors(folder), new_folder(folder, overwrite=True, last=CONFIG) as draft:
         write_weights(tokenizer, draft / WEIGHTS)
+        if counts is not None and counts.fingerprint == identity:
+            write_bytes(draft / STATISTICS, counts.to_bytes())
         write_bytes(draft / CARD, card.encode())
         write_bytes(draft / CONFIG, dump_json(config))
 
@@ -148,7 +161,8 @@ def load(path: str | Path) -> ImageTokenizer:
     """The tokenizer saved in a folder, on the CPU and in evaluation mode.
 
     Args:
-        path: a folder with ``config.json`` and ``model.safetensors``.
+        path: a folder with ``config.json`` and ``model.safetensors``, and if there are counts of
+            the training codes, ``entropy.safetensors``.
 
     Raises:
         CheckpointError: missing, damaged, foreign, of a newer format, or not of one piece.
@@ -163,6 +177,8 @@ def load(path: str | Path) -> ImageTokenizer:
     with settings_errors(folder, config, "tokenizer"):
         tokenizer: ImageTokenizer = registry.build("tokenizer", config["tokenizer"])
     read_saved_weights(tokenizer, folder)
+    if (folder / STATISTICS).is_file():
+        tokenizer.code_statistics = load_statistics(folder, tokenizer.fingerprint())
     return tokenizer.eval()
 
 
@@ -185,7 +201,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
 def _download(name: str, hub_options: Mapping[str, Any]) -> Path:
     """The local copy of a model on the hub."""
     try:
-        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, CARD], **hub_options))
+        return Path(
+            snapshot_download(
+                name, allow_patterns=[CONFIG, WEIGHTS, STATISTICS, CARD], **hub_options
+            )
+        )
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"{name}: expected a folder or the name of a model on the hub, got "

@@ -20,6 +20,7 @@ from vocabula.benchmark.rate.matching import Fidelity, RivalPicture, fidelity
 from vocabula.benchmark.rate.picture_codecs import PICTURE_CODECS, PictureCodec, check_channels
 from vocabula.benchmark.rate.study import Picture, RateStudy, summarize
 from vocabula.codec import CodeStatistics, EntropyModel, choose_model, cut, read
+from vocabula.codec.choice import statistics_of
 from vocabula.codec.files import encode_images
 from vocabula.codec.header import Header
 from vocabula.codec.layouts import least_stages, tokenizer_header
@@ -71,7 +72,7 @@ def measure_rates(
     if jobs < 1:
         raise OptionError(f"jobs: expected an integer >= 1, got {jobs}")
     check_channels(tokenizer.channels)
-    model = choose_model(entropy, statistics)
+    model = choose_model(entropy, statistics_of(tokenizer, statistics))
     header = tokenizer_header(tokenizer, model, stages=None)
     work = _Work(tokenizer, model, header, rivals)
     total = image_count(source, limit)

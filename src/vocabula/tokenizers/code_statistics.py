@@ -1,6 +1,6 @@
 """What is known of a tokenizer's codes before a file is made: counts, and which are alike.
 
-Kept as integers in the run's folder, so that every machine derives the same probabilities.
+Kept as integers beside the weights, so that every machine derives the same probabilities.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vocabula.errors import CheckpointError
 from vocabula.files import replace_file
 
 FILE = "entropy.safetensors"
-"""Name of the file in a run's folder."""
+"""Name of the file in a saved tokenizer's folder."""
 _FORMAT = "vocabula entropy 1"
 
 
@@ -63,21 +63,25 @@ class CodeStatistics:
         return total.digest()
 
     def save(self, folder: Path) -> None:
-        """Write the file into a run's folder; complete or not at all.
+        """Write the file into a saved tokenizer's folder; complete or not at all.
 
         Raises:
             OutputError: the folder cannot be written.
         """
+        replace_file(folder / FILE, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The content of the file."""
         tensors: dict[str, NDArray[np.int64] | NDArray[np.int32]] = {}
         for book, (counts, order) in enumerate(zip(self.counts, self.orders, strict=True)):
             tensors[f"counts.{book}"] = counts.astype(np.int64)
             tensors[f"order.{book}"] = order.astype(np.int32)
         metadata = {"format": _FORMAT, "fingerprint": self.fingerprint}
-        replace_file(folder / FILE, save(tensors, metadata=metadata))
+        return save(tensors, metadata=metadata)
 
 
 def load_statistics(folder: Path, fingerprint: str) -> CodeStatistics | None:
-    """The statistics in a run's folder; None where there are none, or of another tokenizer.
+    """The statistics in a tokenizer's folder; None where there are none, or of another one.
 
     A tokenizer that was trained on since has other codes; its old statistics serve no longer.
 
