@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocabula import codec, open_source
-from vocabula.benchmark.rate import measure_rates, rate_figure, rate_tables, verdict
+from vocabula.benchmark.rate import jpeg_beside, measure_rates, rate_figure, rate_tables, verdict
+from vocabula.benchmark.rate.figure import plot_limits
 from vocabula.benchmark.rate.matching import RivalPicture, log_linear, on_curve
 from vocabula.benchmark.rate.picture_codecs import JPEG, WEBP, PictureCodec
 from vocabula.benchmark.rate.study import Comparison, RatePoint, RateStudy
@@ -160,7 +162,7 @@ def test_comparisons_are_means_over_pictures_of_equal_bytes(pictures: Path) -> N
     assert {"JPEG", "WebP"} == {one.codec for one in study.comparisons}
 
 
-def test_grey_pictures_and_one_book_give_one_point(tmp_path: Path) -> None:
+def test_grey_pictures_and_one_book_give_onepoint(tmp_path: Path) -> None:
     grey = photograph()[..., 0]
     Image.fromarray(grey).save(tmp_path / "grey.png")
     study = measure_rates(tokenizer_of(BOOK, 1), open_source(str(tmp_path), channels=1))
@@ -237,3 +239,27 @@ def test_tables_say_what_a_rival_cannot_reach() -> None:
 def test_the_figure_is_a_picture() -> None:
     with Image.open(io.BytesIO(rate_figure([("ours", STUDY)], "x"))) as opened:
         assert opened.format == "PNG" and opened.size[0] > 600
+
+
+def test_the_plot_fits_the_points_of_the_tokenizer() -> None:
+    points = [point(1, 0.1, 20.0), point(2, 0.4, 26.0)]
+    curve = [point(1, 0.05, 10.0), point(2, 0.2, 24.0), point(3, 6.4, 54.0)]
+    study = replace(STUDY, points=points, one_file=[], curves={"JPEG": curve})
+    (low, high), (bottom, top) = plot_limits([("ours", study)])
+    assert low < 0.1 and high > 0.4 and high / low < 20
+    # by hand: the curve rises by 6 dB with each doubling from 0.2 to 6.4 bits per pixel
+    inside = 24 + 6 * math.log2(high / 0.2)
+    assert bottom < 20 and inside < top < inside + 3
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_jpeg_beside_takes_at_most_as_many_bytes(channels: int) -> None:
+    torch.manual_seed(0)
+    tokenizer = tokenizer_of(BOOK, channels)
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, channels), dtype=np.uint8)
+    rival = jpeg_beside(tokenizer)(pixels)
+    image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None]
+    assert rival.own_bytes == len(codec.to_bytes(image, tokenizer))
+    assert rival.name == "JPEG" and rival.pixels.shape == pixels.shape
+    smallest = RivalPicture(JPEG, pixels).size(1)
+    assert rival.bytes <= max(rival.own_bytes, smallest)

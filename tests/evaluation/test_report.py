@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from vocabula.data import ArraySource, open_source
 from vocabula.errors import OptionError, OutputError
 from vocabula.evaluation import build_report
 from vocabula.evaluation.curves import training_curves
+from vocabula.evaluation.examples import Rival
+from vocabula.evaluation.page import tile_columns
 from vocabula.tokenizers import Tokenizer
 
 Make = Callable[..., Tokenizer]
@@ -90,10 +93,52 @@ def test_page_is_complete_and_self_contained(
     assert page.addresses
     assert all(a.startswith(("data:image/", "#")) for a in page.addresses)
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", text)
-    assert not re.search(r"@import|url\((?!#)|<script|<link", text)
+    assert not re.search(r"@import|url\((?!#)|<script [^>]*src|<link|import\(|fetch\(", text)
     assert "vocabula train &lt;pictures&gt;" in text  # escaped
     assert text.count("<svg") == 7  # six curves and the codebook's or the dimensions' plot
     assert "nan" not in re.sub(r"base64,[^\"]*", "", text).lower().split()
+
+
+def test_the_title_names_run_data_and_date(make_tokenizer: Make, tmp_path: Path) -> None:
+    images = np.zeros((1, 16, 16, 3), np.uint8)
+    source = ArraySource(images, name="blank & white")
+    build_report(make_tokenizer(), source, tmp_path / "p.html", run=_run(tmp_path / "first"))
+    text = (tmp_path / "p.html").read_text()
+    today = date.today().isoformat()
+    assert f"<title>first on blank &amp; white, {today} · vocabula report</title>" in text
+    assert "measured on 1 image of" in text
+
+
+@pytest.mark.parametrize(("tiles", "columns"), [(1, 1), (5, 5), (6, 6), (7, 4), (12, 6), (13, 5)])
+def test_no_tile_stands_alone_in_its_row(tiles: int, columns: int) -> None:
+    assert tile_columns(tiles) == columns
+    assert tiles == 1 or (tiles - 1) % columns + 1 > 1
+
+
+def test_the_slider_has_one_original_and_one_reconstruction(
+    make_tokenizer: Make, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    build_report(make_tokenizer(), ArraySource(images), tmp_path / "p.html")
+    text = (tmp_path / "p.html").read_text()
+    for part in ("original", "reconstruction"):
+        assert text.count(f'data-part="{part}"') == 2
+
+
+def test_another_format_stands_beside_the_reconstruction(
+    make_tokenizer: Make, tmp_path: Path
+) -> None:
+    images = np.full((1, 16, 16, 3), 100, np.uint8)
+    build_report(
+        make_tokenizer(),
+        ArraySource(images),
+        tmp_path / "p.html",
+        beside=lambda pixels: Rival("FMT", pixels + np.uint8(51), bytes=90, own_bytes=80),
+    )
+    text = (tmp_path / "p.html").read_text()
+    assert "reconstruction, 80 bytes as a file" in text
+    # by hand: an error of 51 / 255 everywhere is 10 log10(25) dB
+    assert "smallest FMT, 90 bytes, PSNR 13.98 dB" in text
 
 
 def test_code_maps_and_gallery_count(make_tokenizer: Make, tmp_path: Path) -> None:

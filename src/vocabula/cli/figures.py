@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import vocabula
 
 if TYPE_CHECKING:
     from vocabula.evaluation import Evaluation
+    from vocabula.evaluation.compare import Compared
     from vocabula.tokenizers import ImageTokenizer
 
 
 def figures_json(result: Evaluation, tokenizer: ImageTokenizer, run: str) -> str:
     """The figures, the run, the tokenizer's fingerprint, the version and the command line."""
-    content = {
-        **result.to_dict(),
-        "run": run,
-        "fingerprint": tokenizer.fingerprint(),
-        "version": vocabula.__version__,
-        "command": shlex.join(["vocabula", *sys.argv[1:]]),
-    }
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+    return _json({**result.to_dict(), "run": run, "fingerprint": tokenizer.fingerprint()})
+
+
+def comparison_json(compared: Sequence[Compared]) -> str:
+    """The figures of several tokenizers, the version and the command line."""
+    return _json({"runs": [one.to_dict() for one in compared]})
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    command = shlex.join(["vocabula", *sys.argv[1:]])
+    about = {"version": vocabula.__version__, "command": command}
+    return json.dumps({**content, **about}, indent=2, allow_nan=False) + "\n"

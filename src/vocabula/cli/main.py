@@ -9,6 +9,7 @@ import typer
 from vocabula.cli import (
     benchmark,
     blocks,
+    compare,
     complete,
     compress,
     config,
@@ -62,6 +63,7 @@ app = typer.Typer(
 COMMANDS = (
     train,
     evaluate,
+    compare,
     export,
     encode,
     decode,

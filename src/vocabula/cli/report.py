@@ -112,6 +112,7 @@ def _report_run(
     value_range: tuple[float, float] | None,
     options: dict[str, Any],
 ) -> None:
+    from vocabula.benchmark.rate import jpeg_beside
     from vocabula.cli.runs import open_data, open_run, reading_data
     from vocabula.errors import OptionError
     from vocabula.evaluation import build_report
@@ -124,6 +125,7 @@ def _report_run(
             data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
         )
         folder = Path(run).expanduser()
+        options["beside"] = jpeg_beside(tokenizer)
         build_report(tokenizer, source, page, run=folder, progress=True, **options)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vocabula.data import ImageSource, Sample
@@ -18,7 +19,7 @@ from vocabula.evaluation.pictures import code_colours, data_uri, error_map, shri
 from vocabula.tokenizers import Analysis, CodeLevel, ImageTokenizer
 from vocabula.tokenizers.inference import inference
 
-LARGEST_SIDE = 512
+LARGEST_SIDE = 768
 """Larger pictures are scaled down to this side for the page, in pixels."""
 SHARP_SIDE = 128
 """Pictures up to this side are stored without loss and drawn with square pixels."""
@@ -29,11 +30,36 @@ _QUALITY = 92
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture on the page: a data URI, its caption, and whether its pixels stay square."""
+    """One picture on the page.
+
+    Attributes:
+        uri: a data URI.
+        caption: below it.
+        pixels: whether its pixels stay square.
+        part: ``original`` or ``reconstruction``, which the page's slider joins; else empty.
+    """
 
     uri: str
     caption: str
     pixels: bool
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """What another format makes of a picture in about as many bytes.
+
+    Attributes:
+        name: of the format.
+        pixels: (H, W, C) uint8, decoded.
+        bytes: of its file.
+        own_bytes: of the tokenizer's file.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+    bytes: int
+    own_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +86,7 @@ def make_examples(
     *,
     scale: float,
     mean_values: Sequence[Tensor] = (),
+    beside: Callable[[NDArray[np.uint8]], Rival] | None = None,
 ) -> list[Example]:
     """Examples at even distances over the source.
 
@@ -70,12 +97,15 @@ def make_examples(
         scale: absolute error, on [0, 1], that the error maps draw white.
         mean_values: (D,) of each level, as `Evaluation.mean_values` has them: of several levels,
             each example is also decoded with one level's values replaced by their mean.
+        beside: gives the rival of a picture (H, W, C), to show beside the reconstruction.
     """
     wanted = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round())
     samples = [source.read(int(index)) for index in wanted]
     distinct = {sample.index: sample for sample in samples}  # broken ones hand out a neighbour
     with inference(tokenizer) as device:
-        return [_example(tokenizer, s, device, scale, mean_values) for s in distinct.values()]
+        return [
+            _example(tokenizer, s, device, scale, mean_values, beside) for s in distinct.values()
+        ]
 
 
 def _example(
@@ -84,6 +114,7 @@ def _example(
     device: torch.device,
     scale: float,
     mean_values: Sequence[Tensor],
+    beside: Callable[[NDArray[np.uint8]], Rival] | None,
 ) -> Example:
     image = torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1)))[None]
     x = as_unit(image.to(device))
@@ -93,25 +124,38 @@ def _example(
     error, similarity = mse(output, x), float(ssim(output, x)[0])
     caption = f"{width} x {height} px, PSNR {float(psnr(error)[0]):.2f} dB, SSIM {similarity:.3f}"
     original, decoded = to_array(x[0]), to_array(output[0])
+    rival = None if beside is None else beside(sample.image)
+    size = "" if rival is None else f", {rival.own_bytes:,} bytes as a file"
     pictures = [
-        _picture(original, "original"),
-        _picture(decoded, "reconstruction"),
-        _picture(error_map(decoded, original, scale=scale), "error"),
+        picture_of(original, "original", part="original"),
+        picture_of(decoded, f"reconstruction{size}", part="reconstruction"),
+        *([] if rival is None else [_rival_picture(rival, x)]),
+        picture_of(error_map(decoded, original, scale=scale), "error"),
         *_code_maps(tokenizer.levels, found),
     ]
     ablated = []
     for level, picture in without_each_level(tokenizer, found, x.shape[-2:], mean_values):
         ablated.append(float(psnr(mse(picture, x))[0]))
         name = f"without {level.title}, PSNR {ablated[-1]:.2f} dB"
-        pictures.append(_picture(to_array(picture[0]), name))
+        pictures.append(picture_of(to_array(picture[0]), name))
     return Example(sample.path, caption, pictures, ablated)
 
 
-def _picture(pixels: np.ndarray, caption: str) -> Picture:
+def _rival_picture(rival: Rival, x: Tensor) -> Picture:
+    """The rival's picture with its size and PSNR; x (1, C, H, W) is the original."""
+    found = torch.from_numpy(rival.pixels.copy()).permute(2, 0, 1)[None].to(x.device)
+    error = float(psnr(mse(as_unit(found), x))[0])
+    smallest = "smallest " if rival.bytes > rival.own_bytes else ""
+    caption = f"{smallest}{rival.name}, {rival.bytes:,} bytes, PSNR {error:.2f} dB"
+    return picture_of(to_array(as_unit(found)[0]), caption)
+
+
+def picture_of(pixels: np.ndarray, caption: str, *, part: str = "") -> Picture:
+    """A picture (H, W, 3) uint8 for the page, scaled down where it is large."""
     small = shrink(pixels, LARGEST_SIDE)
     sharp = max(small.shape[:2]) <= SHARP_SIDE
     uri = data_uri(small, quality=None if sharp else _QUALITY)
-    return Picture(uri, caption, sharp)
+    return Picture(uri, caption, sharp, part)
 
 
 def _code_maps(levels: Sequence[CodeLevel], found: Analysis) -> list[Picture]:

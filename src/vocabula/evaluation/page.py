@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterator, Mapping
+from datetime import date
 from importlib import resources
 from typing import Any
 
@@ -19,7 +20,8 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 
     Args:
         template: the name of its file in this package.
-        context: what it shows; every name that a template uses must be there.
+        context: what it shows; every name that a template uses must be there. The date of today
+            and the number of columns of its tiles are added.
     """
     folder = resources.files("vocabula.evaluation")
     environment = jinja2.Environment(
@@ -29,7 +31,19 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(context)
+    added = {"date": date.today().isoformat(), "columns": tile_columns(len(context["tiles"]))}
+    return environment.get_template(template).render({**added, **context})
+
+
+def tile_columns(tiles: int) -> int:
+    """How many tiles stand in a row, at most six, so that the last row has no single one.
+
+    Example:
+        >>> [tile_columns(count) for count in (1, 5, 6, 7, 13)]
+        [1, 5, 6, 4, 5]
+    """
+    rows = -(-tiles // 6)
+    return -(-tiles // rows) if rows else 1
 
 
 def settings_rows(settings: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -62,6 +62,28 @@ def lines(
     return _svg(figure)
 
 
+def points(
+    names: Sequence[str], x: Sequence[float], y: Sequence[float], *, x_label: str, y_label: str
+) -> str:
+    """Points as ``<svg>`` text, each with its name beside it.
+
+    Args:
+        names: of the points.
+        x: where they are.
+        y: likewise.
+        x_label: what the x axis shows.
+        y_label: what the y axis shows.
+    """
+    figure, axes = _axes(x_label, y_label)
+    for i, (name, across, up) in enumerate(zip(names, x, y, strict=True)):
+        axes.plot([across], [up], "o", color=_SERIES[i % len(_SERIES)])
+        axes.annotate(
+            name, (across, up), xytext=(6, 4), textcoords="offset points", fontsize=8, color=_INK
+        )
+    axes.margins(0.15)
+    return _svg(figure)
+
+
 def ranked_usage(
     counts: Sequence[Sequence[int]], names: Sequence[str], sizes: Sequence[int]
 ) -> str:

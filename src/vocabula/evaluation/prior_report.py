@@ -347,6 +347,7 @@ def _header(
     ]
     return {
         "title": folder.resolve().name or "prior",
+        "measured_on": data.held_out.arrays.name,
         "subtitle": f"{type(prior).__name__} over codes on {grids} positions; learned from "
         f"{len(data.fitted)} signals of {data.fitted.arrays.name}, measured on "
         f"{len(data.held_out)} held-out ones",

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vocabula import registry
 from vocabula.data import ImageSource
 from vocabula.errors import OptionError
 from vocabula.evaluation.curves import training_curves
 from vocabula.evaluation.evaluate import evaluate
-from vocabula.evaluation.examples import LARGEST_SIDE, Example, make_examples
+from vocabula.evaluation.examples import LARGEST_SIDE, Example, Rival, make_examples
 from vocabula.evaluation.gallery import make_galleries
 from vocabula.evaluation.page import render, settings_rows, versions
 from vocabula.evaluation.plots import bars, ranked_usage
@@ -34,6 +37,7 @@ def build_report(
     *,
     run: str | os.PathLike[str] | None = None,
     examples: int = 8,
+    beside: Callable[[NDArray[np.uint8]], Rival] | None = None,
     batch_size: int = 64,
     limit: int | None = None,
     workers: int | None = None,
@@ -52,6 +56,8 @@ def build_report(
         out: the file to write.
         run: folder with the run's ``run.json`` and ``log.jsonl``; None leaves these parts out.
         examples: how many images are shown.
+        beside: gives what another format makes of a picture (H, W, C) in as many bytes; see
+            `vocabula.benchmark.rate.jpeg_beside`.
         batch_size: most images of a batch.
         limit: evaluate the first `limit` images only.
         workers: threads that decode ahead; None takes one for each core, 0 decodes in this one.
@@ -81,7 +87,7 @@ def build_report(
     manifest = read_manifest(Path(run)) if run is not None else {}
     context = {
         **_header(tokenizer, result, Path(run) if run is not None else out),
-        **_reconstructions(tokenizer, source, result, examples),
+        **_reconstructions(tokenizer, source, result, examples, beside),
         **_codebook(tokenizer, result),
         **_dimensions(result),
         **_settings(tokenizer, manifest),
@@ -103,7 +109,8 @@ def _header(tokenizer: ImageTokenizer, result: Evaluation, named: Path) -> dict[
         for level in tokenizer.levels
     )
     channels = f"{tokenizer.channels} channel{'s' if tokenizer.channels > 1 else ''}"
-    subtitle = f"{levels} of {channels}; measured on {result.images} images of {result.data}"
+    images = "1 image" if result.images == 1 else f"{result.images} images"
+    subtitle = f"{levels} of {channels}; measured on {images} of {result.data}"
     tiles = [
         {"label": "PSNR, mean over images", "value": f"{result.psnr:.2f}", "unit": "dB"},
         {"label": "SSIM", "value": f"{result.ssim:.3f}", "unit": ""},
@@ -126,11 +133,20 @@ def _header(tokenizer: ImageTokenizer, result: Evaluation, named: Path) -> dict[
     bits = f"{result.bits_per_dim:.3f}"
     tiles.append({"label": "total, lossless", "value": bits, "unit": "bits/dim"})
     title = named.resolve().name or "tokenizer"
-    return {"title": title, "subtitle": subtitle, "tiles": [{"unit": "", **t} for t in tiles]}
+    return {
+        "title": title,
+        "measured_on": result.data,
+        "subtitle": subtitle,
+        "tiles": [{"unit": "", **t} for t in tiles],
+    }
 
 
 def _reconstructions(
-    tokenizer: ImageTokenizer, source: ImageSource, result: Evaluation, count: int
+    tokenizer: ImageTokenizer,
+    source: ImageSource,
+    result: Evaluation,
+    count: int,
+    beside: Callable[[NDArray[np.uint8]], Rival] | None,
 ) -> dict[str, Any]:
     scale = min(1.0, max(0.02, 4 * math.sqrt(result.mse)))
     note = (
@@ -140,7 +156,11 @@ def _reconstructions(
     if result.books:
         note += "In code maps each colour is one code. "
     note += f"Pictures with a side above {LARGEST_SIDE} pixels are scaled down for this page."
-    examples = make_examples(tokenizer, source, count, scale=scale, mean_values=result.mean_values)
+    if beside is not None:
+        note += " The other format's file is the largest that takes at most as many bytes."
+    examples = make_examples(
+        tokenizer, source, count, scale=scale, mean_values=result.mean_values, beside=beside
+    )
     return {
         "examples": examples,
         "compact": all(picture.pixels for e in examples for picture in e.pictures),

@@ -8,6 +8,7 @@
 that says where the tokenizer wins and where it loses.
 """
 
+from vocabula.benchmark.rate.beside import jpeg_beside
 from vocabula.benchmark.rate.figure import rate_figure
 from vocabula.benchmark.rate.measure import measure_rates
 from vocabula.benchmark.rate.output import FIGURES, write_rates
@@ -19,6 +20,7 @@ __all__ = [
     "Comparison",
     "RatePoint",
     "RateStudy",
+    "jpeg_beside",
     "measure_rates",
     "rate_figure",
     "rate_tables",

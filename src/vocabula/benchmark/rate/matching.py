@@ -93,10 +93,26 @@ class RivalPicture:
     def fidelity(self, quality: int) -> Fidelity:
         """How near the file of a quality comes to the picture."""
         if quality not in self._found:
-            self.size(quality)
-            output = self._codec.decode(self._files[quality], self._pixels.shape[2])
-            self._found[quality] = fidelity(output, self._pixels)
+            self._found[quality] = fidelity(self.pixels(quality), self._pixels)
         return self._found[quality]
+
+    def pixels(self, quality: int) -> NDArray[np.uint8]:
+        """The picture (H, W, C) that the file of a quality decodes to."""
+        self.size(quality)
+        return self._codec.decode(self._files[quality], self._pixels.shape[2])
+
+    def fitting(self, size: int) -> int | None:
+        """The highest quality whose file has at most `size` bytes; None where none has."""
+        known = self._codec.qualities
+        fitting = [quality for quality in known if self.size(quality) <= size]
+        if not fitting:
+            return None
+        low = fitting[-1]
+        high = known[min(known.index(low) + 1, len(known) - 1)]
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.size(middle) <= size else (low, middle)
+        return low
 
     def at(self, size: int) -> Fidelity | None:
         """What the rival does with so many bytes.
@@ -110,18 +126,10 @@ class RivalPicture:
         Returns:
             None where all its files are larger; its best where all are smaller.
         """
-        known = self._codec.qualities
-        fitting = [quality for quality in known if self.size(quality) <= size]
-        if not fitting:
-            return None
-        low = fitting[-1]
-        if low == known[-1]:
-            return self.fidelity(low)
-        high = known[known.index(low) + 1]
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self.size(middle) <= size else (low, middle)
-        sides = (low, self.fidelity(low)), (high, self.fidelity(high))
+        low = self.fitting(size)
+        if low is None or low == self._codec.qualities[-1]:
+            return None if low is None else self.fidelity(low)
+        sides = (low, self.fidelity(low)), (low + 1, self.fidelity(low + 1))
         return Fidelity(
             *(
                 log_linear(size, *((self.size(q), getattr(found, name)) for q, found in sides))

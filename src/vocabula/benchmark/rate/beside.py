@@ -1,0 +1,41 @@
+"""One picture beside its reconstruction: the JPEG file of as many bytes, for reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vocabula.benchmark.rate.matching import RivalPicture
+from vocabula.benchmark.rate.picture_codecs import CHANNELS, JPEG
+from vocabula.codec import to_bytes
+from vocabula.evaluation.examples import Rival
+from vocabula.tokenizers import ImageTokenizer
+
+
+def jpeg_beside(
+    tokenizer: ImageTokenizer,
+) -> Callable[[NDArray[np.uint8]], Rival] | None:
+    """A function that gives the JPEG file of as many bytes as the tokenizer's file of a picture.
+
+    The tokenizer's file is a whole ``.vcb`` file with the adaptive entropy model. Where even the
+    smallest JPEG file is larger, that one is given.
+
+    Returns:
+        A function of a picture (H, W, C) uint8; None where there is nothing to compare: the
+        tokenizer is continuous, or JPEG does not hold its channels.
+    """
+    if tokenizer.channels not in CHANNELS or not all(x.codebook_sizes for x in tokenizer.levels):
+        return None
+
+    def beside(pixels: NDArray[np.uint8]) -> Rival:
+        image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        own = len(to_bytes(image[None], tokenizer))
+        rival = RivalPicture(JPEG, pixels)
+        fitting = rival.fitting(own)
+        quality = JPEG.qualities[0] if fitting is None else fitting
+        return Rival(JPEG.name, rival.pixels(quality), rival.size(quality), own)
+
+    return beside

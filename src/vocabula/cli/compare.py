@@ -1,0 +1,98 @@
+"""``vocabula compare``: several tokenizers on the same images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vocabula.cli.runs import BatchSize, Device, Limit, Overwrite, Strict, ValueRange, Workers
+
+if TYPE_CHECKING:
+    from vocabula.tokenizers import ImageTokenizer
+
+EXAMPLES = """[bold]Examples[/bold]
+
+  vocabula compare runs/small runs/large held-out/           a table and compare.html
+
+  vocabula compare runs/* held-out/ -o page.html --json figures.json
+"""
+
+
+def compare(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN... DATA",
+            help="Two or more runs or saved tokenizers, then the images: a folder, .parquet, .npy, "
+            ".npz or a sample; of data with several splits the test split.",
+        ),
+    ],
+    out: Annotated[
+        str, typer.Option("-o", "--out", metavar="FILE", help="The page.")
+    ] = "compare.html",
+    json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the figures, too.")
+    ] = None,
+    examples: Annotated[int, typer.Option(min=1, max=64, help="Images to show.")] = 6,
+    limit: Limit = None,
+    batch_size: BatchSize = 64,
+    workers: Workers = None,
+    device: Device = "auto",
+    value_range: ValueRange = None,
+    strict: Strict = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure several tokenizers on the same images: one table and one page."""
+    from vocabula.cli.console import say, stdout_console
+    from vocabula.cli.figures import comparison_json
+    from vocabula.cli.runs import open_data, open_run, reading_data
+    from vocabula.errors import OptionError
+    from vocabula.evaluation.compare import (
+        build_comparison,
+        compare_tokenizers,
+        comparison_table,
+    )
+    from vocabula.files import check_new, new_file
+
+    *runs, data = words
+    if len(runs) < 2:
+        raise OptionError(
+            f"compare: expected two or more runs, then DATA, got {len(words)} words; use "
+            "vocabula evaluate for one run"
+        )
+    for path in filter(None, (out, json)):
+        check_new(Path(path), overwrite=overwrite)
+    with reading_data():
+        tokenizers: dict[str, ImageTokenizer] = {}
+        for run in runs:
+            name = run.rstrip("/")
+            if name in tokenizers:
+                raise OptionError(f"compare: expected different runs, got {name} twice; drop one")
+            tokenizers[name] = open_run(run, device)
+        source = open_data(
+            data,
+            next(iter(tokenizers.values())),
+            runs[0],
+            held_out=True,
+            strict=strict,
+            value_range=value_range,
+        )
+        compared = compare_tokenizers(
+            tokenizers,
+            source,
+            batch_size=batch_size,
+            limit=limit,
+            workers=workers,
+            progress=True,
+        )
+        build_comparison(tokenizers, compared, source, out, examples=examples, overwrite=overwrite)
+    images = compared[0].figures.images
+    title = f"{images} image{'' if images == 1 else 's'} of {source.name}"
+    stdout_console().print(comparison_table(compared, title))
+    if json is not None:
+        with new_file(Path(json), overwrite=overwrite) as draft:
+            draft.write_text(comparison_json(compared), encoding="utf-8")
+        say(f"figures: {json}")
+    say(f"page: {out}")
