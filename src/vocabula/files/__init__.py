@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vocabula.errors import OutputError
+from vocabula.files.reading import input_error, input_errors, special_kind
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Error numbers that say that there is no room left."""
