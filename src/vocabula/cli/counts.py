@@ -31,10 +31,10 @@ def counts(
     from vocabula.cli.runs import counted, open_data, open_run, reading_data
     from vocabula.codec import learn_statistics
     from vocabula.codec.statistics import FILE
-    from vocabula.files import check_new
+    from vocabula.files import check_new_file
 
     folder = Path(run).expanduser()
-    check_new(folder / FILE, overwrite=overwrite)
+    check_new_file(folder / FILE, overwrite=overwrite)
     with reading_data():
         tokenizer = open_run(run, device)
         source = open_data(data, tokenizer, run, strict=strict, value_range=value_range)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from vocabula.errors import CheckpointError
-from vocabula.files import replace_file
+from vocabula.files import in_stable_order, input_error, replace_file
 
 FILE = "entropy.safetensors"
 """Name of the file in a run's folder."""
@@ -73,7 +73,7 @@ class CodeStatistics:
             tensors[f"counts.{book}"] = counts.astype(np.int64)
             tensors[f"order.{book}"] = order.astype(np.int32)
         metadata = {"format": _FORMAT, "fingerprint": self.fingerprint}
-        replace_file(folder / FILE, save(tensors, metadata=metadata))
+        replace_file(folder / FILE, b"".join(in_stable_order(save(tensors, metadata=metadata))))
 
 
 def load_statistics(folder: Path, fingerprint: str) -> CodeStatistics | None:
@@ -92,7 +92,10 @@ def load_statistics(folder: Path, fingerprint: str) -> CodeStatistics | None:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, " ".join(str(error).split())) from None
+        raise (
+            input_error(path, error, CheckpointError)
+            or _damaged(path, " ".join(str(error).split()))
+        ) from None
     if metadata.get("format") != _FORMAT:
         raise _damaged(path, f"format {metadata.get('format')!r}")
     if metadata.get("fingerprint") != fingerprint:

@@ -12,6 +12,7 @@ import jinja2
 import torch
 
 import vocabula
+from vocabula.files import unicode_text
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
@@ -29,7 +30,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(context)
+    return unicode_text(environment.get_template(template).render(context))
 
 
 def settings_rows(settings: Mapping[str, Any]) -> list[dict[str, str]]:

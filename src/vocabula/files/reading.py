@@ -69,6 +69,7 @@ def input_error(
         The error to raise; None where the content is at fault.
     """
     number = getattr(error, "errno", None) if isinstance(error, OSError) else None
+    what: str | None
     if number is not None:
         what = _REASONS.get(number, f"'{os.strerror(number)}'; check the file")
     elif (special := special_kind(path)) is not None:

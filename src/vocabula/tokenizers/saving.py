@@ -14,7 +14,7 @@ from torch import nn
 
 from vocabula import __version__, registry
 from vocabula.errors import CheckpointError
-from vocabula.files import dump_json, new_folder, output_errors, write_bytes
+from vocabula.files import dump_json, new_folder, output_errors, unicode_text, write_bytes
 from vocabula.tokenizers.card import model_card
 from vocabula.tokenizers.saved_folder import (
     CARD,
@@ -140,7 +140,7 @@ def save(
     )
     with output_errors(folder), new_folder(folder, overwrite=True, last=CONFIG) as draft:
         write_weights(tokenizer, draft / WEIGHTS)
-        write_bytes(draft / CARD, card.encode())
+        write_bytes(draft / CARD, unicode_text(card).encode())
         write_bytes(draft / CONFIG, dump_json(config))
 
 
