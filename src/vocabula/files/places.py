@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vocabula.errors import OutputError
 from vocabula.files.failures import output_error
-from vocabula.files.hidden import is_hidden
+from vocabula.files.hidden import LONGEST_NAME, is_hidden
 from vocabula.files.reading import special_kind
 from vocabula.files.streams import is_stream, take_stdout
 
@@ -38,6 +38,7 @@ def check_new_file(path: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{path}: expected a file to write, got a {what}; {advice}")
     if found is not None and not overwrite:
         raise _exists(path)
+    _check_names(path)
     _check_above(real_place(path).parent)
 
 
@@ -54,6 +55,7 @@ def check_new_folder(path: Path, *, overwrite: bool) -> None:
     """
     found = _found(path)
     if found is None:
+        _check_names(path)
         _check_above(real_place(path).parent)
         return
     if not stat.S_ISDIR(found.st_mode):
@@ -121,6 +123,22 @@ def _found(path: Path) -> os.stat_result | None:
         return None
     except (OSError, ValueError) as error:  # the latter of a name with a zero byte
         raise output_error(path, error) from None
+
+
+def _check_names(path: Path) -> None:
+    """Refuse a path with a name that no disk takes; it would show only when all work is done."""
+    try:
+        longest = max(len(os.fsencode(name)) for name in real_place(path).parts)
+    except UnicodeEncodeError:
+        raise OutputError(
+            f"{path}: expected a name in the characters of this system's locale, got others; "
+            "choose another name"
+        ) from None
+    if longest > LONGEST_NAME:
+        raise OutputError(
+            f"{path}: expected names of at most {LONGEST_NAME} bytes, got one of {longest}; "
+            "choose a shorter one"
+        )
 
 
 def _check_above(above: Path) -> None:
