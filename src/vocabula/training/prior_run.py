@@ -48,8 +48,8 @@ def train_prior(
     """Train the prior of a tokenizer's codes, or one for each of its levels, and save them.
 
     `out` holds all that drawing needs; see `vocabula.priors.load_generator`. It works on the CPU,
-    on a GPU and, under ``accelerate launch``, in several processes. Stopped at any moment, it
-    continues with ``resume=True`` from the newest checkpoint, on the CPU to identical weights.
+    on a GPU and, under ``torchrun`` or ``accelerate launch``, in several processes. Stopped at any
+    moment, it continues with ``resume=True`` from the newest checkpoint, on the CPU to identical weights.
 
     Args:
         config: what to train and how; see `load_config` and `prior_preset_names`.
