@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vocabula.errors import CheckpointError, DataError
-from vocabula.files import input_error, input_errors, special_kind
+from vocabula.files import input_error, input_errors, special_kind, utf8_path
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,14 @@ def test_what_is_no_regular_file(tmp_path: Path) -> None:
     assert {name: special_kind(tmp_path / name) for name in names} == names
     assert special_kind(os.devnull) == "device"
     assert special_kind("a\0b") is None
+
+
+@pytest.mark.parametrize("name", ["plain", "caf\u00e9", os.fsdecode(b"caf\xe9")])
+def test_libraries_get_a_path_that_they_take(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("content")
+    with utf8_path(path) as place:
+        str(place).encode("utf-8")
+        assert place.read_text() == "content"
+    assert path.read_text() == "content"
+    assert place == path or not place.parent.exists()

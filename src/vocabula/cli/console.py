@@ -41,11 +41,11 @@ def table_of(table: Table) -> Any:
     from rich.text import Text
 
     colours = {"met": "green", "not met": "red"}
-    shown = RichTable(title=table.title, title_justify="left", box=rich.box.SIMPLE_HEAD)
+    shown = RichTable(title=printable(table.title), title_justify="left", box=rich.box.SIMPLE_HEAD)
     for place, name in enumerate(table.columns):
         shown.add_column(name, justify="right" if place else "left")
     for row in table.rows:
-        shown.add_row(*(Text(cell, style=colours.get(cell, "")) for cell in row))
+        shown.add_row(*(Text(printable(cell), style=colours.get(cell, "")) for cell in row))
     return shown
 
 

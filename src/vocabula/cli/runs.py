@@ -241,6 +241,18 @@ def open_data(
     return source
 
 
+def check_apart_from(data: str, out: str | Path | None) -> None:
+    """Refuse to write an output over the file that DATA is.
+
+    Raises:
+        OutputError: they are one file, under whatever names.
+    """
+    from vocabula.files import check_apart
+
+    if out is not None and Path(data).is_file():
+        check_apart([Path(out)], [Path(data)])
+
+
 def chosen_split(data: str, *, held_out: bool) -> str:
     """The part of DATA that is read: DATA itself unless it has several splits."""
     from vocabula.data import held_out_split, split_names

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from vocabula.errors import CheckpointError
-from vocabula.files import in_stable_order, input_error, replace_file
+from vocabula.files import in_stable_order, input_error, replace_file, utf8_path
 
 FILE = "entropy.safetensors"
 """Name of the file in a run's folder."""
@@ -88,7 +88,7 @@ def load_statistics(folder: Path, fingerprint: str) -> CodeStatistics | None:
     if not path.is_file():
         return None
     try:
-        with safetensors.safe_open(path, framework="np") as file:
+        with utf8_path(path) as place, safetensors.safe_open(place, framework="np") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, ValueError) as error:

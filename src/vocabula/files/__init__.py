@@ -29,7 +29,7 @@ from vocabula.files.places import (
     holds_something,
     real_place,
 )
-from vocabula.files.reading import input_error, input_errors, special_kind
+from vocabula.files.reading import input_error, input_errors, special_kind, utf8_path
 from vocabula.files.streams import is_stream, stdout_is_taken
 from vocabula.files.text import dump_json, one_line, printable, unicode_text
 
@@ -68,5 +68,6 @@ __all__ = [
     "stdout_is_taken",
     "sync_folder",
     "unicode_text",
+    "utf8_path",
     "write_bytes",
 ]

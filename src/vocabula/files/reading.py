@@ -6,10 +6,12 @@ import contextlib
 import errno
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from vocabula.errors import DataError, VocabulaError
+from vocabula.files.text import unicode_text
 
 _REASONS = {
     errno.EACCES: "no permission; check its rights",
@@ -97,6 +99,22 @@ def special_kind(path: Path | str | os.PathLike[str]) -> str | None:
         stat.S_IFBLK: "device",
     }
     return kinds.get(stat.S_IFMT(mode))
+
+
+@contextlib.contextmanager
+def utf8_path(path: Path) -> Iterator[Path]:
+    """The path, or for libraries that take UTF-8 only a link to what has another name.
+
+    Args:
+        path: of a file that is there.
+    """
+    if unicode_text(str(path)) == str(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="vocabula-") as folder:
+        link = Path(folder) / "file"
+        link.symlink_to(path.absolute())
+        yield link
 
 
 def _opened(path: Path | str | os.PathLike[str]) -> str | None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vocabula import registry
 from vocabula.errors import CheckpointError
-from vocabula.files import in_stable_order, input_error, write_bytes
+from vocabula.files import in_stable_order, input_error, utf8_path, write_bytes
 
 # What learning remembers, as opposed to what encode, decode and likelihood compute with.
 LEARNING_STATE = ("usage_tracker", "revival", "mass", "sums", "noise_updates")
@@ -61,7 +61,7 @@ def read_weights(module: nn.Module, path: Path) -> None:
             module.
     """
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with utf8_path(path) as place, safetensors.safe_open(place, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, ValueError) as error:

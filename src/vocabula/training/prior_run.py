@@ -49,7 +49,8 @@ def train_prior(
 
     `out` holds all that drawing needs; see `vocabula.priors.load_generator`. It works on the CPU,
     on a GPU and, under ``torchrun`` or ``accelerate launch``, in several processes. Stopped at any
-    moment, it continues with ``resume=True`` from the newest checkpoint, on the CPU to identical weights.
+    moment, it continues with ``resume=True`` from the newest checkpoint, on the CPU to identical
+    weights.
 
     Args:
         config: what to train and how; see `load_config` and `prior_preset_names`.

@@ -35,8 +35,8 @@ def train(
     """Train a tokenizer and save it.
 
     The same call works on the CPU, on a GPU and, under ``torchrun`` or ``accelerate launch``, in
-    several processes. It can be stopped at any moment, by Ctrl-C or by force: with ``resume=True`` it
-    continues from the newest checkpoint, on the CPU to bit-identical weights.
+    several processes. It can be stopped at any moment, by Ctrl-C or by force: with ``resume=True``
+    it continues from the newest checkpoint, on the CPU to bit-identical weights.
 
     Args:
         config: what to train and how; see `load_config`.
