@@ -150,7 +150,8 @@ NAMES = [
 @pytest.fixture
 def odd(tmp_path: Path) -> Path:
     """A folder whose name and pictures' names are as bad as the file system takes."""
-    folder = tmp_path / os.fsdecode(b"d\xe9 \n\x1b[2J")
+    name = os.fsdecode(b"d\xe9 \n\x1b[2J $\\frac ") + "图"
+    folder = tmp_path / name
     folder.mkdir()
     for number, name in enumerate(NAMES):
         Image.new("RGB", (16, 12), (number * 20, 0, 99)).save(folder / f"{name}.png", "PNG")
