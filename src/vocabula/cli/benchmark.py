@@ -54,10 +54,10 @@ def benchmark(
     from vocabula.benchmark.record import usable_threads
     from vocabula.cli.console import note, say, stdout_console, table_of
     from vocabula.errors import VocabulaError
-    from vocabula.files import check_new
+    from vocabula.files import check_new_file
 
     if output is not None:
-        check_new(Path(output), overwrite=overwrite)
+        check_new_file(Path(output), overwrite=overwrite)
     names = _suites(suite, device)
     settings = Settings(threads or usable_threads(), device, seed, quick)
     if missing_rivals():

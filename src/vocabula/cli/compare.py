@@ -54,7 +54,7 @@ def compare(
         compare_tokenizers,
         comparison_table,
     )
-    from vocabula.files import check_new, new_file
+    from vocabula.files import check_new_file, new_file
 
     *runs, data = words
     if len(runs) < 2:
@@ -63,7 +63,7 @@ def compare(
             "vocabula evaluate for one run"
         )
     for path in filter(None, (out, json)):
-        check_new(Path(path), overwrite=overwrite)
+        check_new_file(Path(path), overwrite=overwrite)
     with reading_data():
         tokenizers: dict[str, ImageTokenizer] = {}
         for run in runs:

@@ -85,6 +85,7 @@ def complete(
     from vocabula.evaluation.completions import complete_folder, complete_grid, read_images
     from vocabula.evaluation.keep import FORMS, keep_mask, mask_picture
     from vocabula.evaluation.samples import SampleOptions
+    from vocabula.files import check_apart
     from vocabula.priors import Drawing
 
     if (keep is None) == (mask is None):
@@ -101,6 +102,7 @@ def complete(
     note_size(generator, size)
     how = {"paste": paste, "overwrite": overwrite, "progress": True}
     if is_picture(place):
+        check_apart([place], files)
         drawn = complete_grid(generator, pixels, kept, options, place, **how)
     else:
         names = [file.name for file in files]

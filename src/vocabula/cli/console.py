@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from vocabula.cli.process import is_main_process
+from vocabula.files import one_line, printable, stdout_is_taken
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +20,18 @@ def stdout_console() -> Console:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
-    return Console(quiet=not is_main_process(), soft_wrap=False, width=width, highlight=False)
+    return Console(
+        file=results(),
+        quiet=not is_main_process(),
+        soft_wrap=False,
+        width=width,
+        highlight=False,
+    )
+
+
+def results() -> TextIO:
+    """The stream for results: standard error where an output goes to standard output."""
+    return sys.stderr if stdout_is_taken() else sys.stdout
 
 
 def table_of(table: Table) -> Any:
@@ -29,18 +41,18 @@ def table_of(table: Table) -> Any:
     from rich.text import Text
 
     colours = {"met": "green", "not met": "red"}
-    shown = RichTable(title=table.title, title_justify="left", box=rich.box.SIMPLE_HEAD)
+    shown = RichTable(title=printable(table.title), title_justify="left", box=rich.box.SIMPLE_HEAD)
     for place, name in enumerate(table.columns):
         shown.add_column(name, justify="right" if place else "left")
     for row in table.rows:
-        shown.add_row(*(Text(cell, style=colours.get(cell, "")) for cell in row))
+        shown.add_row(*(Text(printable(cell), style=colours.get(cell, "")) for cell in row))
     return shown
 
 
 def say(text: str) -> None:
     """Print one plain line, from the main process only."""
     if is_main_process():
-        print(text)
+        print(printable(text), file=results())
 
 
 def note(text: str) -> None:
@@ -53,9 +65,3 @@ def warn(text: str) -> None:
     """Print one line that begins with ``warning:`` to standard error, from the main process."""
     if is_main_process():
         print(f"warning: {one_line(text)}", file=sys.stderr)
-
-
-def one_line(text: str) -> str:
-    """The text with every run of blanks and line breaks as one space, safe to print."""
-    joined = " ".join(text.split())
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in joined)

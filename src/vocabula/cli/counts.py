@@ -30,11 +30,11 @@ def counts(
     from vocabula.cli.console import say
     from vocabula.cli.runs import counted, open_data, open_run, reading_data
     from vocabula.codec import learn_statistics
-    from vocabula.files import check_new
+    from vocabula.files import check_new_file
     from vocabula.tokenizers.code_statistics import FILE
 
     folder = Path(run).expanduser()
-    check_new(folder / FILE, overwrite=overwrite)
+    check_new_file(folder / FILE, overwrite=overwrite)
     with reading_data():
         tokenizer = open_run(run, device)
         source = open_data(data, tokenizer, run, strict=strict, value_range=value_range)

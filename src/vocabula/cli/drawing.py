@@ -125,6 +125,10 @@ def is_picture(out: Path) -> bool:
     Raises:
         OptionError: it is named like a picture that is no PNG.
     """
+    from vocabula.files import is_stream
+
+    if is_stream(out):
+        return True
     suffix = out.suffix.lower()
     if suffix in OTHER_PICTURES and not out.is_dir():
         raise OptionError(

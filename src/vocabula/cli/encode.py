@@ -40,9 +40,10 @@ def encode(
 ) -> None:
     """Encode images to codes: codes, shape, path and label of each, and the tokenizer's hash."""
     from vocabula.cli.console import say
-    from vocabula.cli.runs import open_data, open_run, reading_data
+    from vocabula.cli.runs import check_apart_from, open_data, open_run, reading_data
     from vocabula.evaluation import encode_dataset
 
+    check_apart_from(data, out)
     with reading_data():
         tokenizer = open_run(run, device)
         source = open_data(data, tokenizer, run, strict=strict, value_range=value_range)

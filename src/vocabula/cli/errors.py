@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +13,9 @@ from typing import Any
 from typer import TyperException
 from typer.core import TyperGroup
 
-from vocabula.cli.console import one_line
-from vocabula.cli.process import is_main_process, process_index
+from vocabula.cli.process import abandon, is_main_process, process_index, stoppable
 from vocabula.errors import Interrupted, OptionError, OutputError, VocabulaError
-from vocabula.files import DISK_FULL
+from vocabula.files import DISK_FULL, one_line
 
 USER_ERROR = 2
 
@@ -43,6 +45,7 @@ class Commands(TyperGroup):
     ) -> Any:
         """Run the command line and end the process with its exit code."""
         try:
+            check_dashes(sys.argv[1:] if args is None else args)
             code = super().main(
                 args=args,
                 prog_name=prog_name,
@@ -51,27 +54,50 @@ class Commands(TyperGroup):
                 windows_expand_args=windows_expand_args,
                 **extra,
             )
+            sys.stdout.flush()
         except BrokenPipeError:  # `vocabula config | head`: the reader has gone
-            sys.stderr.close()
+            abandon(sys.stdout)
             sys.exit(1)
         except Exception as error:
             failure = as_user_error(error)
             if failure is None:
                 raise
             print_failure(failure)
+            _flush_or_abandon()
             sys.exit(failure.exit_code)
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the chosen command; Ctrl-C becomes a message instead of a traceback."""
+        """Run the chosen command; Ctrl-C and the like become a message, not a traceback."""
         try:
-            return super().invoke(ctx)
+            with stoppable():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted(
                 "interrupted: nothing half-written was left behind; run the command again"
             ) from None
+
+
+def check_dashes(words: Sequence[str]) -> None:
+    """Refuse names of files that the command line would read as options.
+
+    A pattern of the shell such as ``*.png`` gives them when a file's name begins with a dash.
+
+    Raises:
+        OptionError: a word before ``--`` begins with a dash, and a file is named so.
+    """
+    for word in words:
+        if word == "--":
+            return
+        if not word.startswith("-") or re.fullmatch(r"-\w?|--[a-z-]+", word):
+            continue
+        if os.path.lexists(word):
+            raise OptionError(
+                f"{word}: expected a file's name, got one that looks like an option; write "
+                f"./{word} (./*{os.path.splitext(word)[1]}), or put -- before the names"
+            )
 
 
 def as_user_error(error: BaseException) -> VocabulaError | None:
@@ -113,4 +139,13 @@ def print_failure(failure: VocabulaError) -> None:
         return
     else:
         prefix = f"error (process {process_index()}): "
-    print(prefix + one_line(str(failure)), file=sys.stderr)
+    with contextlib.suppress(OSError):  # the terminal may have gone
+        print(prefix + one_line(str(failure)), file=sys.stderr, flush=True)
+
+
+def _flush_or_abandon() -> None:
+    """Bring out what was printed; a stream that fails is not tried again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        abandon(sys.stdout)

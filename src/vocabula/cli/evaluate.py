@@ -48,12 +48,13 @@ def evaluate(
 
     from vocabula.cli.console import say, stdout_console
     from vocabula.cli.figures import figures_json
-    from vocabula.cli.runs import open_data, open_run, reading_data
+    from vocabula.cli.runs import check_apart_from, open_data, open_run, reading_data
     from vocabula.evaluation import evaluate as measure
-    from vocabula.files import check_new, new_file
+    from vocabula.files import check_new_file, new_file
 
     if json is not None and json != "-":
-        check_new(Path(json), overwrite=overwrite)
+        check_new_file(Path(json), overwrite=overwrite)
+        check_apart_from(data, json)
     with reading_data():
         tokenizer = open_run(run, device)
         source = open_data(
@@ -64,7 +65,8 @@ def evaluate(
         )
     text = figures_json(result, tokenizer, run)
     if json == "-":
-        say(text.rstrip())
+        for line in text.splitlines():
+            say(line)
         return
     stdout_console().print(result.table(f"{run} on {source.name}"))
     if json is not None:

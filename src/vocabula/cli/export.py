@@ -54,10 +54,10 @@ def export(
     from vocabula.errors import OptionError
     from vocabula.evaluation.export import export_prior, export_tokenizer
     from vocabula.evaluation.run_files import is_prior
-    from vocabula.files import check_new
+    from vocabula.files import check_new_folder
 
     folder = Path(run).expanduser()
-    check_new(Path(out), overwrite=overwrite)
+    check_new_folder(Path(out), overwrite=overwrite)
     if is_prior(folder):
         if data is not None:
             raise OptionError(

@@ -27,6 +27,7 @@ def info(run: Run) -> None:
     from vocabula.cli.console import stdout_console
     from vocabula.cli.runs import is_unfinished, open_run
     from vocabula.evaluation.run_files import is_prior, read_log, read_manifest
+    from vocabula.files import printable
 
     folder = Path(run).expanduser()
     if is_prior(folder):
@@ -40,7 +41,7 @@ def info(run: Run) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(printable(value)))
     stdout_console().print(table)
 
 

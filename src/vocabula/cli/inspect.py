@@ -29,13 +29,14 @@ def inspect(
     from vocabula.cli.console import stdout_console
     from vocabula.cli.runs import limits_of
     from vocabula.codec import inspect as inspect_file
+    from vocabula.files import printable
 
     found = inspect_file(file, stages=stages, limits=limits_of(max_memory))
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows(found):
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(printable(value)))
     stdout_console().print(table)
 
 

@@ -29,7 +29,7 @@ from vocabula.cli import (
     train_prior,
 )
 from vocabula.cli.errors import Commands
-from vocabula.cli.process import alone, keep_freed_memory
+from vocabula.cli.process import alone, keep_freed_memory, ready_streams
 
 HELP = (
     "Learn a discrete vocabulary for images: train, judge and use tokenizers.\n\n"
@@ -117,6 +117,7 @@ def _root(
 def main() -> None:
     """Entry point of the command ``vocabula``."""
     keep_freed_memory()
+    ready_streams()
     app(prog_name="vocabula")
 
 

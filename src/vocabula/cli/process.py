@@ -1,16 +1,23 @@
-"""The process of a command: which of several it is under a launcher, and how it keeps memory."""
+"""The process of a command: its place under a launcher, its streams, its end and its memory."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import io
 import os
+import shlex
+import signal
 import sys
-from collections.abc import Callable
-from typing import ParamSpec
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TextIO
 
 P = ParamSpec("P")
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # numbers of glibc's malloc.h
+_ONE_END = 5.0  # seconds within which further signals ask for the same end
 
 
 def process_index() -> int:
@@ -33,6 +40,80 @@ def alone(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
 
     return run
+
+
+def lonely_launch() -> str | None:
+    """What to say where ``accelerate launch`` has started one process only; None elsewhere.
+
+    It starts several for GPUs, but for the CPU one, whatever was asked for.
+    """
+    if "ACCELERATE_MIXED_PRECISION" not in os.environ or "WORLD_SIZE" in os.environ:
+        return None
+    import torch
+
+    if torch.cuda.is_available():
+        return None
+    words = shlex.join(["-m", "vocabula", *sys.argv[1:]])
+    return (
+        "accelerate launch has started one process: without a GPU it starts no more; for two "
+        f"processes on the CPU: torchrun --nproc_per_node 2 {words}"
+    )
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Within the block, SIGTERM and SIGHUP do what Ctrl-C does: blocks are left in good order.
+
+    A second one, as a closing terminal or a batch system may send, does not disturb that. Signals
+    that are ignored, as SIGHUP under nohup, stay so. Only the main thread may say all this.
+    """
+    last = -_ONE_END
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _ONE_END:
+            last = now
+            raise KeyboardInterrupt
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def ready_streams() -> None:
+    """Give the process the streams that it was started without, and let none refuse a character.
+
+    A file that is opened while 0, 1 or 2 are free would get one of these numbers, and with it what
+    others print.
+    """
+    with contextlib.suppress(OSError):
+        while (opened := os.open(os.devnull, os.O_RDWR)) < 3:
+            os.set_inheritable(opened, True)
+        os.close(opened)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def abandon(stream: TextIO) -> None:
+    """Write no more to a stream that fails, so that the interpreter does not try at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        number = stream.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
 
 
 def keep_freed_memory() -> None:

@@ -80,10 +80,10 @@ def rate(
         open_run,
         reading_data,
     )
-    from vocabula.files import check_new, new_folder
+    from vocabula.files import check_new_folder, new_folder
 
     folder = Path(run).expanduser() / "rate" if out is None else Path(out)
-    check_new(folder, overwrite=overwrite)
+    check_new_folder(folder, overwrite=overwrite)
     with keeping_finished(), reading_data():
         tokenizer = open_run(run, device)
         model = open_entropy(tokenizer, entropy, prior)

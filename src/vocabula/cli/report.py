@@ -70,10 +70,13 @@ def report(
     models that count.
     """
     from vocabula.cli.console import say
+    from vocabula.cli.runs import check_apart_from
     from vocabula.evaluation.run_files import is_prior
 
     folder = Path(run).expanduser()
     page = Path(out) if out is not None else folder / "report.html"
+    if data is not None:
+        check_apart_from(data, page)
     of_images = {
         "--examples": examples,
         "--limit": limit,

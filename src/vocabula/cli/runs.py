@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -175,13 +173,9 @@ def default_jobs(jobs: int | None) -> int:
 
 @contextmanager
 def keeping_finished() -> Iterator[None]:
-    """Ctrl-C ends a command that writes file after file with a line that says what is left.
-
-    So does SIGTERM, by which other programs stop one.
-    """
+    """Ctrl-C ends a command that writes file after file with a line that says what is left."""
     try:
-        with _terminable():
-            yield
+        yield
     except KeyboardInterrupt:
         failure = Interrupted(
             "interrupted: finished outputs are kept, nothing half-written was left behind; run the "
@@ -189,23 +183,6 @@ def keeping_finished() -> Iterator[None]:
         )
         failure.exit_code = OptionError.exit_code
         raise failure from None
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM does what Ctrl-C does; only the main thread may say so."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def counted(description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
@@ -250,6 +227,18 @@ def open_data(
     )
     say_split(data, held_out=held_out)
     return source
+
+
+def check_apart_from(data: str, out: str | Path | None) -> None:
+    """Refuse to write an output over the file that DATA is.
+
+    Raises:
+        OutputError: they are one file, under whatever names.
+    """
+    from vocabula.files import check_apart
+
+    if out is not None and Path(data).is_file():
+        check_apart([Path(out)], [Path(data)])
 
 
 def chosen_split(data: str, *, held_out: bool) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vocabula.cli.process import is_main_process
+from vocabula.cli.process import is_main_process, lonely_launch
 from vocabula.cli.runs import Data, Strict
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ EXAMPLES = """[bold]Examples[/bold]
 
   vocabula train cifar10.parquet --preset cifar10 --out runs/k1024 quantizer.codebook_size=1024
 
-  accelerate launch --num_processes 2 -m vocabula train photos/ --preset photos --out runs/two
+  torchrun --nproc_per_node 2 -m vocabula train photos/ --preset photos --out runs/two
 
 Options are listed and explained by: vocabula config PRESET --explain
 """
@@ -47,7 +47,7 @@ def train(
     strict: Strict = False,
 ) -> None:
     """Train a tokenizer. Ctrl-C stops in good order and says how to continue."""
-    from vocabula.cli.console import say
+    from vocabula.cli.console import note, say
     from vocabula.cli.runs import plain_warnings, say_split
     from vocabula.training.config import load_config
 
@@ -55,6 +55,8 @@ def train(
     config = load_config(preset, changed)
     from vocabula.training import train as run_training
 
+    if alone := lonely_launch():
+        note(alone)
     say_split(data, held_out=False)
     with plain_warnings():
         figures = run_training(config, data, out, resume=resume, overwrite=overwrite)
@@ -68,10 +70,12 @@ def _count_codes(config: RunConfig, data: str, out: str) -> None:
     from pathlib import Path
 
     from vocabula.codec import learn_statistics
+    from vocabula.files import locked_folder
     from vocabula.tokenizers import load
 
     folder = Path(out)
-    tokenizer = load(folder)
-    if all(level.codebook_sizes for level in tokenizer.levels):
-        source = config.build("data").open(data, channels=tokenizer.channels)
-        learn_statistics(tokenizer, source).save(folder)
+    with locked_folder(folder):
+        tokenizer = load(folder)
+        if all(level.codebook_sizes for level in tokenizer.levels):
+            source = config.build("data").open(data, channels=tokenizer.channels)
+            learn_statistics(tokenizer, source).save(folder)

@@ -77,7 +77,8 @@ def train_prior(
 
     Labels in TOKENS become class conditions. The weights that predict held-out codes best are kept.
     """
-    from vocabula.cli.console import say
+    from vocabula.cli.console import note, say
+    from vocabula.cli.process import lonely_launch
     from vocabula.cli.runs import open_run, plain_warnings
     from vocabula.training.config import load_config
 
@@ -85,6 +86,8 @@ def train_prior(
     open_run(run, "cpu")  # of an unfinished run it says how to go on
     from vocabula.training import train_prior as run_training
 
+    if alone := lonely_launch():
+        note(alone)
     with plain_warnings():
         result = run_training(
             config,

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.codec.blocks import put_blocks, quantize_blocks
-from vocabula.codec.compress import SUFFIX, broken_picture, checked_size, targets_of
+from vocabula.codec.compress import broken_picture, checked_size, takes_all, targets_of
 from vocabula.data.pixels import decode, read_header
 from vocabula.data.source import BrokenImageError
-from vocabula.files import check_apart, check_new
+from vocabula.files import check_apart, check_new_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ def write_block_files(
     paths = [Path(file) for file in files]
     for path in paths:
         checked_size(path, 4, exact=False)
-    if out is not None and Path(out).suffix == SUFFIX:
-        check_new(Path(out), overwrite=overwrite)
+    if out is not None and takes_all(Path(out)):
+        check_new_file(Path(out), overwrite=overwrite)
         check_apart([Path(out)], paths)
         groups = [(paths, Path(out))]
     else:

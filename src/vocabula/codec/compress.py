@@ -29,7 +29,16 @@ from vocabula.data.ahead import cores, default_workers, map_ahead
 from vocabula.data.pixels import FILE_CHANNELS, decode, read_header, what_is_lost
 from vocabula.data.source import BrokenImageError
 from vocabula.errors import DataError, OptionError, OutputError
-from vocabula.files import check_apart, check_new, new_file, new_files, output_errors
+from vocabula.files import (
+    LONGEST_NAME,
+    check_apart,
+    check_new_file,
+    cut_name,
+    is_stream,
+    new_file,
+    new_files,
+    output_errors,
+)
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.inference import device_of
@@ -142,8 +151,8 @@ def compress_files(
         reason = model.refusal([stage.grid(size) for stage in header.code_stages])
         if reason:
             raise OptionError(f"{path}: {reason}")
-    if out is not None and Path(out).suffix == SUFFIX:
-        check_new(Path(out), overwrite=overwrite)
+    if out is not None and takes_all(Path(out)):
+        check_new_file(Path(out), overwrite=overwrite)
         check_apart([Path(out)], paths)
         written = [_together(job, paths, sizes, Path(out), batch_size, jobs, advance)]
     else:
@@ -194,6 +203,11 @@ def broken_picture(path: Path, reason: Exception) -> DataError:
     return DataError(f"{path}: expected a picture, got a broken file ({reason}); leave it out")
 
 
+def takes_all(out: Path) -> bool:
+    """Whether an output is one file for all pictures, not a folder for a file each."""
+    return out.suffix == SUFFIX or is_stream(out)
+
+
 def targets_of(paths: Sequence[Path], out: Path | None, overwrite: bool) -> list[Path]:
     """Where each picture's file goes, all new and all different.
 
@@ -214,7 +228,7 @@ def targets_of(paths: Sequence[Path], out: Path | None, overwrite: bool) -> list
     owners: dict[Path, Path] = {}
     targets = []
     for path in paths:
-        name = f"{path.stem}{SUFFIX}"
+        name = f"{cut_name(path.stem, LONGEST_NAME - len(SUFFIX))}{SUFFIX}"
         target = (path.parent if out is None else out) / name
         owner = owners.setdefault((folders[path.parent] if out is None else out) / name, path)
         if owner is not path:
@@ -224,7 +238,7 @@ def targets_of(paths: Sequence[Path], out: Path | None, overwrite: bool) -> list
             )
         targets.append(target)
     for target in targets:
-        check_new(target, overwrite=overwrite)
+        check_new_file(target, overwrite=overwrite)
     check_apart(targets, paths)
     return targets
 

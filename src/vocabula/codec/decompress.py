@@ -23,7 +23,15 @@ from vocabula.codec.reader import Reader, opened
 from vocabula.data.names import OutputNames
 from vocabula.data.png import check_channels, picture
 from vocabula.errors import CodecError, OptionError, OutputError
-from vocabula.files import check_apart, check_new, new_file, new_folder, output_errors
+from vocabula.files import (
+    check_apart,
+    check_new_file,
+    check_new_folder,
+    is_stream,
+    new_file,
+    new_folder,
+    output_errors,
+)
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
 
@@ -128,8 +136,9 @@ def _write_one(
 def _write_folder(
     images: Iterator[Tensor], found: Inspection, target: Path, overwrite: bool
 ) -> Iterator[Path]:
+    names = _names(found.header, found.signals, target)
     with new_folder(target, overwrite=overwrite) as folder:
-        for name, image in zip(_names(found.header, found.signals), images, strict=True):
+        for name, image in zip(names, images, strict=True):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             _save(image, folder / name)
             yield target / name
@@ -139,13 +148,13 @@ def _targets(
     paths: Sequence[Path], found: Sequence[Inspection], out: Path | None, overwrite: bool
 ) -> list[Path]:
     """The picture or folder of each file, all new and all different."""
-    if out is not None and out.suffix.lower() == ".png":
+    if out is not None and (out.suffix.lower() == ".png" or is_stream(out)):
         if len(paths) != 1 or found[0].signals > 1:
             raise OptionError(
                 f"{out}: expected one file of one image for the name of a picture, got "
                 f"{sum(one.signals for one in found)} images; give a folder"
             )
-        check_new(out, overwrite=overwrite)
+        check_new_file(out, overwrite=overwrite)
         return [out]
     targets: dict[Path, Path] = {}
     for path, one in zip(paths, found, strict=True):
@@ -158,9 +167,10 @@ def _targets(
             )
         targets[target] = path
         try:
-            check_new(target, overwrite=overwrite)
+            check = check_new_file if one.signals == 1 else check_new_folder
+            check(target, overwrite=overwrite)
         except OutputError:
-            if out is not None:
+            if out is not None or not target.exists():
                 raise
             raise OutputError(  # not to tempt anyone into replacing originals
                 f"{target}: expected a new output, got an existing one, perhaps the original; name "
@@ -169,13 +179,12 @@ def _targets(
     return list(targets)
 
 
-def _names(header: Header, count: int) -> list[str]:
+def _names(header: Header, count: int, folder: Path) -> list[str]:
     """File names of the images: from the header, made safe and unique, or numbers."""
-    if not header.names:
-        width = len(str(count))
-        return [f"{i + 1:0{width}}.png" for i in range(count)]
-    names = OutputNames()
-    return [str(names.take(name)) for name in header.names]
+    width = len(str(count))
+    names = OutputNames(folder)
+    wanted = header.names or [f"{i + 1:0{width}}.png" for i in range(count)]
+    return [str(names.take(name)) for name in wanted]
 
 
 def _save(image: Tensor, path: Path) -> None:

@@ -13,6 +13,7 @@ from vocabula.codec.limits import MAX_SYMBOLS
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.writer import CodedSignal
 from vocabula.errors import CodecError, OptionError
+from vocabula.files import unicode_text
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.residual import ABSENT, ResidualQuantizer
 from vocabula.tokenizers import ImageTokenizer
@@ -134,8 +135,8 @@ def name_attachment(names: Sequence[str]) -> Mapping[int, bytes]:
     for name in names:
         if "\0" in name:
             raise OptionError(f"names: expected no zero bytes, got {name!r}; rename the signal")
-    # A file name may hold bytes that are no UTF-8: they become question marks.
-    return {Attachment.NAMES: b"".join(name.encode(errors="replace") + b"\0" for name in names)}
+    texts = map(unicode_text, names)  # the name of a file may hold bytes that are no UTF-8
+    return {Attachment.NAMES: b"".join(text.encode() + b"\0" for text in texts)}
 
 
 def to_signals(levels: Sequence[Tensor], size: tuple[int, ...]) -> list[CodedSignal]:

@@ -31,6 +31,7 @@ from vocabula.codec.segment import (
 )
 from vocabula.codec.writer import CodedSignal
 from vocabula.errors import CodecError, OptionError
+from vocabula.files import input_error
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 Models = Callable[[Header, ModelName], EntropyModel]
@@ -74,9 +75,8 @@ def opened(source: Source) -> Iterator[tuple[BinaryIO, str]]:
         try:
             file = stack.enter_context(open(path, "rb"))
         except (OSError, ValueError) as error:  # the latter of a name with a zero byte
-            reason = getattr(error, "strerror", None) or error
-            raise CodecError(
-                f"{path}: expected a compressed file, got '{reason}'; check the path"
+            raise input_error(path, error, CodecError) or CodecError(
+                f"{path}: expected a compressed file, got '{error}'; check the path"
             ) from None
         yield file, str(path)
 

@@ -2,42 +2,104 @@
 
 from __future__ import annotations
 
+import os
 import re
-from pathlib import PurePosixPath
+import unicodedata
+from pathlib import Path, PurePosixPath
+
+from vocabula.files import LONGEST_NAME, cut_name
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-_LONGEST = 100
+_LONGEST = 100  # characters of a part
+_MOST_BYTES = LONGEST_NAME - len("-9999999.png")
+_LONGEST_PATH = 800  # bytes: Linux takes 4096 in all, macOS 1024
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # by Windows
 
 
 class OutputNames:
-    """Hands out a relative ``.png`` path for each source path, no two alike in any letter case."""
+    """Hands out a relative ``.png`` path for each source path, no two alike in any letter case.
 
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
+    Args:
+        folder: where the files will go. A name that a folder has there is not given to a file, nor
+            a file's to a folder. None looks at no disk.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._root = folder
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
+        self._copies: dict[str, int] = {}  # where to look for a free number of a file's name
 
     def take(self, path: str) -> PurePosixPath:
         """The name for the image that came from `path`.
 
-        Sub-folders of a relative path are kept; of an absolute one only the last part. Parts that
-        lead upwards are dropped, characters that file systems dislike become ``_``, and a name
-        that is taken gets ``-2``, ``-3`` and so on.
+        Sub-folders of a relative path are kept, as many as file systems take; of an absolute one
+        only the last part. Parts that lead upwards are dropped, characters that file systems
+        dislike become ``_``, long parts are cut, and a name that is taken gets ``-2``, ``-3`` and
+        so on.
         """
         parts = [p for p in re.split(r"[/\\]+", path) if p not in ("", ".", "..")]
         if re.match(r"[/\\]|[A-Za-z]:[/\\]", path):
             parts = parts[-1:]
-        *folders, last = [_clean(p) for p in parts] or ["image"]
-        stem = _without_suffix(last)
-        name, copy = stem, 1
-        while (key := "/".join([*folders, name]).casefold()) in self._taken:
+        *folders, last = parts or ["image"]
+        above = self._folder(_last_that_fit([_clean(p) for p in folders]))
+        place = self._free(above / _clean(_without_suffix(last.rstrip("._ "))), ".png", file=True)
+        self._files.add(_key(place))
+        return place
+
+    def _folder(self, parts: list[str]) -> PurePosixPath:
+        """The sub-folder for some parts; others are taken where files have their names."""
+        place = PurePosixPath()
+        for part in parts:
+            place = self._free(place / part, "", file=False)
+            self._folders.add(_key(place))
+        return place
+
+    def _free(self, place: PurePosixPath, suffix: str, *, file: bool) -> PurePosixPath:
+        """The place with a suffix, and a number where that is taken."""
+        key = _key(place) + suffix
+        copy = self._copies.get(key, 1) if file else 1
+        while True:
+            number = f"-{copy}" if copy > 1 else ""
+            found = place.with_name(f"{place.name}{number}{suffix}")
+            if not self._is_taken(found, file=file):
+                self._copies[key] = copy
+                return found
             copy += 1
-            name = f"{stem}-{copy}"
-        self._taken.add(key)
-        return PurePosixPath(*folders, f"{name}.png")
+
+    def _is_taken(self, place: PurePosixPath, *, file: bool) -> bool:
+        key = _key(place)
+        if key in self._files or (file and key in self._folders):
+            return True
+        if self._root is None:
+            return False
+        there = self._root / place
+        return there.is_dir() if file else there.exists() and not there.is_dir()
+
+
+def _key(place: PurePosixPath) -> str:
+    return str(place).casefold()
 
 
 def _clean(part: str) -> str:
-    kept = re.sub(r"[^\w.\-]+", "_", part).strip("._ ")
-    return kept[:_LONGEST] or "image"
+    """A part of a path that every file system takes."""
+    kept = re.sub(r"[^\w.\-]+", "_", unicodedata.normalize("NFC", part)).strip("._ ")
+    try:
+        os.fsencode(kept)
+    except UnicodeEncodeError:  # under a locale that has only some characters
+        kept = re.sub(r"[^!-~]+", "_", kept)
+    kept = cut_name(kept[:_LONGEST], _MOST_BYTES).rstrip("._ ") or "image"
+    return f"_{kept}" if _RESERVED.fullmatch(kept) else kept
+
+
+def _last_that_fit(folders: list[str]) -> list[str]:
+    """As many of the last sub-folders as a path has room for."""
+    left = _LONGEST_PATH - LONGEST_NAME
+    for count, folder in enumerate(reversed(folders)):
+        left -= len(os.fsencode(folder)) + 1
+        if left < 0:
+            return folders[len(folders) - count :]
+    return folders
 
 
 def _without_suffix(name: str) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from vocabula.errors import OptionError, OutputError
-from vocabula.files import check_new, new_file
+from vocabula.errors import OptionError
+from vocabula.files import new_file
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's name for what each number of channels is."""
@@ -44,17 +44,6 @@ def to_bytes(images: Tensor) -> np.ndarray:
 def picture(pixels: np.ndarray) -> Image.Image:
     """The picture of an array (H, W, C), uint8, of 1, 3 or 4 channels."""
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-
-
-def check_file(path: Path, *, overwrite: bool) -> None:
-    """Refuse a file that exists, or that cannot be written, before any work is done for it.
-
-    Raises:
-        OutputError: it exists and `overwrite` is off, or is a folder, or cannot be written.
-    """
-    if path.is_dir():
-        raise OutputError(f"{path}: expected a file to write, got a folder; choose another name")
-    check_new(path, overwrite=overwrite)
 
 
 def save_png(pixels: np.ndarray, path: Path, *, overwrite: bool) -> None:

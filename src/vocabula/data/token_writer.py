@@ -24,7 +24,7 @@ from vocabula.data.token_layout import (
     schema,
 )
 from vocabula.errors import OutputError, TokensError
-from vocabula.files import Draft, output_error
+from vocabula.files import Draft, output_error, unicode_text
 
 _GROUP_ROWS = 1024
 _GROUP_CODES = 4_000_000
@@ -166,7 +166,7 @@ class TokenWriter:
             shapes,
             pa.array([r.height for r in self._rows], pa.int32()),
             pa.array([r.width for r in self._rows], pa.int32()),
-            pa.array([r.path for r in self._rows], pa.string()),
+            pa.array([unicode_text(r.path) for r in self._rows], pa.string()),
             pa.array([r.label for r in self._rows], pa.int64()),
         ]
         with self._reporting():

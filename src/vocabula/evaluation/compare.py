@@ -22,7 +22,7 @@ from vocabula.evaluation.page import render, versions
 from vocabula.evaluation.pictures import to_array
 from vocabula.evaluation.plots import points
 from vocabula.evaluation.result import Evaluation
-from vocabula.files import check_new, new_file
+from vocabula.files import check_new_file, new_file
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.inference import inference
 
@@ -149,7 +149,7 @@ def build_comparison(
     if examples < 1:
         raise OptionError(f"examples: expected an integer >= 1, got {examples}")
     out = Path(out)
-    check_new(out, overwrite=overwrite)
+    check_new_file(out, overwrite=overwrite)
     rated = [one for one in compared if one.figures.code_bits_per_pixel is not None]
     first = compared[0].figures
     best = max(compared, key=lambda one: one.figures.psnr)

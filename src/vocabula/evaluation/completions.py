@@ -11,12 +11,12 @@ from torch import Tensor
 
 from vocabula.data.names import OutputNames
 from vocabula.data.pixels import decode
-from vocabula.data.png import check_channels, check_file, grid, save_png, to_bytes
+from vocabula.data.png import check_channels, grid, save_png, to_bytes
 from vocabula.data.source import BrokenImageError
 from vocabula.errors import DataError, OptionError
 from vocabula.evaluation.batches import as_unit, counted
 from vocabula.evaluation.samples import Drawn, SampleOptions
-from vocabula.files import check_new
+from vocabula.files import check_new_file, check_new_folder
 from vocabula.priors import Generator, Samples
 from vocabula.priors.order import new_seed
 from vocabula.priors.sampling import Progress
@@ -90,7 +90,7 @@ def complete_grid(
         OptionError, DataError: see `Generator.complete`.
         OutputError: the file exists or cannot be written.
     """
-    check_file(out, overwrite=overwrite)
+    check_new_file(out, overwrite=overwrite)
     options = replace(options, seed=new_seed(options.seed))
     seen = torch.where(keep, as_unit(images), torch.full((), HIDDEN))
     drawn: list[Tensor] = []
@@ -135,9 +135,9 @@ def complete_folder(
         OptionError, DataError: see `Generator.complete`.
         OutputError: the folder has files already, or cannot be written.
     """
-    check_new(out, overwrite=overwrite)
+    check_new_folder(out, overwrite=overwrite)
     options = replace(options, seed=new_seed(options.seed))
-    taken = OutputNames()
+    taken = OutputNames(out)
     places = [
         out / taken.take(f"{Path(name).stem}-{copy}.png")
         for name in names

@@ -55,7 +55,7 @@ def decode_tokens(
     if out.absolute().name == "":
         raise OutputError(f"{out}: expected a folder with a name; choose another place")
     records = read_tokens(tokens, fingerprint=tokenizer.fingerprint())
-    names, written = OutputNames(), []
+    names, written = OutputNames(out), []
     with (
         new_folder(out, overwrite=overwrite) as draft,
         inference(tokenizer) as device,

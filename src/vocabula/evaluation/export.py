@@ -12,7 +12,7 @@ from vocabula.errors import OptionError
 from vocabula.evaluation.evaluate import evaluate
 from vocabula.evaluation.result import Evaluation
 from vocabula.evaluation.run_files import is_prior
-from vocabula.files import check_new, new_folder, output_errors, write_bytes
+from vocabula.files import check_new_folder, new_folder, output_errors, write_bytes
 from vocabula.priors import level_folder, load_generator
 from vocabula.priors.generator_saving import TOKENIZER
 from vocabula.priors.text import FILE as TEXT
@@ -128,7 +128,7 @@ def _target(source: Path, target: Path, overwrite: bool) -> Path:
         raise OptionError(
             f"{target}: expected a folder apart from the run, got the run itself; choose another"
         )
-    check_new(target, overwrite=overwrite)
+    check_new_folder(target, overwrite=overwrite)
     return target
 
 

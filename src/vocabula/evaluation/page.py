@@ -13,6 +13,7 @@ import jinja2
 import torch
 
 import vocabula
+from vocabula.files import unicode_text
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
@@ -32,7 +33,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     added = {"date": date.today().isoformat(), "columns": tile_columns(len(context["tiles"]))}
-    return environment.get_template(template).render({**added, **context})
+    return unicode_text(environment.get_template(template).render({**added, **context}))
 
 
 def tile_columns(tiles: int) -> int:

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from vocabula.data.folder import IMAGE_SUFFIXES, find_images
 from vocabula.data.names import OutputNames
 from vocabula.data.pixels import decode
-from vocabula.data.png import check_file
 from vocabula.data.source import BrokenImageError, report_problems, summarize
-from vocabula.errors import DataError, Interrupted, OptionError, OutputError
+from vocabula.errors import DataError, Interrupted, OptionError
 from vocabula.evaluation.batches import counted
 from vocabula.evaluation.metrics import psnr
-from vocabula.files import new_file, output_errors
+from vocabula.files import check_apart, check_new_file, is_stream, new_file, output_errors
 from vocabula.palette import colors, png_bytes
 
 
@@ -150,15 +149,16 @@ def _jobs(images: Sequence[str | os.PathLike[str]], out: Path) -> list[tuple[Pat
         else:
             raise DataError(f"{path}: expected a picture, got nothing at that place; check it")
     suffix = out.suffix.lower()
-    if suffix in IMAGE_SUFFIXES and not out.is_dir():
-        if suffix != ".png":
+    stream = is_stream(out)
+    if stream or (suffix in IMAGE_SUFFIXES and not out.is_dir()):
+        if suffix != ".png" and not stream:
             raise OptionError(f"{out}: expected a .png file or a folder, got {suffix}; name it so")
         if len(found) != 1 or folders:
             raise OptionError(
                 f"{out}: expected a folder for several pictures, got one file; leave out .png"
             )
         return [(found[0][0], out)]
-    names = OutputNames()
+    names = OutputNames(out)
     return [(file, out / names.take(name)) for file, name in found]
 
 
@@ -177,13 +177,9 @@ def _in_folder(root: Path) -> list[tuple[Path, str]]:
 
 def _check_outputs(jobs: list[tuple[Path, Path]], *, overwrite: bool) -> None:
     """Refuse what cannot be written before any work is done."""
-    inputs = {file.resolve() for file, _ in jobs}
+    check_apart([place for _, place in jobs], [file for file, _ in jobs])
     for _, place in jobs:
-        if place.resolve() in inputs:
-            raise OutputError(
-                f"{place}: expected a new output, got one of the pictures; choose another name"
-            )
-        check_file(place, overwrite=overwrite)
+        check_new_file(place, overwrite=overwrite)
 
 
 def _read(file: Path) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ from vocabula.evaluation.pictures import data_uri, heat, shrink, to_array
 from vocabula.evaluation.plots import bars
 from vocabula.evaluation.prior_data import PriorData, Sources, read_prior_data
 from vocabula.evaluation.run_files import read_manifest
-from vocabula.files import check_new, new_file
+from vocabula.files import check_new_file, new_file
 from vocabula.priors import Generator, Samples, level_folder
 from vocabula.priors.text import TextTokenizer
 
@@ -83,7 +83,7 @@ def build_prior_report(
         OutputError: the file exists or cannot be written.
     """
     folder, out = Path(folder), Path(out)
-    check_new(out, overwrite=overwrite)
+    check_new_file(out, overwrite=overwrite)
     manifest = _manifest(folder)
     data = _data(generator, manifest, tokens)
     several = range(len(generator.priors))

@@ -23,7 +23,7 @@ from vocabula.evaluation.page import render, settings_rows, versions
 from vocabula.evaluation.plots import bars, ranked_usage
 from vocabula.evaluation.result import Evaluation
 from vocabula.evaluation.run_files import read_manifest
-from vocabula.files import check_new, new_file
+from vocabula.files import check_new_file, new_file
 from vocabula.tokenizers import ImageTokenizer
 
 MOST_BOOKS = 4
@@ -75,7 +75,7 @@ def build_report(
     if examples < 1:
         raise OptionError(f"examples: expected an integer >= 1, got {examples}")
     out = Path(out)
-    check_new(out, overwrite=overwrite)
+    check_new_file(out, overwrite=overwrite)
     result = evaluate(
         tokenizer,
         source,

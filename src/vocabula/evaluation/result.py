@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vocabula.evaluation.histogram import CodeHistogram
 from vocabula.evaluation.metrics import SSIM_WINDOW
+from vocabula.files import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -207,12 +208,12 @@ def _table(rows: Sequence[Row], title: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
+    table = Table(title=Text(printable(title)), title_justify="left", box=None, pad_edge=False)
     table.add_column("figure", style="bold", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("meaning")
     for row in rows:
-        table.add_row(row.name, row.value, Text(row.meaning))
+        table.add_row(row.name, row.value, Text(printable(row.meaning)))
     return table
 
 

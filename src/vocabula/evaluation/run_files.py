@@ -6,12 +6,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vocabula.errors import CheckpointError
+from vocabula.files import input_errors
+
 
 def read_manifest(run: Path) -> dict[str, Any]:
-    """The content of ``run.json``; empty for a saved tokenizer that is no run."""
+    """The content of ``run.json``; empty for a saved tokenizer that is no run.
+
+    Raises:
+        CheckpointError: it is there, but cannot be read.
+    """
+    path = run / "run.json"
     try:
-        content = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        with input_errors(path, CheckpointError):
+            content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -24,7 +33,8 @@ def is_prior(folder: Path) -> bool:
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The lines of a ``log.jsonl`` that have a step, up to a damaged one; empty without a log."""
     records = []
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    with input_errors(path, CheckpointError):
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     for line in text.splitlines():
         try:
             record = json.loads(line)

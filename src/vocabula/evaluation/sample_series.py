@@ -14,7 +14,7 @@ from vocabula.data.token_file import read_tokens
 from vocabula.data.token_layout import CodeLayout, TokenRecord
 from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import OptionError, OutputError
-from vocabula.files import check_new, dump_json, replace_file
+from vocabula.files import check_new_folder, dump_json, input_error, replace_file
 from vocabula.priors import Generator, Samples
 from vocabula.priors.order import new_seed
 
@@ -62,7 +62,7 @@ class Series:
             )
         earlier = _read(folder) if resume else None
         if earlier is None:
-            check_new(folder, overwrite=overwrite)
+            check_new_folder(folder, overwrite=overwrite)
             return cls(folder, {**settings, "seed": new_seed(settings["seed"])})
         wanted = {**settings, "seed": earlier.settings.get("seed")}
         if settings["seed"] is not None:
@@ -98,7 +98,9 @@ def _read(folder: Path) -> Series | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] == FORMAT:
             return Series(folder, dict(content["settings"]), int(content["finished"]))
-    except (OSError, ValueError, LookupError, TypeError):
+    except OSError as error:
+        raise input_error(path, error, OutputError) or error from None
+    except (ValueError, LookupError, TypeError):
         pass
     raise OutputError(
         f"{path}: expected how the samples were drawn, got a damaged or foreign file; "

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from vocabula.data.png import check_channels, check_file, grid, save_png, to_bytes
+from vocabula.data.png import check_channels, grid, save_png, to_bytes
 from vocabula.evaluation.batches import counted
 from vocabula.evaluation.sample_series import CodesFile, Series
+from vocabula.files import check_new_file
 from vocabula.priors import Drawing, Generator, Samples
 from vocabula.priors.order import new_seed
 from vocabula.priors.sampling import Progress
@@ -137,7 +138,7 @@ def sample_grid(
         OutputError: a file exists or cannot be written.
     """
     options = _checked(generator, options)
-    check_file(out, overwrite=overwrite)
+    check_new_file(out, overwrite=overwrite)
     pixels: list[np.ndarray] = []
     with CodesFile(codes, generator, options.size_of(generator), overwrite=overwrite) as file:
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from vocabula import __version__, registry
 from vocabula.errors import CheckpointError
-from vocabula.files import dump_json, new_folder, output_errors, write_bytes
+from vocabula.files import dump_json, new_folder, output_errors, unicode_text, write_bytes
 from vocabula.priors.card import prior_card
 from vocabula.priors.prior import Origin, Prior
 from vocabula.priors.text import TextTokenizer
@@ -70,7 +70,7 @@ def save(
         write_weights(prior.saved_module(), draft / WEIGHTS)
         if prior.text_tokenizer is not None:
             prior.text_tokenizer.save(draft)
-        write_bytes(draft / CARD, card.encode())
+        write_bytes(draft / CARD, unicode_text(card).encode())
         write_bytes(draft / CONFIG, dump_json(config))
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vocabula.errors import CheckpointError, DataError
-from vocabula.files import write_bytes
+from vocabula.files import input_error, write_bytes
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -130,7 +130,7 @@ class TextTokenizer:
         """Read ``tokenizer.json`` from a folder.
 
         Raises:
-            CheckpointError: missing or damaged.
+            CheckpointError: missing, damaged or not to be read.
         """
         from tokenizers import Tokenizer
 
@@ -140,8 +140,10 @@ class TextTokenizer:
             json.loads(text)
             return cls(Tokenizer.from_str(text))
         except Exception as error:  # the library raises plain Exception
+            missing = isinstance(error, FileNotFoundError)
+            unreadable = None if missing else input_error(path, error, CheckpointError)
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise CheckpointError(
+            raise unreadable or CheckpointError(
                 f"{path}: expected a text tokenizer, got a missing or damaged file ({reason}); "
                 "copy the folder again"
             ) from None

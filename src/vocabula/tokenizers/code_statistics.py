@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from vocabula.errors import CheckpointError
-from vocabula.files import replace_file
+from vocabula.files import in_stable_order, input_error, replace_file, utf8_path
 
 FILE = "entropy.safetensors"
 """Name of the file in a saved tokenizer's folder."""
@@ -77,7 +77,7 @@ class CodeStatistics:
             tensors[f"counts.{book}"] = counts.astype(np.int64)
             tensors[f"order.{book}"] = order.astype(np.int32)
         metadata = {"format": _FORMAT, "fingerprint": self.fingerprint}
-        return save(tensors, metadata=metadata)
+        return b"".join(in_stable_order(save(tensors, metadata=metadata)))
 
 
 def load_statistics(folder: Path, fingerprint: str) -> CodeStatistics | None:
@@ -92,11 +92,14 @@ def load_statistics(folder: Path, fingerprint: str) -> CodeStatistics | None:
     if not path.is_file():
         return None
     try:
-        with safetensors.safe_open(path, framework="np") as file:
+        with utf8_path(path) as place, safetensors.safe_open(place, framework="np") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, " ".join(str(error).split())) from None
+        raise (
+            input_error(path, error, CheckpointError)
+            or _damaged(path, " ".join(str(error).split()))
+        ) from None
     if metadata.get("format") != _FORMAT:
         raise _damaged(path, f"format {metadata.get('format')!r}")
     if metadata.get("fingerprint") != fingerprint:

@@ -12,6 +12,7 @@ from torch import nn
 
 from vocabula import __version__
 from vocabula.errors import CheckpointError, OptionError
+from vocabula.files import input_error
 from vocabula.tokenizers.weights import first_line, read_weights
 
 FORMAT = 1
@@ -38,7 +39,7 @@ def read_config(folder: Path, kind: str, made_by: str) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
+        raise input_error(path, error, CheckpointError) or CheckpointError(
             f"{path}: expected JSON, got a damaged file ({first_line(error)}); "
             "copy the folder again"
         ) from None

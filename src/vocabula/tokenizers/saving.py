@@ -14,7 +14,7 @@ from torch import nn
 
 from vocabula import __version__, registry
 from vocabula.errors import CheckpointError
-from vocabula.files import dump_json, new_folder, output_errors, write_bytes
+from vocabula.files import dump_json, new_folder, output_errors, unicode_text, write_bytes
 from vocabula.tokenizers.card import model_card
 from vocabula.tokenizers.code_statistics import FILE as STATISTICS
 from vocabula.tokenizers.code_statistics import load_statistics
@@ -153,7 +153,7 @@ def save(
         write_weights(tokenizer, draft / WEIGHTS)
         if counts is not None and counts.fingerprint == identity:
             write_bytes(draft / STATISTICS, counts.to_bytes())
-        write_bytes(draft / CARD, card.encode())
+        write_bytes(draft / CARD, unicode_text(card).encode())
         write_bytes(draft / CONFIG, dump_json(config))
 
 

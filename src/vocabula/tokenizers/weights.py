@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vocabula import registry
 from vocabula.errors import CheckpointError
-from vocabula.files import write_bytes
+from vocabula.files import in_stable_order, input_error, utf8_path, write_bytes
 
 # What learning remembers, as opposed to what encode, decode and likelihood compute with.
 LEARNING_STATE = ("usage_tracker", "revival", "mass", "sums", "noise_updates")
@@ -50,21 +50,22 @@ def write_weights(module: nn.Module, path: Path) -> None:
     tensors = {n: t.detach().cpu().contiguous().clone() for n, t in unique_tensors(module).items()}
     metadata = {"format": "pt", "library": "vocabula", "sha256": digest(tensors)}
     # the library's own writing to files ignores the umask
-    write_bytes(path, save(tensors, metadata=metadata))
+    write_bytes(path, *in_stable_order(save(tensors, metadata=metadata)))
 
 
 def read_weights(module: nn.Module, path: Path) -> None:
     """Fill a module with the tensors of a safetensors file; on an error nothing is changed.
 
     Raises:
-        CheckpointError: the file is damaged, or its tensors are not those of the module.
+        CheckpointError: the file is damaged or cannot be read, or its tensors are not those of the
+            module.
     """
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with utf8_path(path) as place, safetensors.safe_open(place, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
+        raise input_error(path, error, CheckpointError) or CheckpointError(
             f"{path}: expected a safetensors file, got a damaged one ({first_line(error)}); "
             "copy the folder again or take an earlier checkpoint"
         ) from None

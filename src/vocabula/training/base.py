@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -29,14 +30,25 @@ B = TypeVar("B")
 
 
 def make_accelerator() -> Accelerator:
-    """The accelerator of this process; several exist under ``accelerate launch``.
+    """The accelerator of this process; several exist under ``torchrun`` and ``accelerate launch``.
 
     Mixed precision is off here whatever the launcher says: `TrainingOptions.precision` decides.
     Buffers are not broadcast at every forward pass: quantizers keep them equal by reducing
     their statistics.
     """
     handler = DistributedDataParallelKwargs(broadcast_buffers=False)
-    return Accelerator(mixed_precision="no", kwargs_handlers=[handler])
+    return Accelerator(cpu=_several_on_cpu(), mixed_precision="no", kwargs_handlers=[handler])
+
+
+def _several_on_cpu() -> bool:
+    """Whether a launcher has started several processes, which have no accelerators.
+
+    Without being told so, each would take itself for the only one, and write the same folder.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return False
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found is None or found.type == "mps"  # which has no collective operations
 
 
 class BaseTrainer(ABC, Generic[B]):

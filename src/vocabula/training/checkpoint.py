@@ -24,6 +24,7 @@ from vocabula.errors import CheckpointError
 from vocabula.files import (
     dump_json,
     hidden_folder,
+    input_error,
     output_errors,
     remove_folder,
     replace_folder,
@@ -84,7 +85,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read one checkpoint and verify every file.
 
     Raises:
-        CheckpointError: if a file is missing, damaged or of another format.
+        CheckpointError: if a file is missing, damaged, of another format, or cannot be read.
     """
     state = _read_state(path)
     tensors = {}
@@ -98,7 +99,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 )
             tensors[name] = safetensors.torch.load(content)
         except (OSError, SafetensorError) as error:
-            raise CheckpointError(
+            raise _unreadable(path / f"{name}.safetensors", error) or CheckpointError(
                 f"{path}: expected a readable {name}.safetensors, got {error}; "
                 "remove this checkpoint"
             ) from None
@@ -113,12 +114,15 @@ def newest_checkpoint(folder: Path, notify: Callable[[str], None]) -> Checkpoint
         notify: told, in a sentence, about each damaged checkpoint that is passed over.
 
     Raises:
-        CheckpointError: if there are checkpoints, but every one is damaged.
+        CheckpointError: if there are checkpoints, but every one is damaged; or the rights or the
+            disk keep one from being read.
     """
     paths = list_checkpoints(folder)
     for path in paths:
         try:
             return read_checkpoint(path)
+        except _NotToBeReadError:
+            raise
         except CheckpointError as error:
             notify(f"Passing over a damaged checkpoint: {error}")
     if paths:
@@ -151,7 +155,7 @@ def _read_state(path: Path) -> dict[str, Any]:
     try:
         state = json.loads((path / "state.json").read_bytes())
     except (OSError, ValueError) as error:
-        raise CheckpointError(
+        raise _unreadable(path / "state.json", error) or CheckpointError(
             f"{path}: expected a readable state.json, got {type(error).__name__}; "
             "remove this checkpoint"
         ) from None
@@ -171,6 +175,18 @@ def _read_state(path: Path) -> dict[str, Any]:
         )
     del state["version"]
     return state
+
+
+class _NotToBeReadError(CheckpointError):
+    """A checkpoint whose files are there, but cannot be opened: no damage, and worth mending."""
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError | None:
+    """The error for a file that rights or the disk keep from being read; None for others."""
+    if isinstance(error, FileNotFoundError):
+        return None  # a part is missing: as good as damaged
+    failure = input_error(path, error, _NotToBeReadError)
+    return failure if isinstance(failure, _NotToBeReadError) else None
 
 
 def _checksum(state: Mapping[str, Any]) -> str:

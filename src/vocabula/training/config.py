@@ -16,6 +16,7 @@ from typing import Any
 
 from vocabula import registry
 from vocabula.errors import OptionError
+from vocabula.files import input_error
 from vocabula.levels import is_level
 from vocabula.training.overrides import Table, apply_override, as_table, parse_override
 from vocabula.training.sections import (
@@ -247,9 +248,8 @@ def _text(preset: str) -> str:
         try:
             return Path(preset).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not a text file"
-            raise OptionError(
-                f"{preset}: expected a readable TOML file, got {reason}; check the path"
+            raise input_error(preset, error, OptionError) or OptionError(
+                f"{preset}: expected a TOML file, got no text; check the path"
             ) from None
     raise OptionError(
         f"preset: expected one of {', '.join(places)} or a .toml file, got {preset!r}"

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
 import vocabula
 from vocabula.errors import OptionError, OutputError
 from vocabula.evaluation.run_files import read_manifest
-from vocabula.files import dump_json, is_hidden, output_errors, remove_hidden, replace_file
+from vocabula.files import (
+    LOCK,
+    clear_folder,
+    dump_json,
+    is_hidden,
+    locked_folder,
+    output_errors,
+    remove_hidden,
+    replace_file,
+)
 from vocabula.training.config import RunConfig, config_from_sections, explain
 from vocabula.training.log import RESUME
 
@@ -117,7 +129,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             remove_hidden(self.path)
             for name in _OWN_FOLDERS:
-                shutil.rmtree(self.path / name, ignore_errors=True)
+                clear_folder(self.path / name)
             for name in (*_OWN_FILES, *subject.files):
                 (self.path / name).unlink(missing_ok=True)
             self.write_manifest(config, subject)
@@ -161,7 +173,7 @@ class RunFolder:
         if not self.path.exists():
             return True
         # a crash before the first word was written leaves a hidden file
-        return all(is_hidden(path) for path in self.path.iterdir())
+        return all(is_hidden(path) or path.name == LOCK for path in self.path.iterdir())
 
     def _check_same(self, config: RunConfig, subject: Subject, manifest: Mapping[str, Any]) -> None:
         before = config_from_sections(manifest["config"], manifest["preset"])
@@ -194,6 +206,30 @@ class RunFolder:
                     f"{name}: expected the one that the run began with ({manifest.get(name)}), "
                     f"got {value}; resume with the same data"
                 )
+
+
+@contextmanager
+def only_writer(path: Path, accelerator: Accelerator) -> Iterator[None]:
+    """Keep other runs out of a folder; the main process does so, and all fail alike.
+
+    Every process calls it.
+
+    Raises:
+        OutputError: another run is in progress there, or the folder cannot be written.
+    """
+    accelerator.wait_for_everyone()  # all have looked before one makes the folder
+    with ExitStack() as stack:
+        failure: OutputError | None = None
+        if accelerator.is_main_process:
+            try:
+                stack.enter_context(locked_folder(path))
+            except OutputError as error:
+                failure = error
+        if accelerator.num_processes > 1:
+            [failure] = broadcast_object_list([failure])
+        if failure is not None:
+            raise failure
+        yield
 
 
 def differing_options(before: RunConfig, now: RunConfig) -> list[tuple[str, Any, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from vocabula.priors import Prior, level_folder, save_tokenizer_beside
 from vocabula.priors.start import start_from_codebooks
 from vocabula.tokenizers import ImageTokenizer, load
 from vocabula.training.config import RunConfig, prior_preset_names
-from vocabula.training.folder import RunFolder, Subject
+from vocabula.training.folder import RunFolder, Subject, only_writer
 from vocabula.training.log import RESUME
 from vocabula.training.prior_session import METRICS, PriorSession, build_prior
 from vocabula.training.prior_trainer import PriorTrainer
@@ -47,8 +48,9 @@ def train_prior(
     """Train the prior of a tokenizer's codes, or one for each of its levels, and save them.
 
     `out` holds all that drawing needs; see `vocabula.priors.load_generator`. It works on the CPU,
-    on a GPU and, under ``accelerate launch``, in several processes. Stopped at any moment, it
-    continues with ``resume=True`` from the newest checkpoint, on the CPU to identical weights.
+    on a GPU and, under ``torchrun`` or ``accelerate launch``, in several processes. Stopped at any
+    moment, it continues with ``resume=True`` from the newest checkpoint, on the CPU to identical
+    weights.
 
     Args:
         config: what to train and how; see `load_config` and `prior_preset_names`.
@@ -72,7 +74,7 @@ def train_prior(
     Raises:
         OptionError: an option is wrong, or the run to resume has other settings or data.
         TokensError, DataError: tokens or captions are missing, damaged or do not fit.
-        OutputError: `out` is taken or cannot be written.
+        OutputError: `out` is taken, by a run in progress too, or cannot be written.
         TrainingError: the loss or a gradient is not finite.
         Interrupted: SIGINT or SIGTERM came; everything is saved, the message says how to go on.
     """
@@ -89,39 +91,49 @@ def train_prior(
     whole = _subject(config, name, sources, data, os.fspath(out))
     words = () if level is None else ("--level", str(level))
     subject = replace(whole, command=(*whole.command, *words))
-    top = RunFolder(os.fspath(out))
-    earlier, anew = top.earlier(subject), overwrite and level is None
+    top, is_main = RunFolder(os.fspath(out)), accelerator.is_main_process
     folders = {k: RunFolder(level_folder(top.path, k, levels)) for k in chosen}
-    continued = {
-        k: folder.check(config, subject, resume=resume, overwrite=overwrite)
-        for k, folder in folders.items()
-    }
-    if earlier is not None and levels > 1 and not anew:
-        top.check_data(subject, earlier)  # all levels learn from the same
-    trainers = _Trainers(config, options, accelerator, data, tokenizer, chosen)
-    accelerator.wait_for_everyone()  # all have looked before one writes
-    is_main = accelerator.is_main_process
-    if is_main and levels > 1 and (earlier is None or anew):
-        top.create(config, whole)
-        for folder in folders.values() if anew else ():
-            folder.create(config, subject)  # no level of the old priors stays beside a new one
-    for k, folder in folders.items():
-        session = PriorSession(
-            data.of_level(k),
-            config,
-            subject,
-            folder,
-            trainers.make(k),
-            continued=continued[k],
-            progress=progress,
-        )
-        if is_main:
-            save_tokenizer_beside(top.path, tokenizer)
-        session.run()
-        if is_main:
-            session.write_metrics()
-        accelerator.wait_for_everyone()
-    return _summary(top.path, levels, write=is_main and levels > 1)
+    anew = overwrite and level is None
+    with ExitStack() as locks:
+        if level is None:  # single levels may be trained side by side
+            locks.enter_context(only_writer(top.path, accelerator))
+        earlier = top.earlier(subject)
+        for folder in folders.values() if levels > 1 or level is not None else ():
+            locks.enter_context(only_writer(folder.path, accelerator))
+        continued = {
+            k: folder.check(config, subject, resume=resume, overwrite=overwrite)
+            for k, folder in folders.items()
+        }
+        if earlier is not None and levels > 1 and not anew:
+            top.check_data(subject, earlier)  # all levels learn from the same
+        trainers = _Trainers(config, options, accelerator, data, tokenizer, chosen)
+        accelerator.wait_for_everyone()  # all have looked before one writes
+        if is_main and levels > 1 and (earlier is None or anew):
+            top.create(config, whole)
+            for folder in folders.values() if anew else ():
+                folder.create(config, subject)  # no level of the old priors stays beside a new one
+        for k, folder in folders.items():
+            made = PriorSession(
+                data.of_level(k),
+                config,
+                subject,
+                folder,
+                trainers.make(k),
+                continued=continued[k],
+                progress=progress,
+            )
+            _finish(made, top.path, tokenizer)
+        return _summary(top.path, levels, write=is_main and levels > 1)
+
+
+def _finish(session: PriorSession, folder: Path, tokenizer: ImageTokenizer) -> None:
+    """Train a level's prior to its end, with its tokenizer and figures beside it."""
+    if session.is_main:
+        save_tokenizer_beside(folder, tokenizer)
+    session.run()
+    if session.is_main:
+        session.write_metrics()
+    session.trainer.accelerator.wait_for_everyone()
 
 
 class _Trainers:

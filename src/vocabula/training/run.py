@@ -14,7 +14,7 @@ from vocabula.tokenizers import build_tokenizer
 from vocabula.training.collapse import CollapseWatch
 from vocabula.training.config import RunConfig
 from vocabula.training.export import export_tokenizer
-from vocabula.training.folder import RunFolder, Subject
+from vocabula.training.folder import RunFolder, Subject, only_writer
 from vocabula.training.measures import psnr, usage_figures
 from vocabula.training.overrides import as_table
 from vocabula.training.random_state import seed_everything
@@ -34,9 +34,9 @@ def train(
 ) -> dict[str, Any]:
     """Train a tokenizer and save it.
 
-    The same call works on the CPU, on a GPU and, under ``accelerate launch``, in several
-    processes. It can be stopped at any moment, by Ctrl-C or by force: with ``resume=True`` it
-    continues from the newest checkpoint, on the CPU to bit-identical weights.
+    The same call works on the CPU, on a GPU and, under ``torchrun`` or ``accelerate launch``, in
+    several processes. It can be stopped at any moment, by Ctrl-C or by force: with ``resume=True``
+    it continues from the newest checkpoint, on the CPU to bit-identical weights.
 
     Args:
         config: what to train and how; see `load_config`.
@@ -53,7 +53,7 @@ def train(
     Raises:
         OptionError: an option is wrong, or the run to resume has other settings.
         DataError: the data are missing, damaged or do not fit.
-        OutputError: `out` is taken or cannot be written.
+        OutputError: `out` is taken, by a run in progress too, or cannot be written.
         TrainingError: the loss or a gradient is not finite.
         Interrupted: SIGINT or SIGTERM came; everything is saved, the message says how to go on.
     """
@@ -64,24 +64,25 @@ def train(
     folder = RunFolder(os.fspath(out))
     command = ("vocabula", "train", name, "--preset", config.preset, "--out", str(folder.path))
     subject = Subject(name, len(source), command)
-    continued = folder.check(config, subject, resume=resume, overwrite=overwrite)
-    seed_everything(options.seed)
-    trainer = Trainer(
-        build_tokenizer(config.sections, source.channels),
-        options=options,
-        optimizer=config.build("optimizer"),
-        schedule=config.build("schedule"),
-        accelerator=accelerator,
-    )
-    return TokenizerSession(
-        config,
-        subject,
-        folder,
-        trainer,
-        continued=continued,
-        progress=progress,
-        feed=lambda start: _feed(images, source, trainer, start),
-    ).run()
+    with only_writer(folder.path, accelerator):
+        continued = folder.check(config, subject, resume=resume, overwrite=overwrite)
+        seed_everything(options.seed)
+        trainer = Trainer(
+            build_tokenizer(config.sections, source.channels),
+            options=options,
+            optimizer=config.build("optimizer"),
+            schedule=config.build("schedule"),
+            accelerator=accelerator,
+        )
+        return TokenizerSession(
+            config,
+            subject,
+            folder,
+            trainer,
+            continued=continued,
+            progress=progress,
+            feed=lambda start: _feed(images, source, trainer, start),
+        ).run()
 
 
 class TokenizerSession(Session[Trainer]):

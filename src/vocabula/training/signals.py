@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request: the step is finished and saved first."""
+"""Ctrl-C, SIGTERM and SIGHUP as a request: the step is finished and saved first."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals by which users and other programs ask a process to end."""
+
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM sets `requested`; a second acts as usual.
+    """While entered, the first SIGINT, SIGTERM or SIGHUP sets `requested`; a second acts as usual.
+
+    Signals that are ignored, as SIGHUP under nohup, stay so.
 
     Outside the main thread, where Python allows no handlers, it does nothing.
     """
@@ -20,8 +25,9 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._handle)
+            for number in STOPS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(

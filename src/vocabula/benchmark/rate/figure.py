@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from vocabula.benchmark.rate.matching import log_linear
 from vocabula.benchmark.rate.study import RatePoint, RateStudy
 from vocabula.benchmark.rate.words import ONE_FOR_ALL
+from vocabula.files import printable
 
 _COLOURS = ("#0b6e4f", "#c8553d", "#3d5a98", "#8e6c8a")
 _APART = 0.9  # one file for all is drawn where it is at least so much smaller
@@ -35,7 +37,7 @@ def rate_figure(studies: Sequence[tuple[str, RateStudy]], title: str) -> bytes:
 
     def draw(points: Sequence[RatePoint], name: str, **style: Any) -> None:
         x, y = [p.bits_per_pixel for p in points], [p.psnr_db for p in points]
-        axes.plot(x, y, label=name, **style)
+        axes.plot(x, y, label=_shown(name), **style)
 
     for name, curve in studies[0][1].curves.items():
         draw(curve, name, color=_RIVAL_COLOURS.get(name), marker=".", linewidth=1.2)
@@ -54,11 +56,15 @@ def rate_figure(studies: Sequence[tuple[str, RateStudy]], title: str) -> bytes:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("bits per pixel of whole files")
     axes.set_ylabel("PSNR, dB")
-    axes.set_title(title, fontsize=10)
+    axes.set_title(_shown(title), fontsize=10)
     axes.grid(visible=True, which="both", alpha=0.3, linewidth=0.5)
     axes.legend(frameon=False, fontsize=8)
     file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():  # names may have letters that the font lacks
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from font", category=UserWarning
+        )
+        figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
 
 
@@ -81,3 +87,8 @@ def plot_limits(
     finite = [psnr for psnr in seen if math.isfinite(psnr)] or [0.0]
     margin = max(0.5, 0.05 * (max(finite) - min(finite)))
     return (low, high), (min(finite) - margin, max(finite) + margin)
+
+
+def _shown(name: str) -> str:
+    """A name as matplotlib shows it, which reads formulas between dollar signs."""
+    return printable(name).replace("$", r"\$")
