@@ -29,7 +29,7 @@ def test_two_runs_side_by_side(saved: Path, pictures: Path, vocabula: Callable) 
         ("{0}/run {0}/grey {1}", "expected tokenizers of equal channels"),
         ("{0}/run {0}/none {1}", "expected a saved tokenizer"),
         ("{0}/run {0}/other none", "got nothing at that place"),
-        ("{0}/run {0}/other {1} -o {1}", "choose another name"),
+        ("{0}/run {0}/other {1} -o {1}", "add a file name"),
     ],
 )
 def test_what_cannot_be_compared(
