@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vocabula.data.labels import Labels, UnusableLabelsError, kept_labels, labels_of_array
+from vocabula.data.numpy_files import (
+    BadArrayError,
+    NpzFile,
+    PythonObjectsError,
+    bad_file,
+    map_npy,
+)
 from vocabula.data.pixels import check_convertible, convert_channels
-from vocabula.data.source import ImageSource, Sample
+from vocabula.data.source import DataWarning, ImageSource, Sample
 from vocabula.errors import DataError
 
 IMAGE_KEYS = ("images", "image", "x", "data", "arr_0")
@@ -26,14 +33,14 @@ _CHECKED_AT_ONCE = 256 * 2**20  # bytes; a larger file is checked while it is re
 class ArraySource(ImageSource):
     """Images of equal size in one array.
 
-    Shapes: (N, H, W) is grey. In four dimensions the smaller of axis 1 and axis 3 is taken for the
-    channels, so both (N, H, W, C) and (N, C, H, W) work; on a tie the last axis is the channels.
+    Shapes: (N, H, W) is grey. In four dimensions both (N, H, W, C) and (N, C, H, W) work: the
+    channels are the axis that has 1, 3 or 4 of them, else the smaller one; on a tie the last.
     Types: uint8 stays uint8 unless `value_range` says otherwise; bool becomes 0 and 255; every
     other type becomes float32 in [0, 1] by (x - low) / (high - low).
 
     Args:
         images: the array.
-        labels: (N,) integers, or None.
+        labels: (N,) whole numbers or texts, see `labels_of`; or None.
         name: what messages call the data.
         channels: requested channels; None keeps those of the data.
         value_range: (low, high) of the values; default (0, 1) for floats, needed for other types.
@@ -58,7 +65,9 @@ class ArraySource(ImageSource):
         super().__init__(name, have if channels is None else channels, label_names=label_names)
         check_convertible(name, have, self.channels)
         self._range = _known_range(self._images.dtype, value_range, name)
-        self._labels = _checked_labels(labels, len(images), name)
+        self._labels: NDArray[np.int64] | None = None
+        if labels is not None:
+            self._set_labels(np.asarray(labels))
         if self._range is not None and images.nbytes <= _CHECKED_AT_ONCE:
             for start in range(0, len(images), 256):
                 self._scale(np.arange(start, min(start + 256, len(images))))
@@ -88,6 +97,12 @@ class ArraySource(ImageSource):
         if self._labels is None:
             return np.full(len(indices), -1, np.int64)
         return self._labels[indices]
+
+    def _set_labels(self, labels: NDArray[Any]) -> None:
+        _check_count(labels, len(self._images), self.name)
+        found = kept_labels(self.name, lambda: labels_of_array(labels, self.label_names))
+        if found is not None:
+            self._labels, self.label_names = found.values, found.names
 
     def _read(self, index: int) -> Sample:
         where = np.array([index])
@@ -132,35 +147,60 @@ def open_array(
     Raises:
         DataError: the file is damaged, holds Python objects or no images.
     """
-    images: NDArray[Any]
-    labels: NDArray[Any] | None = None
-    try:
-        if path.suffix.lower() == ".npy":
-            images = np.lib.format.open_memmap(path, mode="r")  # refuses Python objects
-        else:
-            with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
-                images, labels = _pick(archive, path)
-    except DataError:
-        raise
-    except (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
-        objects = "pickle" in str(error).lower() or "object" in str(error).lower()
-        got = "Python objects, which are never loaded" if objects else "a damaged or foreign file"
-        raise DataError(
-            f"{path}: expected a NumPy array of numbers, got {got};"
-            " save it again with numpy.save(path, images)"
-        ) from error
-    return ArraySource(images, labels, name=str(path), channels=channels, value_range=value_range)
+    labels: Labels | None = None
+    if path.suffix.lower() == ".npy":
+        images = map_npy(path)
+    else:
+        with NpzFile(path) as archive:
+            images, labels = _pick(archive, path)
+    return ArraySource(
+        images,
+        None if labels is None else labels.values,
+        name=str(path),
+        channels=channels,
+        value_range=value_range,
+        label_names=None if labels is None else labels.names,
+    )
 
 
-def _pick(archive: Any, path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    image_key = next((key for key in IMAGE_KEYS if key in archive.files), None)
+def _pick(archive: NpzFile, path: Path) -> tuple[NDArray[Any], Labels | None]:
+    """The images and labels of an archive."""
+    image_key = next((key for key in IMAGE_KEYS if key in archive.names), None)
     if image_key is None:
+        got = ", ".join(archive.names[:10]) or "none"
         raise DataError(
-            f"{path}: expected an array named {', '.join(IMAGE_KEYS)},"
-            f" got {', '.join(archive.files) or 'none'}; rename it"
+            f"{path}: expected an array named {', '.join(IMAGE_KEYS)}, got {got}; rename it"
         )
-    label_key = next((key for key in LABEL_KEYS if key in archive.files), None)
-    return archive[image_key], None if label_key is None else archive[label_key]
+    try:
+        images = archive.read(image_key)
+    except BadArrayError as got:
+        raise bad_file(path, got) from got
+    label_key = next((key for key in LABEL_KEYS if key in archive.names), None)
+    if label_key is None:
+        return images, None
+    return images, _read_labels(archive, label_key, path, len(images) if images.ndim else 1)
+
+
+def _read_labels(archive: NpzFile, key: str, path: Path, count: int) -> Labels | None:
+    def read() -> Labels:
+        try:
+            array = archive.read(key)
+        except PythonObjectsError as got:
+            raise UnusableLabelsError(got) from got
+        except BadArrayError as got:
+            raise bad_file(path, got) from got
+        _check_count(array, count, str(path))
+        return labels_of_array(array)
+
+    return kept_labels(f"{path}: array {key!r}", read)
+
+
+def _check_count(labels: NDArray[Any], count: int, name: str) -> None:
+    if labels.size != count:
+        raise DataError(
+            f"{name}: expected {count} integer labels or texts, one for each image, got"
+            f" {labels.dtype} of shape {labels.shape}; save labels of shape (N,)"
+        )
 
 
 def _channel_last(images: NDArray[Any], name: str) -> NDArray[Any]:
@@ -169,9 +209,29 @@ def _channel_last(images: NDArray[Any], name: str) -> NDArray[Any]:
             f"{name}: expected numbers of shape (N, H, W), (N, H, W, C) or (N, C, H, W), got"
             f" {images.dtype} of shape {images.shape}; reshape the array"
         )
-    if images.ndim == 3:
-        return images[..., None]
-    return np.moveaxis(images, 1, 3) if images.shape[1] < images.shape[3] else images
+    if images.ndim == 4:
+        return np.moveaxis(images, 1, 3) if _is_channel_first(images.shape) else images
+    count, height, width = images.shape
+    if width <= 4 and height > width:  # not a grey picture that anybody has
+        raise DataError(
+            f"{name}: expected several images, got shape {images.shape}, which is one image of"
+            f" {height}x{count} pixels (width x height) and {width} channels; add the axis of"
+            " images: x[None] (or x[..., None], if they are narrow grey images)"
+        )
+    if count in (3, 4) and min(height, width) >= 16:
+        warnings.warn(
+            f"{name}: reading shape {images.shape} as {count} grey images of {width}x{height}"
+            " pixels (width x height); if it is one image, add the axis of images: x[None]",
+            DataWarning,
+            stacklevel=4,
+        )
+    return images[..., None]
+
+
+def _is_channel_first(shape: tuple[int, ...]) -> bool:
+    """Whether the second axis of four is that of the channels, and not the last."""
+    usual = [shape[axis] in (1, 3, 4) for axis in (1, 3)]
+    return usual[0] if usual[0] != usual[1] else shape[1] < shape[3]
 
 
 def _known_range(
@@ -194,14 +254,3 @@ def _known_range(
             f" got [{low:g}, {high:g}]; swap or correct them"
         )
     return None if dtype == np.uint8 and (low, high) == (0.0, 255.0) else (low, high)
-
-
-def _checked_labels(labels: NDArray[Any] | None, count: int, name: str) -> NDArray[np.int64] | None:
-    if labels is None:
-        return None
-    if labels.size != count or labels.dtype.kind not in "biu":
-        raise DataError(
-            f"{name}: expected {count} integer labels, one for each image,"
-            f" got {labels.dtype} of shape {labels.shape}; save labels as integers of shape (N,)"
-        )
-    return labels.reshape(-1).astype(np.int64)

@@ -11,18 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
-
+from vocabula.data.labels import UnusableLabelsError, is_text, labels_of
+from vocabula.data.tables import TableFile
+from vocabula.data.token_columns import column_faults, records_of
 from vocabula.data.token_layout import (
     COLUMNS,
     FORMAT,
     KEY,
     VERSION,
     TokenRecord,
-    check_record,
     layouts_of,
 )
 from vocabula.data.token_writer import TokenWriter, write_tokens
@@ -30,8 +27,6 @@ from vocabula.errors import TokensError
 from vocabula.levels import only
 
 __all__ = ["TokenFile", "TokenRecord", "TokenWriter", "read_tokens", "write_tokens"]
-
-_REDO = "the file is damaged, encode again"
 
 
 class TokenFile:
@@ -48,14 +43,16 @@ class TokenFile:
         label_names: class names by label, or None.
     """
 
-    def __init__(self, path: Path, table: pq.ParquetFile, header: dict[str, Any]) -> None:
-        self.path = path
+    def __init__(self, table: TableFile, header: dict[str, Any]) -> None:
+        self.path = table.path
         self.fingerprint = str(header["fingerprint"])
         self.levels = layouts_of(header)
         self.codebook_sizes = tuple(k for level in self.levels for k in level.codebook_sizes)
         self.source = str(header.get("source", ""))
         self.label_names: list[str] | None = header.get("label_names")
         self._table = table
+        if is_text(table.type_of("label")):
+            self._name_classes()
 
     @property
     def code_shape(self) -> tuple[int, ...]:
@@ -64,53 +61,28 @@ class TokenFile:
 
     def __len__(self) -> int:
         """The number of records."""
-        return int(self._table.metadata.num_rows)
+        return len(self._table)
 
     def __iter__(self) -> Iterator[TokenRecord]:
         """The records in order; raises `TokensError` at the first wrong one."""
-        for group in range(self._table.metadata.num_row_groups):
-            try:
-                rows = self._table.read_row_group(group, columns=list(COLUMNS))
-            except (OSError, pa.ArrowException) as error:
-                raise _damaged(self.path, error) from error
-            columns = [rows[name].combine_chunks() for name in COLUMNS]
-            for row in range(len(rows)):
-                yield self._record(*(column[row] for column in columns))
+        for group in range(len(self._table.groups)):
+            rows = self._table.read(COLUMNS, group)
+            yield from records_of(rows, self.levels, self.label_names, str(self.path))
 
-    def _record(
-        self, codes: Any, shape: Any, height: Any, width: Any, path: Any, label: Any
-    ) -> TokenRecord:
-        where = path.as_py() or "a record without path"
-        if not (codes.is_valid and shape.is_valid and height.is_valid and width.is_valid):
-            raise TokensError(f"{self.path}: {where}: expected codes, got an empty field; {_REDO}")
-        flat = codes.values.to_numpy(zero_copy_only=False)
-        sides = shape.as_py() if len(self.levels) > 1 else [shape.as_py()]
-        parts = self._split(flat, sides, where)
-        record = TokenRecord(
-            parts, path.as_py() or "", label.as_py(), height.as_py(), width.as_py()
-        )
-        check_record(record, self.levels, f"{self.path}: {where}")
-        return record
-
-    def _split(self, flat: NDArray[Any], sides: list[Any], where: str) -> list[NDArray[Any]]:
-        """The flat codes as one array a level, of the shapes `sides`."""
-        known = len(sides) == len(self.levels) and all(
-            shape is not None and all(side is not None and side >= 0 for side in shape)
-            for shape in sides
-        )
-        sizes = [int(np.prod(shape)) for shape in sides] if known else []
-        if not known or sum(sizes) != flat.size:
-            raise TokensError(
-                f"{self.path}: {where}: expected codes of shape"
-                f" {' and '.join(str(tuple(shape or ())) for shape in sides)},"
-                f" got {flat.size} codes; {_REDO}"
-            )
-        pieces = np.split(flat.astype(np.int64), np.cumsum(sizes)[:-1])
-        return [piece.reshape(shape) for piece, shape in zip(pieces, sides, strict=True)]
+    def _name_classes(self) -> None:
+        """Labels that somebody has written as texts are classes by name."""
+        try:
+            found = labels_of(self._table.read(["label"])["label"], self.label_names)
+        except UnusableLabelsError as got:
+            raise TokensError(f"{self.path}: expected labels, got {got}; encode again") from got
+        self.label_names = found.names
 
 
 def read_tokens(path: str | os.PathLike[str], *, fingerprint: str | None = None) -> TokenFile:
     """Open a file of codes.
+
+    A table that another program has changed is read as well, as long as its metadata are kept and
+    its values are clear: whole numbers as floats, any layout of lists, classes by name.
 
     Args:
         path: the file.
@@ -121,13 +93,11 @@ def read_tokens(path: str | os.PathLike[str], *, fingerprint: str | None = None)
             another tokenizer.
     """
     path = Path(path)
-    if not path.is_file():
-        raise TokensError(f"{path}: expected a file of tokens, got nothing there; check the path")
-    try:
-        table = pq.ParquetFile(path, page_checksum_verification=True)
-    except (OSError, pa.ArrowException) as error:
-        raise _damaged(path, error) from error
-    tokens = TokenFile(path, table, _header(path, table.schema_arrow))
+    if path.is_dir() or not path.exists():
+        got = "a folder" if path.is_dir() else "nothing there"
+        raise TokensError(f"{path}: expected a file of tokens, got {got}; check the path")
+    table = TableFile(path, kind=TokensError, expected="a file of tokens", fix="encode again")
+    tokens = TokenFile(table, _header(table))
     if fingerprint is not None and fingerprint != tokens.fingerprint:
         raise TokensError(
             f"{path}: expected tokens of tokenizer {fingerprint[:12]}, got tokens of tokenizer"
@@ -136,32 +106,56 @@ def read_tokens(path: str | os.PathLike[str], *, fingerprint: str | None = None)
     return tokens
 
 
-def _header(path: Path, schema: pa.Schema) -> dict[str, Any]:
-    try:
-        header = json.loads((schema.metadata or {})[KEY])
-        foreign = header["format"] != FORMAT or set(COLUMNS) - set(schema.names)
-        version = int(header["version"])
-        if version <= VERSION:
-            layouts = layouts_of(header)
-            nested = pa.types.is_list(schema.field("shape").type.value_type)
-            foreign = foreign or nested != (len(layouts) > 1) or "fingerprint" not in header
-    except (KeyError, ValueError, TypeError):
-        foreign, version, header = True, VERSION, {}
-    if foreign:
+def _header(table: TableFile) -> dict[str, Any]:
+    """The header of a file of tokens, whose columns are then of the right kinds."""
+    path, schema = table.path, table.schema
+    stored = (schema.metadata or {}).get(KEY)
+    missing = [name for name in COLUMNS if name not in table.names]
+    if stored is None and not missing:
+        raise TokensError(
+            f"{path}: expected a file of tokens, got its columns without the vocabula metadata,"
+            " which another program has dropped; keep them with pyarrow:"
+            " table.replace_schema_metadata(pyarrow.parquet.read_schema(ORIGINAL).metadata)"
+        )
+    header = _parsed(stored)
+    if header is None or header.get("format") != FORMAT or missing:
+        lacking = f"without {', '.join(missing)}; columns" if header and missing else "columns"
         raise TokensError(
             f"{path}: expected a file of tokens, got another parquet file"
-            f" (columns {', '.join(schema.names)}); make one with vocabula encode"
+            f" ({lacking} {', '.join(table.names)[:200]}); make one with vocabula encode"
         )
-    if version > VERSION:
+    if header["version"] > VERSION:
         raise TokensError(
-            f"{path}: expected version {VERSION} or lower, got {version}; update vocabula"
+            f"{path}: expected version {VERSION} or lower, got {header['version']}; update vocabula"
         )
+    if not _is_complete(header):
+        raise TokensError(
+            f"{path}: expected a file of tokens, got one whose vocabula metadata are damaged; "
+            "encode again"
+        )
+    kinds = {name: table.type_of(name) for name in COLUMNS}
+    fault = column_faults(kinds, len(layouts_of(header)))
+    if fault:
+        raise TokensError(f"{path}: {fault}; write the column as vocabula encode does")
     return header
 
 
-def _damaged(path: Path, error: Exception) -> TokensError:
-    reason = " ".join(str(error).split())[:120]
-    return TokensError(
-        f"{path}: expected a file of tokens, got a damaged or foreign file ('{reason}');"
-        " encode again"
-    )
+def _parsed(stored: bytes | None) -> dict[str, Any] | None:
+    """The JSON object in the metadata, with its version; None if there is none."""
+    try:
+        header = json.loads(stored or b"")
+        header["version"] = int(header["version"])
+    except (KeyError, ValueError, TypeError, RecursionError, OverflowError):
+        return None
+    return header
+
+
+def _is_complete(header: dict[str, Any]) -> bool:
+    """Whether a header of a known version says all that reading needs."""
+    names = header.get("label_names")
+    listed = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    try:
+        layouts_of(header)
+    except (KeyError, ValueError, TypeError, OverflowError, AttributeError):
+        return False
+    return isinstance(header.get("fingerprint"), str) and (names is None or listed)

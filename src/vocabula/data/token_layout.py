@@ -15,6 +15,7 @@ under the key ``vocabula`` (see `TokenFile` in token_file.py).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +58,8 @@ class CodeLayout:
         """
         layout = cls(tuple(map(int, codebook_sizes)), tuple(map(int, code_shape)))
         sizes, shape = layout.codebook_sizes, layout.code_shape
-        if not sizes or len(sizes) != int(np.prod(shape)):
+        known = all(0 < size < 2**63 for size in sizes) and all(side > 0 for side in shape)
+        if not sizes or not known or len(sizes) != math.prod(shape):
             raise TokensError(
                 f"codes: expected one codebook size for each book of code_shape {shape}, got "
                 f"{sizes}; take both from the quantizer"
