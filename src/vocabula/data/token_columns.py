@@ -31,7 +31,7 @@ def column_faults(kinds: Mapping[str, pa.DataType], levels: int) -> str:
         levels: number of levels of codes.
     """
     wanted = {
-        "codes": ("lists of whole numbers", _is_nested(kinds["codes"], 1)),
+        "codes": ("lists of whole numbers", is_nested(kinds["codes"], 1)),
         "shape": _shape_fault(kinds["shape"], levels),
         "height": ("whole numbers", is_number(kinds["height"])),
         "width": ("whole numbers", is_number(kinds["width"])),
@@ -45,6 +45,15 @@ def column_faults(kinds: Mapping[str, pa.DataType], levels: int) -> str:
         if not fits:
             return f"expected {expected} in {name}, got {kinds[name]}"
     return ""
+
+
+def is_nested(kind: pa.DataType, depth: int) -> bool:
+    """Whether a type is that of lists, of lists and so on, of numbers."""
+    for _ in range(depth):
+        if not is_list(kind):
+            return False
+        kind = kind.value_type
+    return is_number(kind) and not pa.types.is_boolean(kind)
 
 
 def records_of(
@@ -200,15 +209,6 @@ def _shape(sides: Any) -> tuple[int, ...] | None:
     return tuple(int(side) for side in sides) if whole else None
 
 
-def _is_nested(kind: pa.DataType, depth: int) -> bool:
-    """Whether a type is that of lists of lists ... of numbers."""
-    for _ in range(depth):
-        if not is_list(kind):
-            return False
-        kind = kind.value_type
-    return is_number(kind) and not pa.types.is_boolean(kind)
-
-
 def _is_value(kind: pa.DataType) -> bool:
     """Whether a type is that of numbers, categories of numbers, or of nothing but nulls."""
     if pa.types.is_dictionary(kind):
@@ -218,4 +218,4 @@ def _is_value(kind: pa.DataType) -> bool:
 
 def _shape_fault(kind: pa.DataType, levels: int) -> tuple[str, bool]:
     expected = "lists of whole numbers" if levels == 1 else f"{levels} lists of whole numbers each"
-    return expected, _is_nested(kind, 1 if levels == 1 else 2)
+    return expected, is_nested(kind, 1 if levels == 1 else 2)

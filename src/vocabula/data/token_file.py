@@ -13,7 +13,7 @@ from typing import Any
 
 from vocabula.data.labels import UnusableLabelsError, is_text, labels_of
 from vocabula.data.tables import TableFile
-from vocabula.data.token_columns import column_faults, records_of
+from vocabula.data.token_columns import column_faults, is_nested, records_of
 from vocabula.data.token_layout import (
     COLUMNS,
     FORMAT,
@@ -128,12 +128,12 @@ def _header(table: TableFile) -> dict[str, Any]:
         raise TokensError(
             f"{path}: expected version {VERSION} or lower, got {header['version']}; update vocabula"
         )
-    if not _is_complete(header):
-        raise TokensError(
-            f"{path}: expected a file of tokens, got one whose vocabula metadata are damaged; "
-            "encode again"
-        )
     kinds = {name: table.type_of(name) for name in COLUMNS}
+    if not _is_complete(header) or is_nested(kinds["shape"], 2) != (len(layouts_of(header)) > 1):
+        raise TokensError(
+            f"{path}: expected a file of tokens, got another parquet file or damaged metadata;"
+            " encode again"
+        )
     fault = column_faults(kinds, len(layouts_of(header)))
     if fault:
         raise TokensError(f"{path}: {fault}; write the column as vocabula encode does")
