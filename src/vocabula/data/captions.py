@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
+from vocabula.data.labels import is_list, is_text, plain
+from vocabula.data.source import DataWarning
+from vocabula.data.tables import TableFile
 from vocabula.errors import DataError
+from vocabula.files.reading import input_errors
 
 TEXT_COLUMNS = ("caption", "captions", "text", "texts")
 """Columns that hold the captions where none is named."""
 PATH_COLUMNS = ("path", "file_name", "filename", "image")
-"""Columns of strings that say which signal a caption belongs to; without one, the order does."""
+"""Columns of strings, or of structs with a string ``path`` as those of Hugging Face images, that
+say which signal a caption belongs to; without one, the order does."""
 
 Captions = list[tuple[str, ...]]
 """The captions of each signal, none or several."""
@@ -68,33 +74,48 @@ def _lines(folder: Path, path: str) -> tuple[str, ...]:
     file = folder / relative.with_suffix(".txt")
     try:
         # some editors put a byte order mark before the text
-        text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{file}: expected text in UTF-8, got {type(error).__name__}; save it again"
-        ) from None
+        with input_errors(file):
+            text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""
+    except UnicodeDecodeError:
+        raise DataError(f"{file}: expected text in UTF-8, got other bytes; save it again") from None
     return _kept(text.splitlines())
 
 
 def _from_parquet(file: Path, paths: Sequence[str], column: str | None) -> Captions:
-    try:
-        table = pq.read_table(file)
-    except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise DataError(
-            f"{file}: expected a parquet file of captions, got a damaged or foreign one "
-            f"('{reason}'); write it again"
-        ) from None
-    texts = [_texts(item) for item in table[_text_column(file, table.schema, column)].to_pylist()]
-    keys = [name for name in PATH_COLUMNS if name in table.column_names]
-    if keys and _is_text(table.schema.field(keys[0]).type):
-        return _by_path(table[keys[0]].to_pylist(), texts, paths)
+    table = TableFile(file, expected="a parquet file of captions", fix="write it again")
+    name = _text_column(table, column)
+    with table.reporting():
+        texts = [_texts(item) for item in plain(table.read([name])[name]).to_pylist()]
+    keys = _keys(table)
+    if keys is not None:
+        return _by_path(keys, texts, paths)
     if len(texts) != len(paths):
         raise DataError(
             f"{file}: expected a column {' or '.join(PATH_COLUMNS[:2])}, or {len(paths)} rows in "
             f"the order of the tokens, got {len(texts)} rows; add the column"
         )
     return texts
+
+
+def _keys(table: TableFile) -> list[Any] | None:
+    """The path of each row; None where there is no column of them."""
+    named = [name for name in PATH_COLUMNS if name in table.names]
+    for name in named:
+        kind = table.type_of(name)
+        inner = pa.types.is_struct(kind) and kind.get_field_index("path") >= 0
+        if is_text(kind) or (inner and is_text(kind.field("path").type)):
+            with table.reporting():
+                column = table.read([f"{name}.path" if inner else name])[name]
+                found = pc.struct_field(column, "path") if inner else plain(column)
+                return found.to_pylist()
+    if named:
+        warnings.warn(
+            f"{table.path}: captions are taken in the order of the tokens: expected text in column"
+            f" '{named[0]}', got {table.type_of(named[0])}",
+            DataWarning,
+            stacklevel=5,
+        )
+    return None
 
 
 def _by_path(keys: list[Any], texts: Captions, paths: Sequence[str]) -> Captions:
@@ -104,28 +125,18 @@ def _by_path(keys: list[Any], texts: Captions, paths: Sequence[str]) -> Captions
     return [by_path.get(path, ()) for path in paths]
 
 
-def _text_column(file: Path, columns: pa.Schema, wanted: str | None) -> str:
-    names = [wanted] if wanted else [name for name in TEXT_COLUMNS if name in columns.names]
-    name = names[0] if names and names[0] in columns.names else None
-    kind = columns.field(name).type if name else None
-    if kind is not None and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+def _text_column(table: TableFile, wanted: str | None) -> str:
+    names = [wanted] if wanted else [name for name in TEXT_COLUMNS if name in table.names]
+    kind = table.type_of(names[0]) if names and names[0] in table.names else None
+    if kind is not None and is_list(kind):
         kind = kind.value_type
-    if kind is None or not _is_text(kind):
-        listed = ", ".join(columns.names)
+    if kind is None or not is_text(kind):
         expected = f"a column {wanted!r}" if wanted else f"a column {' or '.join(TEXT_COLUMNS)}"
         raise DataError(
-            f"{file}: expected {expected} of texts or lists of texts, got the columns {listed}; "
-            "name it with --caption-column"
+            f"{table.path}: expected {expected} of texts or lists of texts, got the columns"
+            f" {', '.join(table.names)[:200]}; name it with --caption-column"
         )
-    return str(name)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    """Whether a column holds strings, of whatever layout: writers of parquet differ in it."""
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    layouts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return any(is_it(kind) for is_it in layouts)
+    return str(names[0])
 
 
 def _texts(item: Any) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ Nothing is unpickled. Format: numpy.lib.format, versions 1 to 3.
 from __future__ import annotations
 
 import ast
+import errno
 import math
 import os
 import re
@@ -105,7 +106,7 @@ class NpzFile:
         Raises:
             BadArrayError: the member is damaged, encrypted or no array of numbers or texts.
         """
-        with _reasons():
+        with input_errors(self._path), _reasons():
             info = self._archive.getinfo(self._members[name])
             if info.flag_bits & 1:
                 raise BadArrayError("an encrypted archive")
@@ -148,7 +149,7 @@ def _reasons() -> Iterator[None]:
     except MemoryError as error:
         raise BadArrayError("an array that does not fit into memory") from error
     except OSError as error:
-        if error.errno is not None:
+        if error.errno not in (None, errno.EINVAL):  # a place outside of the file is content
             raise  # about the file, not about its content
         raise BadArrayError(f"a damaged or foreign file ('{_line(error)}')") from error
     except Exception as error:

@@ -26,6 +26,7 @@ class TableFile:
     Attributes:
         schema: the columns as Arrow sees them.
         names: the names of the columns, in order.
+        groups: the number of rows and of bytes of each row group.
 
     Raises:
         VocabulaError: of the `kind`; the file cannot be read, or is damaged or foreign.
@@ -44,19 +45,14 @@ class TableFile:
         with self.reporting():
             self._file = pq.ParquetFile(path, page_checksum_verification=True)
             self.schema: pa.Schema = self._file.schema_arrow
+            found = self._file.metadata
+            infos = [found.row_group(i) for i in range(found.num_row_groups)]
+            self.groups = [(int(info.num_rows), int(info.total_byte_size)) for info in infos]
         self.names: list[str] = list(self.schema.names)
 
     def __len__(self) -> int:
         """The number of rows."""
-        return int(self._file.metadata.num_rows)
-
-    @property
-    def groups(self) -> list[tuple[int, int]]:
-        """The number of rows and of bytes of each row group."""
-        found = self._file.metadata
-        with self.reporting():
-            infos = [found.row_group(i) for i in range(found.num_row_groups)]
-        return [(int(info.num_rows), int(info.total_byte_size)) for info in infos]
+        return sum(count for count, _ in self.groups)
 
     def type_of(self, name: str) -> pa.DataType:
         """The type of a column, which must be there once.
@@ -80,10 +76,13 @@ class TableFile:
         """
         with self.reporting():
             if group is None:
+                rows = sum(count for count, _ in self.groups)
                 table = self._file.read(list(columns), use_threads=False)
             else:
+                rows = self.groups[group][0]
                 table = self._file.read_row_group(group, list(columns), use_threads=False)
-            table.validate()
+            if any(len(column) != rows for column in table.columns):
+                raise ValueError(f"columns of other lengths than the {rows} rows")
         return table
 
     @contextlib.contextmanager
