@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vocabula.data.content import content_of_array
 from vocabula.data.labels import Labels, UnusableLabelsError, kept_labels, labels_of_array
 from vocabula.data.numpy_files import (
     BadArrayError,
@@ -87,6 +88,10 @@ class ArraySource(ImageSource):
     def smallest(self) -> tuple[int, int]:
         """Height and width of every image."""
         return self._images.shape[1], self._images.shape[2]
+
+    def content(self) -> str:
+        """Hash of type, shape and values; see `content_of_array`."""
+        return content_of_array(self._images)
 
     def gather(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         """Images (B, H, W, C) at once, uint8 or float32 in [0, 1]."""

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from vocabula.data.content import content_of_files
 from vocabula.data.pixels import FILE_CHANNELS, Header, channel_error, decode, read_header
 from vocabula.data.source import (
     BrokenImageError,
@@ -17,6 +18,7 @@ from vocabula.data.source import (
     summarize,
 )
 from vocabula.errors import DataError
+from vocabula.files.reading import input_errors
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 """Names of picture files end in one of these, in small or capital letters."""
@@ -92,6 +94,11 @@ class FolderSource(ImageSource):
     def smallest(self) -> tuple[int, int]:
         """The smallest height and the smallest width, from the headers."""
         return self._smallest
+
+    def content(self) -> str:
+        """Hash of the files' sizes and of a sample of their bytes; see `content_of_files`."""
+        with input_errors(self._root):
+            return content_of_files(self._files)
 
     def _read(self, index: int) -> Sample:
         image = decode(self._files[index], self.channels)

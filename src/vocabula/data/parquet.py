@@ -14,11 +14,13 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vocabula.data.content import content_of_files
 from vocabula.data.parquet_columns import Columns, find_columns, read_labels
 from vocabula.data.pixels import FILE_CHANNELS, channel_error, decode, read_header
 from vocabula.data.source import BrokenImageError, ImageSource, Sample
 from vocabula.data.tables import TableFile
 from vocabula.errors import DataError
+from vocabula.files.reading import input_errors
 
 _MEMORY = 512 * 2**20  # bytes of encoded pictures kept at a time
 _LOOKED_AT = 256  # pictures whose headers decide between grey and colour
@@ -102,6 +104,11 @@ class ParquetSource(ImageSource):
         except BrokenImageError:
             return 0
         return header.height * header.width
+
+    def content(self) -> str:
+        """Hash of the files' sizes and of a sample of their bytes; see `content_of_files`."""
+        with input_errors(self._files[0]):
+            return content_of_files(self._files)
 
     def _read(self, index: int) -> Sample:
         block = self._block(index)

@@ -176,7 +176,9 @@ def read_prior_data(
         "codes": arrays.digest()[:16],
         "held_out": other.digest()[:16],
         "captions": _digest(texts),
+        "held_out_captions": _digest(other_texts),
         "classes": str(classes),
+        "class_names": _digest(names if classes else None),
     }
     return PriorData(
         conditioned(fitted, texts),
@@ -268,7 +270,7 @@ def _warn_of_captions(texts: Captions, tokenizer: TextTokenizer, length: int) ->
         )
 
 
-def _digest(texts: Captions | None) -> str:
+def _digest(texts: Captions | Sequence[str] | None) -> str:
     if texts is None:
         return "none"
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]

@@ -62,7 +62,8 @@ class Subject:
         unit: what the signals are called.
         format: what the manifest's field ``format`` says.
         command: the words of the command that makes the run.
-        identity: further fields of the manifest; a resumed run must have the same.
+        identity: further fields of the manifest, such as a hash of the data's content; a resumed
+            run must have the same, where its manifest says what they were.
         more: further fields of the manifest, which may change.
         files: what else the run writes into its folder.
     """
@@ -201,11 +202,19 @@ class RunFolder:
                 f"run began with, got {subject.count}; resume with the same data"
             )
         for name, value in subject.identity.items():
-            if manifest.get(name) != value:
+            before = manifest.get(name, value)  # earlier versions say less
+            if before == value:
+                continue
+            if name == "content":
                 raise OptionError(
-                    f"{name}: expected the one that the run began with ({manifest.get(name)}), "
-                    f"got {value}; resume with the same data"
+                    f"data: expected the {unit} that the run began with (content {before}), got"
+                    f" others (content {value}); resume with the same data, or take another --out"
+                    " for a new run"
                 )
+            raise OptionError(
+                f"{name}: expected the one that the run began with ({before}), got {value}; "
+                "resume with the same data"
+            )
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def train(
     name = source.name if isinstance(data, ImageSource) else os.fspath(data)
     folder = RunFolder(os.fspath(out))
     command = ("vocabula", "train", name, "--preset", config.preset, "--out", str(folder.path))
-    subject = Subject(name, len(source), command)
+    subject = Subject(name, len(source), command, identity={"content": source.content()})
     with only_writer(folder.path, accelerator):
         continued = folder.check(config, subject, resume=resume, overwrite=overwrite)
         seed_everything(options.seed)
