@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,11 +18,18 @@ from vocabula.cli.runs import (
     Workers,
 )
 
+if TYPE_CHECKING:
+    from vocabula.data.cropped import Cut
+
 EXAMPLES = """[bold]Examples[/bold]
 
   vocabula encode runs/first photos/ -o tokens.parquet
 
   vocabula encode runs/first photos/ -o tokens.parquet --limit 1000 --overwrite
+
+  vocabula encode runs/first photos/ -o tokens.parquet --crop 64 --crops 12 --seed 0
+
+  vocabula encode runs/first photos/ -o tokens.parquet --resize 64
 """
 
 
@@ -37,24 +44,69 @@ def encode(
     value_range: ValueRange = None,
     strict: Strict = False,
     overwrite: Overwrite = False,
+    crop: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="PIXELS", help="Encode squares of this side, cut at random places."
+        ),
+    ] = None,
+    crops: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Squares of each image; default: 1.")
+    ] = None,
+    resize: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="PIXELS",
+            help="Resize the shorter side to this first; without --crop keep the central square.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the places that --crop cuts at.")] = 0,
 ) -> None:
-    """Encode images to codes: codes, shape, path and label of each, and the tokenizer's hash."""
+    """Encode images to codes: codes, shape, path and label of each, and the tokenizer's hash.
+
+    A prior learns from codes of one grid: of images of several sizes take equal squares, with
+    --crop or --resize.
+    """
+    from pathlib import Path
+
     from vocabula.cli.console import say
     from vocabula.cli.runs import check_apart_from, open_data, open_run, reading_data
+    from vocabula.data.cropped import CroppedSource
+    from vocabula.data.token_writer import check_name
     from vocabula.evaluation import encode_dataset
 
+    check_name(Path(out))
+    cut = _cut(crop, crops, resize, seed)
     check_apart_from(data, out)
     with reading_data():
         tokenizer = open_run(run, device)
         source = open_data(data, tokenizer, run, strict=strict, value_range=value_range)
+        if cut is not None:
+            source = CroppedSource(source, cut)
         count = encode_dataset(
             tokenizer,
             source,
             out,
             batch_size=batch_size,
-            limit=limit,
+            limit=None if limit is None else limit * source.crops,
             workers=workers,
             overwrite=overwrite,
             progress=True,
         )
-    say(f"encoded {count} images: {out}")
+    what = "images" if cut is None else f"squares of {cut.side}x{cut.side} pixels"
+    say(f"encoded {count} {what}: {out}")
+
+
+def _cut(crop: int | None, crops: int | None, resize: int | None, seed: int) -> Cut | None:
+    """What the options say about equal squares; None to encode whole images."""
+    from vocabula.data.cropped import Cut
+    from vocabula.errors import OptionError
+
+    if crop is None and crops is not None:
+        raise OptionError(
+            f"--crops: expected --crop PIXELS with it, got --crops {crops} alone; add --crop 64"
+        )
+    if crop is None and resize is None:
+        return None
+    return Cut(crop, crops or 1, resize, seed)

@@ -1,6 +1,7 @@
 """Reading signals: sources of images, batches for training, and files of tokens."""
 
 from vocabula.data.arrays import ArraySource
+from vocabula.data.cropped import CroppedSource, Cut
 from vocabula.data.folder import FolderSource
 from vocabula.data.images import Batch, ImageData
 from vocabula.data.opening import default_evaluation, held_out_split, open_source, split_names
@@ -14,6 +15,8 @@ __all__ = [
     "ArraySource",
     "Batch",
     "CodeLayout",
+    "CroppedSource",
+    "Cut",
     "DataWarning",
     "FolderSource",
     "ImageData",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vocabula.data.cropped import picture_of
 from vocabula.data.order import Stream, generator
 from vocabula.data.token_file import TokenFile
 from vocabula.data.token_layout import CodeLayout, schema
@@ -31,6 +33,7 @@ class CodeArrays:
         labels: (N,) int64 classes, -1 where there is none.
         sizes: (N, 2) int64, height and width of each image in pixels.
         paths: (N,) where each signal came from.
+        crops: how many squares of each picture there are.
     """
 
     name: str
@@ -39,6 +42,13 @@ class CodeArrays:
     labels: NDArray[np.int64]
     sizes: NDArray[np.int64]
     paths: NDArray[np.object_]
+    crops: int = 1
+
+    @property
+    def pictures(self) -> list[str]:
+        """The path of the picture that each signal is, or was cut from."""
+        paths: list[str] = self.paths.tolist()
+        return paths if self.crops == 1 else [picture_of(path) for path in paths]
 
     def __len__(self) -> int:
         """The number of signals N."""
@@ -109,6 +119,7 @@ def read_codes(tokens: TokenFile) -> CodeArrays:
         np.array(labels, np.int64),
         np.array(sizes, np.int64),
         np.array(paths, object),
+        tokens.crops,
     )
 
 
@@ -116,9 +127,11 @@ def _different(
     tokens: TokenFile, path: str, codes: NDArray[np.integer], other: str, found: NDArray[np.integer]
 ) -> DataError:
     shapes = [" x ".join(map(str, array.shape)) for array in (codes, found)]
+    words = ["encode", "RUN", tokens.source or "DATA", "-o", str(tokens.path)]
+    command = shlex.join(["vocabula", *words, "--crop", "64", "--crops", "12", "--overwrite"])
     return DataError(
         f"{tokens.path}: expected codes of one grid, got {shapes[0]} of {path} and {shapes[1]} of "
-        f"{other}; encode images of one size"
+        f"{other}; encode images of one size, or equal squares of them: {command} (or --resize 64)"
     )
 
 
@@ -147,19 +160,39 @@ def class_count(arrays: CodeArrays, names: Sequence[str] | None) -> int:
 
 
 def split_codes(
-    length: int, *, share: float, most: int, seed: int
+    pictures: Sequence[str] | int, *, share: float, most: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which signals are trained on and which are held out, each in rising order.
 
+    Signals of one picture, such as several squares of it, stay together.
+
     Args:
-        length: number of signals.
-        share: fraction held out, in (0, 1); at least one signal is.
-        most: largest number held out.
+        pictures: the picture of each signal, or the number of signals, each of its own picture.
+        share: fraction held out, in (0, 1); at least one picture is.
+        most: largest number held out, unless one picture has more.
         seed: of the draw.
     """
-    count = min(most, max(1, round(share * length)))
-    drawn = generator(seed, 0, stream=_SPLIT).permutation(length)
-    return np.sort(drawn[count:]), np.sort(drawn[:count])
+    names = [""] * pictures if isinstance(pictures, int) else list(pictures)
+    groups = _groups(names)
+    sizes = np.bincount(groups)
+    count = min(most, max(1, round(share * len(names))))
+    drawn = generator(seed, 0, stream=_SPLIT).permutation(len(sizes))
+    chosen: list[int] = []
+    taken = 0
+    for group in drawn.tolist():
+        if taken + sizes[group] <= count:
+            chosen.append(group)
+            taken += int(sizes[group])
+        if taken == count:
+            break
+    out = np.isin(groups, chosen or [int(drawn[np.argmin(sizes[drawn])])])
+    return np.flatnonzero(~out), np.flatnonzero(out)
+
+
+def _groups(names: Sequence[str]) -> NDArray[np.int64]:
+    """The number of each signal's picture; those without a name are pictures of their own."""
+    numbers: dict[str | int, int] = {}
+    return np.array([numbers.setdefault(n or i, len(numbers)) for i, n in enumerate(names)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ def read_labels(
         names = [found.label_names for found in columns]
         if any(own != names[0] for own in names):
             parts = [_texts(part, own) for part, own in zip(parts, names, strict=True)]
-            return labels_of(_joined(parts))
+            return labels_of(_joined(parts), sorted({n for own in names for n in own or ()}))
         return labels_of(_joined(parts), names[0])
 
     return kept_labels(f"{name}: column '{label}'", read)

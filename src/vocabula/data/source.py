@@ -58,6 +58,7 @@ class ImageSource(ABC):
         block_bounds: (blocks + 1,) rising indices from 0 to the length; items between two bounds
             are cheap to read together. None when any item is as cheap to read as any other.
         window_blocks: how many blocks can be kept in memory at a time.
+        crops: how many neighbouring items were cut from one picture.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class ImageSource(ABC):
         self.problems: list[str] = []
         self.block_bounds: NDArray[np.int64] | None = None
         self.window_blocks = 8
+        self.crops = 1
         self._broken: set[int] = set()
 
     @abstractmethod

@@ -41,6 +41,7 @@ class TokenFile:
         codebook_sizes: K of each book of all levels.
         source: name of the data that were encoded.
         label_names: class names by label, or None.
+        crops: how many squares of each picture there are; see `crop_name`.
     """
 
     def __init__(self, table: TableFile, header: dict[str, Any]) -> None:
@@ -50,6 +51,7 @@ class TokenFile:
         self.codebook_sizes = tuple(k for level in self.levels for k in level.codebook_sizes)
         self.source = str(header.get("source", ""))
         self.label_names: list[str] | None = header.get("label_names")
+        self.crops = int(header.get("crops", 1))
         self._table = table
         if is_text(table.type_of("label")):
             self._name_classes()
@@ -156,6 +158,7 @@ def _is_complete(header: dict[str, Any]) -> bool:
     listed = isinstance(names, list) and all(isinstance(name, str) for name in names)
     try:
         layouts_of(header)
+        int(header.get("crops", 1))
     except (KeyError, ValueError, TypeError, OverflowError, AttributeError):
         return False
     return isinstance(header.get("fingerprint"), str) and (names is None or listed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -23,11 +24,17 @@ from vocabula.data.token_layout import (
     header_fields,
     schema,
 )
-from vocabula.errors import OutputError, TokensError
+from vocabula.errors import OptionError, OutputError, TokensError
 from vocabula.files import Draft, output_error, unicode_text
 
 _GROUP_ROWS = 1024
 _GROUP_CODES = 4_000_000
+_OTHER_FORMATS = re.compile(
+    r"\.(npy|npz|csv|tsv|txt|jsonl?|arrow|feather|h5|hdf5|pth?|pkl|pickle|zip|safetensors|toml|vcb"
+    r"|md|html|xlsx|tar|gz|db|sqlite|jpe?g|png|webp|bmp|gif|tiff?)",
+    re.IGNORECASE,
+)
+"""Ends of names of which a reader would expect something else than parquet."""
 
 
 class TokenWriter:
@@ -43,6 +50,7 @@ class TokenWriter:
         levels: instead of these two, the layout of each level's codes, the coarsest first.
         source: name of the data that were encoded.
         label_names: class names by label, or None.
+        crops: how many squares of each picture were encoded; their paths are those of `crop_name`.
         overwrite: replace an existing file.
 
     Attributes:
@@ -50,6 +58,7 @@ class TokenWriter:
 
     Raises:
         OutputError: the file exists, its folder is not writable, or the disk is full.
+        OptionError: the file's name says another format.
     """
 
     def __init__(
@@ -62,9 +71,11 @@ class TokenWriter:
         levels: Sequence[CodeLayout] = (),
         source: str = "",
         label_names: Sequence[str] | None = None,
+        crops: int = 1,
         overwrite: bool = False,
     ) -> None:
         self._path = Path(path)
+        check_name(self._path)
         if not (levels or codebook_sizes):
             raise TokensError(
                 f"{path}: expected a tokenizer with a codebook, got a continuous one;"
@@ -79,6 +90,7 @@ class TokenWriter:
             **about,
             "source": source,
             "label_names": None if label_names is None else list(label_names),
+            **({"crops": crops} if crops > 1 else {}),
         }
         self._schema = schema(self._layouts).with_metadata({KEY: json.dumps(header)})
         self._kind = self._schema.field("codes").type.value_type
@@ -194,7 +206,7 @@ def write_tokens(
     Args:
         path: the file to write.
         records: the codes, one record a signal.
-        **options: fingerprint, codebook_sizes, code_shape, levels, source, label_names and
+        **options: fingerprint, codebook_sizes, code_shape, levels, source, label_names, crops and
             overwrite of `TokenWriter`.
 
     Returns:
@@ -208,6 +220,19 @@ def write_tokens(
         for record in records:
             writer.append(record)
     return writer.count
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name that says another format than parquet, before any work is done.
+
+    Raises:
+        OptionError: it ends so.
+    """
+    if _OTHER_FORMATS.fullmatch(path.suffix):
+        raise OptionError(
+            f"{path}: expected a name that ends in .parquet, got {path.suffix}; tokens are written"
+            f" as parquet, take {path.with_suffix('.parquet')}"
+        )
 
 
 def _open_new(path: Path) -> BinaryIO:

@@ -69,6 +69,7 @@ def encode_dataset(
         ],
         source=source.name,
         label_names=source.label_names,
+        crops=source.crops,
         overwrite=overwrite,
     )
     written = 0

@@ -199,7 +199,15 @@ def _split(
             f"{arrays.name}: expected at least 2 signals, one to learn from and one to measure on, "
             f"got {len(arrays)}; encode more images"
         )
-    kept, out = split_codes(len(arrays), share=share, most=most, seed=seed)
+    pictures = arrays.pictures
+    unknown = arrays.crops == 1 and len(set(pictures)) == 1  # one name for all says nothing
+    kept, out = split_codes(len(arrays) if unknown else pictures, share=share, most=most, seed=seed)
+    if not len(kept):
+        raise DataError(
+            f"{arrays.name}: expected at least 2 pictures, one to learn from and one to measure on,"
+            f" got {len(arrays)} signals of one; encode more pictures, or name others with"
+            " --held-out"
+        )
     parts = [None if texts is None else [texts[i] for i in which] for which in (kept, out)]
     return arrays.take(kept), arrays.take(out), parts[0], parts[1]
 
@@ -234,7 +242,7 @@ def _check_names(other: CodeArrays, names: Sequence[str], its: Sequence[str]) ->
 def _captions(sources: Sources, arrays: CodeArrays) -> Captions | None:
     if sources.captions is None:
         return None
-    return read_captions(sources.captions, list(arrays.paths), column=sources.caption_column)
+    return read_captions(sources.captions, arrays.pictures, column=sources.caption_column)
 
 
 def token_counts(tokenizer: TextTokenizer, captions: Sequence[str]) -> list[int]:
