@@ -52,7 +52,7 @@ def test_codes_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 def test_different_grids_are_refused_by_name(tmp_path: Path) -> None:
     path = written(tmp_path / "t.parquet", [record(0), record(1), record(2, grid=(3, 3))])
-    with pytest.raises(DataError, match=r"2 x 3 x 2 of 0\.png and 3 x 3 x 2 of 2\.png; encode"):
+    with pytest.raises(DataError, match=r"2 x 3 x 2 of 0\.png and 3 x 3 x 2 of 2\.png; enc.*--crop 64 --crops 12"):
         read_codes(read_tokens(path))
 
 
@@ -72,6 +72,44 @@ def test_classes_are_those_with_a_name_or_a_label(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"1\.png: expected a label below 2.*got 2.*--no-classes"):
         class_count(arrays, ["a", "b"])
     assert class_count(replace(arrays, labels=np.full(2, -1)), ["a"]) == 0
+
+
+def test_numbers_that_are_no_classes_are_refused(tmp_path: Path) -> None:
+    arrays = read_codes(read_tokens(written(tmp_path / "t.parquet", [record(0, label=10**12)])))
+    with pytest.raises(DataError, match=r"expected labels below 65536, got 1000000000000; number"):
+        class_count(arrays, None)
+
+
+def test_signals_of_one_picture_stay_together() -> None:
+    pictures = [f"{i % 10}.png" for i in range(120)]
+    kept, out = split_codes(pictures, share=0.25, most=2000, seed=3)
+    assert sorted([*kept, *out]) == list(range(120)) and len(out) == 24  # two of ten pictures
+    assert {pictures[i] for i in kept}.isdisjoint({pictures[i] for i in out})
+    assert len(split_codes(pictures, share=0.25, most=13, seed=3)[1]) == 12
+    one = split_codes(pictures, share=0.01, most=5, seed=3)[1]  # a picture is the least
+    assert len(one) == 12 and len({pictures[i] for i in one}) == 1
+    uneven = ["a"] * 50 + ["b"] * 3
+    assert {uneven[i] for i in split_codes(uneven, share=0.05, most=9, seed=0)[1]} == {"b"}
+
+
+def test_signals_of_different_pictures_are_split_as_ever() -> None:
+    names = [f"{i}.png" for i in range(50)]
+    for pictures in (names, [""] * 50):
+        kept, out = split_codes(pictures, share=0.1, most=9, seed=1)
+        expected = split_codes(50, share=0.1, most=9, seed=1)
+        assert kept.tolist() == expected[0].tolist() and out.tolist() == expected[1].tolist()
+    drawn = np.random.Generator(np.random.Philox(key=[1, 0], counter=[0, 0, 0, 2])).permutation(50)
+    assert sorted(drawn[:5].tolist()) == out.tolist()
+
+
+def test_squares_of_a_picture_are_known_by_the_header(tmp_path: Path) -> None:
+    names = ["a/cat#0.jpg", "a/cat#1.jpg", "b#0", "b#1", "x.parquet[3]#0"]
+    records = [TokenRecord(record(i).codes, name, None, 16, 24) for i, name in enumerate(names)]
+    plain = read_codes(read_tokens(written(tmp_path / "t.parquet", records)))
+    assert plain.pictures == names
+    cut = read_codes(read_tokens(written(tmp_path / "u.parquet", records, crops=2)))
+    assert cut.pictures == ["a/cat.jpg", "a/cat.jpg", "b", "b", "x.parquet[3]"]
+    assert cut.take(np.array([2, 0])).pictures == ["b", "a/cat.jpg"]
 
 
 def test_a_split_is_a_partition_by_the_seed() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vocabula.data.cropped import picture_of
+from vocabula.data.labels import LARGEST
 from vocabula.data.order import Stream, generator
 from vocabula.data.token_file import TokenFile
 from vocabula.data.token_layout import CodeLayout, schema
@@ -143,12 +144,17 @@ def class_count(arrays: CodeArrays, names: Sequence[str] | None) -> int:
         names: what the classes are called; None: there are as many as the highest label says.
 
     Raises:
-        DataError: a label has no name.
+        DataError: a label has no name, or is too large to be the index of a class.
     """
     highest = int(arrays.labels.max())
     if highest < 0:
         return 0
     if not names:
+        if highest >= LARGEST:
+            raise DataError(
+                f"{arrays.name}: expected labels below {LARGEST}, got {highest}; number the classes"
+                " from 0, or train without them (--no-classes)"
+            )
         return highest + 1
     if highest >= len(names):
         path = arrays.paths[int(arrays.labels.argmax())]
