@@ -52,7 +52,9 @@ def test_codes_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 def test_different_grids_are_refused_by_name(tmp_path: Path) -> None:
     path = written(tmp_path / "t.parquet", [record(0), record(1), record(2, grid=(3, 3))])
-    with pytest.raises(DataError, match=r"2 x 3 x 2 of 0\.png and 3 x 3 x 2 of 2\.png; enc.*--crop 64 --crops 12"):
+    with pytest.raises(
+        DataError, match=r"2 x 3 x 2 of 0\.png and 3 x 3 x 2 of 2\.png; enc.*--crop 64 --crops 12"
+    ):
         read_codes(read_tokens(path))
 
 

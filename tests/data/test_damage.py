@@ -120,7 +120,7 @@ def test_every_cut_ends_in_one_line(tmp_path: Path, kind: str) -> None:
     path = tmp_path / name
     write(path)
     content = path.read_bytes()
-    for length in {*range(0, 20), *range(20, len(content), 37), len(content) - 1}:
+    for length in {*range(20), *range(20, len(content), 37), len(content) - 1}:
         path.write_bytes(content[:length])
         with pytest.raises(VocabulaError):
             read(path)

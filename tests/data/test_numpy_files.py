@@ -167,7 +167,7 @@ def test_members_with_foreign_names_and_contents(tmp_path: Path) -> None:
         open_source(tmp_path / "x.npz")
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as made:
         made.writestr("images", b"hello")
-    with pytest.raises(DataError, match="no header of an .npy file"):
+    with pytest.raises(DataError, match=r"no header of an \.npy file"):
         open_source(tmp_path / "x.npz")
 
 
@@ -194,9 +194,7 @@ def test_a_header_of_terabytes_takes_no_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
-def test_more_than_the_memory_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_than_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive(tmp_path)
     monkeypatch.setattr(os, "sysconf", lambda name: 10)  # 100 bytes
     with pytest.raises(DataError, match="more than there is memory"):

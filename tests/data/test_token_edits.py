@@ -151,7 +151,7 @@ def test_lost_metadata_are_told_with_the_way_to_keep_them(tmp_path: Path, table:
 
 def test_columns_that_are_missing_or_there_twice(tmp_path: Path, table: pa.Table) -> None:
     pq.write_table(table.drop_columns(["label"]), tmp_path / "e.parquet")
-    with pytest.raises(TokensError, match="got another parquet file .without label; columns"):
+    with pytest.raises(TokensError, match=r"parquet file \(without label; columns"):
         read_tokens(tmp_path / "e.parquet")
     pq.write_table(table.append_column("codes", table["codes"]), tmp_path / "e.parquet")
     with pytest.raises(TokensError, match="expected one column codes, got 2; rename or drop"):
@@ -176,7 +176,7 @@ def test_columns_that_are_missing_or_there_twice(tmp_path: Path, table: pa.Table
         b' "fingerprint": "f", "label_names": "cat"}',
         b'{"format": "vocabula tokens", "version": 1, "codebook_sizes": [3], "code_shape": [],'
         b' "fingerprint": "f", "crops": "x"}',
-        b'{"format": "vocabula tokens", "version": 1, "codebook_sizes": [1' + b"0" * 30 + b'],'
+        b'{"format": "vocabula tokens", "version": 1, "codebook_sizes": [1' + b"0" * 30 + b"],"
         b' "code_shape": [], "fingerprint": "f"}',
     ],
 )
