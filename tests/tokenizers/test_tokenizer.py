@@ -194,6 +194,9 @@ def test_half_precision() -> None:
 BAD = [
     (torch.zeros(3, 8, 8), r"expected \(B, 3, H, W\), got shape \(3, 8, 8\)"),
     (torch.zeros(1, 1, 8, 8), r"expected 3 channels, got 1"),
+    (torch.zeros(1, 8, 8, 3), r"channels forward with x\.permute\(0, 3, 1, 2\)"),
+    (torch.zeros(8, 8, 3), r"x\.permute\(2, 0, 1\)\[None\]"),
+    (torch.zeros(3, 8, 8), r"add the batch dimension: x\[None\]"),
     (torch.zeros(1, 3, 0, 8), r"at least 1 x 1"),
     (torch.zeros(1, 3, 8, 8, dtype=torch.int64), r"uint8 or floating point, got torch.int64"),
     (torch.full((1, 3, 8, 8), 255.0), r"in \[0, 1\], got 255 to 255; divide by 255"),

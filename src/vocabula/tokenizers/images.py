@@ -27,12 +27,15 @@ def as_images(x: Tensor, channels: int) -> Tensor:
     if x.ndim != 4:
         raise DataError(
             f"images: expected (B, {channels}, H, W), got shape {tuple(x.shape)}; "
-            "add the missing batch or channel dimension"
+            f"{_missing_axis(x, channels)}"
         )
     if x.shape[1] != channels:
+        advice = "convert the images or build the model for their channels"
+        if x.shape[3] == channels:
+            advice = "move the channels forward with x.permute(0, 3, 1, 2)"
         raise DataError(
             f"images: expected {channels} channels, got {x.shape[1]} in shape {tuple(x.shape)}; "
-            "convert the images or build the model for their channels"
+            f"{advice}"
         )
     if x.shape[2] < 1 or x.shape[3] < 1:
         raise DataError(f"images: expected at least 1 x 1 pixels, got {tuple(x.shape)}; drop them")
@@ -45,6 +48,15 @@ def as_images(x: Tensor, channels: int) -> Tensor:
     if not torch.compiler.is_compiling() and x.numel():
         _check_range(x)
     return x if x.dtype == torch.float64 else x.float()
+
+
+def _missing_axis(x: Tensor, channels: int) -> str:
+    """How to make a batch of what looks like one image."""
+    if x.ndim == 3 and x.shape[0] == channels:
+        return "add the batch dimension: x[None]"
+    if x.ndim == 3 and x.shape[2] == channels:
+        return "move the channels forward and add the batch dimension: x.permute(2, 0, 1)[None]"
+    return "add the missing batch or channel dimension"
 
 
 def _check_range(x: Tensor) -> None:
