@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from vocabula.data import DataWarning
 from vocabula.data.captions import read_captions
 from vocabula.errors import DataError
 
@@ -85,3 +86,24 @@ def test_missing_damaged_and_empty_sources(tmp_path: Path) -> None:
     (tmp_path / "empty" / "seven" / "1.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="expected text in UTF-8"):
         read_captions(tmp_path / "empty", PATHS)
+
+
+def test_paths_inside_of_pictures_and_columns_beside_them(tmp_path: Path) -> None:
+    """A table of pictures with their captions; the pictures themselves are not read."""
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    cells = [{"bytes": b"x", "path": path} for path in PATHS[::-1]]
+    file = parquet(tmp_path, image=pa.array(cells, kind), caption=["of none", "a one", "a seven"])
+    assert read_captions(file, PATHS) == [("a seven",), ("a one",), ("of none",)]
+
+
+def test_numbers_in_place_of_paths_are_told(tmp_path: Path) -> None:
+    file = parquet(tmp_path, path=[1, 2, 3], caption=["x", "y", "z"])
+    with pytest.warns(DataWarning, match="in the order of the tokens: expected text in column 'p"):
+        assert read_captions(file, PATHS) == [("x",), ("y",), ("z",)]
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    table = pa.table([pa.array(["a"]), pa.array(["b"])], ["caption", "caption"])
+    pq.write_table(table, tmp_path / "captions.parquet")
+    with pytest.raises(DataError, match="expected one column caption, got 2; rename or drop"):
+        read_captions(tmp_path / "captions.parquet", PATHS)

@@ -154,3 +154,83 @@ def test_a_source_travels_to_another_process(tmp_path: Path) -> None:
     source.read(3)
     again = pickle.loads(pickle.dumps(source))
     assert again.read(2).image[0, 0, 0] == 2 and len(again) == 4
+
+
+PNG = png(9)
+LISTED = list(PNG)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([PNG], pa.large_binary()),
+        pa.array([PNG], pa.binary_view()),
+        pa.array([PNG], pa.binary(len(PNG))),
+        pa.array([PNG, PNG]).dictionary_encode(),
+        pa.array([LISTED], pa.list_(pa.uint8())),
+        pa.array([{"bytes": PNG}], pa.struct([("bytes", pa.large_binary())])),
+        pa.array([{"bytes": LISTED}], pa.struct([("bytes", pa.list_(pa.uint8()))])),
+        pa.array([{"path": "a.png", "bytes": PNG}], pa.struct([("path", pa.large_string()),
+                                                              ("bytes", pa.binary())])),
+        pa.array([{"bytes": PNG, "path": 7}], pa.struct([("bytes", pa.binary()),
+                                                        ("path", pa.int64())])),
+    ],
+    ids=lambda column: str(column.type)[:40],
+)  # fmt: skip
+def test_bytes_of_every_layout_are_read(tmp_path: Path, column: pa.Array) -> None:
+    pq.write_table(pa.table({"image": column}), tmp_path / "x.parquet")
+    sample = open_source(tmp_path / "x.parquet").read(0)
+    assert sample.image[0, 0, 0] == 9 and sample.path in ("x.parquet[0]", "a.png")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([[[1, 2], [3, 4]]], pa.list_(pa.list_(pa.uint8()))),
+        pa.array([{"bytes": "text"}]),
+        pa.array(["a.png"]),
+        pa.array([[1.0, 2.0]]),
+        pa.ExtensionArray.from_storage(
+            pa.fixed_shape_tensor(pa.uint8(), (2, 2)), pa.array([[1, 2, 3, 4]], pa.list_(pa.uint8(), 4))
+        ),
+        pa.nulls(1),
+    ],
+    ids=lambda column: str(column.type)[:40],
+)  # fmt: skip
+def test_columns_that_are_no_pictures_are_named_with_their_type(
+    tmp_path: Path, column: pa.Array
+) -> None:
+    pq.write_table(pa.table({"image": column, "label": [1]}), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"expected a column of images .* image \(.*\), label") as e:
+        open_source(tmp_path / "x.parquet")
+    assert "\n" not in str(e.value)
+
+
+def test_metadata_that_lie_are_not_believed(tmp_path: Path) -> None:
+    features = {"image": {"_type": "Image"}, "n": {"_type": "ClassLabel", "names": "ab"}}
+    for about in ({"info": {"features": features}}, {"info": 3}, [], {"info": {"features": [1]}}):
+        table = pa.table({"image": ["a.png"], "jpg": [PNG], "n": [1]})
+        table = table.replace_schema_metadata({"huggingface": json.dumps(about)})
+        pq.write_table(table, tmp_path / "x.parquet")
+        assert open_source(tmp_path / "x.parquet").read(0).image[0, 0, 0] == 9
+
+
+def test_cells_without_a_picture_are_skipped(tmp_path: Path) -> None:
+    cells = [None, {"bytes": None, "path": "a\0b"}, {"bytes": None, "path": ""}, {"bytes": PNG}]
+    pq.write_table(pa.table({"image": pa.array(cells, STRUCT)}), tmp_path / "x.parquet")
+    source = open_source(tmp_path / "x.parquet")
+    with pytest.warns(DataWarning, match="no picture in this row"):
+        assert source.read(0).index == 3
+    assert len(source.problems) == 3
+
+
+def test_files_without_rows_and_encrypted_files(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.parquet", [PNG], [0])
+    schema = pq.read_schema(path)
+    pq.ParquetWriter(tmp_path / "none.parquet", schema).close()
+    with pytest.raises(DataError, match="got no rows"):
+        open_source(tmp_path / "none.parquet")
+    content = path.read_bytes()
+    path.write_bytes(b"PARE" + content[4:-4] + b"PARE")
+    with pytest.raises(DataError, match=r"expected a readable parquet file, got .*; copy or down"):
+        open_source(path)
