@@ -158,6 +158,9 @@ def test_a_source_travels_to_another_process(tmp_path: Path) -> None:
 
 PNG = png(9)
 LISTED = list(PNG)
+TENSOR = pa.ExtensionArray.from_storage(
+    pa.fixed_shape_tensor(pa.uint8(), (2, 2)), pa.array([[1, 2, 3, 4]], pa.list_(pa.uint8(), 4))
+)
 
 
 @pytest.mark.parametrize(
@@ -190,9 +193,7 @@ def test_bytes_of_every_layout_are_read(tmp_path: Path, column: pa.Array) -> Non
         pa.array([{"bytes": "text"}]),
         pa.array(["a.png"]),
         pa.array([[1.0, 2.0]]),
-        pa.ExtensionArray.from_storage(
-            pa.fixed_shape_tensor(pa.uint8(), (2, 2)), pa.array([[1, 2, 3, 4]], pa.list_(pa.uint8(), 4))
-        ),
+        TENSOR,
         pa.nulls(1),
     ],
     ids=lambda column: str(column.type)[:40],

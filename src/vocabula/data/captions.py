@@ -15,7 +15,7 @@ from vocabula.data.labels import is_list, is_text, plain
 from vocabula.data.source import DataWarning
 from vocabula.data.tables import TableFile
 from vocabula.errors import DataError
-from vocabula.files.reading import input_errors
+from vocabula.files import input_errors
 
 TEXT_COLUMNS = ("caption", "captions", "text", "texts")
 """Columns that hold the captions where none is named."""

@@ -18,7 +18,7 @@ from vocabula.data.source import (
     summarize,
 )
 from vocabula.errors import DataError
-from vocabula.files.reading import input_errors
+from vocabula.files import input_errors
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 """Names of picture files end in one of these, in small or capital letters."""

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.errors import DataError
-from vocabula.files.reading import input_errors
+from vocabula.files import input_errors
 
 _MAGIC = b"\x93NUMPY"
 _LONGEST = 2**16  # bytes of a header; that of an array of numbers has about a hundred

@@ -20,7 +20,7 @@ from vocabula.data.pixels import FILE_CHANNELS, channel_error, decode, read_head
 from vocabula.data.source import BrokenImageError, ImageSource, Sample
 from vocabula.data.tables import TableFile
 from vocabula.errors import DataError
-from vocabula.files.reading import input_errors
+from vocabula.files import input_errors
 
 _MEMORY = 512 * 2**20  # bytes of encoded pictures kept at a time
 _LOOKED_AT = 256  # pictures whose headers decide between grey and colour

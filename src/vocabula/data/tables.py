@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vocabula.errors import DataError, VocabulaError
-from vocabula.files.reading import input_error
+from vocabula.files import input_error
 
 
 class TableFile:
