@@ -235,3 +235,17 @@ def test_files_without_rows_and_encrypted_files(tmp_path: Path) -> None:
     path.write_bytes(b"PARE" + content[4:-4] + b"PARE")
     with pytest.raises(DataError, match=r"expected a readable parquet file, got .*; copy or down"):
         open_source(path)
+
+
+def test_many_files_are_opened_one_at_a_time(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    for i in range(60):
+        write(tmp_path / f"{i:02}.parquet", [PNG], [i])
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 64
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 30, limits[1]))
+    try:
+        source = open_source(tmp_path)
+        assert [source.read(i).label for i in range(60)] == list(range(60))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

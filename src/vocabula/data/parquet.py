@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vocabula.data.content import content_of_files
-from vocabula.data.parquet_columns import Columns, find_columns, read_labels
+from vocabula.data.parquet_columns import Columns, find_columns, put_together
 from vocabula.data.pixels import FILE_CHANNELS, channel_error, decode, read_header
 from vocabula.data.source import BrokenImageError, ImageSource, Sample
 from vocabula.data.tables import TableFile
@@ -23,6 +23,7 @@ from vocabula.errors import DataError
 from vocabula.files import input_errors
 
 _MEMORY = 512 * 2**20  # bytes of encoded pictures kept at a time
+_OPEN = 16  # files kept open at a time
 _LOOKED_AT = 256  # pictures whose headers decide between grey and colour
 
 
@@ -63,11 +64,15 @@ class ParquetSource(ImageSource):
         self._cache: OrderedDict[int, _Rows] = OrderedDict()
         self._process = os.getpid()
         self._lock = threading.Lock()
-        tables = [TableFile(file) for file in self._files]
-        columns = [find_columns(table) for table in tables]
+        columns: list[Columns] = []
+        labels: list[Any] = []
         sizes, rows = [], [0]
-        for number, table in enumerate(tables):
-            self._check_like_first(columns[number], columns[0], number)
+        for number, file in enumerate(self._files):
+            table = TableFile(file)  # one at a time: there may be thousands
+            columns.append(find_columns(table))
+            self._check_like_first(columns[-1], columns[0], number)
+            if (label := columns[-1].label) is not None:
+                labels.append(table.read([label])[label])
             for group, (count, size) in enumerate(table.groups):
                 if count:
                     self._groups.append((number, group))
@@ -77,7 +82,7 @@ class ParquetSource(ImageSource):
             raise DataError(f"{name}: expected images, got no rows; give a file that holds some")
         self._columns = columns[0]
         self._bounds = np.cumsum(rows, dtype=np.int64)
-        found = read_labels(name, tables, columns)
+        found = put_together(name, labels, columns)
         self._labels: NDArray[np.int64] | None = None if found is None else found.values
         super().__init__(name, 3, label_names=found.names if found else None, strict=strict)
         self.window_blocks = int(np.clip(_MEMORY // max(sizes), 2, len(sizes) + 1))
@@ -153,6 +158,8 @@ class ParquetSource(ImageSource):
             self._cache.popitem(last=False)
         number, group = self._groups[block]
         if number not in self._open:
+            while len(self._open) >= _OPEN:
+                self._open.pop(next(iter(self._open)))
             self._open[number] = TableFile(self._files[number])
         table = self._open[number].read([self._columns.image], group)
         self._cache[block] = _Rows.of(table, self._columns)

@@ -85,20 +85,15 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def read_labels(
-    name: str, tables: Sequence[TableFile], columns: Sequence[Columns]
-) -> Labels | None:
+def put_together(name: str, parts: Sequence[Any], columns: Sequence[Columns]) -> Labels | None:
     """The labels of several files; None, with one warning that says why, where they are unusable.
 
     Where files name their classes differently, labels are put together by name.
 
     Args:
         name: what messages call the data.
-        tables: the files.
-        columns: the columns of each.
-
-    Raises:
-        DataError: a file is damaged.
+        parts: the column of labels of each file.
+        columns: the columns of each file.
     """
     first = columns[0]
     if first.label is None:
@@ -110,17 +105,15 @@ def read_labels(
             DataWarning,
             stacklevel=4,
         )
-    label = first.label
 
     def read() -> Labels:
-        parts = [plain(table.read([label])[label]) for table in tables]
         names = [found.label_names for found in columns]
-        if any(own != names[0] for own in names):
-            parts = [_texts(part, own) for part, own in zip(parts, names, strict=True)]
-            return labels_of(_joined(parts), sorted({n for own in names for n in own or ()}))
-        return labels_of(_joined(parts), names[0])
+        if all(own == names[0] for own in names):
+            return labels_of(_joined(parts), names[0])
+        texts = [_texts(part, own) for part, own in zip(parts, names, strict=True)]
+        return labels_of(_joined(texts), sorted({n for own in names for n in own or ()}))
 
-    return kept_labels(f"{name}: column '{label}'", read)
+    return kept_labels(f"{name}: column '{first.label}'", read)
 
 
 def _texts(column: Any, names: Sequence[str] | None) -> Any:
@@ -136,6 +129,7 @@ def _texts(column: Any, names: Sequence[str] | None) -> Any:
 
 def _joined(parts: Sequence[Any]) -> Any:
     """One column of the columns of several files, whose types may differ."""
+    parts = [plain(part) for part in parts]
     kinds = {part.type for part in parts if not pa.types.is_null(part.type)}
     if len(kinds) > 1:
         if all(is_number(kind) for kind in kinds):
