@@ -75,7 +75,9 @@ def encode(
     from vocabula.data.cropped import CroppedSource
     from vocabula.data.token_writer import check_name
     from vocabula.evaluation import encode_dataset
+    from vocabula.files import check_new_file
 
+    check_new_file(Path(out), overwrite=overwrite)
     check_name(Path(out))
     cut = _cut(crop, crops, resize, seed)
     check_apart_from(data, out)
