@@ -17,6 +17,7 @@ from vocabula.cli.runs import (
     ValueRange,
     Workers,
 )
+from vocabula.errors import plural
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -57,4 +58,4 @@ def encode(
             overwrite=overwrite,
             progress=True,
         )
-    say(f"encoded {count} images: {out}")
+    say(f"encoded {plural(count, 'image')}: {out}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vocabula.errors import DataError
+from vocabula.errors import DataError, plural
 
 TOLERANCE = 1e-6
 
@@ -31,7 +31,8 @@ def as_images(x: Tensor, channels: int) -> Tensor:
         )
     if x.shape[1] != channels:
         raise DataError(
-            f"images: expected {channels} channels, got {x.shape[1]} in shape {tuple(x.shape)}; "
+            f"images: expected {plural(channels, 'channel')}, got {x.shape[1]} in shape "
+            f"{tuple(x.shape)}; "
             "convert the images or build the model for their channels"
         )
     if x.shape[2] < 1 or x.shape[3] < 1:
