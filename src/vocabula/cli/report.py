@@ -121,13 +121,13 @@ def _report_run(
     value_range: tuple[float, float] | None,
     options: dict[str, Any],
 ) -> None:
-    from vocabula.benchmark.rate import jpeg_beside
     from vocabula.cli.runs import open_data, open_run, reading_data
     from vocabula.errors import OptionError
 
     if data is None:
         raise OptionError("DATA: expected images to measure on, got none; add --help for examples")
     check_data(data)
+    from vocabula.benchmark.rate import jpeg_beside
     from vocabula.evaluation import build_report
 
     with reading_data():
