@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -42,27 +43,40 @@ def test_submodules_come_without_an_import_of_their_own() -> None:
     assert "vocabula.functional" in modules_after("import vocabula; vocabula.functional")
 
 
+def test_processes_that_tests_start_find_their_modules() -> None:
+    assert str(ROOT) in sys.path  # `pythonpath` of pytest: spawned processes inherit it
+
+
 def test_every_public_name_resolves() -> None:
     missing = [name for name in vocabula.__all__ if not hasattr(vocabula, name)]
     assert missing == []
     assert set(vocabula.__all__) <= set(dir(vocabula))
 
 
-def test_lazy_names_are_the_ones_type_checkers_see() -> None:
-    tree = ast.parse((ROOT / "src/vocabula/__init__.py").read_text())
-    block = next(node for node in tree.body if isinstance(node, ast.If))
+LAZY = ("", "codec", "data", "evaluation", "priors", "tokenizers", "training")
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_lazy_names_are_the_ones_type_checkers_see(package: str) -> None:
+    path = ROOT / "src/vocabula" / package / "__init__.py"
+    module = import_module(".".join(filter(None, ("vocabula", package))))
+    block = next(node for node in ast.parse(path.read_text()).body if isinstance(node, ast.If))
     seen = {
         alias.name
         for node in ast.walk(block)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert seen == set(vocabula.__all__) - {"__version__"}
+    eager = {"__version__", "CodecError", "CodecWarning"}
+    assert seen == set(module.__all__) - eager
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+    with pytest.raises(AttributeError, match="has no attribute 'VectorQuantiser'"):
+        _ = module.VectorQuantiser
 
 
-def test_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'VectorQuantiser'"):
-        _ = vocabula.VectorQuantiser
+@pytest.mark.parametrize("package", LAZY[1:])
+def test_a_lazy_package_is_light_until_a_name_is_used(package: str) -> None:
+    assert not modules_after(f"import vocabula.{package}") & {"torch", "numpy", "pyarrow"}
 
 
 def test_version_is_the_one_in_the_changelog() -> None:

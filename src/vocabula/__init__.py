@@ -12,6 +12,8 @@ Example:
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -127,8 +129,6 @@ _NAMES = {
     "types": ("Quantized", "Reconstruction", "UsageReport"),
 }
 
-_HOME = {name: module for module, names in _NAMES.items() for name in names}
-
 __all__ = [
     "EMA",
     "Categorical",
@@ -181,14 +181,34 @@ __all__ = [
 ]
 
 
+def lazy_names(package: str, names: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
+    """A ``__getattr__`` for a package whose names are imported when they are first used.
+
+    Args:
+        package: its full name.
+        names: the names that each of its modules gives it, or another by its full name.
+    """
+    homes = {
+        name: module if module.startswith("vocabula.") else f"{package}.{module}"
+        for module, given in names.items()
+        for name in given
+    }
+
+    def find(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(homes[name]), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return find
+
+
+_find = lazy_names(__name__, _NAMES)
+
+
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"vocabula.{name}")
-    if name not in _HOME:
-        raise AttributeError(f"module 'vocabula' has no attribute {name!r}")
-    value = getattr(import_module(f"vocabula.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+    return import_module(f"vocabula.{name}") if name in _MODULES else _find(name)
 
 
 def __dir__() -> list[str]:

@@ -57,3 +57,33 @@ class Interrupted(VocabulaError):  # noqa: N818 - what happened is no error
     """Work was stopped from outside (Ctrl-C) after everything finished had been saved."""
 
     exit_code = 130
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or the error's type if it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def plural(count: object, thing: str, things: str = "") -> str:
+    """A number of things in words.
+
+    Args:
+        count: the number.
+        thing: what one is called.
+        things: what several are called; `thing` with an s unless given.
+
+    Example:
+        >>> plural(1, "image"), plural(2, "image"), plural(0, "class", "classes")
+        ('1 image', '2 images', '0 classes')
+    """
+    return f"{count} {thing}" if count == 1 else f"{count} {things or f'{thing}s'}"
+
+
+def picture_size(*sides: int) -> str:
+    """Sides as people read them, width first: those of arrays, (height, width), the other way.
+
+    Example:
+        >>> picture_size(480, 640)
+        '640 x 480'
+    """
+    return " x ".join(map(str, reversed(sides)))

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import difflib
 import functools
+import importlib
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vocabula import signatures
 from vocabula.errors import OptionError
+from vocabula.signatures import sources
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 C = TypeVar("C", bound=type)
 
@@ -36,17 +38,30 @@ class Option:
 
     Attributes:
         name: the option's name.
-        accepted: the accepted type and range, in words.
+        annotation: its type.
         default: the default value, or `inspect.Parameter.empty` where one is required.
         help: the description in the component's docstring, or an empty string.
-        kind: the kind of component that it takes, or None for a plain value.
     """
 
     name: str
-    accepted: str
+    annotation: Any
     default: Any
     help: str
-    kind: str | None
+
+    @property
+    def accepted(self) -> str:
+        """The accepted type and range, in words."""
+        return signatures.describe(self.annotation, names)
+
+    @property
+    def kind(self) -> str | None:
+        """The kind of component that it takes, one or a list of them; None for a plain value."""
+        return signatures.kind_of(self.annotation)
+
+    @property
+    def listed(self) -> bool:
+        """Whether it takes a list."""
+        return signatures.is_sequence(self.annotation)
 
     @property
     def required(self) -> bool:
@@ -73,28 +88,38 @@ def component(kind: str, name: str) -> Callable[[C], C]:
         table = _COMPONENTS.setdefault(kind, {})
         if name in table and table[name].__qualname__ != cls.__qualname__:
             raise ValueError(f"component {kind} {name!r} is already registered")
-        original = cls.__init__  # type: ignore[misc]
-
-        @functools.wraps(original)
-        def checked_init(self: Any, *args: Any, **kwargs: Any) -> None:
-            if type(self) is not cls:
-                original(self, *args, **kwargs)
-                return
-            options = _bind(cls, args, kwargs)
-            original(self, **options)
-            object.__setattr__(self, _RECORD, options)
-
-        cls.__init__ = checked_init  # type: ignore[misc]
-        setattr(cls, _NAME, (kind, name))
-        table[name] = cls
+        table[name] = recorded(cls, kind, name)
         return cls
 
     return decorate
 
 
+def recorded(cls: C, kind: str, name: str) -> C:
+    """The class, whose constructor now checks its arguments and records them for `spec`."""
+    original = cls.__init__  # type: ignore[misc]
+
+    @functools.wraps(original)
+    def checked_init(self: Any, *args: Any, **kwargs: Any) -> None:
+        if type(self) is not cls:
+            original(self, *args, **kwargs)
+            return
+        options = _bind(cls, args, kwargs)
+        original(self, **options)
+        object.__setattr__(self, _RECORD, options)
+
+    cls.__init__ = checked_init  # type: ignore[misc]
+    setattr(cls, _NAME, (kind, name))
+    return cls
+
+
 def names(kind: str) -> list[str]:
-    """The registered names of a kind, sorted."""
-    return sorted(_COMPONENTS.get(kind, {}))
+    """The names of a kind, sorted: the registered ones and those that our sources declare."""
+    return sorted({*_COMPONENTS.get(kind, {}), *sources.declared().get(kind, {})})
+
+
+def is_name(kind: str, name: str) -> bool:
+    """Whether a component of a kind has a name."""
+    return name in _COMPONENTS.get(kind, {}) or name in sources.declared().get(kind, {})
 
 
 def suggest(word: str, choices: Iterable[str]) -> str:
@@ -109,27 +134,43 @@ def lookup(kind: str, name: str, path: str = "") -> type:
     Raises:
         OptionError: if there is none; the message lists the names and the nearest one.
     """
-    table = _COMPONENTS.get(kind, {})
-    if name not in table:
+    if name not in _COMPONENTS.get(kind, {}):
+        importlib.import_module(_declared(kind, name, path).module)
+    return _COMPONENTS[kind][name]
+
+
+def signature(kind: str, name: str, path: str = "") -> type:
+    """The class to read options from: as `lookup`, or as its source declares it; never imported.
+
+    Raises:
+        OptionError: see `lookup`.
+    """
+    found = _COMPONENTS.get(kind, {}).get(name)
+    return found if found is not None else _declared(kind, name, path).cls
+
+
+def _declared(kind: str, name: str, path: str) -> sources.Declared:
+    found = sources.declared().get(kind, {}).get(name)
+    if found is None:
+        known = names(kind)
         raise OptionError(
-            f"{path or kind}: expected one of {', '.join(sorted(table))}, got {name!r}"
-            f"{suggest(str(name), table)}"
+            f"{path or kind}: expected one of {', '.join(known)}, got {name!r}"
+            f"{suggest(str(name), known)}"
         )
-    return table[name]
+    return found
 
 
 def options(kind: str, name: str) -> list[Option]:
     """The options of a component, in the order of its constructor."""
-    cls = lookup(kind, name)
+    cls = signature(kind, name)
     described = signatures.argument_help(cls)
     hints = signatures.hints(cls)
     return [
         Option(
             name=p.name,
-            accepted=signatures.describe(hints.get(p.name, Any), names),
+            annotation=hints.get(p.name, Any),
             default=p.default,
             help=described.get(p.name, ""),
-            kind=signatures.kind_of(hints.get(p.name, Any)),
         )
         for p in signatures.parameters(cls)
     ]
@@ -170,7 +211,7 @@ def check(kind: str, spec: Any, *, path: str = "", wired: Sequence[str] = ()) ->
         OptionError: unknown name or option, a missing or a wrong value.
     """
     name, values = _split(kind, spec, path or kind)
-    cls = lookup(kind, name, path or kind)
+    cls = signature(kind, name, path or kind)
     _checked(cls, values, path or kind, missing_allowed=wired, build_parts=False)
 
 
@@ -217,11 +258,12 @@ def _split(kind: str, spec: Any, path: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(spec, Mapping):
         raise OptionError(f"{path}: expected a name or a table of options, got {spec!r}")
     values = dict(spec)
-    table = _COMPONENTS.get(kind, {})
-    name = values.pop("name", next(iter(table)) if len(table) == 1 else None)
-    if name is None:
-        raise OptionError(f"{path}.name: expected one of {', '.join(names(kind))}, got nothing")
-    return str(name), values
+    if "name" not in values:
+        known = names(kind)
+        if len(known) != 1:
+            raise OptionError(f"{path}.name: expected one of {', '.join(known)}, got nothing")
+        return known[0], values
+    return str(values.pop("name")), values
 
 
 def _bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -264,7 +306,13 @@ def _checked(
             result[key] = parameter.default
         elif key not in missing_allowed:
             accepted = signatures.describe(signatures.hints(cls).get(key, Any), names)
-            raise OptionError(f"{where}: expected {accepted}, got nothing; give a value")
+            missing = [
+                p.name
+                for p in parameters.values()
+                if p.default is p.empty and p.name not in {*values, *missing_allowed}
+            ]
+            advice = f"; {cls.__name__} needs {', '.join(missing)}" if missing[1:] else ""
+            raise OptionError(f"{where}: expected {accepted}, got nothing{advice}; give a value")
     return result
 
 
@@ -274,7 +322,7 @@ def _convert(annotation: Any, value: Any, where: str, build_parts: bool) -> Any:
         return None
     kind = signatures.kind_of(annotation)
     if kind is not None and isinstance(value, (str, Mapping)):
-        known = not isinstance(value, str) or value in names(kind)
+        known = not isinstance(value, str) or is_name(kind, value)
         if known or not signatures.literals(annotation):
             if build_parts:
                 return build(kind, value, path=where)
@@ -285,6 +333,8 @@ def _convert(annotation: Any, value: Any, where: str, build_parts: bool) -> Any:
     adapter = _adapter(annotation)
     if adapter is None:
         return value
+    from pydantic import ValidationError
+
     try:
         return adapter.validate_python(value)
     except ValidationError:
@@ -312,6 +362,10 @@ _ADAPTERS: dict[Any, TypeAdapter[Any] | None] = {}
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    # imported here: most commands that name components build none
+    from pydantic import ConfigDict, TypeAdapter
+    from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+
     key = repr(annotation)
     if key not in _ADAPTERS:
         try:

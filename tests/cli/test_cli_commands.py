@@ -153,7 +153,12 @@ def test_config_prints_what_train_reads(vocabula: Callable, tmp_path: Path) -> N
 def test_config_explains(vocabula: Callable) -> None:
     done = vocabula("config", "cifar10", "--explain", "training.steps=7")
     assert done.code == 0
-    for text in ("training.steps", "an integer >= 1", "quantizer.commitment_weight", "meaning"):
+    for text in (
+        "training.steps",
+        "an integer >= 1",
+        "quantizer.commitment_weight",
+        "default 10000",
+    ):
         assert text in done.out
 
 

@@ -29,7 +29,7 @@ def test_there_and_back(vocabula: Vocabula, saved: Path, pictures: list[Path]) -
     assert "small/one.vcb" in done.out and "bits per pixel" in done.out
     shown = vocabula("inspect", "small/one.vcb")
     assert shown.code == 0
-    for words in ("16 x 12", "adaptive", "stage 1", "1 images of 3 channels"):
+    for words in ("12 x 16", "adaptive", "stage 1", "1 image of 3 channels"):
         assert words in shown.out
     back = vocabula("decompress", saved / "run", "small/one.vcb", "small/two.vcb", "-o", "back")
     assert back.code == 0, back.err

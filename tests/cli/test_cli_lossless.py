@@ -92,7 +92,7 @@ def test_blocks_there_and_back(vocabula: Vocabula, pictures: Path) -> None:
     assert vocabula("decompress", "a.vcb").code == 0
     assert np.array_equal(shown("a.png"), shown(pictures / "0.png"))
     lines = vocabula("inspect", "a.vcb").out
-    assert "24 blocks of 2 x 4 pixels" in lines and "tokenizer" in lines
+    assert "24 blocks of 4 x 2 pixels" in lines and "tokenizer" in lines
 
 
 def test_several_pictures_share_a_codebook(vocabula: Vocabula, saved: Path, pictures: Path) -> None:
@@ -118,7 +118,7 @@ def test_the_same_seed_gives_the_same_bytes(vocabula: Vocabula, pictures: Path) 
 def test_grey_pictures_keep_one_channel(vocabula: Vocabula, tmp_path: Path) -> None:
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save("a.png")
     assert vocabula("blocks", "a.png").code == 0
-    assert "1 images of 1 channels" in vocabula("inspect", "a.vcb").out
+    assert "1 image of 1 channel" in vocabula("inspect", "a.vcb").out
     assert vocabula("decompress", "a.vcb", "-o", "b.png").code == 0
     assert np.array_equal(shown("b.png"), shown("a.png"))
 

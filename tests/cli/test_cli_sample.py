@@ -64,7 +64,7 @@ def test_a_folder_by_text_and_class_and_more_of_it(
 
 def test_another_size(vocabula: Callable, priors: Path, tmp_path: Path) -> None:
     done = vocabula("sample", priors / "plain", "-n", 1, "--size", "8x20", "-o", "g.png")
-    assert done.code == 0 and "trained on 12 x 16 pixels, never on 8 x 20" in done.err
+    assert done.code == 0 and "trained on 16 x 12 pixels, never on 20 x 8" in done.err
     assert np.asarray(Image.open(tmp_path / "g.png")).shape == (8, 20, 3)
 
 
@@ -141,7 +141,7 @@ BAD_SAMPLES: dict[str, tuple[str, Words, str]] = {
     "size": (
         "transformer",
         ("--class", 0, "--size", "16x16"),
-        "size: expected 12 x 16 pixels, got 16 x 16, whose codes this TransformerPrior cannot",
+        "size: expected 16 x 12 pixels, got 16 x 16, whose codes this TransformerPrior cannot",
     ),
     "resumed grid": ("plain", ("--resume",), "--resume: expected a folder of samples"),
     "compile": ("plain", ("--compile",), "--compile: expected a transformer, got a PixelCNN"),
@@ -190,7 +190,7 @@ BAD_COMPLETIONS: dict[str, tuple[str, Words, str]] = {
     "size": (
         "transformer",
         ("tall.png", "--keep", "top:.5", "--class", 0),
-        "resize it to 12 x 16 pixels",
+        "resize it to 16 x 12 pixels",
     ),
     "count": ("plain", ("picture.png", "--keep", "top:.5", "-n", 0), "sample.copies: expected"),
     "class": ("flat", ("picture.png", "--keep", "top:.5", "--class", "ten"), "got 'ten'"),

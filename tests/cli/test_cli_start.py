@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 import vocabula as package
 
 COMMANDS = ("train", "evaluate", "encode", "decode", "report", "config", "info", "benchmark")
 
 
-def _python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def _python(*words: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     source = Path(package.__file__).parents[1]
     path = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
+    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", **variables}
     environment.pop("RANK", None)
     return subprocess.run(
         [sys.executable, *words], capture_output=True, text=True, env=environment, cwd=cwd
@@ -42,6 +44,94 @@ def test_help_imports_no_torch(tmp_path: Path) -> None:
     done = _python("-c", code, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Examples" in done.stdout
+
+
+HEAVY = {"torch", "matplotlib", "sklearn", "skimage", "transformers", "pyarrow", "accelerate"}
+STARTS = """
+import sys
+from vocabula.cli.main import main
+sys.argv[0] = "vocabula"
+try:
+    main()
+except SystemExit as end:
+    print("heavy", sorted({heavy} & set(sys.modules)), "code", end.code)
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run, a prior's folder and a compressed file."""
+    from vocabula.codec import write
+    from vocabula.tokenizers import load
+
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copytree(saved / "run", folder / "run")
+    write(folder / "file.vcb", torch.rand(2, 3, 9, 12), load(folder / "run"))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("--help", 0, "Examples"),
+        ("config", 0, "cifar10"),
+        ("config cifar10", 0, "codebook_size = 512"),
+        ("config cifar10 --explain", 0, "codewords"),
+        ("config cifar10 quantizer=residual quantizer.stages=[{name='vector',dim=2}]", 2, "stages"),
+        ("config transformer prior.layers=2", 0, "layers = 2"),
+        ("config cifar11", 2, "did you mean 'cifar10'"),
+        ("config cifar10 quantizer.codebok_size=2", 2, "did you mean 'codebook_size'"),
+        ("config cifar10 training.steps=-1", 2, "training.steps: expected"),
+        ("info run", 0, "VectorQuantizer"),
+        ("inspect file.vcb", 0, "adaptive"),
+        ("inspect file.vcb --max-memory 1", 0, "adaptive"),
+        ("inspect missing.vcb", 2, "missing.vcb: expected"),
+        ("info missing", 2, "missing: expected a saved tokenizer"),
+        ("evaluate missing sample:digits", 2, "missing: expected a saved tokenizer"),
+        ("evaluate run missing", 2, "missing: expected a folder of pictures"),
+        ("evaluate run sample:digit", 2, "did you mean 'sample:digits'"),
+        ("evaluate run", 2, "Missing argument 'DATA'"),
+        ("encode run missing -o codes.parquet", 2, "missing: expected a folder"),
+        ("decode run missing.parquet -o out", 2, "missing.parquet: expected a file of tokens"),
+        ("compress run missing.png", 2, "missing.png: expected a picture file"),
+        ("decompress run missing.vcb", 2, "missing.vcb: expected a compressed file"),
+        ("counts run missing", 2, "missing: expected a folder"),
+        ("rate run missing", 2, "missing: expected a folder"),
+        ("report run missing", 2, "missing: expected a folder"),
+        ("compare run missing sample:digits", 2, "missing: expected a saved tokenizer"),
+        ("compare run run missing", 2, "missing: expected a folder"),
+        ("export missing out", 2, "missing: expected a saved tokenizer"),
+        ("export run out --data missing", 2, "missing: expected a folder"),
+        ("train missing -o out", 2, "missing: expected a folder"),
+        ("train sample:digits -o out --preset phots", 2, "did you mean 'photos'"),
+        ("train-prior run missing.parquet --model pixelcnn -o out", 2, "expected a file of tokens"),
+        ("sample missing -o out", 2, "missing: expected a trained prior"),
+        ("complete missing x.png -o out", 2, "missing: expected a trained prior"),
+        ("palette missing.png -o out", 2, "missing.png: expected a picture"),
+        ("blocks missing.png", 2, "missing.png: expected a picture file"),
+        ("trian", 2, "Did you mean"),
+        ("train --steps 3", 2, "No such option"),
+    ],
+)
+def test_what_computes_nothing_imports_nothing_that_computes(
+    finished: Path, words: str, code: int, said: str
+) -> None:
+    start = STARTS.replace("{heavy}", repr(HEAVY))
+    done = _python("-c", start, *words.split(), cwd=finished)
+    assert said in done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == f"heavy [] code {code}", done.stderr
+
+
+def test_completion_of_the_shell_checks_no_argument(tmp_path: Path) -> None:
+    words = {
+        "_VOCABULA_COMPLETE": "complete_bash",
+        "COMP_WORDS": "vocabula info no",
+        "COMP_CWORD": "2",
+    }
+    start = STARTS.replace("{heavy}", repr(HEAVY))
+    done = _python("-c", start, cwd=tmp_path, **words)
+    assert done.stderr == ""
+    assert "heavy []" in done.stdout
 
 
 def test_module_prints_its_version(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_channels_that_do_not_convert(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="of 3 channels, got 5"):
         open_source(path, channels=3)
     colour = saved(tmp_path, np.zeros((1, 8, 8, 3), np.uint8))
-    with pytest.raises(DataError, match="of 1 channels, got 3"):  # grey would lose the colours
+    with pytest.raises(DataError, match="of 1 channel, got 3"):  # grey would lose the colours
         open_source(colour, channels=1)
     grey = saved(tmp_path, np.full((1, 8, 8), 4, np.uint8))
     np.testing.assert_array_equal(

@@ -147,12 +147,12 @@ def test_float_images(tmp_path: Path) -> None:
 
 
 def test_images_smaller_than_the_crop(photos: FolderSource, digits: ArraySource) -> None:
-    message = r"at least 32x32 pixels, got 20x20 .*data\.crop=20 or less, or data\.pad=true"
+    message = r"at least 32 x 32 pixels, got 20 x 20.*data\.crop=20 or less, or data\.pad=true"
     with pytest.raises(DataError, match=message):
         ImageData(crop=32).train_batches(photos, batch_size=2, seed=0)  # before the first batch
     batch = take(ImageData(crop=32, pad=True).train_batches(photos, batch_size=5, seed=0), 1)[0]
     assert batch.images.shape == (5, 3, 32, 32)
-    with pytest.raises(DataError, match="at least 5x5 pixels, got 4x6"):
+    with pytest.raises(DataError, match="at least 5 x 5 pixels, got 6 x 4"):
         ImageData(crop=5).train_batches(digits, batch_size=2, seed=0)
 
 

@@ -68,7 +68,7 @@ def test_a_mask_keeps_what_is_black(tmp_path: Path) -> None:
     values = np.array([[0, 127], [128, 255]], np.uint8)
     Image.fromarray(values).save(tmp_path / "m.png")
     assert mask_picture(tmp_path / "m.png", (2, 2)).tolist() == [[True, True], [False, False]]
-    with pytest.raises(DataError, match="a mask of the image's 3 x 2 pixels, got 2 x 2; resize"):
+    with pytest.raises(DataError, match="a mask of the image's 2 x 3 pixels, got 2 x 2; resize"):
         mask_picture(tmp_path / "m.png", (3, 2))
     (tmp_path / "bad.png").write_text("no picture")
     with pytest.raises(DataError, match="expected a picture, got none"):
@@ -148,7 +148,7 @@ def test_pictures_that_do_not_fit(generator: Generator, files: list[Path], tmp_p
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "small.png")
     assert read_images([tmp_path / "small.png"], generator).shape == (1, 3, 8, 8)
     with pytest.raises(
-        DataError, match=r"small\.png: expected the size of .*, 12 x 16 pixels, got"
+        DataError, match=r"small\.png: expected the size of .*, 16 x 12 pixels, got"
     ):
         read_images([files[0], tmp_path / "small.png"], generator)
     with pytest.raises(DataError, match=r"nowhere\.png: expected a picture, got nothing at that"):
@@ -157,5 +157,5 @@ def test_pictures_that_do_not_fit(generator: Generator, files: list[Path], tmp_p
     with pytest.raises(DataError, match=r"bad\.png: expected a picture, got none"):
         read_images([tmp_path / "bad.png"], generator)
     other = make_generator("gpt2", channels=3)
-    with pytest.raises(DataError, match=r"small\.png: size: .* resize it to 12 x 16 pixels"):
+    with pytest.raises(DataError, match=r"small\.png: size: .* resize it to 16 x 12 pixels"):
         read_images([tmp_path / "small.png"], other)

@@ -89,7 +89,7 @@ def test_refuses_numbers_out_of_range() -> None:
 
 def test_refuses_codes_and_codebooks_that_do_not_fit() -> None:
     book = noise(3, 4, 4, 3)
-    with pytest.raises(ShapeError, match="codebook: expected 1 channels"):
+    with pytest.raises(ShapeError, match="codebook: expected 1 channel "):
         palette.encode_blocks(noise(8, 8), book)
     with pytest.raises(ShapeError, match="codebook: expected a uint8 array"):
         palette.encode_blocks(noise(8, 8, 3), book[0])

@@ -215,7 +215,7 @@ def test_a_flat_tokenizer_takes_its_only_level_in_a_list_too() -> None:
     codes = tokenizer.encode(images(1, 3, 8, 8))
     assert isinstance(codes, torch.Tensor)
     assert torch.equal(tokenizer.decode([codes]), tokenizer.decode(codes))
-    with pytest.raises(CodeError, match=r"expected codes of 1 levels, .* got 2"):
+    with pytest.raises(CodeError, match=r"expected codes of 1 level, .* got 2"):
         tokenizer.decode((codes, codes))
 
 

@@ -52,7 +52,7 @@ def benchmark(
         wrong_cases,
     )
     from vocabula.benchmark.record import usable_threads
-    from vocabula.cli.console import note, say, stdout_console, table_of
+    from vocabula.cli.console import note, print_table, say
     from vocabula.errors import VocabulaError
     from vocabula.files import check_new_file
 
@@ -66,7 +66,7 @@ def benchmark(
     for name in names:
         results[name] = run_suite(name, settings, progress=note)
         for table in [*suite_tables(results[name]), target_table(results[name])]:
-            stdout_console().print(table_of(table))
+            print_table(table)
     if output is not None:
         _write(Path(output), overwrite, _command(suite, settings), settings, results)
         say(f"figures: {output}")

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from vocabula.cli.inputs import seed_in_range
 from vocabula.cli.runs import Jobs, Overwrite, Pictures
+from vocabula.errors import plural
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -40,7 +42,9 @@ def blocks(
     ] = "4x4",
     seed: Annotated[
         int,
-        typer.Option(min=0, max=2**63 - 1, help="Of the k-means that chooses the codebook."),
+        typer.Option(
+            min=0, callback=seed_in_range, help="Of the k-means that chooses the codebook."
+        ),
     ] = 0,
     jobs: Jobs = None,
     overwrite: Overwrite = False,
@@ -65,8 +69,8 @@ def blocks(
     def report(one: WrittenBlocks) -> None:
         rate = 8 * one.bytes / one.pixels
         say(
-            f"{one.path}: {one.codewords} codewords, {one.psnr:.2f} dB, {one.bytes} bytes, "
-            f"{rate:.4g} bits per pixel"
+            f"{one.path}: {plural(one.codewords, 'codeword')}, {one.psnr:.2f} dB, "
+            f"{one.bytes} bytes, {rate:.4g} bits per pixel"
         )
 
     options = BlockOptions(codewords, (int(sides[1]), int(sides[2])), seed)

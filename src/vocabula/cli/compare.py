@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vocabula.cli.inputs import check_data, check_run, checked
 from vocabula.cli.runs import BatchSize, Device, Limit, Overwrite, Strict, ValueRange, Workers
 
 if TYPE_CHECKING:
@@ -20,6 +21,14 @@ EXAMPLES = """[bold]Examples[/bold]
 """
 
 
+def checked_words(context: typer.Context, words: list[str]) -> list[str]:
+    """The words, after a check that the runs and the data are there."""
+    if len(words) > 2 and not context.resilient_parsing:
+        checked(check_run)(context, words[:-1])
+        checked(check_data)(context, words[-1])
+    return words
+
+
 def compare(
     words: Annotated[
         list[str],
@@ -27,6 +36,7 @@ def compare(
             metavar="RUN RUN... DATA",
             help="Two or more runs or saved tokenizers, then the images: a folder, .parquet, .npy, "
             ".npz or a sample; of data with several splits the test split.",
+            callback=checked_words,
         ),
     ],
     out: Annotated[
@@ -48,7 +58,7 @@ def compare(
     from vocabula.cli.console import say, stdout_console
     from vocabula.cli.figures import comparison_json
     from vocabula.cli.runs import open_data, open_run, reading_data
-    from vocabula.errors import OptionError
+    from vocabula.errors import OptionError, plural
     from vocabula.evaluation.compare import (
         build_comparison,
         compare_tokenizers,
@@ -88,8 +98,7 @@ def compare(
             progress=True,
         )
         build_comparison(tokenizers, compared, source, out, examples=examples, overwrite=overwrite)
-    images = compared[0].figures.images
-    title = f"{images} image{'' if images == 1 else 's'} of {source.name}"
+    title = f"{plural(compared[0].figures.images, 'image')} of {source.name}"
     stdout_console().print(comparison_table(compared, title))
     if json is not None:
         with new_file(Path(json), overwrite=overwrite) as draft:

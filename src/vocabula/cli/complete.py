@@ -16,7 +16,9 @@ from vocabula.cli.drawing import (
     TopK,
     TopP,
 )
+from vocabula.cli.inputs import existing
 from vocabula.cli.runs import BatchSize, Device, Overwrite
+from vocabula.errors import plural
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -31,7 +33,12 @@ EXAMPLES = """[bold]Examples[/bold]
 def complete(
     prior: PriorFolder,
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Pictures, all of one size.")
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Pictures, all of one size.",
+            callback=existing("a picture", "nothing at that place"),
+        ),
     ],
     *,
     out: Annotated[
@@ -109,4 +116,4 @@ def complete(
         drawn = complete_folder(generator, pixels, kept, options, place, names=names, **how)
     if not drawn.complete:
         raise interrupted(drawn, place, resumable=False)
-    say(f"drew {drawn.finished} completions with seed {drawn.seed}: {out}")
+    say(f"drew {plural(drawn.finished, 'completion')} with seed {drawn.seed}: {out}")

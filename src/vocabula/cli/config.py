@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from vocabula.training.config import ExplainedOption
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -35,11 +33,11 @@ def config(
         typer.Argument(metavar="SECTION.OPTION=VALUE", help="Options to change."),
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="A table: value, default, accepted, meaning.")
+        bool, typer.Option("--explain", help="Values, defaults, what is accepted, meaning.")
     ] = False,
 ) -> None:
     """Print, check and explain presets and overrides. Every option is checked; nothing is run."""
-    from vocabula.cli.console import stdout_console
+    from vocabula.cli.console import note
 
     if preset is None:
         _list_presets()
@@ -54,45 +52,50 @@ def config(
             f"write vocabula config PRESET {preset}"
         )
     loaded = training_config.load_config(preset, overrides or [])
+    for line in loaded.notes:
+        note(line)
     rows = training_config.explain(loaded)
     if explain:
-        stdout_console().print(_table(rows, preset))
+        _print_explained(rows)
         return
     typer.echo(to_toml({row.option: row.value for row in rows}, loaded.description), nl=False)
 
 
 def _list_presets() -> None:
-    from rich.table import Table
-
-    from vocabula.cli.console import stdout_console
+    from vocabula.cli.console import print_facts
     from vocabula.training.config import load_config, preset_names, prior_preset_names
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("preset", style="bold", no_wrap=True)
-    table.add_column("description")
-    for name in preset_names():
-        table.add_row(name, load_config(name).description)
-    table.add_row("", "priors, for vocabula train-prior --model:", style="dim")
-    for name in prior_preset_names():
-        table.add_row(name, load_config(name).description)
-    stdout_console().print(table)
+    rows = [(name, load_config(name).description) for name in preset_names()]
+    rows.append(("", "priors, for vocabula train-prior --model:"))
+    rows += [(name, load_config(name).description) for name in prior_preset_names()]
+    print_facts(rows)
 
 
-def _table(rows: list[ExplainedOption], title: str) -> Table:
-    from rich.table import Table
+def _print_explained(rows: list[ExplainedOption]) -> None:
+    """Print every option, and below it, indented and wrapped to the terminal, what it is."""
     from rich.text import Text
 
+    from vocabula.cli.console import stdout_console, wrapped
+
+    console = stdout_console()
+    for row in rows:
+        head, meaning = explained(row)
+        style = "bold yellow" if _is_changed(row) else "bold"
+        if "." not in row.option:
+            console.print()
+        console.print(Text(head, style=style), soft_wrap=True)
+        console.print("\n".join(wrapped(meaning, 4)), markup=False, soft_wrap=True)
+
+
+def explained(row: ExplainedOption) -> tuple[str, str]:
+    """Of an option ``name = value``, with the default where that differs; and what it is."""
     from vocabula.cli.toml import value_text
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("option", overflow="fold", style="bold")
-    for name in ("value", "default", "accepted", "meaning"):
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        if "." not in row.option:
-            table.add_section()
-        default = "" if row.default is None else value_text(row.default)
-        changed = row.default is not None and row.value != row.default
-        value = Text(value_text(row.value), style="yellow" if changed else "")
-        table.add_row(row.option, value, Text(default), Text(row.accepted), Text(row.help))
-    return table
+    head = f"{row.option} = {value_text(row.value)}"
+    if _is_changed(row):
+        head += f"  (default {value_text(row.default)})"
+    return head, ": ".join(filter(None, [row.accepted, row.help]))
+
+
+def _is_changed(row: ExplainedOption) -> bool:
+    return row.default is not None and row.value != row.default

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from vocabula.cli.process import is_main_process
@@ -14,17 +17,23 @@ if TYPE_CHECKING:
 
     from vocabula.benchmark import Table
 
+INDENT = 2
+"""Blanks between a name and its value, and before a value that begins below its name."""
+PADDING = 3
+"""Blanks beside a column of a table."""
+ENDLESS = 100_000
+"""Columns of a line that has no end."""
+
 
 def stdout_console() -> Console:
-    """A console for results: tables keep their width in pipes and files."""
+    """A console for results: lines have no end in pipes and files."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
     return Console(
         file=results(),
         quiet=not is_main_process(),
         soft_wrap=False,
-        width=width,
+        width=None if _has_width() else ENDLESS,
         highlight=False,
     )
 
@@ -34,16 +43,93 @@ def results() -> TextIO:
     return sys.stderr if stdout_is_taken() else sys.stdout
 
 
-def table_of(table: Table) -> Any:
-    """A table of results as rich prints it; met and missed targets in colour."""
+def _has_width() -> bool:
+    """Whether lines have an end: of a terminal, or as the user says."""
+    return results().isatty() or "COLUMNS" in os.environ
+
+
+def wrapped(text: str, indent: int) -> list[str]:
+    """The lines of a text, indented and wrapped between words to the console's width.
+
+    In a pipe or file it is one line. A word, such as a hash or a path, is never broken.
+
+    Args:
+        text: the text.
+        indent: blanks before each line.
+    """
+    blanks = " " * indent
+    return textwrap.wrap(
+        text,
+        max(stdout_console().width, indent + 1),
+        initial_indent=blanks,
+        subsequent_indent=blanks,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def print_facts(rows: Sequence[tuple[str, str]]) -> None:
+    """Print names and values in two columns, from the main process only.
+
+    Values are wrapped between words to the terminal's width; in a pipe or file each has one line.
+    A word, such as a hash or a path, is never broken: where it does not fit beside the names, the
+    value begins below its name.
+    """
+    from rich.text import Text
+
+    console = stdout_console()
+    margin = max((len(name) for name, _ in rows), default=0) + INDENT
+    for name, value in ((name, printable(value)) for name, value in rows):
+        longest = max(map(len, value.split()), default=0)
+        below = margin + longest > console.width
+        lines = wrapped(value, INDENT if below else margin)
+        text = Text(name, style="bold")
+        if below:
+            lines = ["", *lines]
+        elif lines:
+            lines[0] = lines[0][len(name) :]
+        console.print(text.append("\n".join(lines), style="not bold"), soft_wrap=True)
+
+
+def print_table(table: Table) -> None:
+    """Print a table of results; met and missed targets in colour.
+
+    Columns that have no room beside the first are printed below, with the first again.
+    """
+    console = stdout_console()
+    for part in _parts(table, console.width):
+        console.print(_table_of(part))
+
+
+def _parts(table: Table, width: int) -> Iterator[Table]:
+    """The table, or several of its columns each, the first in all, that fit into a width."""
+    columns = list(zip(table.columns, *table.rows, strict=True))
+    needs = [max(map(len, column)) + PADDING for column in columns]
+    needs[0] = min(needs[0], width // 2) + 1  # a longer first one is folded
+    title, shown = table.title, [0]
+    for place in range(1, len(columns)):
+        if len(shown) > 1 and sum(needs[i] for i in [*shown, place]) > width:
+            yield _of_columns(table, title, shown)
+            title, shown = "", [0]
+        shown.append(place)
+    yield _of_columns(table, title, shown)
+
+
+def _of_columns(table: Table, title: str, shown: Sequence[int]) -> Table:
+    rows = [tuple(row[i] for i in shown) for row in table.rows]
+    return replace(table, title=title, columns=tuple(table.columns[i] for i in shown), rows=rows)
+
+
+def _table_of(table: Table) -> Any:
     import rich.box
     from rich.table import Table as RichTable
     from rich.text import Text
 
     colours = {"met": "green", "not met": "red"}
-    shown = RichTable(title=printable(table.title), title_justify="left", box=rich.box.SIMPLE_HEAD)
+    title = printable(table.title) or None
+    shown = RichTable(title=title, title_justify="left", box=rich.box.SIMPLE_HEAD)
     for place, name in enumerate(table.columns):
-        shown.add_column(name, justify="right" if place else "left")
+        shown.add_column(name, justify="right" if place else "left", overflow="fold")
     for row in table.rows:
         shown.add_row(*(Text(printable(cell), style=colours.get(cell, "")) for cell in row))
     return shown

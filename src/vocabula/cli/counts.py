@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vocabula.cli.runs import BatchSize, Data, Device, Limit, Overwrite, Run, Strict, ValueRange
+from vocabula.errors import plural
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -43,4 +44,4 @@ def counts(
                 tokenizer, source, batch_size=batch_size, limit=limit, advance=advance
             )
     statistics.save(folder)
-    say(f"counted {int(statistics.counts[0].sum())} codes a book: {folder / FILE}")
+    say(f"counted {plural(int(statistics.counts[0].sum()), 'code')} a book: {folder / FILE}")

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from vocabula.cli.inputs import existing
 from vocabula.cli.runs import BatchSize, Device, Overwrite, Run
+from vocabula.errors import plural
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -17,7 +19,12 @@ EXAMPLES = """[bold]Examples[/bold]
 def decode(
     run: Run,
     tokens: Annotated[
-        str, typer.Argument(metavar="TOKENS", help="A file that vocabula encode wrote.")
+        str,
+        typer.Argument(
+            metavar="TOKENS",
+            help="A file that vocabula encode wrote.",
+            callback=existing("a file of tokens"),
+        ),
     ],
     out: Annotated[str, typer.Option("-o", "--out", metavar="DIR", help="The folder to write.")],
     batch_size: BatchSize = 64,
@@ -36,4 +43,4 @@ def decode(
     files = decode_tokens(
         tokenizer, tokens, out, batch_size=batch_size, overwrite=overwrite, progress=True
     )
-    say(f"decoded {len(files)} images: {out}")
+    say(f"decoded {plural(len(files), 'image')}: {out}")

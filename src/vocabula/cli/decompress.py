@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vocabula.cli.inputs import check_run, checked, existing
 from vocabula.cli.runs import Device, Jobs, MaxMemory, Overwrite, Prior, Stages
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -21,6 +22,15 @@ EXAMPLES = """[bold]Examples[/bold]
 """
 
 
+def checked_words(context: typer.Context, words: list[str]) -> list[str]:
+    """The words, after a check that the run and the files are there; see `split_run`."""
+    if not context.resilient_parsing:
+        run, files = split_run(words)
+        checked(check_run)(context, run)
+        existing("a compressed file", "'No such file or directory'")(context, files)
+    return words
+
+
 def decompress(
     files: Annotated[
         list[str],
@@ -28,6 +38,7 @@ def decompress(
             metavar="[RUN] FILES...",
             help="A run's folder or a saved tokenizer, which files of vocabula blocks do not need; "
             "and files that vocabula compress or blocks wrote.",
+            callback=checked_words,
         ),
     ],
     out: Annotated[

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vocabula.errors import Interrupted, OptionError
+from vocabula.cli.inputs import existing
+from vocabula.errors import Interrupted, OptionError, picture_size, plural
 
 if TYPE_CHECKING:
     from vocabula.evaluation.samples import Drawn
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
 OTHER_PICTURES = frozenset({".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 """Ends of names that nobody gives to a folder."""
 PriorFolder = Annotated[
-    str, typer.Argument(metavar="PRIOR", help="The folder that vocabula train-prior wrote.")
+    str,
+    typer.Argument(
+        metavar="PRIOR",
+        help="The folder that vocabula train-prior wrote.",
+        callback=existing(
+            "a trained prior",
+            "no such folder",
+            "give the folder that `vocabula train-prior --out` wrote",
+        ),
+    ),
 ]
 Classes = Annotated[
     list[str] | None,
@@ -114,8 +124,8 @@ def note_size(generator: Generator, size: tuple[int, int] | None) -> None:
     if size is not None and size != trained:
         generator.check_size(size)
         note(
-            f"size: the prior was trained on {trained[0]} x {trained[1]} pixels, never on "
-            f"{size[0]} x {size[1]}; it can draw them, but may do worse"
+            f"size: the prior was trained on {picture_size(*trained)} pixels, never on "
+            f"{picture_size(*size)}; it can draw them, but may do worse"
         )
 
 
@@ -147,8 +157,8 @@ def interrupted(drawn: Drawn, out: Path, *, resumable: bool) -> Interrupted:
         more, then = ["--overwrite"], "draw all of them"
         if not any(word.startswith("--seed") for word in words):
             more = ["--seed", str(drawn.seed), *more]
-    kept = f"the {drawn.finished} finished of {drawn.count} images are kept in {out}"
+    kept = f"the {drawn.finished} finished of {plural(drawn.count, 'image')} are kept in {out}"
     if not drawn.finished:
-        kept = f"none of {drawn.count} images was finished"
+        kept = f"none of {plural(drawn.count, 'image')} was finished"
     command = shlex.join(["vocabula", *words, *more])
     return Interrupted(f"interrupted: {kept}; {then} with: {command}")

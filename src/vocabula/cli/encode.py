@@ -17,6 +17,7 @@ from vocabula.cli.runs import (
     ValueRange,
     Workers,
 )
+from vocabula.errors import plural
 
 if TYPE_CHECKING:
     from vocabula.data.cropped import Cut
@@ -96,8 +97,11 @@ def encode(
             overwrite=overwrite,
             progress=True,
         )
-    what = "images" if cut is None else f"squares of {cut.side}x{cut.side} pixels"
-    say(f"encoded {count} {what}: {out}")
+    if cut is None:
+        what = plural(count, "image")
+    else:
+        what = f"{plural(count, 'square')} of {cut.side} x {cut.side} pixels"
+    say(f"encoded {what}: {out}")
 
 
 def _cut(crop: int | None, crops: int | None, resize: int | None, seed: int) -> Cut | None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vocabula.cli.inputs import check_data, check_run, checked
 from vocabula.cli.runs import BatchSize, Device, Limit, Overwrite, Strict, ValueRange
+from vocabula.errors import plural
 
 if TYPE_CHECKING:
     from vocabula.data import ImageSource
@@ -26,7 +28,12 @@ EXAMPLES = """[bold]Examples[/bold]
 
 def export(
     run: Annotated[
-        str, typer.Argument(metavar="RUN|PRIOR", help="A run's folder, a tokenizer or a prior.")
+        str,
+        typer.Argument(
+            metavar="RUN|PRIOR",
+            help="A run's folder, a tokenizer or a prior.",
+            callback=checked(check_run),
+        ),
     ],
     out: Annotated[str, typer.Argument(metavar="DIR", help="The folder to write.")],
     data: Annotated[
@@ -35,6 +42,7 @@ def export(
             metavar="DATA",
             help="Images that RUN did not learn from, measured for the card; default: the test "
             "split of its data, where they have one.",
+            callback=checked(check_data),
         ),
     ] = None,
     limit: Limit = None,
@@ -121,5 +129,5 @@ def _say(done: Exported, opens: str) -> None:
     from vocabula.cli.console import say
 
     place = "vocabula.priors" if opens == "load_generator" else "vocabula"
-    say(f"exported {len(done.files)} files, {done.bytes / 1e6:.1f} MB: {done.folder}")
+    say(f"exported {plural(len(done.files), 'file')}, {done.bytes / 1e6:.1f} MB: {done.folder}")
     say(f"open it in Python with {place}.{opens}({str(done.folder)!r})")

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vocabula.cli.runs import Run
+from vocabula.errors import picture_size, plural
 
 if TYPE_CHECKING:
     from vocabula.priors import Prior
-    from vocabula.tokenizers import CodeLevel, ImageTokenizer
+    from vocabula.tokenizers.summary import LevelSummary, Summary
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -21,13 +22,8 @@ EXAMPLES = """[bold]Examples[/bold]
 
 def info(run: Run) -> None:
     """Print what a run, a tokenizer or a prior is: model, codes, data, command and progress."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from vocabula.cli.console import stdout_console
-    from vocabula.cli.runs import is_unfinished, open_run
-    from vocabula.evaluation.run_files import is_prior, read_log, read_manifest
-    from vocabula.files import printable
+    from vocabula.cli.console import print_facts
+    from vocabula.evaluation.run_files import is_prior, is_unfinished, read_log, read_manifest
 
     folder = Path(run).expanduser()
     if is_prior(folder):
@@ -35,43 +31,50 @@ def info(run: Run) -> None:
     elif is_unfinished(folder):
         rows = [("tokenizer", "not saved yet: the run has not ended")]
     else:
-        rows = model_rows(open_run(run, "cpu"))
+        rows = model_rows(_summary(run))
     rows += run_rows(read_manifest(folder), read_log(folder / "log.jsonl"))
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, Text(printable(value)))
-    stdout_console().print(table)
+    print_facts(rows)
 
 
-def model_rows(tokenizer: ImageTokenizer) -> list[tuple[str, str]]:
-    """Name and value of what there is to say about the model."""
-    from vocabula.nn import Decoder, Encoder
+def _summary(run: str) -> Summary:
+    """What a saved tokenizer says of itself; it is loaded where it does not."""
+    from vocabula.cli.runs import open_run
+    from vocabula.tokenizers.saved_folder import read_tokenizer_config
+    from vocabula.tokenizers.summary import saved_summary, summarize
 
-    channels, levels = tokenizer.channels, tokenizer.levels
-    rows = [_of(level, "quantizer", _name(level.quantizer)) for level in levels]
+    folder = Path(run).expanduser()
+    saved = saved_summary(folder, read_tokenizer_config(folder))
+    return summarize(open_run(run, "cpu")) if saved is None else saved
+
+
+def model_rows(model: Summary) -> list[tuple[str, str]]:
+    """Name and value of what there is to say about a tokenizer."""
+    networks = f"{' and '.join(model.encoders)}, {' and '.join(model.decoders)}"
+    rows = [_of(level, "quantizer", level.quantizer) for level in model.levels]
     rows += [
-        ("encoder, decoder", f"{_names(tokenizer, Encoder)}, {_names(tokenizer, Decoder)}"),
-        ("likelihood", _name(tokenizer.likelihood)),
-        ("images", f"{channels} channel{'s' if channels > 1 else ''}, of any size"),
+        ("encoder, decoder", networks),
+        ("likelihood", model.likelihood),
+        ("images", f"{plural(model.channels, 'channel')}, of any size"),
     ]
-    for level in levels:
+    for level in model.levels:
         rows.append(
             _of(level, "stride", f"{level.stride} x {level.stride} pixels per code position")
         )
-    for level in levels:
+    for level in model.levels:
         codes = " x ".join(str(size) for size in level.codebook_sizes)
         rows.append(_of(level, "codewords", codes or "none, the latent is continuous"))
-    for level in levels:
+    for level in model.levels:
         if level.codebook_sizes:
-            per_pixel = f"{level.bits / level.stride**2:g} per pixel"
+            per_pixel = f"{level.bits_per_pixel:g} per pixel"
             rows.append(_of(level, "rate", f"{level.bits:g} bits per position, {per_pixel}"))
-    if len(levels) > 1:
-        rows.append(("rate", f"{tokenizer.bits_per_pixel:g} bits per pixel"))
-    weights = sum(p.numel() for p in tokenizer.parameters())
-    rows += [("parameters", f"{weights:,}"), ("fingerprint", tokenizer.fingerprint())]
-    return rows
+    if len(model.levels) > 1:
+        total = sum(level.bits_per_pixel for level in model.levels)
+        rows.append(("rate", f"{total:g} bits per pixel"))
+    return [
+        *rows,
+        ("parameters", f"{model.parameters:,}"),
+        ("fingerprint", model.fingerprint),
+    ]
 
 
 def prior_rows(folder: Path) -> list[tuple[str, str]]:
@@ -79,6 +82,7 @@ def prior_rows(folder: Path) -> list[tuple[str, str]]:
     from vocabula.codec.portable import PortableModel
     from vocabula.codec.prior import prior_hash
     from vocabula.priors import PortablePrior, load_generator
+    from vocabula.tokenizers.summary import summarize
 
     generator = load_generator(folder)
     several = len(generator.priors) > 1
@@ -86,21 +90,21 @@ def prior_rows(folder: Path) -> list[tuple[str, str]]:
     for number, prior in enumerate(generator.priors):
         before = f"level {number + 1} " if several else ""
         rows += [(f"{before}{name}", value) for name, value in _prior_rows(prior)]
-    height, width = generator.image_size
-    rows.append(("draws", f"images of {height} x {width} pixels"))
+    rows.append(("draws", f"images of {picture_size(*generator.image_size)} pixels"))
     name = prior_hash(generator.priors, generator.tokenizer.fingerprint())
     rows.append(("entropy model", f"prior {name.hex()}"))
     portable = [prior for prior in generator.priors if isinstance(prior, PortablePrior)]
     if len(portable) == len(generator.priors):
         rows.append(("entropy model", f"portable {PortableModel(portable).hash.hex()}"))
-    return rows + [(f"tokenizer: {name}", value) for name, value in model_rows(generator.tokenizer)]
+    tokenizer = model_rows(summarize(generator.tokenizer))
+    return rows + [(f"tokenizer: {name}", value) for name, value in tokenizer]
 
 
 def _prior_rows(prior: Prior) -> list[tuple[str, str]]:
-    known, grid = prior.conditioning, " x ".join(map(str, prior.codes.grid))
-    conditions = [f"{known.classes} classes"] if known.classes else []
-    conditions += [f"text of {known.text_length} tokens"] if known.text_tokens else []
-    conditions += [f"{len(known.upper)} coarser levels"] if known.upper else []
+    known, grid = prior.conditioning, picture_size(*prior.codes.grid)
+    conditions = [plural(known.classes, "class", "classes")] if known.classes else []
+    conditions += [f"text of {plural(known.text_length, 'token')}"] if known.text_tokens else []
+    conditions += [plural(len(known.upper), "coarser level")] if known.upper else []
     books = ", ".join(map(str, prior.codes.codebook_sizes))
     return [
         ("prior", type(prior).__name__),
@@ -115,8 +119,9 @@ def run_rows(manifest: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[
     """Name and value of what there is to say about the run."""
     rows = []
     if "data" in manifest:
-        unit = "signals" if "signals" in manifest else "images"
-        rows.append(("trained on", f"{manifest['data']} ({manifest.get(unit, '?')} {unit})"))
+        unit = "signal" if "signals" in manifest else "image"
+        count = plural(manifest.get(f"{unit}s", "?"), unit)
+        rows.append(("trained on", f"{manifest['data']} ({count})"))
     for key in ("preset", "command", "version"):
         if key in manifest:
             rows.append((key, str(manifest[key])))
@@ -131,16 +136,6 @@ def run_rows(manifest: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[
     return rows
 
 
-def _of(level: CodeLevel, name: str, value: str) -> tuple[str, str]:
+def _of(level: LevelSummary, name: str, value: str) -> tuple[str, str]:
     """A row about one level, named after it where there are several."""
     return (f"{level.title} {name}".strip(), value)
-
-
-def _names(tokenizer: ImageTokenizer, kind: type) -> str:
-    """The distinct networks of a kind."""
-    found = [module for modules in tokenizer.parts().values() for module in modules]
-    return " and ".join(dict.fromkeys(_name(m) for m in found if isinstance(m, kind)))
-
-
-def _name(part: Any) -> str:
-    return type(part).__name__

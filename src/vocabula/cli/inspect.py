@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vocabula.cli.runs import MaxMemory, Stages
+from vocabula.errors import picture_size, plural
 
 if TYPE_CHECKING:
     from vocabula.codec import Inspection
@@ -23,21 +24,12 @@ def inspect(
     max_memory: MaxMemory = None,
 ) -> None:
     """Print a compressed file's header and where its bits go, without decoding it."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from vocabula.cli.console import stdout_console
+    from vocabula.cli.console import print_facts
     from vocabula.cli.runs import limits_of
     from vocabula.codec import inspect as inspect_file
-    from vocabula.files import printable
 
     found = inspect_file(file, stages=stages, limits=limits_of(max_memory))
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows(found):
-        table.add_row(name, Text(printable(value)))
-    stdout_console().print(table)
+    print_facts(rows(found))
 
 
 def rows(found: Inspection) -> list[tuple[str, str]]:
@@ -45,13 +37,13 @@ def rows(found: Inspection) -> list[tuple[str, str]]:
     from vocabula.codec.layout import VERSION, Attachment, ModelId, Role
 
     header = found.header
-    sizes = [f"{count} of {' x '.join(map(str, size))}" for count, size in found.sizes[:4]]
+    sizes = [f"{count} of {picture_size(*size)}" for count, size in found.sizes[:4]]
     more = f" and {len(found.sizes) - 4} more sizes" if len(found.sizes) > 4 else ""
     models = [f"{ModelId(m.id).name.lower()} {m.hash.hex()}" for m in header.models]
     held = f"{header.kept} of {len(header.stages)}"
     table = [
         ("format", f"version {VERSION}"),
-        ("signals", f"{found.signals} {found.what}: {', '.join(sizes)}{more}"),
+        ("signals", f"{found.what}: {', '.join(sizes)}{more}"),
         ("tokenizer", header.fingerprint or "none"),
         ("entropy model", ", ".join(models)),
         *([("build", f"torch {header.build}")] if header.build else []),
@@ -62,18 +54,20 @@ def rows(found: Inspection) -> list[tuple[str, str]]:
     ]
     if Attachment.CODEBOOK in header.attachments:
         stage, size = header.stages[0], len(header.attachments[Attachment.CODEBOOK])
-        blocks = f"{stage.symbols[0]} blocks of {' x '.join(map(str, stage.strides))} pixels"
+        blocks = f"{plural(stage.symbols[0], 'block')} of {picture_size(*stage.strides)} pixels"
         table.insert(-1, ("codebook, in it", f"{_part(size, found)}: {blocks}"))
     for number, (stage, size) in enumerate(zip(header.stages, found.stage_bytes, strict=False)):
         if stage.role == Role.RESIDUAL:
             values = found.positions[number] * len(stage.symbols)
-            what = f"{values} exact values of pixels, {8 * size / values:.4g} bits per value"
+            what = (
+                f"{plural(values, 'exact value')} of pixels, {8 * size / values:.4g} bits per value"
+            )
             table.append(("pixels", f"{_part(size, found)}: {what}"))
             continue
         books = " x ".join(str(k) for k in stage.symbols)
         codes = found.positions[number] * len(stage.symbols)
         each = f", {8 * size / codes:.4g} bits per code"
-        what = f"{codes} codes of {books} codewords"
+        what = f"{plural(codes, 'code')} of {books} codewords"
         table.append((f"stage {number + 1}", f"{_part(size, found)}: {what}{each}"))
     table.append(("file", _part(found.file_bytes, found)))
     return table

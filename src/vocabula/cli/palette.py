@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from vocabula.cli.inputs import existing, seed_in_range
 from vocabula.cli.runs import Overwrite
+from vocabula.errors import plural
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -20,7 +22,12 @@ EXAMPLES = """[bold]Examples[/bold]
 
 def palette(
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Pictures, or folders of them.")
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Pictures, or folders of them.",
+            callback=existing("a picture", "nothing at that place"),
+        ),
     ],
     *,
     out: Annotated[
@@ -38,7 +45,9 @@ def palette(
     ] = False,
     seed: Annotated[
         int,
-        typer.Option(min=0, max=2**63 - 1, help="Of the k-means that chooses the colours."),
+        typer.Option(
+            min=0, callback=seed_in_range, help="Of the k-means that chooses the colours."
+        ),
     ] = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -52,7 +61,9 @@ def palette(
     from vocabula.evaluation.palettes import PaletteFile, PaletteOptions, write_palettes
 
     def report(file: PaletteFile) -> None:
-        say(f"{file.path}: {file.colors} colours, {file.psnr:.2f} dB, {file.size:,} bytes")
+        say(
+            f"{file.path}: {plural(file.colors, 'colour')}, {file.psnr:.2f} dB, {file.size:,} bytes"
+        )
 
     options = PaletteOptions(colors, dither, seed)
     with plain_warnings():

@@ -71,7 +71,7 @@ def rate(
         verdict,
         write_rates,
     )
-    from vocabula.cli.console import say, stdout_console, table_of
+    from vocabula.cli.console import print_table, say
     from vocabula.cli.runs import (
         default_jobs,
         keeping_finished,
@@ -102,7 +102,7 @@ def rate(
             )
             write_rates(hidden, study, _about(run, tokenizer))
     for table in rate_tables(study):
-        stdout_console().print(table_of(table))
+        print_table(table)
     say(verdict(study))
     say(f"figures: {folder}")
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vocabula.cli.inputs import check_data, check_run, checked
 from vocabula.cli.runs import (
     BatchSize,
     Device,
@@ -31,7 +32,12 @@ EXAMPLES = """[bold]Examples[/bold]
 
 def report(
     run: Annotated[
-        str, typer.Argument(metavar="RUN|PRIOR", help="A run's folder, a tokenizer or a prior.")
+        str,
+        typer.Argument(
+            metavar="RUN|PRIOR",
+            help="A run's folder, a tokenizer or a prior.",
+            callback=checked(check_run),
+        ),
     ],
     data: Annotated[
         str | None,
@@ -115,13 +121,15 @@ def _report_run(
     value_range: tuple[float, float] | None,
     options: dict[str, Any],
 ) -> None:
-    from vocabula.benchmark.rate import jpeg_beside
     from vocabula.cli.runs import open_data, open_run, reading_data
     from vocabula.errors import OptionError
-    from vocabula.evaluation import build_report
 
     if data is None:
         raise OptionError("DATA: expected images to measure on, got none; add --help for examples")
+    check_data(data)
+    from vocabula.benchmark.rate import jpeg_beside
+    from vocabula.evaluation import build_report
+
     with reading_data():
         tokenizer = open_run(run, device)
         source = open_data(

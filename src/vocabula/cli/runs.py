@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from vocabula.cli.inputs import check_data, check_run, checked, existing
 from vocabula.errors import CheckpointError, DataError, Interrupted, OptionError
 
 if TYPE_CHECKING:
@@ -20,13 +21,19 @@ if TYPE_CHECKING:
     from vocabula.tokenizers import ImageTokenizer
 
 M = TypeVar("M", "ImageTokenizer", "Generator")
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder or a saved tokenizer.")]
+Run = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run's folder or a saved tokenizer.", callback=checked(check_run)
+    ),
+]
 Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
         help="Folder of images, .parquet, .npy, .npz or a sample such as sample:photos; "
         "of data with several splits the training split.",
+        callback=checked(check_data),
     ),
 ]
 HeldOut = Annotated[
@@ -35,6 +42,7 @@ HeldOut = Annotated[
         metavar="DATA",
         help="Folder of images, .parquet, .npy, .npz or a sample such as sample:photos; "
         "of data with several splits the test split (else the validation split).",
+        callback=checked(check_data),
     ),
 ]
 Device = Annotated[
@@ -61,7 +69,10 @@ Jobs = Annotated[
         min=1, max=256, metavar="N", help="Threads that code; default: one for each core."
     ),
 ]
-Pictures = Annotated[list[str], typer.Argument(metavar="FILES...", help="Picture files.")]
+Pictures = Annotated[
+    list[str],
+    typer.Argument(metavar="FILES...", help="Picture files.", callback=existing("a picture file")),
+]
 Stages = Annotated[
     int | None,
     typer.Option(
@@ -102,7 +113,7 @@ def open_run(run: str, device: str = "auto") -> ImageTokenizer:
         CheckpointError: there is none, or it is damaged.
         OptionError: the device does not exist.
     """
-    from vocabula.evaluation.run_files import read_manifest
+    from vocabula.evaluation.run_files import is_unfinished, read_manifest
     from vocabula.tokenizers import load
 
     folder = Path(run).expanduser()
@@ -257,11 +268,6 @@ def say_split(data: str, *, held_out: bool) -> None:
     chosen = chosen_split(data, held_out=held_out)
     if chosen != data:
         note(f"{data} has several splits: reading {chosen}")
-
-
-def is_unfinished(folder: Path) -> bool:
-    """Whether the folder is a run that has not saved its tokenizer yet."""
-    return (folder / "run.json").is_file() and not (folder / "config.json").is_file()
 
 
 def _trained_range(manifest: dict[str, Any]) -> tuple[float, float] | None:

@@ -17,6 +17,7 @@ from vocabula.cli.drawing import (
     TopP,
 )
 from vocabula.cli.runs import BatchSize, Device, Overwrite
+from vocabula.errors import plural
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -49,7 +50,9 @@ def sample(
     seed: Seed = None,
     size: Annotated[
         str | None,
-        typer.Option(metavar="HxW", help="Pixels, such as 32x64; default: as in training."),
+        typer.Option(
+            metavar="HxW", help="Height x width in pixels, such as 32x64; default: as in training."
+        ),
     ] = None,
     codes: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write the codes to a token file as well.")
@@ -117,4 +120,4 @@ def sample(
     )
     if not drawn.complete:
         raise interrupted(drawn, place, resumable=not is_picture(place))
-    say(f"drew {drawn.finished} images with seed {drawn.seed}: {out}")
+    say(f"drew {plural(drawn.finished, 'image')} with seed {drawn.seed}: {out}")

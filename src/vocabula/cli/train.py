@@ -8,6 +8,7 @@ import typer
 
 from vocabula.cli.process import is_main_process, lonely_launch
 from vocabula.cli.runs import Data, Strict
+from vocabula.errors import plural
 
 if TYPE_CHECKING:
     from vocabula.training.config import RunConfig
@@ -53,6 +54,8 @@ def train(
 
     changed = [*(overrides or []), *(["data.strict=true"] if strict else [])]
     config = load_config(preset, changed)
+    for line in config.notes:
+        note(line)
     from vocabula.training import train as run_training
 
     if alone := lonely_launch():
@@ -62,7 +65,8 @@ def train(
         figures = run_training(config, data, out, resume=resume, overwrite=overwrite)
         if is_main_process():
             _count_codes(config, data, out)
-    say(f"trained {figures['steps']} steps in {figures['seconds']:.0f} s: {figures['out']}")
+    steps = plural(figures["steps"], "step")
+    say(f"trained {steps} in {figures['seconds']:.0f} s: {figures['out']}")
 
 
 def _count_codes(config: RunConfig, data: str, out: str) -> None:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from vocabula.cli.inputs import check_run, checked, existing
+
 EXAMPLES = """[bold]Examples[/bold]
 
   vocabula train-prior runs/first tokens.parquet --model transformer --out priors/first
@@ -23,10 +25,20 @@ Options are listed and explained by: vocabula config MODEL --explain
 
 def train_prior(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="The tokenizer's run or a saved tokenizer.")
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="The tokenizer's run or a saved tokenizer.",
+            callback=checked(check_run),
+        ),
     ],
     tokens: Annotated[
-        str, typer.Argument(metavar="TOKENS", help="A file that vocabula encode wrote with it.")
+        str,
+        typer.Argument(
+            metavar="TOKENS",
+            help="A file that vocabula encode wrote with it.",
+            callback=existing("a file of tokens"),
+        ),
     ],
     overrides: Annotated[
         list[str] | None,
@@ -83,6 +95,8 @@ def train_prior(
     from vocabula.training.config import load_config
 
     config = load_config(model, overrides or [])
+    for line in config.notes:
+        note(line)
     open_run(run, "cpu")  # of an unfinished run it says how to go on
     from vocabula.training import train_prior as run_training
 

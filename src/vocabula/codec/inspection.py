@@ -9,6 +9,7 @@ from vocabula.codec.header import Header
 from vocabula.codec.layout import SignalKind
 from vocabula.codec.limits import Limits
 from vocabula.codec.reader import Reader, Source, opened
+from vocabula.errors import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,11 @@ class Inspection:
 
     @property
     def what(self) -> str:
-        """What the signals are, in words."""
+        """How many signals there are and what they are, in words."""
         if self.header.kind == SignalKind.IMAGE:
-            return f"images of {self.header.channels} channels"
-        return "grids of codes"
+            of = plural(self.header.channels, "channel")
+            return f"{plural(self.signals, 'image')} of {of}"
+        return f"{plural(self.signals, 'grid')} of codes"
 
 
 def inspect(

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vocabula import functional
 from vocabula.codec.pixel_steps import start_filters, start_table
 from vocabula.codec.tree import squash_table, stretch_table
 from vocabula.codec.words import bad_words, bytes_of
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from vocabula.codec.table import Table
 
 __all__ = ["Decoder", "Encoder", "available"]
+
+_KERNELS = Path(__file__).parents[1] / "functional"
 
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
 _ARGUMENTS = {
@@ -49,7 +50,7 @@ Words = NDArray[np.uint32]
 @functools.cache
 def _library() -> ctypes.CDLL | None:
     """The library; None where it was not built, or is of another version of the source."""
-    found = sorted(Path(functional.__file__).parent.glob("_kernels*.so"))
+    found = sorted(_KERNELS.glob("_kernels*.so"))
     if not found:
         return None
     try:

@@ -1,15 +1,38 @@
 """Reading signals: sources of images, batches for training, and files of tokens."""
 
-from vocabula.data.arrays import ArraySource
-from vocabula.data.cropped import CroppedSource, Cut
-from vocabula.data.folder import FolderSource
-from vocabula.data.images import Batch, ImageData
-from vocabula.data.opening import default_evaluation, held_out_split, open_source, split_names
-from vocabula.data.parquet import ParquetSource
-from vocabula.data.source import DataWarning, ImageSource, Sample
-from vocabula.data.token_file import TokenFile, read_tokens
-from vocabula.data.token_layout import CodeLayout, TokenRecord
-from vocabula.data.token_writer import TokenWriter, write_tokens
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vocabula import lazy_names
+
+if TYPE_CHECKING:
+    from vocabula.data.arrays import ArraySource
+    from vocabula.data.cropped import CroppedSource, Cut
+    from vocabula.data.folder import FolderSource
+    from vocabula.data.images import Batch, ImageData
+    from vocabula.data.opening import default_evaluation, held_out_split, open_source, split_names
+    from vocabula.data.parquet import ParquetSource
+    from vocabula.data.source import DataWarning, ImageSource, Sample
+    from vocabula.data.token_file import TokenFile, read_tokens
+    from vocabula.data.token_layout import CodeLayout, TokenRecord
+    from vocabula.data.token_writer import TokenWriter, write_tokens
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "arrays": ("ArraySource",),
+        "cropped": ("CroppedSource", "Cut"),
+        "folder": ("FolderSource",),
+        "images": ("Batch", "ImageData"),
+        "opening": ("default_evaluation", "held_out_split", "open_source", "split_names"),
+        "parquet": ("ParquetSource",),
+        "source": ("DataWarning", "ImageSource", "Sample"),
+        "token_file": ("TokenFile", "read_tokens"),
+        "token_layout": ("CodeLayout", "TokenRecord"),
+        "token_writer": ("TokenWriter", "write_tokens"),
+    },
+)
 
 __all__ = [
     "ArraySource",

@@ -21,7 +21,7 @@ from vocabula.data.opening import open_source
 from vocabula.data.order import Stream
 from vocabula.data.source import ImageSource, Sample
 from vocabula.data.transforms import crop_image, flip_images, too_small
-from vocabula.errors import DataError, VocabulaError
+from vocabula.errors import DataError, VocabulaError, picture_size
 from vocabula.registry import component
 
 CACHE_LIMIT = 2**30
@@ -280,10 +280,10 @@ class _From:
 def _check_equal(images: list[NDArray[Any]], name: str) -> None:
     shapes = sorted({image.shape[:2] for image in images})
     if len(shapes) > 1:
-        sizes = " and ".join(f"{height}x{width}" for height, width in shapes[:2])
+        sizes = " and ".join(picture_size(*shape) for shape in shapes[:2])
         side = min(min(shape) for shape in shapes)
         raise DataError(
-            f"{name}: expected training images of one size, got {sizes} (height x width);"
+            f"{name}: expected training images of one size, got {sizes};"
             f" cut equal squares with data.crop={side} or less"
         )
 

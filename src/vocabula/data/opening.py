@@ -9,13 +9,11 @@ from pathlib import Path
 from vocabula.data.arrays import open_array
 from vocabula.data.folder import IMAGE_SUFFIXES, FolderSource
 from vocabula.data.parquet import ParquetSource
+from vocabula.data.places import KINDS, check_place, matches
 from vocabula.data.samples import SAMPLES
 from vocabula.data.source import ImageSource
 from vocabula.data.splits import EVALUATION_SPLITS, SPLITS, split_folder, split_shards
 from vocabula.errors import DataError
-from vocabula.registry import suggest
-
-_KINDS = "a folder of pictures, a .parquet, .npy or .npz file, or sample:photos"
 
 
 def open_source(
@@ -46,6 +44,7 @@ def open_source(
         DataError: the data are missing, empty, damaged or do not convert to `channels`.
     """
     name = os.fspath(path_or_name)
+    check_place(name)
     if name.startswith("sample:"):
         return _open_sample(name, strict=strict, channels=channels)
     path = Path(name).expanduser()
@@ -59,19 +58,15 @@ def open_source(
         )
     if path.is_dir():
         return _open_folder(path, name, strict=strict, channels=channels)
-    if any(character in name for character in "*?[") and not path.exists():
-        files = [Path(file) for file in sorted(glob.glob(str(path))) if file.endswith(".parquet")]
-        if files:
-            return ParquetSource(files, name=name, strict=strict, channels=channels)
     if not path.exists():
-        raise DataError(f"{name}: expected {_KINDS}, got nothing at that place; check the path")
+        return ParquetSource(matches(name, path), name=name, strict=strict, channels=channels)
     if not os.access(path, os.R_OK):
         raise DataError(f"{name}: expected a readable file, got no permission; check its rights")
     if suffix == ".parquet":
         return ParquetSource([path], name=name, strict=strict, channels=channels)
     if suffix in IMAGE_SUFFIXES:
         return FolderSource(path.parent, [path], name=name, strict=strict, channels=channels)
-    raise DataError(f"{name}: expected {_KINDS}, got a file ending in '{suffix}'; convert it")
+    raise DataError(f"{name}: expected {KINDS}, got a file ending in '{suffix}'; convert it")
 
 
 def default_evaluation(path_or_name: str | os.PathLike[str]) -> str | None:
@@ -130,12 +125,6 @@ def held_out_split(path_or_name: str | os.PathLike[str]) -> str | None:
 
 def _open_sample(name: str, *, strict: bool, channels: int | None) -> ImageSource:
     sample, _, split = name.removeprefix("sample:").partition("/")
-    choices = [f"sample:{known}{part}" for known in SAMPLES for part in ("", "/train", "/test")]
-    if sample not in SAMPLES or (split or "train") not in ("train", "test"):
-        raise DataError(
-            f"{name}: expected one of {', '.join(choices)}, got an unknown sample"
-            f"{suggest(name, choices)}"
-        )
     return SAMPLES[sample](split or "train", strict=strict, channels=channels)
 
 

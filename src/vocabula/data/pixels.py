@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from vocabula.data.source import BrokenImageError
-from vocabula.errors import DataError
+from vocabula.errors import DataError, plural
 
 FILE_CHANNELS = (1, 3, 4)
 """Channel counts that picture files can be decoded to: grey, RGB and RGBA."""
@@ -141,8 +141,8 @@ def check_convertible(name: str, have: int, want: int) -> None:
 def channel_error(name: str, want: int, have: int) -> DataError:
     """The error for channel counts that do not go together."""
     return DataError(
-        f"{name}: expected images of {want} channels, got {have};"
-        f" use data with {want} channels or set data.channels={have}"
+        f"{name}: expected images of {plural(want, 'channel')}, got {have};"
+        f" use data with {plural(want, 'channel')} or set data.channels={have}"
     )
 
 

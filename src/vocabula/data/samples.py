@@ -10,6 +10,7 @@ import numpy as np
 
 from vocabula.data.arrays import ArraySource
 from vocabula.data.folder import FolderSource
+from vocabula.data.places import SAMPLE_NAMES
 from vocabula.data.source import ImageSource
 from vocabula.errors import DataError
 
@@ -91,7 +92,9 @@ def open_digits(
     )
 
 
-SAMPLES: dict[str, Callable[..., ImageSource]] = {"photos": open_photos, "digits": open_digits}
+SAMPLES: dict[str, Callable[..., ImageSource]] = dict(
+    zip(SAMPLE_NAMES, (open_photos, open_digits), strict=True)
+)
 """The samples by name; each is a function of (split, strict, channels)."""
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vocabula.data.ahead import map_ahead
 from vocabula.data.content import content_of_items
-from vocabula.errors import DataError
+from vocabula.errors import DataError, plural
 
 _TASK_PIXELS = 2**16  # small images are read several to a task, since handing over a task costs
 _TASK_IMAGES = 64  #    as much as decoding a thumbnail
@@ -248,7 +248,7 @@ def report_problems(name: str, problems: Sequence[str], total: int, *, strict: b
     """
     if not problems:
         return
-    text = f"{len(problems)} of {total} files"
+    text = f"{len(problems)} of {plural(total, 'file')}"
     if strict:
         raise DataError(
             f"{name}: expected only readable images, got {text} that are not:"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vocabula.errors import DataError
+from vocabula.errors import DataError, picture_size
 
 
 def crop_window(height: int, width: int, crop: int, draw: NDArray[np.float32]) -> tuple[int, int]:
@@ -69,6 +69,7 @@ def flip_images(images: NDArray[Any], draws: NDArray[np.float32]) -> NDArray[Any
 def too_small(name: str, height: int, width: int, crop: int) -> DataError:
     """The error for an image that a crop does not fit into."""
     return DataError(
-        f"{name}: expected images of at least {crop}x{crop} pixels, got {height}x{width}"
-        f" (height x width); set data.crop={min(height, width)} or less, or data.pad=true"
+        f"{name}: expected images of at least {crop} x {crop} pixels, got "
+        f"{picture_size(height, width)}; set data.crop={min(height, width)} or less, or "
+        "data.pad=true"
     )

@@ -102,7 +102,7 @@ def counted(description: str, total: int, *, show: bool) -> Iterator[Callable[[i
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )

@@ -15,8 +15,8 @@ from torch import Tensor
 from vocabula.data import ImageSource
 from vocabula.errors import OptionError
 from vocabula.evaluation.batches import as_unit
-from vocabula.evaluation.evaluate import evaluate
 from vocabula.evaluation.examples import Example, picture_of
+from vocabula.evaluation.measurement import evaluate
 from vocabula.evaluation.metrics import mse, psnr
 from vocabula.evaluation.page import render, versions
 from vocabula.evaluation.pictures import to_array

@@ -13,7 +13,7 @@ from vocabula.data.names import OutputNames
 from vocabula.data.pixels import decode
 from vocabula.data.png import check_channels, grid, save_png, to_bytes
 from vocabula.data.source import BrokenImageError
-from vocabula.errors import DataError, OptionError
+from vocabula.errors import DataError, OptionError, picture_size
 from vocabula.evaluation.batches import as_unit, counted
 from vocabula.evaluation.samples import Drawn, SampleOptions
 from vocabula.files import check_new_file, check_new_folder
@@ -54,9 +54,9 @@ def read_images(files: Sequence[Path], generator: Generator) -> Tensor:
     try:
         generator.check_size((images[0].shape[1], images[0].shape[2]))
     except OptionError as error:
-        height, width = generator.image_size
         raise DataError(
-            f"{files[0]}: {str(error).partition(';')[0]}; resize it to {height} x {width} pixels"
+            f"{files[0]}: {str(error).partition(';')[0]}; resize it to "
+            f"{picture_size(*generator.image_size)} pixels"
         ) from None
     return torch.stack(images)
 
@@ -155,7 +155,7 @@ def complete_folder(
 
 
 def _sides(image: Tensor) -> str:
-    return f"{image.shape[1]} x {image.shape[2]}"
+    return picture_size(*image.shape[1:])
 
 
 def _complete(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vocabula.data import ImageSource
 from vocabula.errors import OptionError
-from vocabula.evaluation.evaluate import evaluate
+from vocabula.evaluation.measurement import evaluate
 from vocabula.evaluation.result import Evaluation
 from vocabula.evaluation.run_files import is_prior
 from vocabula.files import check_new_folder, new_folder, output_errors, write_bytes

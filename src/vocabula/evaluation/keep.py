@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vocabula.data.pixels import decode
 from vocabula.data.source import BrokenImageError
-from vocabula.errors import DataError, OptionError
+from vocabula.errors import DataError, OptionError, picture_size
 
 FORMS = "top:F, bottom:F, left:F or right:F with 0 < F < 1, or box:LEFT,TOP,RIGHT,BOTTOM in pixels"
 
@@ -62,8 +62,8 @@ def mask_picture(path: Path, size: tuple[int, int]) -> Tensor:
         raise DataError(f"{path}: expected a picture, got none ({reason}); check it") from None
     if tuple(pixels.shape) != size:
         raise DataError(
-            f"{path}: expected a mask of the image's {size[0]} x {size[1]} pixels, got "
-            f"{pixels.shape[0]} x {pixels.shape[1]}; resize it"
+            f"{path}: expected a mask of the image's {picture_size(*size)} pixels, got "
+            f"{picture_size(*pixels.shape)}; resize it"
         )
     return pixels < 128
 
@@ -75,7 +75,7 @@ def _box(words: str, amount: str, size: tuple[int, int]) -> Tensor:
     left, top, right, bottom = (int(number) for number in numbers.groups())
     if not (left < right <= size[1] and top < bottom <= size[0]):
         raise OptionError(
-            f"--keep: expected a box within {size[1]} x {size[0]} pixels (width x height), left "
+            f"--keep: expected a box within {picture_size(*size)} pixels (width x height), left "
             f"below right and top below bottom, got {words!r}; change it"
         )
     keep = torch.zeros(size, dtype=torch.bool)

@@ -15,7 +15,7 @@ from vocabula.data.folder import IMAGE_SUFFIXES, find_images
 from vocabula.data.names import OutputNames
 from vocabula.data.pixels import decode
 from vocabula.data.source import BrokenImageError, report_problems, summarize
-from vocabula.errors import DataError, Interrupted, OptionError
+from vocabula.errors import DataError, Interrupted, OptionError, plural
 from vocabula.evaluation.batches import counted
 from vocabula.evaluation.metrics import psnr
 from vocabula.files import check_apart, check_new_file, is_stream, new_file, output_errors
@@ -110,8 +110,8 @@ def write_palettes(
                 advance(1)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"interrupted: {len(written)} of {len(jobs)} files are finished and kept; run the "
-            "command again, with --overwrite if some are"
+            f"interrupted: {len(written)} of {plural(len(jobs), 'file')} are finished and kept; "
+            "run the command again, with --overwrite if some are"
         ) from None
     _report_broken(broken, len(jobs))
     return written

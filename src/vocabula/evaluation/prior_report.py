@@ -15,7 +15,7 @@ from torch import Tensor
 from vocabula.data import read_tokens
 from vocabula.data.code_batches import read_codes
 from vocabula.data.png import grid
-from vocabula.errors import CheckpointError
+from vocabula.errors import CheckpointError, picture_size, plural
 from vocabula.evaluation.batches import counted
 from vocabula.evaluation.code_nats import CodeNats, CountedNats, count_nats, measure_codes
 from vocabula.evaluation.curves import training_curves
@@ -329,7 +329,7 @@ def _header(
 ) -> dict[str, Any]:
     prior = generator.priors[0]
     parameters = sum(p.numel() for own in generator.priors for p in own.parameters())
-    grids = " and ".join(" x ".join(map(str, own.codes.grid)) for own in generator.priors)
+    grids = " and ".join(picture_size(*own.codes.grid) for own in generator.priors)
     bits = sum(level.prior.bits_per_dim for level in levels)
     tiles = []
     for k, level in enumerate(levels):
@@ -349,7 +349,7 @@ def _header(
         "title": folder.resolve().name or "prior",
         "measured_on": data.held_out.arrays.name,
         "subtitle": f"{type(prior).__name__} over codes on {grids} positions; learned from "
-        f"{len(data.fitted)} signals of {data.fitted.arrays.name}, measured on "
+        f"{plural(len(data.fitted), 'signal')} of {data.fitted.arrays.name}, measured on "
         f"{len(data.held_out)} held-out ones",
         "tiles": tiles,
     }

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from vocabula import registry
 from vocabula.data import ImageSource
-from vocabula.errors import OptionError
+from vocabula.errors import OptionError, plural
 from vocabula.evaluation.curves import training_curves
-from vocabula.evaluation.evaluate import evaluate
 from vocabula.evaluation.examples import LARGEST_SIDE, Example, Rival, make_examples
 from vocabula.evaluation.gallery import make_galleries
+from vocabula.evaluation.measurement import evaluate
 from vocabula.evaluation.page import render, settings_rows, versions
 from vocabula.evaluation.plots import bars, ranked_usage
 from vocabula.evaluation.result import Evaluation
@@ -108,9 +108,10 @@ def _header(tokenizer: ImageTokenizer, result: Evaluation, named: Path) -> dict[
         "pixels"
         for level in tokenizer.levels
     )
-    channels = f"{tokenizer.channels} channel{'s' if tokenizer.channels > 1 else ''}"
-    images = "1 image" if result.images == 1 else f"{result.images} images"
-    subtitle = f"{levels} of {channels}; measured on {images} of {result.data}"
+    channels = plural(tokenizer.channels, "channel")
+    subtitle = (
+        f"{levels} of {channels}; measured on {plural(result.images, 'image')} of {result.data}"
+    )
     tiles = [
         {"label": "PSNR, mean over images", "value": f"{result.psnr:.2f}", "unit": "dB"},
         {"label": "SSIM", "value": f"{result.ssim:.3f}", "unit": ""},

@@ -25,6 +25,11 @@ def read_manifest(run: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def is_unfinished(folder: Path) -> bool:
+    """Whether the folder is a run that has not saved its tokenizer yet."""
+    return (folder / "run.json").is_file() and not (folder / "config.json").is_file()
+
+
 def is_prior(folder: Path) -> bool:
     """Whether a folder is that of a prior: a tokenizer lies in it, or its run began."""
     return (folder / "tokenizer" / "config.json").is_file() or "sources" in read_manifest(folder)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from vocabula.errors import OptionError, ShapeError
+from vocabula.errors import OptionError, ShapeError, picture_size, plural
 from vocabula.functional import nearest_codeword
 from vocabula.palette._checks import as_codebook, as_codes, as_count, as_image
 from vocabula.palette.clustering import cluster, distinct
@@ -135,7 +135,7 @@ def encode_blocks(image: ArrayLike, codebook: ArrayLike) -> NDArray[np.int64]:
     book = as_codebook("codebook", codebook, 4)
     if book.shape[3] != pixels.shape[2]:
         raise ShapeError(
-            f"codebook: expected {pixels.shape[2]} channels as the image has, got "
+            f"codebook: expected {plural(pixels.shape[2], 'channel')} as the image has, got "
             f"{book.shape[3]}; fit it to an image of the same channels"
         )
     rows, shape = _cut(pixels, book.shape[1], book.shape[2])
@@ -173,8 +173,8 @@ def decode_blocks(
     wanted = (-(-size[0] // height), -(-size[1] // width))
     if min(size) < 1 or grid.shape != wanted:
         raise ShapeError(
-            f"codes: expected shape {wanted} for {size[0]} x {size[1]} pixels in blocks of "
-            f"{height} x {width}, got {grid.shape}; give the size of the image that was encoded"
+            f"codes: expected shape {wanted} for {picture_size(*size)} pixels in blocks of "
+            f"{width} x {height}, got {grid.shape}; give the size of the image that was encoded"
         )
     rows, columns = wanted
     whole = book[grid].swapaxes(1, 2).reshape(rows * height, columns * width, channels)

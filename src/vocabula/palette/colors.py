@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from vocabula.errors import OptionError, ShapeError
+from vocabula.errors import OptionError, ShapeError, plural
 from vocabula.functional import DITHER_UNIT, floyd_steinberg, nearest_codeword
 from vocabula.palette._checks import as_codebook, as_codes, as_count, as_image
 from vocabula.palette.clustering import cluster, distinct
@@ -118,8 +118,8 @@ def encode(image: ArrayLike, palette: ArrayLike, *, dither: bool = False) -> NDA
     book = as_palette(palette)
     if book.shape[1] != pixels.shape[2]:
         raise ShapeError(
-            f"palette: expected {pixels.shape[2]} channels as the image has, got {book.shape[1]}; "
-            "fit it to an image of the same channels"
+            f"palette: expected {plural(pixels.shape[2], 'channel')} as the image has, got "
+            f"{book.shape[1]}; fit it to an image of the same channels"
         )
     seen = premultiplied(book)
     if dither:

@@ -10,19 +10,43 @@ A `Generator` is a tokenizer with the priors of all its levels. `load` opens a s
 
 from __future__ import annotations
 
-from vocabula.priors.codes import CodeGrid
-from vocabula.priors.condition import Condition, Conditioning
-from vocabula.priors.drawing import Drawing
-from vocabula.priors.generator import Generator
-from vocabula.priors.generator_saving import level_folder, load_generator, save_tokenizer_beside
-from vocabula.priors.order import Samples
-from vocabula.priors.pixelcnn import PixelCNN
-from vocabula.priors.pixelsnail import PixelSNAIL
-from vocabula.priors.portable import PortablePrior
-from vocabula.priors.prior import Origin, Prior
-from vocabula.priors.saving import load, save
-from vocabula.priors.text import TextTokenizer
-from vocabula.priors.transformer import TransformerPrior
+from typing import TYPE_CHECKING
+
+from vocabula import lazy_names
+
+if TYPE_CHECKING:
+    from vocabula.priors.codes import CodeGrid
+    from vocabula.priors.condition import Condition, Conditioning
+    from vocabula.priors.drawing import Drawing
+    from vocabula.priors.generator import Generator
+    from vocabula.priors.generator_saving import level_folder, load_generator, save_tokenizer_beside
+    from vocabula.priors.order import Samples
+    from vocabula.priors.pixelcnn import PixelCNN
+    from vocabula.priors.pixelsnail import PixelSNAIL
+    from vocabula.priors.portable import PortablePrior
+    from vocabula.priors.prior import Origin, Prior
+    from vocabula.priors.saving import load, save
+    from vocabula.priors.text import TextTokenizer
+    from vocabula.priors.transformer import TransformerPrior
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "codes": ("CodeGrid",),
+        "condition": ("Condition", "Conditioning"),
+        "drawing": ("Drawing",),
+        "generator": ("Generator",),
+        "generator_saving": ("level_folder", "load_generator", "save_tokenizer_beside"),
+        "order": ("Samples",),
+        "pixelcnn": ("PixelCNN",),
+        "pixelsnail": ("PixelSNAIL",),
+        "portable": ("PortablePrior",),
+        "prior": ("Origin", "Prior"),
+        "saving": ("load", "save"),
+        "text": ("TextTokenizer",),
+        "transformer": ("TransformerPrior",),
+    },
+)
 
 __all__ = [
     "CodeGrid",

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from vocabula.errors import picture_size, plural
+
 if TYPE_CHECKING:
     from vocabula.priors.prior import Prior
 
@@ -85,7 +87,7 @@ def prior_card(
     return TEMPLATE.format(
         library="transformers" if foreign else "vocabula",
         kind=type(prior).__name__,
-        grid=" x ".join(map(str, codes.grid)),
+        grid=picture_size(*codes.grid),
         grid_comma=", ".join(map(str, codes.grid)),
         sizes=", ".join(map(str, codes.codebook_sizes)),
         conditions=_conditions(prior),
@@ -101,9 +103,9 @@ def prior_card(
 
 def _conditions(prior: Prior) -> str:
     known = prior.conditioning
-    parts = [f"{known.classes} classes"] if known.classes else []
-    parts += [f"text of at most {known.text_length} tokens"] if known.text_tokens else []
-    parts += [f"the codes of {len(known.upper)} coarser levels"] if known.upper else []
+    parts = [plural(known.classes, "class", "classes")] if known.classes else []
+    parts += [f"text of at most {plural(known.text_length, 'token')}"] if known.text_tokens else []
+    parts += [f"the codes of {plural(len(known.upper), 'coarser level')}"] if known.upper else []
     return ", ".join(parts) or "nothing"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vocabula.errors import OptionError
+from vocabula.errors import OptionError, picture_size
 from vocabula.priors.prior import Prior
 from vocabula.tokenizers import CodeLevel, ImageTokenizer
 
@@ -97,6 +97,6 @@ def _check_grids(tokenizer: ImageTokenizer, priors: Sequence[Prior]) -> None:
     got = tuple(prior.codes.grid for prior in priors)
     if got != wanted:
         raise OptionError(
-            f"priors: expected grids {wanted} for images of {size[0]} x {size[1]} pixels, got "
+            f"priors: expected grids {wanted} for images of {picture_size(*size)} pixels, got "
             f"{got}; train them on tokens of images of one size"
         )

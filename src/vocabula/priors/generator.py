@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from vocabula.errors import DataError, OptionError
+from vocabula.errors import DataError, OptionError, picture_size, plural
 from vocabula.priors.completion import check_keep, known_codes
 from vocabula.priors.condition import Condition, Conditioning
 from vocabula.priors.drawing import Drawing
@@ -112,9 +112,9 @@ class Generator:
             try:
                 prior.check_grid(grid)
             except OptionError as error:
-                trained = _sides(self.image_size)
+                trained = picture_size(*self.image_size)
                 raise OptionError(
-                    f"size: expected {trained} pixels, got {_sides(size)}, whose codes this "
+                    f"size: expected {trained} pixels, got {picture_size(*size)}, whose codes this "
                     f"{type(prior).__name__} cannot compute ({str(error).partition(';')[0]}); "
                     f"use {trained}, or train a pixelcnn or pixelsnail, which take any size"
                 ) from None
@@ -290,8 +290,8 @@ class Generator:
         """Log-probability in nats of every code of each level; see `log_prob`."""
         if len(levels) != len(self.priors):
             raise DataError(
-                f"levels: expected codes of {len(self.priors)} levels, the coarsest first, got "
-                f"{len(levels)}; give what encode returned"
+                f"levels: expected codes of {plural(len(self.priors), 'level')}, the coarsest "
+                f"first, got {len(levels)}; give what encode returned"
             )
         condition = condition or Condition()
         return tuple(
@@ -369,7 +369,3 @@ def _at_least(options: dict[str, tuple[int, int]]) -> None:
             raise OptionError(
                 f"sample.{name}: expected an integer >= {least}, got {value}; change it"
             )
-
-
-def _sides(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"

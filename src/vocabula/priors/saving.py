@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -88,7 +87,6 @@ def load(path: str | Path) -> Prior:
     """
     folder = Path(path)
     config = _read_config(folder)
-    importlib.import_module("vocabula.priors")
     with settings_errors(folder, config, "prior"):
         prior: Prior = registry.build("prior", config["prior"])
         prior.origin = _origin(config["origin"])

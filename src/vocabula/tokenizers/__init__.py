@@ -9,19 +9,43 @@
 
 from __future__ import annotations
 
-from vocabula.tokenizers.analysis import Analysis, BitsPerDim, LevelAnalysis
-from vocabula.tokenizers.base import ImageTokenizer
-from vocabula.tokenizers.builder import build_tokenizer
-from vocabula.tokenizers.categorical import Categorical
-from vocabula.tokenizers.code_level import CodeLevel
-from vocabula.tokenizers.gaussian import Gaussian
-from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
-from vocabula.tokenizers.hierarchical import HierarchicalTokenizer, Level
-from vocabula.tokenizers.likelihood import Likelihood
-from vocabula.tokenizers.logistic_mixture import LogisticMixture
-from vocabula.tokenizers.posterior import PosteriorStatistics
-from vocabula.tokenizers.saving import load, save
-from vocabula.tokenizers.tokenizer import Tokenizer
+from typing import TYPE_CHECKING
+
+from vocabula import lazy_names
+
+if TYPE_CHECKING:
+    from vocabula.tokenizers.analysis import Analysis, BitsPerDim, LevelAnalysis
+    from vocabula.tokenizers.base import ImageTokenizer
+    from vocabula.tokenizers.builder import build_tokenizer
+    from vocabula.tokenizers.categorical import Categorical
+    from vocabula.tokenizers.code_level import CodeLevel
+    from vocabula.tokenizers.gaussian import Gaussian
+    from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
+    from vocabula.tokenizers.hierarchical import HierarchicalTokenizer, Level
+    from vocabula.tokenizers.likelihood import Likelihood
+    from vocabula.tokenizers.logistic_mixture import LogisticMixture
+    from vocabula.tokenizers.posterior import PosteriorStatistics
+    from vocabula.tokenizers.saving import load, save
+    from vocabula.tokenizers.tokenizer import Tokenizer
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "analysis": ("Analysis", "BitsPerDim", "LevelAnalysis"),
+        "base": ("ImageTokenizer",),
+        "builder": ("build_tokenizer",),
+        "categorical": ("Categorical",),
+        "code_level": ("CodeLevel",),
+        "gaussian": ("Gaussian",),
+        "gaussian_bottleneck": ("GaussianBottleneck",),
+        "hierarchical": ("HierarchicalTokenizer", "Level"),
+        "likelihood": ("Likelihood",),
+        "logistic_mixture": ("LogisticMixture",),
+        "posterior": ("PosteriorStatistics",),
+        "saving": ("load", "save"),
+        "tokenizer": ("Tokenizer",),
+    },
+)
 
 __all__ = [
     "Analysis",

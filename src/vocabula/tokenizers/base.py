@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from vocabula.errors import CodeError, OptionError, ShapeError
+from vocabula.errors import CodeError, OptionError, ShapeError, picture_size, plural
 from vocabula.levels import levels_of
 from vocabula.nn.base import Decoder, Encoder
 from vocabula.quantizers.base import Bottleneck, Quantizer
@@ -282,8 +282,8 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
         """Codes of each level, of the right number, rank and relative size."""
         if len(codes) != len(self.levels):
             raise CodeError(
-                f"decode: expected codes of {len(self.levels)} levels, the coarsest first, got "
-                f"{len(codes)}; give what encode returned"
+                f"decode: expected codes of {plural(len(self.levels), 'level')}, the coarsest "
+                f"first, got {len(codes)}; give what encode returned"
             )
         for level, code in zip(self.levels, codes, strict=True):
             if code.ndim != 3 + len(level.code_shape):
@@ -319,7 +319,7 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
             not top - self.stride < n <= top for n, top in zip(size, largest, strict=True)
         ):
             raise OptionError(
-                f"decode: expected a size of {grid[0]} x {grid[1]} codes of {self.stride} pixels, "
+                f"decode: expected a size of {picture_size(*grid)} codes of {self.stride} pixels, "
                 f"at most {largest}, got {tuple(size)}; give the (H, W) of the encoded image"
             )
         return size

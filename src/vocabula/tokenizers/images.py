@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vocabula.errors import DataError
+from vocabula.errors import DataError, plural
 
 TOLERANCE = 1e-6
 
@@ -34,8 +34,8 @@ def as_images(x: Tensor, channels: int) -> Tensor:
         if x.shape[3] == channels:
             advice = "move the channels forward with x.permute(0, 3, 1, 2)"
         raise DataError(
-            f"images: expected {channels} channels, got {x.shape[1]} in shape {tuple(x.shape)}; "
-            f"{advice}"
+            f"images: expected {plural(channels, 'channel')}, got {x.shape[1]} in shape "
+            f"{tuple(x.shape)}; {advice}"
         )
     if x.shape[2] < 1 or x.shape[3] < 1:
         raise DataError(f"images: expected at least 1 x 1 pixels, got {tuple(x.shape)}; drop them")

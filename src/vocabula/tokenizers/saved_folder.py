@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from vocabula import __version__
-from vocabula.errors import CheckpointError, OptionError
+from vocabula.errors import CheckpointError, OptionError, first_line
 from vocabula.files import input_error
-from vocabula.tokenizers.weights import first_line, read_weights
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -56,6 +56,26 @@ def read_config(folder: Path, kind: str, made_by: str) -> dict[str, Any]:
     return config
 
 
+def read_tokenizer_config(folder: Path) -> dict[str, Any]:
+    """The contents of a saved tokenizer's ``config.json``.
+
+    Raises:
+        CheckpointError: see `read_config`; or it is that of a prior, or has no settings.
+    """
+    config = read_config(folder, "tokenizer", "`vocabula train --out` or save_pretrained")
+    if isinstance(config.get("prior"), dict):
+        raise CheckpointError(
+            f"{folder}: expected a tokenizer, got a prior; give the run it was trained for, or "
+            f"{folder / 'tokenizer'}"
+        )
+    if not isinstance(config.get("tokenizer"), dict):
+        raise CheckpointError(
+            f"{folder / CONFIG}: expected a table 'tokenizer' of settings, got "
+            f"{type(config.get('tokenizer')).__name__}; copy the folder again"
+        )
+    return config
+
+
 @contextmanager
 def settings_errors(folder: Path, config: Mapping[str, Any], kind: str) -> Iterator[None]:
     """Say of settings that build no model which file they are in.
@@ -79,6 +99,8 @@ def read_saved_weights(module: nn.Module, folder: Path) -> None:
     Raises:
         CheckpointError: they are missing, damaged or of another model.
     """
+    from vocabula.tokenizers.weights import read_weights
+
     if not (folder / WEIGHTS).is_file():
         raise CheckpointError(
             f"{folder}: expected {WEIGHTS} beside {CONFIG}, got none; copy the whole folder"

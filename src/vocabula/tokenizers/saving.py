@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +12,9 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from torch import nn
 
 from vocabula import __version__, registry
-from vocabula.errors import CheckpointError
+from vocabula.errors import CheckpointError, plural
 from vocabula.files import dump_json, new_folder, output_errors, unicode_text, write_bytes
+from vocabula.tokenizers import summary
 from vocabula.tokenizers.card import model_card
 from vocabula.tokenizers.code_statistics import FILE as STATISTICS
 from vocabula.tokenizers.code_statistics import load_statistics
@@ -23,8 +23,8 @@ from vocabula.tokenizers.saved_folder import (
     CONFIG,
     FORMAT,
     WEIGHTS,
-    read_config,
     read_saved_weights,
+    read_tokenizer_config,
     settings_errors,
 )
 from vocabula.tokenizers.weights import fingerprint, write_weights
@@ -32,8 +32,6 @@ from vocabula.tokenizers.weights import fingerprint, write_weights
 if TYPE_CHECKING:
     from vocabula.tokenizers.base import ImageTokenizer
     from vocabula.tokenizers.code_level import CodeLevel
-
-COMPONENTS = ("vocabula.nn", "vocabula.quantizers", "vocabula.tokenizers")
 
 
 class Pretrained(ModelHubMixin, library_name="vocabula", tags=["vocabula"]):
@@ -131,14 +129,15 @@ def save(
         OptionError: a part is no registered component, so it could not be loaded again.
     """
     folder = Path(folder)
-    settings = registry.spec(tokenizer)
+    settings, said = registry.spec(tokenizer), summary.summarize(tokenizer)
     config = {
         "format": FORMAT,
         "library": "vocabula",
         "version": __version__,
         "tokenizer": settings,
+        summary.KEY: said.to_dict(),
     }
-    identity, counts = tokenizer.fingerprint(), tokenizer.code_statistics
+    identity, counts = said.fingerprint, tokenizer.code_statistics
     card = model_card(
         summary=_summary(tokenizer),
         channels=tokenizer.channels,
@@ -171,31 +170,13 @@ def load(path: str | Path) -> ImageTokenizer:
         >>> tokenizer = load("runs/photos")  # doctest: +SKIP
     """
     folder = Path(path)
-    config = _read_config(folder)
-    for module in COMPONENTS:
-        importlib.import_module(module)
+    config = read_tokenizer_config(folder)
     with settings_errors(folder, config, "tokenizer"):
         tokenizer: ImageTokenizer = registry.build("tokenizer", config["tokenizer"])
     read_saved_weights(tokenizer, folder)
     if (folder / STATISTICS).is_file():
         tokenizer.code_statistics = load_statistics(folder, tokenizer.fingerprint())
     return tokenizer.eval()
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    """The checked contents of a saved tokenizer's ``config.json``."""
-    config = read_config(folder, "tokenizer", "`vocabula train --out` or save_pretrained")
-    if isinstance(config.get("prior"), dict):
-        raise CheckpointError(
-            f"{folder}: expected a tokenizer, got a prior; give the run it was trained for, or "
-            f"{folder / 'tokenizer'}"
-        )
-    if not isinstance(config.get("tokenizer"), dict):
-        raise CheckpointError(
-            f"{folder / CONFIG}: expected a table 'tokenizer' of settings, got "
-            f"{type(config.get('tokenizer')).__name__}; copy the folder again"
-        )
-    return config
 
 
 def _download(name: str, hub_options: Mapping[str, Any]) -> Path:
@@ -215,7 +196,7 @@ def _download(name: str, hub_options: Mapping[str, Any]) -> Path:
 
 def _summary(tokenizer: ImageTokenizer) -> str:
     return (
-        f"Turns images of {tokenizer.channels} channels into codes, "
+        f"Turns images of {plural(tokenizer.channels, 'channel')} into codes, "
         f"{' and '.join(_level_summary(level) for level in tokenizer.levels)}."
     )
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import torch
@@ -14,12 +11,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from vocabula import registry
-from vocabula.errors import CheckpointError
+from vocabula.errors import CheckpointError, first_line
 from vocabula.files import in_stable_order, input_error, utf8_path, write_bytes
-
-# What learning remembers, as opposed to what encode, decode and likelihood compute with.
-LEARNING_STATE = ("usage_tracker", "revival", "mass", "sums", "noise_updates")
-PENDING = "pending_"
+from vocabula.tokenizers import identity
 
 
 def unique_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -83,58 +77,21 @@ def read_weights(module: nn.Module, path: Path) -> None:
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 (hex) of tensors: names, types, shapes and bytes, in the order of the names."""
-    total = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        header = json.dumps([name, str(tensor.dtype), list(tensor.shape)])
-        total.update(header.encode())
-        if tensor.numel():
-            total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
+    return identity.digest(_bytes(tensors))
 
 
 def fingerprint(module: nn.Module) -> str:
-    """SHA-256 (hex) that identifies what a model computes: its settings and its tensors.
-
-    It covers every parameter and buffer but the state of learning: usage counters, moving
-    averages that a codebook is computed from, revival and pending statistics. Options at their
-    default are left out of the settings, so that an option added later changes no old
-    fingerprint. Saving, loading, evaluation and the device do not change it.
-    """
-    functional = {n: t for n, t in unique_tensors(module).items() if not _is_learning_state(n)}
-    kind = module.component_kind
-    settings = _without_defaults(str(kind), registry.spec(module))
-    text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"{text}\n{digest(functional)}".encode()).hexdigest()
+    """SHA-256 (hex) that identifies what a model computes; see `identity.fingerprint`."""
+    kind = str(module.component_kind)
+    return identity.fingerprint(kind, registry.spec(module), _bytes(unique_tensors(module)))
 
 
-def _is_learning_state(name: str) -> bool:
-    parts = name.split(".")
-    return any(part in LEARNING_STATE or part.startswith(PENDING) for part in parts)
-
-
-def _without_defaults(kind: str, settings: Any) -> Any:
-    """Settings without the options that have their default value, at every depth."""
-    if isinstance(settings, list):
-        return [_without_defaults(kind, item) for item in settings]
-    if not (isinstance(settings, dict) and "name" in settings):
-        return settings
-    name = settings["name"]
-    kept = {"name": name}
-    for option in registry.options(kind, name):
-        value = settings.get(option.name)
-        default = option.default
-        if hasattr(default, "component_kind"):
-            default = registry.spec(default)
-        if option.name in settings and not _same(value, default):
-            nested = _without_defaults(option.kind, value) if option.kind else value
-            kept[option.name] = nested
-    return kept
-
-
-def _same(value: Any, default: Any) -> bool:
-    plain = list(default) if isinstance(default, tuple) else default
-    return type(value) is type(plain) and bool(value == plain)
+def _bytes(tensors: Mapping[str, Tensor]) -> Iterator[identity.Bytes]:
+    """Tensors as bytes, one after the other, in the order of their names."""
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        data = tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b""
+        yield identity.Bytes(name, str(tensor.dtype), tuple(tensor.shape), data)
 
 
 def _compare(own: Mapping[str, Tensor], read: Mapping[str, Tensor], path: Path) -> None:
@@ -161,8 +118,3 @@ def _adopt_dtype(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     dtypes = {tensors[name].dtype for name in parameters}
     if len(dtypes) == 1 and (dtype := dtypes.pop()).is_floating_point:
         module.to(dtype)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or the error's type if it has none."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

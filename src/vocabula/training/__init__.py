@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vocabula import lazy_names
 
 if TYPE_CHECKING:
     from vocabula.training.collapse import CollapseLimits, CollapseWatch
@@ -22,23 +23,26 @@ if TYPE_CHECKING:
     from vocabula.training.settings import Stage, TrainingOptions
     from vocabula.training.trainer import Trainer
 
-_MODULES = {
-    "CollapseLimits": "collapse",
-    "CollapseWatch": "collapse",
-    "PriorTrainer": "prior_trainer",
-    "RunConfig": "config",
-    "Stage": "settings",
-    "Trainer": "trainer",
-    "TrainingOptions": "settings",
-    "check_config": "config",
-    "config_from_sections": "config",
-    "explain": "config",
-    "load_config": "config",
-    "preset_names": "config",
-    "prior_preset_names": "config",
-    "train": "run",
-    "train_prior": "prior_run",
-}
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "collapse": ("CollapseLimits", "CollapseWatch"),
+        "config": (
+            "RunConfig",
+            "check_config",
+            "config_from_sections",
+            "explain",
+            "load_config",
+            "preset_names",
+            "prior_preset_names",
+        ),
+        "prior_run": ("train_prior",),
+        "prior_trainer": ("PriorTrainer",),
+        "run": ("train",),
+        "settings": ("Stage", "TrainingOptions"),
+        "trainer": ("Trainer",),
+    },
+)
 
 __all__ = [
     "CollapseLimits",
@@ -57,9 +61,3 @@ __all__ = [
     "train",
     "train_prior",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

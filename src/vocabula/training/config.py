@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 import json
 import tomllib
@@ -18,7 +17,7 @@ from vocabula import registry
 from vocabula.errors import OptionError
 from vocabula.files import input_error
 from vocabula.levels import is_level
-from vocabula.training.overrides import Table, apply_override, as_table, parse_override
+from vocabula.training.overrides import apply_override, parse_override
 from vocabula.training.sections import (
     FLAT,
     check_section,
@@ -26,6 +25,7 @@ from vocabula.training.sections import (
     kind_of,
     section_names,
 )
+from vocabula.training.swap import Table, as_table
 
 CUSTOM = "custom"
 """The preset's name of a configuration that was made from tables."""
@@ -38,16 +38,6 @@ _DEFAULT_NAMES = {"likelihood": "gaussian", "data": "images", "optimizer": "adam
     "captions": "captions",
     "held_out": "held_out",
 }
-_COMPONENT_MODULES = (
-    "vocabula.nn",
-    "vocabula.quantizers",
-    "vocabula.tokenizers",
-    "vocabula.priors",
-    "vocabula.data",
-    "vocabula.training.optimizers",
-    "vocabula.training.schedules",
-    "vocabula.training.settings",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +49,14 @@ class RunConfig:
         sections: the settings of each section's component, ``{"name": ..., option: value}``.
         overrides: the overrides that were applied, as they were written.
         description: one line about the preset.
+        notes: what overrides that swap a component have kept and left out, a line each.
     """
 
     preset: str
     sections: dict[str, Table]
     overrides: tuple[str, ...] = ()
     description: str = ""
+    notes: tuple[str, ...] = ()
 
     def build(self, section: str, **wired: Any) -> Any:
         """The component of one section."""
@@ -115,8 +107,7 @@ def load_config(preset: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     Args:
         preset: a preset's name (see `preset_names`, `prior_preset_names`) or the path of a
             ``.toml`` file. A file may begin with ``extends = "PRESET"`` and give only what differs.
-        overrides: ``section.option=value`` texts, applied in order. Setting a component's name
-            keeps those of its options that the new component has too.
+        overrides: ``section.option=value`` texts, applied in order; see `apply_override`.
 
     Raises:
         OptionError: unknown preset, section, option or component, or a value out of range; the
@@ -126,12 +117,12 @@ def load_config(preset: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         >>> load_config("cifar10", ["training.steps=2000"]).sections["training"]["steps"]
         2000
     """
-    _register_components()
     sections, description = _read(str(preset), ())
+    notes: list[str] = []
     for text in overrides:
         keys, value = parse_override(text)
-        sections = apply_override(sections, keys, value)
-    config = RunConfig(str(preset), sections, tuple(overrides), description)
+        sections = apply_override(sections, keys, value, notes)
+    config = RunConfig(str(preset), sections, tuple(overrides), description, tuple(notes))
     check_config(config)
     return config
 
@@ -140,7 +131,6 @@ def config_from_sections(
     sections: Mapping[str, Any], preset: str = CUSTOM, overrides: Sequence[str] = ()
 ) -> RunConfig:
     """A checked configuration from tables; sections left out get their defaults."""
-    _register_components()
     config = RunConfig(preset, _completed(sections, preset), tuple(overrides))
     check_config(config)
     return config
@@ -279,8 +269,3 @@ def _completed(sections: Mapping[str, Any], preset: str) -> dict[str, Table]:
             )
         completed[section] = {"name": name, **table}
     return completed
-
-
-def _register_components() -> None:
-    for module in _COMPONENT_MODULES:
-        importlib.import_module(module)

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from vocabula.data.code_batches import train_code_batches
+from vocabula.errors import plural
 from vocabula.evaluation.code_nats import count_nats, measure_codes, order0_nats
 from vocabula.evaluation.prior_data import PriorData
 from vocabula.files import dump_json, output_errors, replace_file
@@ -107,7 +108,7 @@ class PriorSession(Session[PriorTrainer]):
             save(
                 self.trainer.prior,
                 self.folder.path,
-                data=f"{len(self.data.fitted)} signals of {self.subject.data}",
+                data=f"{plural(len(self.data.fitted), 'signal')} of {self.subject.data}",
                 metrics=metrics,
                 command=self.subject.command_line(*self.config.overrides),
             )

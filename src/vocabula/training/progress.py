@@ -9,6 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+BESIDE = 24
+"""Columns of a bar's line beside the figures and the steps: a short bar, the time, blanks."""
+
 
 class TrainingDisplay:
     """A bar with step, loss, PSNR, perplexity, usage and time left, on the error stream.
@@ -26,12 +29,13 @@ class TrainingDisplay:
         self._bar: Progress | None = None
         if shown and self.console.is_terminal:
             self._bar = Progress(
-                BarColumn(),
+                BarColumn(bar_width=None),
                 MofNCompleteColumn(),
                 TextColumn("{task.description}"),
                 TimeRemainingColumn(),
                 console=self.console,
                 refresh_per_second=2,
+                expand=True,
             )
             self._task = self._bar.add_task("", total=steps, completed=start)
 
@@ -58,7 +62,8 @@ class TrainingDisplay:
         """Show the figures of a log line."""
         figures = describe(record)
         if self._bar is not None:
-            self._bar.update(self._task, description=figures)
+            room = self.console.width - 2 * len(str(self.steps)) - BESIDE
+            self._bar.update(self._task, description=fitting(figures, room))
         elif self.shown:
             text = f"step {record['step']}/{self.steps}  {figures}  {clock(seconds_left)} left"
             self.console.print(text, markup=False, soft_wrap=True)
@@ -79,6 +84,14 @@ def describe(record: Mapping[str, Any]) -> str:
         parts.append(f"usage {record['usage']:.0%}")
     if "held_out_nats" in record:
         parts.append(f"held out {record['held_out_nats']:.4g} nats")
+    return "  ".join(parts)
+
+
+def fitting(figures: str, room: int) -> str:
+    """The first of the figures, as many as have room."""
+    parts = figures.split("  ")
+    while len(parts) > 1 and len("  ".join(parts)) > room:
+        parts.pop()
     return "  ".join(parts)
 
 

@@ -16,10 +16,10 @@ from vocabula.training.config import RunConfig
 from vocabula.training.export import export_tokenizer
 from vocabula.training.folder import RunFolder, Subject, only_writer
 from vocabula.training.measures import psnr, usage_figures
-from vocabula.training.overrides import as_table
 from vocabula.training.random_state import seed_everything
 from vocabula.training.sections import networks
 from vocabula.training.session import Session, prepare
+from vocabula.training.swap import as_table
 from vocabula.training.trainer import Trainer
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocabula.data.png import picture
-from vocabula.errors import DataError, OptionError
+from vocabula.errors import DataError, OptionError, picture_size
 
 CHANNELS = (1, 3)
 """Channels of pictures that both formats hold: grey and RGB."""
@@ -45,9 +45,9 @@ class PictureCodec:
         try:
             picture(pixels).save(file, self.name, quality=quality, **self.options)
         except (OSError, ValueError) as reason:
-            height, width = pixels.shape[:2]
+            size = picture_size(*pixels.shape[:2])
             raise DataError(
-                f"rate: expected pictures that {self.name} can hold, got one of {height} x {width} "
+                f"rate: expected pictures that {self.name} can hold, got one of {size} "
                 f"({' '.join(str(reason).split())}); leave it out"
             ) from None
         return file.getvalue()

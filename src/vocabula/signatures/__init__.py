@@ -86,7 +86,7 @@ def describe(annotation: Any, names: Names) -> str:
     if typing.get_origin(annotation) is typing.Annotated:
         base, *metadata = typing.get_args(annotation)
         bounds = [
-            f"{sign} {getattr(m, attribute)}"
+            f"{sign} {_number(getattr(m, attribute))}"
             for m in metadata
             for attribute, sign in _BOUNDS.items()
             if getattr(m, attribute, None) is not None
@@ -111,6 +111,12 @@ def describe(annotation: Any, names: Names) -> str:
     if typing.get_origin(annotation) is not None and "Callable" in str(annotation):
         return "a function"
     return getattr(annotation, "__name__", str(annotation))
+
+
+def _number(bound: float) -> str:
+    """A bound; a large power of two as one."""
+    power = bound.bit_length() - 1 if isinstance(bound, int) and bound > 2**16 else 0
+    return f"2^{power}" if power and bound == 2**power else str(bound)
 
 
 def argument_help(cls: type) -> dict[str, str]:

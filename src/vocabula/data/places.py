@@ -1,0 +1,47 @@
+"""Data by name: what can be told from a name and the file system, with nothing opened."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from vocabula.errors import DataError
+from vocabula.registry import suggest
+
+KINDS = "a folder of pictures, a .parquet, .npy or .npz file, or sample:photos"
+SAMPLE_NAMES = ("photos", "digits")
+SPLIT_SUFFIXES = ("", "/train", "/test")
+
+
+def check_place(name: str) -> None:
+    """Refuse a name of data where nothing is, and a sample that is unknown.
+
+    Args:
+        name: see `open_source`.
+
+    Raises:
+        DataError: it is such a name.
+    """
+    if name.startswith("sample:"):
+        _check_sample(name)
+        return
+    path = Path(name).expanduser()
+    if not path.exists() and not matches(name, path):
+        raise DataError(f"{name}: expected {KINDS}, got nothing at that place; check the path")
+
+
+def matches(name: str, path: Path) -> list[Path]:
+    """The .parquet files that a name matches as a pattern, sorted; none where it is no pattern."""
+    if not any(character in name for character in "*?["):
+        return []
+    return [Path(file) for file in sorted(glob.glob(str(path))) if file.endswith(".parquet")]
+
+
+def _check_sample(name: str) -> None:
+    sample, _, split = name.removeprefix("sample:").partition("/")
+    if sample not in SAMPLE_NAMES or (split or "train") not in ("train", "test"):
+        choices = [f"sample:{each}{part}" for each in SAMPLE_NAMES for part in SPLIT_SUFFIXES]
+        raise DataError(
+            f"{name}: expected one of {', '.join(choices)}, got an unknown sample"
+            f"{suggest(name, choices)}"
+        )

@@ -1,0 +1,132 @@
+"""What identifies a model: a hash of its settings and its tensors, in whatever form they are held.
+
+Nothing here needs the tensors as such, so that a saved model is identified without building it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vocabula import registry
+
+# What learning remembers, as opposed to what encode, decode and likelihood compute with.
+LEARNING_STATE = ("usage_tracker", "revival", "mass", "sums", "noise_updates")
+PENDING = "pending_"
+
+_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+"""Types of safetensors files, as torch names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """A tensor as its bytes.
+
+    Attributes:
+        name: in the model's state.
+        dtype: as torch writes it, such as ``torch.float32``.
+        shape: its sizes.
+        data: a buffer of its elements, the last axis fastest.
+    """
+
+    name: str
+    dtype: str
+    shape: Sequence[int]
+    data: Any
+
+
+def digest(tensors: Iterable[Bytes]) -> str:
+    """SHA-256 (hex) of tensors, given in the order of their names: names, types, shapes, bytes."""
+    total = hashlib.sha256()
+    for tensor in tensors:
+        header = json.dumps([tensor.name, tensor.dtype, list(tensor.shape)])
+        total.update(header.encode())
+        total.update(tensor.data)
+    return total.hexdigest()
+
+
+def fingerprint(kind: str, settings: Any, tensors: Iterable[Bytes]) -> str:
+    """SHA-256 (hex) that identifies what a model computes: its settings and its tensors.
+
+    It covers every parameter and buffer but the state of learning: usage counters, moving
+    averages that a codebook is computed from, revival and pending statistics. Options at their
+    default are left out of the settings, so that an option added later changes no old
+    fingerprint. Saving, loading, evaluation and the device do not change it.
+
+    Args:
+        kind: the kind of component that the model is.
+        settings: what `registry.spec` says of it.
+        tensors: its state, each shared tensor once, in the order of the names.
+    """
+    functional = (tensor for tensor in tensors if not _is_learning_state(tensor.name))
+    text = json.dumps(_without_defaults(kind, settings), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{text}\n{digest(functional)}".encode()).hexdigest()
+
+
+def read_bytes(path: Path) -> list[Bytes]:
+    """The tensors of a safetensors file, in the order of their names.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is damaged, its tensors are not those that it was written with, or of a
+            type that is not known here.
+    """
+    import safetensors
+
+    try:
+        content = path.read_bytes()
+        found = safetensors.deserialize(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        tensors = [
+            Bytes(name, f"torch.{_DTYPES[each['dtype']]}", each["shape"], each["data"])
+            for name, each in sorted(found, key=lambda item: item[0])
+        ]
+    except (safetensors.SafetensorError, KeyError) as error:
+        raise ValueError(str(error)) from None
+    if header.get("__metadata__", {}).get("sha256", "") not in ("", digest(tensors)):
+        raise ValueError("other tensors than the header says")
+    return tensors
+
+
+def _is_learning_state(name: str) -> bool:
+    parts = name.split(".")
+    return any(part in LEARNING_STATE or part.startswith(PENDING) for part in parts)
+
+
+def _without_defaults(kind: str, settings: Any) -> Any:
+    """Settings without the options that have their default value, at every depth."""
+    if isinstance(settings, list):
+        return [_without_defaults(kind, item) for item in settings]
+    if not (isinstance(settings, dict) and "name" in settings):
+        return settings
+    name = settings["name"]
+    kept = {"name": name}
+    for option in registry.options(kind, name):
+        value = settings.get(option.name)
+        default = option.default
+        if hasattr(default, "component_kind"):
+            default = registry.spec(default)
+        if option.name in settings and not _same(value, default):
+            nested = _without_defaults(option.kind, value) if option.kind else value
+            kept[option.name] = nested
+    return kept
+
+
+def _same(value: Any, default: Any) -> bool:
+    plain = list(default) if isinstance(default, tuple) else default
+    return type(value) is type(plain) and bool(value == plain)

@@ -1,0 +1,133 @@
+"""What there is to say about a tokenizer, and how a saved one says it without being built."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vocabula.errors import OptionError
+from vocabula.tokenizers.identity import fingerprint, read_bytes
+from vocabula.tokenizers.saved_folder import WEIGHTS
+
+if TYPE_CHECKING:
+    from vocabula.tokenizers.base import ImageTokenizer
+
+KEY = "summary"
+"""Where ``config.json`` has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LevelSummary:
+    """What there is to say about a level of codes.
+
+    Attributes:
+        title: ``level 1`` and so on; empty for the only one.
+        quantizer: the class of its bottleneck.
+        stride: pixels per position along each axis.
+        codebook_sizes: K of each book; empty for a continuous bottleneck.
+    """
+
+    title: str
+    quantizer: str
+    stride: int
+    codebook_sizes: tuple[int, ...]
+
+    @property
+    def bits(self) -> float:
+        """Bits of one position at a fixed length; 0 for a continuous bottleneck."""
+        return float(sum(math.log2(size) for size in self.codebook_sizes))
+
+    @property
+    def bits_per_pixel(self) -> float:
+        """Bits of a pixel at a fixed length."""
+        return self.bits / self.stride**2
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What there is to say about a tokenizer.
+
+    Attributes:
+        levels: the coarsest first.
+        encoders: the distinct classes of its encoders.
+        decoders: those of its decoders.
+        likelihood: the class of its likelihood.
+        channels: of its images.
+        parameters: numbers that training can change.
+        fingerprint: its hash.
+    """
+
+    levels: tuple[LevelSummary, ...]
+    encoders: tuple[str, ...]
+    decoders: tuple[str, ...]
+    likelihood: str
+    channels: int
+    parameters: int
+    fingerprint: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as JSON holds it."""
+        return asdict(self)
+
+
+def summarize(tokenizer: ImageTokenizer) -> Summary:
+    """What there is to say about a tokenizer."""
+    parts = tokenizer.parts()
+    names = {
+        kind: tuple(
+            dict.fromkeys(
+                type(part).__name__
+                for part in parts[kind]
+                if getattr(part, "component_kind", None) == kind
+            )
+        )
+        for kind in ("encoder", "decoder")
+    }
+    return Summary(
+        tuple(
+            LevelSummary(
+                level.title, type(level.quantizer).__name__, level.stride, level.codebook_sizes
+            )
+            for level in tokenizer.levels
+        ),
+        names["encoder"],
+        names["decoder"],
+        type(tokenizer.likelihood).__name__,
+        tokenizer.channels,
+        sum(parameter.numel() for parameter in tokenizer.parameters()),
+        tokenizer.fingerprint(),
+    )
+
+
+def saved_summary(folder: Path, config: Mapping[str, Any]) -> Summary | None:
+    """The summary in a saved tokenizer's folder, if it is of the settings and weights there.
+
+    It is taken only where the fingerprint, worked out anew from the two files, is the one in it.
+
+    Args:
+        folder: of the tokenizer.
+        config: its configuration, as `read_tokenizer_config` gives it.
+
+    Returns:
+        None where there is none, or another: the tokenizer has to be loaded.
+    """
+    try:
+        summary = _parsed(config[KEY])
+        tensors = read_bytes(folder / WEIGHTS)
+        found = fingerprint("tokenizer", config["tokenizer"], tensors)
+    except (OSError, OptionError, LookupError, TypeError, ValueError):
+        return None
+    return summary if found == summary.fingerprint else None
+
+
+def _parsed(saved: Mapping[str, Any]) -> Summary:
+    """What `Summary.to_dict` gave."""
+    levels = (
+        LevelSummary(**{**level, "codebook_sizes": tuple(level["codebook_sizes"])})
+        for level in saved["levels"]
+    )
+    lists = {"encoders": tuple(saved["encoders"]), "decoders": tuple(saved["decoders"])}
+    return Summary(**{**saved, **lists, "levels": tuple(levels)})
