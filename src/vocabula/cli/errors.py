@@ -28,6 +28,10 @@ _REFUSED = {
     errno.EEXIST,
     errno.ENOENT,
     errno.ENAMETOOLONG,
+    errno.EIO,
+    errno.ELOOP,
+    errno.ENXIO,
+    errno.ESTALE,
 }
 
 
