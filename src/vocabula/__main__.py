@@ -1,4 +1,4 @@
-"""``python -m vocabula``: the command line, also under ``accelerate launch -m vocabula``."""
+"""``python -m vocabula``: the command line, also under ``torchrun -m vocabula``."""
 
 from __future__ import annotations
 

@@ -166,4 +166,4 @@ def test_what_interrupted_writes_leave_makes_no_folder_full(tmp_path: Path) -> N
 def test_the_real_place_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("link").symlink_to("below/file")
-    assert real_place(Path("link")) == Path(os.path.realpath(tmp_path)) / "below" / "file"
+    assert real_place(Path("link")) == tmp_path / "below" / "file"

@@ -28,6 +28,10 @@ _REFUSED = {
     errno.EEXIST,
     errno.ENOENT,
     errno.ENAMETOOLONG,
+    errno.EIO,
+    errno.ELOOP,
+    errno.ENXIO,
+    errno.ESTALE,
 }
 
 
@@ -94,9 +98,10 @@ def check_dashes(words: Sequence[str]) -> None:
         if not word.startswith("-") or re.fullmatch(r"-\w?|--[a-z-]+", word):
             continue
         if os.path.lexists(word):
+            suffix = os.path.splitext(word)[1]
             raise OptionError(
                 f"{word}: expected a file's name, got one that looks like an option; write "
-                f"./{word} (./*{os.path.splitext(word)[1]}), or put -- before the names"
+                f"./{word}{f' (./*{suffix})' if suffix else ''}, or put -- before the names"
             )
 
 

@@ -70,7 +70,8 @@ class Draft:
         if self._sent:
             send(self.hidden, self._path)
             return
-        check_new_file(self._path, overwrite=self._overwrite)
+        if not self._overwrite:
+            check_new_file(self._path, overwrite=False)
         os.replace(self.hidden, self._place)
         self._renamed = True
 

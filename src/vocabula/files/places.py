@@ -26,20 +26,19 @@ def check_new_file(path: Path, *, overwrite: bool) -> None:
         OutputError: it exists and `overwrite` is off; or it is a folder, a socket or a disk; or
             its folder is no folder or read-only.
     """
-    if is_stream(path):
+    found = _found(path)
+    if found is not None and is_stream(path):
         if not os.access(path, os.W_OK):
             raise _no_permission(path, special_kind(path) or "file")
         take_stdout(path)
         return
-    found = _found(path)
     if found is not None and not stat.S_ISREG(found.st_mode):
         what = special_kind(path) or "thing of another kind"
         advice = "add a file name" if what == "folder" else "choose another name"
         raise OutputError(f"{path}: expected a file to write, got a {what}; {advice}")
     if found is not None and not overwrite:
         raise _exists(path)
-    _check_names(path)
-    _check_above(real_place(path).parent)
+    _check_place(real_place(path), path)
 
 
 def check_new_folder(path: Path, *, overwrite: bool) -> None:
@@ -55,8 +54,7 @@ def check_new_folder(path: Path, *, overwrite: bool) -> None:
     """
     found = _found(path)
     if found is None:
-        _check_names(path)
-        _check_above(real_place(path).parent)
+        _check_place(real_place(path), path)
         return
     if not stat.S_ISDIR(found.st_mode):
         what = special_kind(path) or "file"
@@ -79,8 +77,11 @@ def holds_something(folder: Path) -> bool:
 
 
 def real_place(path: Path) -> Path:
-    """The absolute path behind symbolic links; where the last leads nowhere, that place."""
-    return Path(os.path.realpath(path))
+    """The absolute path behind a symbolic link, or many; where the last leads nowhere, that place.
+
+    Folders above it may be links still.
+    """
+    return Path(os.path.realpath(path)) if path.is_symlink() else path.absolute()
 
 
 def check_apart(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
@@ -125,10 +126,13 @@ def _found(path: Path) -> os.stat_result | None:
         raise output_error(path, error) from None
 
 
-def _check_names(path: Path) -> None:
-    """Refuse a path with a name that no disk takes; it would show only when all work is done."""
+def _check_place(place: Path, path: Path) -> None:
+    """Refuse a place whose folder cannot be written, or with a name that no disk takes.
+
+    Where the folder is not there, the name would show only when all work is done.
+    """
     try:
-        longest = max(len(os.fsencode(name)) for name in real_place(path).parts)
+        longest = max(len(os.fsencode(name)) for name in place.parts)
     except UnicodeEncodeError:
         raise OutputError(
             f"{path}: expected a name in the characters of this system's locale, got others; "
@@ -139,13 +143,14 @@ def _check_names(path: Path) -> None:
             f"{path}: expected names of at most {LONGEST_NAME} bytes, got one of {longest}; "
             "choose a shorter one"
         )
+    _check_above(place.parent)
 
 
 def _check_above(above: Path) -> None:
     """Refuse a folder in which nothing can be made; the nearest that is there counts."""
-    while _found(above) is None:
+    while (found := _found(above)) is None:
         above = above.parent
-    if not above.is_dir():
+    if not stat.S_ISDIR(found.st_mode):
         raise OutputError(
             f"{above}: expected a folder to write into, got a file; choose another place"
         )
