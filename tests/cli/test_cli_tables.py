@@ -44,7 +44,7 @@ def test_squares_of_mixed_pictures_train_a_prior_that_holds_out_whole_pictures(
     assert words[6:] == ["--crop", "64", "--crops", "12", "--overwrite"]
     words[2], words[7], words[9] = str(run), "12", "3"
     made = vocabula(*words[1:], "--seed", "5")
-    assert made.code == 0 and "encoded 18 squares of 12x12 pixels: t.parquet" in made.out
+    assert made.code == 0 and "encoded 18 squares of 12 x 12 pixels: t.parquet" in made.out
     tokens = read_tokens("t.parquet")
     assert tokens.crops == 3 and {r.height for r in tokens} == {12}
     assert [r.path for r in tokens][:4] == ["0#0.png", "0#1.png", "0#2.png", "1#0.png"]
@@ -59,7 +59,7 @@ def test_squares_of_mixed_pictures_train_a_prior_that_holds_out_whole_pictures(
 
 def test_resizing_gives_one_grid(saved: Path, mixed: Path, vocabula: Callable[..., Any]) -> None:
     ended = vocabula("encode", saved / "run", mixed, "-o", "t.parquet", "--resize", 8)
-    assert ended.code == 0 and "encoded 6 squares of 8x8 pixels" in ended.out
+    assert ended.code == 0 and "encoded 6 squares of 8 x 8 pixels" in ended.out
     assert read_codes(read_tokens("t.parquet")).grids == ((2, 2),)
     ended = vocabula(
         "encode", saved / "run", mixed, "-o", "u.parquet", "--crop", 8, "--crops", 2, "--limit", 2
