@@ -70,7 +70,7 @@ class _Compiled(torch.autograd.Function):
 
 def _rows(z: Tensor, levels: tuple[int, ...]) -> list[Tensor]:
     """The constants (levels,) each, as z is."""
-    return [z.new_tensor(row) for row in _constants(levels)]
+    return [torch.tensor(row, dtype=z.dtype, device=z.device) for row in _constants(levels)]
 
 
 def _composed(z: Tensor, levels: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:

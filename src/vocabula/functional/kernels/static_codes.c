@@ -4,10 +4,10 @@
 #include "common.h"
 #include "range_coder.h"
 
-/* Whether a quantile lies in a step: a table that does not rise has none for some. */
+/* Whether a quantile lies in a step of a table; one that does not rise to 2^24 has none for some. */
 static inline int holds(const uint32_t *step, uint64_t quantile)
 {
-    return step[0] <= quantile && quantile < step[1];
+    return step[0] <= quantile && quantile < step[1] && step[1] <= TOTAL;
 }
 
 /* Append codes (count), whose probabilities are the steps of `cumulative` (size + 1), from 0 to
@@ -20,6 +20,7 @@ EXPORT int64_t vocabula_encode_static(encoder *message, const uint32_t *codes, i
         uint32_t code = codes[i];
         if (code >= size) return BAD_CODE;
         uint32_t from = cumulative[code];
+        if (cumulative[code + 1] <= from || cumulative[code + 1] > TOTAL) return BAD_CODE;
         if (put(&e, from, cumulative[code + 1] - from)) return NO_ROOM;
     }
     *message = e;
