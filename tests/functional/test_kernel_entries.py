@@ -61,8 +61,15 @@ def test_finite_scalar_of_unusual_tensors() -> None:
     assert finite_scalar(doubled, [8, 5, 5])[1].shape == (8,)
     assert finite_scalar(z.half(), [8, 5, 5])[1].shape == (8,)
     assert finite_scalar(z[:0], [8, 5, 5])[0].shape == (0, 3)
-    assert finite_scalar(torch.full((2, 3), torch.nan), [8, 5, 5])[1].shape == (2,)
     assert finite_scalar(z.to("meta"), [8, 5, 5])[1].device.type == "meta"
+
+
+@compiled
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf, 3e38])
+def test_finite_scalar_of_what_is_not_finite(value: float) -> None:
+    codes = finite_scalar(torch.full((2, 3), value), [8, 5, 5])[1]
+    assert (codes >= 0).all()
+    assert (codes < 200).all()
 
 
 @pytest.mark.usefixtures("each_way")
