@@ -108,7 +108,8 @@ BY_NAME = {row.name: row for row in ROWS}
 
 def data(*batch: int, seed: int = 0) -> Tensor:
     """Vectors (*batch, D)."""
-    return torch.randn(*batch, D, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*batch, D, generator=generator, dtype=torch.float32, device="cpu")
 
 
 def prepare(row: Row, *, training: bool = True, auto_update: bool = True) -> Quantizer:

@@ -89,3 +89,25 @@ def test_broken_rows_are_as_good_as_masked(row: Row) -> None:
     assert torch.equal(results[0][0].codes[MASK], results[1][0].codes[MASK])
     for name, buffer in results[0][1].items():
         torch.testing.assert_close(buffer, results[1][1][name])
+
+
+@by_row
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("rows", [0, 30])
+def test_a_loss_without_anything_that_counts_has_a_gradient_of_zero(
+    row: Row, training: bool, rows: int
+) -> None:
+    quantizer = prepare(row, training=training)
+    z, nothing = data(rows).requires_grad_(), torch.zeros(rows).bool()
+    (gradient,) = torch.autograd.grad(quantizer(z, nothing).loss, z)
+    assert gradient.shape == z.shape
+    assert not gradient.any()
+    quantizer(z, nothing).loss.backward()
+    assert not z.grad.any()
+
+
+@by_row
+def test_the_loss_alone_has_a_gradient(row: Row) -> None:
+    z = data(30).requires_grad_()
+    (gradient,) = torch.autograd.grad(prepare(row)(z).loss, z)
+    assert gradient.isfinite().all()

@@ -40,14 +40,14 @@ Layer = tuple[Tensor, Tensor]
 
 
 @functools.cache
-def curve_table() -> Tensor:
+def curve_table() -> NDArray[np.float64]:
     """(4096,) float64: x / (1 + exp(-x)) in 2^-8 at the multiples x of 2^-8 from -8 on."""
     one, found = 1 << 60, []
     fall = falling(_CURVE)
     for x in range(-_CURVE, _CURVE):
         above, below = (one, one + fall[x]) if x >= 0 else (fall[-x], one + fall[-x])
         found.append((2 * x * above + below) // (2 * below))
-    return torch.tensor(found, dtype=torch.float64)
+    return np.array(found, np.float64)
 
 
 @functools.cache
@@ -143,7 +143,8 @@ def _curve(x: Tensor) -> Tensor:
     """The activation, by its table, and straight on above it."""
     top = _CURVE - 1
     inside = x.clamp(-_CURVE, top).long() + _CURVE
-    return _bounded(curve_table().to(x.device)[inside] + (x - top).clamp_min(0))
+    table = torch.from_numpy(curve_table()).to(x.device)
+    return _bounded(table[inside] + (x - top).clamp_min(0))
 
 
 def _bytes(x: Tensor) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vocabula.codec.pixel_steps import start_filters, start_table
 from vocabula.codec.tree import squash_table, stretch_table
 from vocabula.codec.words import bad_words, bytes_of
+from vocabula.errors import ShapeError
 
 if TYPE_CHECKING:
     from vocabula.codec.adaptive import Layer
@@ -34,7 +35,7 @@ _ARGUMENTS = {
     "vocabula_decode_rows": [_POINTER, _POINTER, _SIZE, _POINTER, _SIZE],
     "vocabula_finish": [_POINTER],
     "vocabula_open": [_POINTER, _POINTER, _SIZE],
-    "vocabula_decode_static": [_POINTER, _POINTER, _POINTER, _SIZE, _POINTER, _SIZE],
+    "vocabula_read_static": [_POINTER, _POINTER, _SIZE, _POINTER, _SIZE, _POINTER, _SIZE],
     "vocabula_whole": [_POINTER],
     "vocabula_adaptive": [_POINTER, _POINTER, _POINTER],
     "vocabula_pixels": [_POINTER, _POINTER, _POINTER],
@@ -83,6 +84,36 @@ def _call(name: str, *arguments: Any) -> int:
     return status
 
 
+Array = TypeVar("Array", bound="NDArray[Any] | None")
+
+
+def _checked(name: str, x: Array, dtype: Any, *shape: int | None, contiguous: bool = True) -> Array:
+    """An array, or none, that C may read as one of this type and shape, None being any length.
+
+    Raises:
+        ShapeError: it is another.
+    """
+    if x is None:
+        return x
+    lengths = zip(x.shape, shape, strict=False)
+    fits = x.ndim == len(shape) and all(want is None or want == have for have, want in lengths)
+    if fits and x.dtype == dtype and (x.flags.c_contiguous or not contiguous):
+        return x
+    raise ShapeError(
+        f"{name}: expected {np.dtype(dtype)} of shape {shape} in one piece, got {x.dtype} of shape "
+        f"{x.shape}; give one for each code"
+    )
+
+
+def _grids(grids: NDArray[np.int64], positions: int) -> NDArray[np.int64]:
+    """Grids (runs, 3) of count, height and width, that have these positions together."""
+    grids = _checked("grids", np.ascontiguousarray(grids), np.int64, None, 3)
+    # In float64, which a product that is too large does not wrap around.
+    if (grids < 0).any() or grids.astype(np.float64).prod(1).sum() != positions:
+        raise ShapeError(f"grids: expected {positions} positions in all, got others; count again")
+    return grids
+
+
 class _Writing(ctypes.Structure):
     """The C struct ``encoder`` of range_coder.h."""
 
@@ -111,14 +142,15 @@ class Encoder:
     def table(self, codes: Words, table: Table) -> None:
         """See `coder.Encoder.table`."""
         self._make_room(len(codes))  # no code takes more than one word
-        codes = np.ascontiguousarray(codes, np.uint32)
-        steps = (table.cumulative, len(table.cumulative) - 1)
+        codes = np.ascontiguousarray(codes, np.uint32).reshape(-1)
+        steps = (_checked("table", table.cumulative, np.uint32, None), len(table.cumulative) - 1)
         _call("vocabula_encode_static", ctypes.byref(self._state), codes, len(codes), *steps)
 
     def shares(self, starts: Words, widths: Words) -> None:
         """See `coder.Encoder.shares`."""
         self._make_room(len(starts))  # no code takes more than one word
         starts, widths = (np.ascontiguousarray(x, np.uint32) for x in (starts, widths))
+        _checked("widths", widths, np.uint32, len(starts))
         _call("vocabula_encode_shares", ctypes.byref(self._state), starts, widths, len(starts))
 
     def layer(self, ranks: Words, layer: Layer, *, traced: bool = False) -> Words:
@@ -133,6 +165,7 @@ class Encoder:
 
     def pixels(self, values: Words, scene: Scene, *, traced: bool = False) -> Words:
         """See `coder.Encoder.pixels`."""
+        _checked("values", values, values.dtype, *scene.reconstructed.shape, contiguous=False)
         self._make_room(_WORDS_PER_VALUE * values.size)
         trace = np.zeros(_DECISIONS_PER_VALUE * values.size if traced else 0, np.uint32)
         values = np.ascontiguousarray(values, np.uint32)
@@ -163,21 +196,24 @@ class Decoder:
     """
 
     def __init__(self, words: Words) -> None:
-        self._words, self._state = words, _Reading()
+        self._words, self._state = _checked("words", words, np.uint32, None), _Reading()
         _call("vocabula_open", ctypes.byref(self._state), words, len(words))
 
     def table(self, count: int, table: Table) -> Words:
         """See `coder.Decoder.table`."""
         codes = np.empty(count, np.uint32)
         bits = (len(table.starts) - 1).bit_length() - 1
-        steps = (table.cumulative, table.starts, bits)
-        _call("vocabula_decode_static", ctypes.byref(self._state), *steps, codes, count)
+        cumulative = _checked("table", table.cumulative, np.uint32, None)
+        starts = _checked("starts", table.starts, np.uint32, (1 << bits) + 1)
+        steps = (cumulative, len(cumulative) - 1, starts, bits)
+        _call("vocabula_read_static", ctypes.byref(self._state), *steps, codes, count)
         return codes
 
     def rows(self, cumulative: Words) -> Words:
         """See `coder.Decoder.rows`."""
-        count, steps = cumulative.shape
-        codes, rows = np.empty(count, np.uint32), np.ascontiguousarray(cumulative, np.uint32)
+        rows = _checked("rows", np.ascontiguousarray(cumulative, np.uint32), np.uint32, None, None)
+        count, steps = rows.shape
+        codes = np.empty(count, np.uint32)
         _call("vocabula_decode_rows", ctypes.byref(self._state), rows, steps - 1, codes, count)
         return codes
 
@@ -224,13 +260,14 @@ class _Job(ctypes.Structure):
 
 def _job(layer: Layer, ranks: Words, trace: Words | None) -> tuple[_Job, list[Any]]:
     """The struct for a layer, and the arrays that must live as long as it."""
+    positions, nodes = len(ranks), 1 << layer.bits
     arrays = {
-        "ranks": ranks,
-        "before": layer.before,
-        "earlier": layer.earlier,
-        "grids": np.ascontiguousarray(layer.grids),
-        "own": layer.own,
-        "own_seen": layer.own_seen,
+        "ranks": _checked("ranks", ranks, np.uint32, positions),
+        "before": _checked("before", layer.before, np.uint32, positions),
+        "earlier": _checked("earlier", layer.earlier, np.uint32, positions),
+        "grids": _grids(layer.grids, positions),
+        "own": _checked("own", layer.own, np.uint32, nodes),
+        "own_seen": _checked("own_seen", layer.own_seen, np.uint16, nodes),
         "squash": squash_table(),
         "stretch": stretch_table(),
         "trace": trace,
@@ -261,9 +298,11 @@ class _PixelJob(ctypes.Structure):
 def _pixel_job(scene: Scene, values: Words, trace: Words | None) -> tuple[_PixelJob, list[Any]]:
     """The struct for images, and the arrays that must live as long as it."""
     arrays: dict[str, NDArray[Any] | None] = {
-        "values": values,
-        "reconstructed": np.ascontiguousarray(scene.reconstructed),
-        "grids": np.ascontiguousarray(scene.grids),
+        "values": _checked("values", values, np.uint32, *values.shape),
+        "reconstructed": _checked(
+            "reconstructed", np.ascontiguousarray(scene.reconstructed), np.uint8, *values.shape
+        ),
+        "grids": _grids(scene.grids, values.shape[1]),
         "start": start_table(),
         "filters": start_filters(),
         "squash": squash_table(),

@@ -20,6 +20,7 @@ from vocabula.functional.dithering import DITHER_MOST, DITHER_UNIT, floyd_steinb
 from vocabula.functional.estimators import rotation, straight_through
 from vocabula.functional.finite_scalar import finite_scalar, finite_scalar_values
 from vocabula.functional.kmeans import kmeans
+from vocabula.functional.modes import readable, transforming
 from vocabula.functional.packing import (
     MAX_BITS,
     pack_bits,
@@ -73,11 +74,13 @@ __all__ = [
     "pack_digits",
     "perplexity",
     "rank",
+    "readable",
     "residual_codes",
     "rotation",
     "sample_codeword",
     "soft_assignment_entropies",
     "straight_through",
+    "transforming",
     "unpack_bits",
     "unpack_digits",
     "usage",

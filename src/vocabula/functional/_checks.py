@@ -68,6 +68,23 @@ def check_vectors(z: Tensor, codebook: Tensor) -> None:
         )
 
 
+def check_books(name: str, z: Tensor, dims: int, codebooks: Tensor) -> None:
+    """Raise `ShapeError` unless z (N, D), or (N, books, D) for 3 `dims`, fits (books, K, D)."""
+    check_floating(name, z)
+    shape = tuple(codebooks.shape)
+    if len(shape) != 3 or 0 in shape or z.dtype != codebooks.dtype or z.device != codebooks.device:
+        raise ShapeError(
+            f"codebooks: expected {z.dtype} of shape (books, K, D), none of them 0, on {z.device} "
+            f"as {name}, got {codebooks.dtype} of {shape} on {codebooks.device}; convert them"
+        )
+    wanted = (shape[0], shape[2]) if dims == 3 else (shape[2],)
+    if z.dim() != dims or tuple(z.shape[1:]) != wanted:
+        raise ShapeError(
+            f"{name}: expected shape (N, {', '.join(map(str, wanted))}) as the codebooks', got "
+            f"{tuple(z.shape)}; reshape the batch"
+        )
+
+
 def check_distance(distance: str) -> None:
     """Raise `OptionError` unless `distance` is a known name."""
     if distance not in ("euclidean", "cosine"):

@@ -26,6 +26,7 @@ from vocabula.functional._checks import (
     working_dtype,
 )
 from vocabula.functional.distributed import all_reduce_sum, all_reduce_sum_grad
+from vocabula.functional.modes import differentiable_gradient, transforming, without_autocast
 from vocabula.functional.statistics import entropy, masked_row_mean
 
 __all__ = ["binary_entropies"]
@@ -71,6 +72,14 @@ def _row_blocks(rows: int, bits: int) -> list[slice]:
     return [slice(start, start + step) for start in range(0, rows, step)]
 
 
+def _composed(logits: Tensor, mask: Tensor) -> Tensor:
+    """What `_binary_joint` returns, in operations that every transform knows."""
+    left, books = logits.shape[2] // 2, []
+    for part in logits.permute(1, 2, 0).unbind():
+        books.append((_probabilities(part[:left]) * mask) @ _probabilities(part[left:]).t())
+    return torch.stack(books)
+
+
 @torch.library.custom_op(
     "vocabula::binary_joint",
     mutates_args=(),
@@ -81,7 +90,7 @@ def _binary_joint(logits: Tensor, mask: Tensor) -> Tensor:
     rows, books, bits = logits.shape
     left = bits // 2
     joint = logits.new_zeros((books, 2**left, 2 ** (bits - left)))
-    with torch.autocast(logits.device.type, enabled=False):
+    with without_autocast(logits.device):
         for book in range(books):
             for block in _row_blocks(rows, bits):
                 part = logits[block, book].t().contiguous()
@@ -100,7 +109,7 @@ def _binary_joint_backward(grad: Tensor, logits: Tensor, mask: Tensor) -> Tensor
     left = bits // 2
     left_table, right_table = _bit_table(left, logits), _bit_table(bits - left, logits)
     result = torch.zeros_like(logits, memory_format=torch.contiguous_format)
-    with torch.autocast(logits.device.type, enabled=False):
+    with without_autocast(logits.device):
         for book in range(books):
             for block in _row_blocks(rows, bits):
                 part = logits[block, book].t().contiguous()
@@ -131,8 +140,11 @@ def _keep(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
     ctx.save_for_backward(*inputs, output)
 
 
-def _joint_gradient(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+def _joint_gradient(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
     logits, mask, joint = ctx.saved_tensors
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        formula = (lambda *inputs: (_composed(*inputs),), (logits, mask), (True, False), (grad,))
+        return differentiable_gradient(*formula)[0], None
     # A constant gradient moves nothing, as Σ p = 1: without its p-weighted mean less must cancel.
     weight = joint.sum((-2, -1), keepdim=True).clamp_min(torch.finfo(joint.dtype).tiny)
     grad = grad - (grad * joint).sum((-2, -1), keepdim=True) / weight
@@ -210,7 +222,8 @@ def binary_entropies(
     z = torch.where(mask.reshape(-1, 1, 1), z, 0.0).to(working_dtype(z))
     logits = (4 * inverse_temperature * scale * z).clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT)
     sample = masked_row_mean(_binary_entropy(logits).sum(-1), mask)
-    joint = all_reduce_sum_grad(_binary_joint(logits, mask)).flatten(1)
+    count = _composed if transforming() else _binary_joint
+    joint = all_reduce_sum_grad(count(logits, mask)).flatten(1)
     rows = all_reduce_sum(mask.sum()).clamp_min(1)
     # Float64: 2^18 terms of 12.5 nats in all, to seven digits; it costs 2 MB.
     batch = entropy(joint.double() / rows).to(z.dtype)

@@ -13,17 +13,13 @@ more than one, are measured again in float64: the result is that of a float64 br
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from vocabula.functional._checks import TILE, rows_per_block
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+from vocabula.functional.modes import without_autocast
 
 __all__ = ["nearest", "nearest_several", "sample"]
 
@@ -123,13 +119,6 @@ def _exact_rows(z: Tensor, book: _Book) -> Tensor:
     return torch.nn.functional.pad(rows, (0, 1)) if book.lifted else rows
 
 
-def _no_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which a product keeps the dtype of its operands."""
-    if torch.is_autocast_enabled(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()
-
-
 def _tile(rows: int, book: _Book) -> tuple[Tensor, Tensor, int]:
     """Return the operand (step, D + 1) and the scores (step, K) that all blocks share, and step.
 
@@ -145,7 +134,7 @@ def _tile(rows: int, book: _Book) -> tuple[Tensor, Tensor, int]:
 def _score(exact_rows: Tensor, book: _Book, operand: Tensor, scores: Tensor) -> Tensor:
     """Write |e|² / 2 - z·e about the center into `scores`; return the (rows,) float64 norms."""
     centered = operand[:, :-1].copy_(exact_rows - book.center)
-    with _no_autocast(operand.device):
+    with without_autocast(operand.device):
         torch.mm(operand, book.table.t(), out=scores)
     return torch.linalg.vector_norm(centered, dim=-1, dtype=torch.float64)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vocabula.errors import OptionError, ShapeError
 from vocabula.functional._checks import check_floating, working_dtype
+from vocabula.functional.modes import transforming
 
 __all__ = ["rotation", "straight_through"]
 
@@ -59,17 +60,17 @@ def _keep_pair(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: Tensor) -
 
 def _turn_back(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
     z, values = ctx.saved_tensors
-    return _rotate_back(grad, z, values, ctx.max_gain).to(z.dtype), None, None
+    return _turned(grad, z, values, ctx.max_gain, back=True).to(z.dtype), None, None
 
 
 _straight_through.register_autograd(_straight_back, setup_context=_keep_dtype)
 _rotation.register_autograd(_turn_back, setup_context=_keep_pair)
 
 
-def _rotate_back(grad: Tensor, z: Tensor, values: Tensor, max_gain: float) -> Tensor:
-    """Multiply `grad` by the transpose of gain (I - 2 r rᵀ + 2 ê ẑᵀ)."""
+def _turned(x: Tensor, z: Tensor, values: Tensor, max_gain: float, *, back: bool) -> Tensor:
+    """Multiply `x` by gain (I - 2 r rᵀ + 2 ê ẑᵀ), or `back` by its transpose; all constants."""
     dtype = working_dtype(z, values)  # unit vectors need more than the 11 bits of a half
-    grad, z, values = grad.to(dtype), z.to(dtype), values.to(dtype)
+    x, z, values = x.to(dtype), z.detach().to(dtype), values.detach().to(dtype)
     tiny = 16 * torch.finfo(z.dtype).tiny ** 0.5  # the square of a shorter vector underflows
     z_norm = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
     e_norm = torch.linalg.vector_norm(values, dim=-1, keepdim=True)
@@ -79,12 +80,13 @@ def _rotate_back(grad: Tensor, z: Tensor, values: Tensor, max_gain: float) -> Te
     middle_norm = torch.linalg.vector_norm(middle, dim=-1, keepdim=True)
     r = middle / middle_norm.clamp_min(tiny)
     gain = (e_norm / z_norm.clamp_min(tiny)).clamp(max=max_gain)
-    along_r = (r * grad).sum(-1, keepdim=True)
-    along_e = (e_unit * grad).sum(-1, keepdim=True)
-    rotated = gain * (grad - 2 * r * along_r + 2 * z_unit * along_e)
+    before, after = (e_unit, z_unit) if back else (z_unit, e_unit)
+    along_r = (r * x).sum(-1, keepdim=True)
+    along = (before * x).sum(-1, keepdim=True)
+    rotated = gain * (x - 2 * r * along_r + 2 * after * along)
     # Opposite vectors leave the plane of rotation open: below 1e-3 its float32 error is > 1e-4.
     defined = (z_norm > tiny) & (e_norm > tiny) & (middle_norm > 1e-3)
-    return torch.where(defined, rotated, grad)
+    return torch.where(defined, rotated, x)
 
 
 def _check_pair(z: Tensor, values: Tensor) -> None:
@@ -123,6 +125,8 @@ def straight_through(z: Tensor, values: Tensor) -> Tensor:
         Bengio, Léonard, Courville 2013; van den Oord, Vinyals, Kavukcuoglu 2017, section 3.2.
     """
     _check_pair(z, values)
+    if transforming():  # an exact zero, which keeps the bits of finite vectors
+        return values.detach() + (z - z.detach()).to(values.dtype)
     return _straight_through(z, values.detach())
 
 
@@ -162,4 +166,7 @@ def rotation(z: Tensor, values: Tensor, max_gain: float = 4.0) -> Tensor:
     _check_pair(z, values)
     if not max_gain > 0:
         raise OptionError(f"max_gain: expected a number > 0, got {max_gain}; the default is 4")
+    if transforming():
+        zero = _turned(z - z.detach(), z, values, max_gain, back=False)
+        return values.detach() + zero.to(values.dtype)
     return _rotation(z, values.detach(), float(max_gain))

@@ -10,15 +10,18 @@ import functools
 import math
 from collections.abc import Sequence
 from itertools import accumulate
+from numbers import Integral
 from operator import mul
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vocabula.errors import OptionError, ShapeError
 from vocabula.functional import native
+from vocabula.functional._checks import check_floating
 from vocabula.functional.estimators import straight_through
-from vocabula.functional.packing import pack_digits, unpack_digits
+from vocabula.functional.packing import MAX_BITS, pack_digits, unpack_digits
 
 __all__ = ["finite_scalar", "finite_scalar_values"]
 
@@ -37,35 +40,76 @@ def _constants(levels: tuple[int, ...]) -> list[list[float]]:
 
 
 @functools.cache
-def _tables(levels: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """The constants (6, levels), and (levels,) what a step of each digit adds to the code."""
-    basis = [1, *accumulate(levels[:-1], mul)]
-    return torch.tensor(_constants(levels)), torch.tensor(basis, dtype=torch.int64)
+def _lattice(levels: tuple[int, ...]) -> native.Lattice:
+    return native.Lattice(_constants(levels), [1, *accumulate(levels[:-1], mul)])
 
 
 class _Compiled(torch.autograd.Function):
-    """The compiled kernel, forward and backward."""
+    """The compiled kernel, forward and backward: values, codes, and a zero with a gradient of 0."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, levels: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        constants, basis = _tables(levels)
-        values, codes = native.finite_scalar(z, constants, basis)
-        ctx.save_for_backward(z, constants)
+    def forward(ctx: Any, z: Tensor, levels: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        values, codes = native.finite_scalar(z, _lattice(levels))
+        ctx.save_for_backward(z)
+        ctx.levels = levels
         ctx.mark_non_differentiable(codes)
-        return values, codes
+        ctx.set_materialize_grads(False)
+        return values, codes, z.new_zeros(())
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor, None]:
-        z, constants = ctx.saved_tensors
-        return native.finite_scalar_backward(grad, z, constants), None
+    def backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor, None]:
+        (z,) = ctx.saved_tensors
+        if grad is None:
+            return torch.zeros_like(z), None
+        if torch.is_grad_enabled():  # to be differentiated again, which the kernel cannot be
+            constants = _rows(z, ctx.levels)
+            shift, slope = constants[0], constants[-1]
+            return grad * slope * (1 - torch.tanh(z + shift).square()), None
+        return native.finite_scalar_backward(grad, z, _lattice(ctx.levels)), None
 
 
-def _composed(z: Tensor, levels: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    shift, half, offset, middle, top, _ = (z.new_tensor(row) for row in _constants(levels))
+def _rows(z: Tensor, levels: tuple[int, ...]) -> list[Tensor]:
+    """The constants (levels,) each, as z is."""
+    return [torch.tensor(row, dtype=z.dtype, device=z.device) for row in _constants(levels)]
+
+
+def _composed(z: Tensor, levels: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    shift, half, offset, middle, top, _ = _rows(z, levels)
     bounded = half * torch.tanh(z + shift) - offset
     digits = torch.minimum((bounded.detach().round() + middle).clamp_min(0), top)
     values = straight_through(bounded / middle, (digits - middle) / middle)
-    return values, pack_digits(digits.long(), levels)
+    return values, pack_digits(digits.long(), levels), z[:0].sum()
+
+
+def _check_levels(levels: Sequence[int]) -> tuple[int, ...]:
+    """Return the levels, if each is a whole number from 2 on and their codes fit 62 bits."""
+    whole = tuple(levels)
+    usable = whole and all(isinstance(level, Integral) and level >= 2 for level in whole)
+    if not usable or math.prod(whole) > 2**MAX_BITS:
+        raise OptionError(
+            f"levels: expected one or more integers from 2 on with a product of at most "
+            f"2^{MAX_BITS}, got {list(whole)}; give the number of levels of each coordinate"
+        )
+    return tuple(int(level) for level in whole)
+
+
+def finite_scalar_terms(z: Tensor, levels: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `finite_scalar` does, and a zero () whose gradient to z is zero.
+
+    For a quantizer whose loss is that zero. Arguments are not checked, but for their shape.
+
+    Raises:
+        ShapeError: z is not (N, levels).
+    """
+    if z.dim() != 2 or z.shape[1] != len(levels):
+        raise ShapeError(
+            f"z: expected (N, {len(levels)}), a coordinate for each of the levels {list(levels)}, "
+            f"got shape {tuple(z.shape)}; give as many levels as coordinates"
+        )
+    if not torch.compiler.is_compiling() and native.rounds(z, levels):
+        result: tuple[Tensor, Tensor, Tensor] = _Compiled.apply(z, levels)
+        return result
+    return _composed(z, levels)
 
 
 def finite_scalar(z: Tensor, levels: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -86,6 +130,10 @@ def finite_scalar(z: Tensor, levels: Sequence[int]) -> tuple[Tensor, Tensor]:
     Returns:
         values (N, levels) in [-1, 1] and codes (N,) int64.
 
+    Raises:
+        ShapeError: z is not (N, levels), or not of floating-point numbers.
+        OptionError: a level is below 2, there is none, or their product is above 2^62.
+
     Example:
         >>> values, codes = finite_scalar(torch.tensor([[-9.0, 0.0], [9.0, 9.0]]), [3, 5])
         >>> values.tolist(), codes.tolist()
@@ -96,11 +144,9 @@ def finite_scalar(z: Tensor, levels: Sequence[int]) -> tuple[Tensor, Tensor]:
         appendix A.1 (eps = 1e-3 there too). Digits are clamped to [0, L), which only acts above
         1000 levels, where eps would reach one level too far.
     """
-    levels = tuple(levels)
-    if not torch.compiler.is_compiling() and native.rounds(z, levels):
-        result: tuple[Tensor, Tensor] = _Compiled.apply(z, levels)
-        return result
-    return _composed(z, levels)
+    check_floating("z", z)
+    values, codes, _ = finite_scalar_terms(z, _check_levels(levels))
+    return values, codes
 
 
 def finite_scalar_values(codes: Tensor, levels: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -108,12 +154,17 @@ def finite_scalar_values(codes: Tensor, levels: Sequence[int], dtype: torch.dtyp
 
     Args:
         codes: (N,) int64 in [0, prod L).
-        levels: L_i >= 2.
+        levels: L_i >= 2; their product is at most 2^62.
         dtype: of the values.
+
+    Raises:
+        CodeError: a code is out of range.
+        OptionError: a level is below 2, there is none, or their product is above 2^62.
 
     Example:
         >>> finite_scalar_values(torch.tensor([6]), [3, 5], torch.float32)
         tensor([[-1.,  0.]])
     """
-    middle = torch.tensor(_constants(tuple(levels))[3], dtype=dtype, device=codes.device)
+    levels = _check_levels(levels)
+    middle = torch.tensor(_constants(levels)[3], dtype=dtype, device=codes.device)
     return (unpack_digits(codes, levels).to(dtype) - middle) / middle

@@ -25,6 +25,9 @@ _SAMPLE = 32
 #: Vectors that the start looks at least where they count unequally: a few of them may count little.
 _WEIGHTED_SAMPLE = 4096
 
+#: An odd number without a pattern: 2^64 over the golden ratio.
+_ODD = 0x9E3779B97F4A7C15
+
 #: How far a centroid goes towards and beyond its mean, but for the last step, which ends on it.
 #: After 20 steps of 1024 centroids on 100,000 x 64 vectors the total distance is 0.2 % lower than
 #: with 1.0 on normal noise and 1 to 2 % lower on clusters; 1.3 and 1.7 gain less.
@@ -37,7 +40,8 @@ def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
     An exponential race: the smallest Exp(1) / weight wins (Efraimidis, Spirakis 2006).
     """
     # Drawn on the CPU, so that one seed means one start on every device.
-    noise = torch.empty(weights.shape[0], dtype=torch.float64).exponential_(generator=generator)
+    noise = torch.empty(weights.shape[0], dtype=torch.float64, device="cpu")
+    noise.exponential_(generator=generator)
     keys = noise.to(weights.device) / weights
     rows = keys.topk(min(count, keys.shape[0]), largest=False).indices
     return rows[weights[rows] > 0]
@@ -46,7 +50,7 @@ def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
 def _nearest(x: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
     """Return (N,) codes and float64 |x_n - centroid|², exactly zero for copies."""
     if native.searches(x):
-        distance = torch.empty(len(x), dtype=torch.float64)
+        distance = x.new_empty(len(x), dtype=torch.float64)
         return native.nearest(x, centroids, False, distance), distance
     codes = nearest_codeword(x, centroids)
     return codes, (x - centroids[codes]).square().sum(-1).double()
@@ -71,8 +75,19 @@ def _best_of(
 
 
 def _distinct(x: Tensor) -> Tensor:
-    """Return which rows of `x` are the first of their kind."""
-    return nearest_codeword(x, x) == torch.arange(x.shape[0], device=x.device)
+    """Return which rows of `x` (N, D) float32 are the first of their kind; it sorts N numbers.
+
+    Equal rows have equal sums of their bits times odd numbers. Of rows with one sum those count
+    as copies that equal the first.
+    """
+    bits = (x + 0.0).contiguous().view(torch.int32)  # + 0.0, as 0.0 equals -0.0
+    odd = torch.tensor([_ODD ** (i + 1) % 2**63 for i in range(x.shape[1])], device=x.device)
+    sums, order = (bits * odd).sum(-1).sort(stable=True)
+    begins = torch.ones_like(order, dtype=torch.bool)
+    begins[1:] = sums[1:] != sums[:-1]
+    first = order[begins][begins.cumsum(0) - 1]
+    copies = ~begins & (x[order] == x[first]).all(-1)
+    return torch.ones_like(begins).scatter(0, order, ~copies)
 
 
 def _start(x: Tensor, weights: Tensor | None, clusters: int, generator: torch.Generator) -> Tensor:
@@ -103,7 +118,7 @@ def _fill(centroids: Tensor, clusters: int, spread: float, generator: torch.Gene
         return centroids
     source = torch.arange(missing, device=centroids.device) % centroids.shape[0]
     copies = centroids[source]
-    noise = torch.randn(copies.shape, generator=generator, dtype=torch.float64)
+    noise = torch.randn(copies.shape, generator=generator, dtype=torch.float64, device="cpu")
     return torch.cat([centroids, copies + (spread * noise).to(copies)])
 
 
@@ -151,7 +166,8 @@ def _separate(centroids: Tensor, spread: float, generator: torch.Generator) -> T
         twins = (~_distinct(centroids)).nonzero().squeeze(-1)
         if twins.numel() == 0:
             break
-        noise = torch.randn((twins.numel(), centroids.shape[1]), generator=generator)
+        shape = (twins.numel(), centroids.shape[1])
+        noise = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
         centroids[twins] += spread * noise.to(centroids)
         spread *= 2
     return centroids
@@ -204,9 +220,14 @@ def _kmeans(
     looked_at = max(_SAMPLE * clusters, 0 if weights is None else _WEIGHTED_SAMPLE)
     step = -(-len(scaled) // looked_at)
     some = None if weights is None else weights[::step]
-    centroids = _start(scaled[::step], some, clusters, generator)
-    centroids = _fill(centroids, clusters, 0.01, generator)
-    centroids, counts = _lloyd(scaled, weights, centroids, iterations, generator)
+    found = _start(scaled[::step], some, clusters, generator)
+    centroids = _fill(found, clusters, 0.01, generator)
+    if step == 1 and len(found) < clusters:  # each vector has its centroid, the others have none
+        own, hits = _lloyd(scaled, weights, found, iterations, generator)
+        centroids = torch.cat([own, centroids[len(found) :]])
+        counts = torch.cat([hits, hits.new_zeros(clusters - len(found))])
+    else:
+        centroids, counts = _lloyd(scaled, weights, centroids, iterations, generator)
     result = (centroids.double() * unit + mean).float()
     return _separate(result, max(0.01 * unit, 1e-6 * fallback), generator), counts
 

@@ -10,14 +10,21 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
+
+from vocabula.errors import ShapeError
+from vocabula.functional.modes import transforming
 
 __all__ = [
+    "Lattice",
     "finite_scalar",
     "finite_scalar_backward",
     "floyd_steinberg",
@@ -64,10 +71,9 @@ class _Kernel:
         return self.instructions or self.library.vocabula_instructions(dim).decode()
 
     def call(self, function: str, dim: int, *arguments: Any) -> None:
-        """Call a function of the library for vectors of `dim`; tensors become their pointers."""
-        plain = (x.data_ptr() if isinstance(x, Tensor) else x for x in arguments)
+        """Call a function of the library for vectors of `dim`, with numbers and addresses."""
         instructions = self.fastest(dim)
-        status = getattr(self.library, function)(*plain, instructions.encode(), self.parallel)
+        status = getattr(self.library, function)(*arguments, instructions.encode(), self.parallel)
         if status == 1:
             raise MemoryError(f"{function}: no memory for its workspace; use a smaller codebook")
         if status != 0:
@@ -117,20 +123,62 @@ def ready() -> bool:
 
 
 def searches(z: Tensor) -> bool:
-    """Whether the kernels serve this tensor: float32 on the CPU, and they were built."""
-    return z.device.type == "cpu" and z.dtype == torch.float32 and _load() is not None
+    """Whether the kernels serve this tensor: plain float32 on the CPU, and they were built."""
+    plain = type(z) is Tensor or type(z) is Parameter
+    return plain and z.is_cpu and z.dtype == torch.float32 and ready() and not transforming()
+
+
+def _plain(x: Tensor) -> Tensor:
+    """The values of a tensor in a row, as a kernel reads them."""
+    x = x.contiguous()
+    return x.resolve_neg() if x.is_neg() else x
+
+
+def _address(name: str, x: Tensor, dtype: torch.dtype, *shape: int) -> int:
+    """The address of a tensor's values, the one door to the kernels.
+
+    Raises:
+        ShapeError: a kernel would find other values there than it expects, or none.
+    """
+    if x.dtype == dtype and x.shape == shape and x.is_cpu and x.is_contiguous():
+        address = x.data_ptr()
+        if address or not x.numel():
+            return address
+    raise ShapeError(
+        f"{name}: expected {dtype} of shape {shape} in one piece on the CPU, got {x.dtype} of "
+        f"shape {tuple(x.shape)} on {x.device}; convert it"
+    )
+
+
+@functools.cache
+def _starts(sizes: tuple[int, ...]) -> ctypes.Array[ctypes.c_int64]:
+    """Where the counts of each book begin; numbers of C, so that no mode of torch touches them."""
+    return (_SIZE * len(sizes))(*accumulate(sizes[:-1], initial=0))
 
 
 def nearest(z: Tensor, codebook: Tensor, cosine: bool, distances: Tensor | None = None) -> Tensor:
     """Return the (N,) nearest codes of z (N, D) in codebook (K, D), both float32 on the CPU.
 
     Write to `distances` (N,), float64, the squared distance of each.
+
+    Raises:
+        ShapeError: a dtype, shape or device is another.
     """
-    rows, book = z.contiguous(), codebook.contiguous()
-    codes = torch.empty(rows.shape[0], dtype=torch.int64)
-    if rows.shape[0] > 0:
-        sizes = rows.shape[0], book, *book.shape
-        _kernel().call("vocabula_nearest", rows.shape[1], rows, *sizes, cosine, codes, distances)
+    rows, book = _plain(z), _plain(codebook)
+    (count, dim), size = rows.shape, book.shape[0]
+    codes = rows.new_empty(count, dtype=torch.int64)
+    arguments = (
+        *(_address("z", rows, torch.float32, count, dim), count),
+        *(_address("codebook", book, torch.float32, size, dim), size, dim, cosine),
+        _address("codes", codes, torch.int64, count),
+        None if distances is None else _address("distances", distances, torch.float64, count),
+    )
+    if dim == 0 or size == 0:
+        raise ShapeError(
+            f"codebook: expected (K, D) with K, D >= 1, got {tuple(book.shape)}; fill it"
+        )
+    if count > 0:
+        _kernel().call("vocabula_nearest", dim, *arguments)
     return codes
 
 
@@ -139,22 +187,59 @@ def rounds(z: Tensor, levels: tuple[int, ...]) -> bool:
     return len(levels) <= 16 and max(levels) <= 2**20 and searches(z)
 
 
-def finite_scalar(z: Tensor, constants: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
-    """Return values (N, levels) and codes (N,) of z (N, levels); see `finite_scalar.py`."""
-    z = z.contiguous()
-    values, codes = torch.empty_like(z), torch.empty(z.shape[0], dtype=torch.int64)
+class Lattice:
+    """The constants of finite scalar quantization, as numbers of C.
+
+    Unlike tensors they are the same under any mode, default dtype and default device of torch, so
+    that they may be kept.
+
+    Args:
+        constants: (6, levels) shift, half, offset, middle, top and slope.
+        basis: (levels,) what a step of each digit adds to the code.
+    """
+
+    def __init__(self, constants: Sequence[Sequence[float]], basis: Sequence[int]) -> None:
+        self.levels = len(basis)
+        flat = [number for row in constants for number in row]
+        if len(flat) != 6 * self.levels:
+            raise ShapeError(f"constants: expected 6 for each level, got {len(flat)}; count again")
+        self.constants = (ctypes.c_float * len(flat))(*flat)
+        self.basis = (_SIZE * self.levels)(*basis)
+
+
+def finite_scalar(z: Tensor, lattice: Lattice) -> tuple[Tensor, Tensor]:
+    """Return values (N, levels) and codes (N,) of z (N, levels); see `finite_scalar.py`.
+
+    Raises:
+        ShapeError: a dtype, shape or device is another.
+    """
+    z, levels = _plain(z), lattice.levels
+    rows = z.shape[0]
+    values, codes = torch.empty_like(z), z.new_empty(rows, dtype=torch.int64)
     _kernel().call(
-        "vocabula_finite_scalar", z.shape[1], z, *z.shape, constants, basis, values, codes
+        "vocabula_finite_scalar",
+        levels,
+        *(_address("z", z, torch.float32, rows, levels), rows, levels),
+        *(lattice.constants, lattice.basis, values.data_ptr(), codes.data_ptr()),
     )
     return values, codes
 
 
-def finite_scalar_backward(grad: Tensor, z: Tensor, constants: Tensor) -> Tensor:
-    """Return the gradient to z (N, levels) of that to the values (N, levels)."""
-    grad, z = grad.contiguous(), z.contiguous()
+def finite_scalar_backward(grad: Tensor, z: Tensor, lattice: Lattice) -> Tensor:
+    """Return the gradient to z (N, levels) of that to the values (N, levels).
+
+    Raises:
+        ShapeError: a dtype, shape or device is another.
+    """
+    grad, z, levels = _plain(grad), _plain(z), lattice.levels
+    rows = z.shape[0]
     result = torch.empty_like(z)
     _kernel().call(
-        "vocabula_finite_scalar_backward", z.shape[1], grad, z, *z.shape, constants, result
+        "vocabula_finite_scalar_backward",
+        levels,
+        _address("gradient", grad, torch.float32, rows, levels),
+        *(_address("z", z, torch.float32, rows, levels), rows, levels),
+        *(lattice.constants, result.data_ptr()),
     )
     return result
 
@@ -164,7 +249,7 @@ def record_usage(
     mask: Tensor | None,
     vectors: tuple[Tensor, Tensor],
     *,
-    starts: Tensor,
+    sizes: tuple[int, ...],
     clock: int,
     fresh: bool,
     step: int,
@@ -172,26 +257,48 @@ def record_usage(
     norms: Tensor,
     last_seen: Tensor,
 ) -> None:
-    """Add one recording to a tracker's `bucket`, `norms` and `last_seen`; see `UsageTracker`."""
+    """Add one recording to a tracker's `bucket`, `norms` and `last_seen`; see `UsageTracker`.
+
+    Raises:
+        ShapeError: a dtype, shape or device is not that of codes (N, books), mask (N,), vectors
+            (N, D) and of buffers for books of these `sizes`.
+    """
     codes = codes.contiguous()
-    z, values = (x.detach().contiguous() for x in vectors)
+    z, values = (_plain(x.detach()) for x in vectors)
     mask = None if mask is None else mask.contiguous()
+    rows, books, total = codes.shape[0], len(sizes), sum(sizes)
+    dim, width = z.shape[-1], values.shape[-1]
     _kernel().call(
         "vocabula_record_usage",
-        z.shape[1],
-        *(codes, *codes.shape, starts, len(last_seen), mask),
-        *(z, z.shape[1], values, values.shape[1], step, fresh, clock),
-        *(bucket, norms, last_seen),
+        dim,
+        *(_address("codes", codes, torch.int64, rows, books), rows, books, _starts(sizes), total),
+        None if mask is None else _address("mask", mask, torch.bool, rows),
+        *(_address("z", z, torch.float32, rows, dim), dim),
+        *(_address("values", values, torch.float32, rows, width), width, step, fresh, clock),
+        _address("counts", bucket, torch.int32, total),
+        _address("norms", norms, torch.float32, 2),
+        _address("last_seen", last_seen, torch.int64, total),
     )
 
 
 def floyd_steinberg(image: Tensor, palette: Tensor, most: int) -> Tensor:
-    """Return (H, W) codes of image (H, W, C) in palette (K, C), both int32; see `dithering.py`."""
+    """Return (H, W) codes of image (H, W, C) in palette (K, C), both int32; see `dithering.py`.
+
+    Raises:
+        ShapeError: a dtype, shape or device is another.
+    """
     image, palette = image.contiguous(), palette.contiguous()
-    codes = torch.empty(image.shape[:2], dtype=torch.int64)
-    _kernel().call(
-        "vocabula_floyd_steinberg",
-        image.shape[2],
-        *(image, *image.shape, palette, len(palette), most, codes),
+    (height, width, dim), size = image.shape, palette.shape[0]
+    codes = image.new_empty((height, width), dtype=torch.int64)
+    arguments = (
+        *(_address("image", image, torch.int32, height, width, dim), height, width, dim),
+        *(_address("palette", palette, torch.int32, size, dim), size, most),
+        _address("codes", codes, torch.int64, height, width),
     )
+    if not (1 <= dim <= 4 and codes.numel() and size):
+        raise ShapeError(
+            f"image and palette: expected 1 to 4 channels and none empty, got {tuple(image.shape)} "
+            f"and {tuple(palette.shape)}; give both the same channels"
+        )
+    _kernel().call("vocabula_floyd_steinberg", dim, *arguments)
     return codes

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vocabula.errors import CodeError, OptionError, ShapeError
+from vocabula.functional.modes import readable
 
 __all__ = ["MAX_BITS", "pack_bits", "pack_digits", "unpack_bits", "unpack_digits"]
 
@@ -29,14 +30,17 @@ def _check_integers(name: str, tensor: Tensor) -> None:
 
 
 def _check_range(name: str, tensor: Tensor, bound: Tensor | int) -> None:
-    """Raise `CodeError` for values outside [0, bound); skipped while compiling, which has none."""
-    if torch.compiler.is_compiling() or tensor.numel() == 0:
+    """Raise `CodeError` for values outside [0, bound), where there are values to read."""
+    if tensor.numel() == 0:
         return
-    if bool(((tensor < 0) | (tensor >= bound)).any()):
+    outside = readable((tensor < 0) | (tensor >= bound))
+    if outside is not None and bool(outside.any()):
+        values = readable(tensor)
+        assert values is not None
         top = int(bound.max()) if isinstance(bound, Tensor) else bound
         raise CodeError(
-            f"{name}: expected values in [0, {top - 1}], got {int(tensor.min())} to "
-            f"{int(tensor.max())}; use values of the same book"
+            f"{name}: expected values in [0, {top - 1}], got {int(values.min())} to "
+            f"{int(values.max())}; use values of the same book"
         )
 
 

@@ -6,6 +6,9 @@ float32 on the CPU runs the compiled kernel where it was built (`native`); anyth
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -13,11 +16,13 @@ from vocabula.errors import OptionError
 from vocabula.functional import blocked, native
 from vocabula.functional._checks import (
     Distance,
+    check_books,
     check_distance,
     check_temperature,
     check_vectors,
     working_dtype,
 )
+from vocabula.functional.modes import fold_rows
 
 __all__ = [
     "nearest_codeword",
@@ -105,6 +110,25 @@ def _(z: Tensor, codebook: Tensor, temperature: float, cosine: bool) -> Tensor:
     return z.new_empty(z.shape[0], dtype=torch.int64)
 
 
+def _register_vmap() -> None:
+    """Teach vmap the searches: rows do not know of each other, so what it adds becomes rows."""
+    for operator in (_nearest, _nearest_of_books, _residual_codes, _nearest_several):
+        operator.register_vmap(functools.partial(fold_rows, operator))
+    torch.library.register_vmap("vocabula::sample", _sample_each)
+
+
+def _sample_each(info: Any, in_dims: Any, *inputs: Any) -> Any:
+    if info.randomness != "different":
+        raise OptionError(
+            f"sample_codeword: expected vmap(..., randomness='different'), got "
+            f"{info.randomness!r}; each vector has a draw of its own"
+        )
+    return fold_rows(torch.ops.vocabula.sample, info, in_dims, *inputs)
+
+
+_register_vmap()
+
+
 def _flat(z: Tensor, codebook: Tensor, distance: str) -> tuple[Tensor, Tensor]:
     """Check the arguments and return (N, D) and (K, D) in the working dtype, without gradients."""
     check_distance(distance)
@@ -155,11 +179,15 @@ def nearest_of_books(z: Tensor, codebooks: Tensor) -> Tensor:
     Returns:
         (N, books) int64, each as of `nearest_codeword`; on a GPU in one launch. No gradient flows.
 
+    Raises:
+        ShapeError: dimensions, dtypes or devices do not fit.
+
     Example:
         >>> book = torch.tensor([[0.0], [1.0]])
         >>> nearest_of_books(torch.tensor([[[0.9], [0.1]]]), torch.stack([book, book]))
         tensor([[1, 0]])
     """
+    check_books("z", z, 3, codebooks)
     return _nearest_of_books(z.detach(), codebooks.detach())
 
 
@@ -173,6 +201,9 @@ def residual_codes(z: Tensor, codebooks: Tensor) -> Tensor:
     Returns:
         (N, stages) int64, each as of `nearest_codeword`; on a GPU in one launch. No gradient flows.
 
+    Raises:
+        ShapeError: dimensions, dtypes or devices do not fit.
+
     Example:
         >>> books = torch.tensor([[[0.0], [4.0]], [[0.0], [1.0]]])
         >>> residual_codes(torch.tensor([[4.9]]), books)
@@ -181,6 +212,7 @@ def residual_codes(z: Tensor, codebooks: Tensor) -> Tensor:
     Source:
         Zeghidour et al. 2021 (SoundStream), algorithm 1.
     """
+    check_books("z", z, 2, codebooks)
     return _residual_codes(z.detach(), codebooks.detach())
 
 

@@ -24,6 +24,7 @@ from vocabula.functional._checks import (
     working_dtype,
 )
 from vocabula.functional.distributed import all_reduce_sum, all_reduce_sum_grad
+from vocabula.functional.modes import differentiable_gradient, transforming, without_autocast
 from vocabula.functional.statistics import entropy, masked_row_mean
 
 __all__ = ["soft_assignment_entropies"]
@@ -34,6 +35,16 @@ def _log_probabilities(z: Tensor, codebook: Tensor, temperature: Tensor) -> Tens
     half_square = codebook.square().sum(-1) / 2
     logits = torch.addmm(half_square, z, codebook.t(), alpha=-1).mul_(-2 / temperature)
     return logits.log_softmax(-1)
+
+
+def _composed(
+    z: Tensor, codebook: Tensor, mask: Tensor, temperature: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What `_soft_assignment` returns, in operations that every transform knows; (N, K) memory."""
+    logits = (z @ codebook.t() - codebook.square().sum(-1) / 2) * (2 / temperature)
+    log_p = logits.log_softmax(-1)
+    p = log_p.exp()
+    return -(p * log_p).sum(-1), mask.to(p.dtype) @ p
 
 
 @torch.library.custom_op(
@@ -48,7 +59,7 @@ def _soft_assignment(
     entropies = z.new_empty(z.shape[0])
     total = z.new_zeros(codebook.shape[0])
     step = rows_per_block(max(codebook.shape), TILE // 2)
-    with torch.autocast(z.device.type, enabled=False):
+    with without_autocast(z.device):
         for start in range(0, z.shape[0], step):
             block = slice(start, start + step)
             log_p = _log_probabilities(z[block], codebook, temperature)
@@ -77,7 +88,7 @@ def _soft_assignment_backward(
     grad_z = torch.empty_like(z, memory_format=torch.contiguous_format)
     grad_codebook = torch.zeros_like(codebook, memory_format=torch.contiguous_format)
     step = rows_per_block(max(codebook.shape), TILE // 2)
-    with torch.autocast(z.device.type, enabled=False):
+    with without_autocast(z.device):
         for start in range(0, z.shape[0], step):
             block = slice(start, start + step)
             log_p = _log_probabilities(z[block], codebook, temperature)
@@ -121,11 +132,13 @@ def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
 
 def _gradient(
     ctx: Any, grad_entropies: Tensor, grad_total: Tensor
-) -> tuple[Tensor, Tensor, None, None]:
-    grads = _soft_assignment_backward(
-        grad_entropies.contiguous(), grad_total.contiguous(), *ctx.saved_tensors
-    )
-    return *grads, None, None
+) -> tuple[Tensor | None, Tensor | None, None, None]:
+    grads = (grad_entropies.contiguous(), grad_total.contiguous())
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        needed = (*ctx.needs_input_grad[:2], False, False)
+        to_z, to_book, *_ = differentiable_gradient(_composed, ctx.saved_tensors, needed, grads)
+        return to_z, to_book, None, None
+    return *_soft_assignment_backward(*grads, *ctx.saved_tensors), None, None
 
 
 _soft_assignment.register_autograd(_gradient, setup_context=_keep)
@@ -193,7 +206,8 @@ def soft_assignment_entropies(
     z = (z.double() - center).to(dtype)
     codebook = (codebook.double() - center).to(dtype)
     heat = torch.as_tensor(temperature, dtype=dtype, device=z.device).detach()
-    entropies, total = _soft_assignment(z, codebook, mask, heat)
+    assign = _composed if transforming() else _soft_assignment
+    entropies, total = assign(z, codebook, mask, heat)
     rows = all_reduce_sum(mask.sum()).clamp_min(1)
     batch = entropy(all_reduce_sum_grad(total).double() / rows).to(dtype)
     return masked_row_mean(entropies, mask), batch

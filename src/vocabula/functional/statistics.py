@@ -11,6 +11,7 @@ from torch import Tensor
 from vocabula.errors import CodeError, ShapeError
 from vocabula.functional._checks import check_floating, check_mask, check_size
 from vocabula.functional.distributed import all_reduce_sum, world_size
+from vocabula.functional.modes import readable
 
 __all__ = [
     "code_counts",
@@ -24,24 +25,37 @@ __all__ = [
 ]
 
 
-def _check_codes(codes: Tensor, codebook_size: int, mask: Tensor | None) -> Tensor:
-    """Return flat codes, masked ones replaced by 0, after checking what costs nothing to check."""
+def _check_layout(codes: Tensor, codebook_size: int, mask: Tensor | None) -> None:
     check_size("codebook_size", codebook_size)
     check_mask(mask, codes.shape, "the codes")
     if codes.dtype != torch.int64:
         raise ShapeError(f"codes: expected torch.int64, got {codes.dtype}; convert with .long()")
+
+
+def _check_codes(codes: Tensor, codebook_size: int, mask: Tensor | None) -> Tensor:
+    """Return flat codes, masked ones replaced by 0, after checking what costs nothing to check."""
+    _check_layout(codes, codebook_size, mask)
     if mask is not None:
         codes = torch.where(mask, codes, 0)
     # On an accelerator reading a value would stall the stream: there the kernel itself asserts.
-    readable = not torch.compiler.is_compiling() and codes.device.type == "cpu"
-    if readable and codes.numel() > 0:
-        low, high = (int(bound) for bound in codes.aminmax())
+    values = readable(codes) if codes.is_cpu and codes.numel() > 0 else None
+    if values is not None:
+        low, high = (int(bound) for bound in values.aminmax())
         if low < 0 or high >= codebook_size:
             raise CodeError(
                 f"codes: expected values in [0, {codebook_size - 1}], got {low} to {high}; "
                 "use codes of the same codebook"
             )
     return codes.reshape(-1)
+
+
+def _check_vectors(z: Tensor, codes: Tensor) -> None:
+    check_floating("z", z)
+    if z.shape[:-1] != codes.shape or z.dim() == 0:
+        raise ShapeError(
+            f"codes: expected shape {tuple(z.shape[:-1])} as the vectors', "
+            f"got {tuple(codes.shape)}; give one code a vector"
+        )
 
 
 def code_counts(codes: Tensor, codebook_size: int, mask: Tensor | None = None) -> Tensor:
@@ -90,12 +104,7 @@ def code_sums(z: Tensor, codes: Tensor, codebook_size: int, mask: Tensor | None 
                 [0.],
                 [6.]])
     """
-    check_floating("z", z)
-    if z.shape[:-1] != codes.shape or z.dim() == 0:
-        raise ShapeError(
-            f"codes: expected shape {tuple(z.shape[:-1])} as the vectors', "
-            f"got {tuple(codes.shape)}; give one code a vector"
-        )
+    _check_vectors(z, codes)
     flat = _check_codes(codes, codebook_size, mask)
     vectors = z.detach().float()
     if mask is not None:  # where, not a product: 0 * NaN is NaN
@@ -143,6 +152,8 @@ def code_statistics(
     """
     if z.device.type == "cpu" and not torch.compiler.is_compiling():
         return code_counts(codes, codebook_size, mask), code_sums(z, codes, codebook_size, mask)
+    _check_vectors(z, codes)
+    _check_layout(codes, codebook_size, mask)
     return _code_statistics(z.detach(), codes, mask, codebook_size)
 
 
@@ -234,7 +245,7 @@ def masked_row_mean(x: Tensor, mask: Tensor | None) -> Tensor:
     count = mask.sum()
     # The number of ranks comes out of the same collective: a compiled graph does not freeze it.
     rows, ranks = all_reduce_sum(torch.stack([count, torch.ones_like(count)])).unbind()
-    return total * (ranks / rows.clamp_min(1))
+    return total * (ranks.to(total.dtype) / rows.clamp_min(1))
 
 
 def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:

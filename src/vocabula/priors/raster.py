@@ -72,9 +72,9 @@ def places(grid: Sequence[int], like: Tensor) -> Tensor:
 
     Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.5.
     """
-    axes = [torch.arange(size, dtype=torch.float64) for size in grid]
+    axes = [torch.arange(size, dtype=torch.float64, device="cpu") for size in grid]
     coordinates = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flatten(0, -2)
-    wavelengths = 4 * 2 ** torch.arange(FREQUENCIES, dtype=torch.float64)
+    wavelengths = 4 * 2 ** torch.arange(FREQUENCIES, dtype=torch.float64, device="cpu")
     angles = (2 * math.pi * coordinates[..., None] / wavelengths).flatten(1)
     return torch.cat([angles.sin(), angles.cos()], -1).to(like)
 

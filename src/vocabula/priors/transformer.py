@@ -105,6 +105,7 @@ class TransformerPrior(Prior):
             dropout,
         )
         self.model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+        self.model.register_load_state_dict_post_hook(_restore_tables)
 
     def symbol_logits(self, symbols: Tensor, condition: Condition) -> list[Tensor]:
         """Logits (B, *grid, V_s) of every symbol given all before it; see `Prior`."""
@@ -215,6 +216,19 @@ class TransformerDecoding(Decoding):
         """Append a symbol (B,)."""
         self._pending.append((symbol + self._prior.vocabulary.offsets[self._next])[:, None])
         self._next = next(self._slot)
+
+
+def _restore_tables(model: nn.Module, _: Any) -> None:
+    """Make anew what no state dict holds, as the angles of positions: it may be unset memory."""
+    device = next(model.parameters()).device
+    if device.type == "meta":
+        return
+    for part in model.modules():
+        if names := part._non_persistent_buffers_set:
+            with torch.device("cpu"):
+                made: Any = type(part)(part.config)  # type: ignore[call-arg]
+            for name in names:
+                setattr(part, name, getattr(made, name).to(device, getattr(part, name).dtype))
 
 
 def _gpt2(common: dict[str, Any], inner: int | None, dropout: float) -> PretrainedConfig:

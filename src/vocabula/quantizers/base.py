@@ -7,9 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vocabula.errors import CodeError, ShapeError
+from vocabula.errors import CodeError, OptionError, ShapeError
+from vocabula.functional.modes import readable, transforming, without_autocast
+from vocabula.quantizers.pending import Pending
 from vocabula.quantizers.usage import UsageTracker
 from vocabula.types import Quantized, UsageReport
 
@@ -21,7 +23,7 @@ def in_backward() -> bool:
     return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
 
 
-class Bottleneck(nn.Module, ABC):
+class Bottleneck(Pending, ABC):
     """A layer that narrows what passes through it: discrete codes or a continuous variable.
 
     Attributes:
@@ -104,11 +106,18 @@ class Quantizer(Bottleneck):
 
         Raises:
             ShapeError: if the width, the dtype or the mask's shape is wrong.
+            OptionError: if it would learn under a transform of torch.func.
         """
         rows, batch = self._rows(z)
+        if transforming() and self.learning_active:
+            raise OptionError(
+                f"{type(self).__name__}: expected evaluation mode under torch.func and forward-"
+                "mode differentiation, which cannot change statistics, got training; call "
+                ".eval() or .freeze() first"
+            )
         valid = self._valid(rows, mask, batch)
         clean = rows if valid is None else torch.where(valid[:, None], rows, 0)
-        with torch.autocast(rows.device.type, enabled=False):
+        with without_autocast(rows.device):
             result = self._quantize(clean, valid)
         if self.auto_update and self.learning_active:
             self.update()
@@ -129,7 +138,7 @@ class Quantizer(Bottleneck):
         rows, batch = self._rows(z)
         valid = self._valid(rows, None, batch)
         clean = rows if valid is None else torch.where(valid[:, None], rows, 0)
-        with torch.autocast(rows.device.type, enabled=False):
+        with without_autocast(rows.device):
             codes = self._encode(clean)
         return codes.reshape((*batch, *self.code_shape))
 
@@ -142,7 +151,7 @@ class Quantizer(Bottleneck):
         self._check_codes(codes)
         batch = codes.shape[: codes.ndim - len(self.code_shape)]
         flat = codes.long().reshape(-1, *self.code_shape)
-        with torch.autocast(codes.device.type, enabled=False):
+        with without_autocast(codes.device):
             return self._unflatten(self._decode(flat), batch)
 
     @torch.no_grad()
@@ -256,11 +265,10 @@ class Quantizer(Bottleneck):
                 f"{name}: expected codes (..., {self.code_shape[0]}), got {tuple(codes.shape)}; "
                 "the last dimension holds one code per book"
             )
-        if torch.compiler.is_compiling() or codes.numel() == 0:
+        bounds = _bounds(codes.long().reshape(-1, self.books))
+        if bounds is None:
             return
-        flat = codes.long().reshape(-1, self.books)
-        low = int(flat.min())
-        highs = flat.amax(0).tolist()
+        low, highs = bounds
         for book, (high, size) in enumerate(zip(highs, self.codebook_sizes, strict=True)):
             if low < self._lowest_code() or high >= size:
                 raise CodeError(
@@ -270,14 +278,24 @@ class Quantizer(Bottleneck):
                 )
 
 
+def _bounds(codes: Tensor) -> tuple[int, list[int]] | None:
+    """The least of codes (N, books) and the largest of each book, None where none can be seen."""
+    values = readable(codes) if codes.numel() else None
+    if values is None:
+        return None
+    if values is codes:
+        return int(codes.min()), codes.amax(0).tolist()
+    columns = [readable(column) for column in codes.unbind(1)]  # with what vmap adds
+    return int(values.min()), [int(column.max()) for column in columns if column is not None]
+
+
 def _surely_finite(rows: Tensor) -> bool:
     """Whether one cheap look says that all is finite: a NaN or an infinity makes no finite sum.
 
     Only where looking is free: an accelerator would stall, and a traced graph cannot branch.
     """
-    if torch.compiler.is_compiling() or rows.device.type != "cpu":
-        return False
-    return math.isfinite(float(rows.detach().sum()))
+    values = readable(rows) if rows.is_cpu else None
+    return values is not None and math.isfinite(float(values.detach().sum()))
 
 
 def _finite(rows: Tensor) -> Tensor:

@@ -10,12 +10,8 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from vocabula.errors import OptionError
-from vocabula.functional import (
-    MAX_BITS,
-    finite_scalar,
-    finite_scalar_values,
-    straight_through,
-)
+from vocabula.functional import MAX_BITS, finite_scalar_values, straight_through
+from vocabula.functional.finite_scalar import finite_scalar_terms
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.projection import Projection
 from vocabula.registry import component
@@ -29,7 +25,7 @@ class FiniteScalarQuantizer(Quantizer):
     """Finite scalar quantization (FSQ): bound each coordinate, round it, and count in mixed radix.
 
     The formulas are those of `vocabula.functional.finite_scalar`. There is no codebook to learn and
-    no loss; rounding passes the gradient straight through.
+    the loss is zero; rounding passes the gradient straight through.
 
     Args:
         levels: L_i, levels per coordinate; their product is the codebook size, at most 2^62.
@@ -78,7 +74,7 @@ class FiniteScalarQuantizer(Quantizer):
 
     def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
         inner = self.project_in(z)
-        values, found = finite_scalar(inner, self.levels)
+        values, found, nothing = finite_scalar_terms(inner, self.levels)
         if codes is None:
             codes = found
         else:
@@ -86,10 +82,10 @@ class FiniteScalarQuantizer(Quantizer):
             values = straight_through(values, given)
         if self.learning_active:
             self._track(codes, mask, inner, values)
-        return Quantized(self.project_out(values), codes, z.new_zeros(()), {})
+        return Quantized(self.project_out(values), codes, nothing, {})
 
     def _encode(self, z: Tensor) -> Tensor:
-        return finite_scalar(self.project_in(z), self.levels)[1]
+        return finite_scalar_terms(self.project_in(z), self.levels)[1]
 
     def _decode(self, codes: Tensor) -> Tensor:
         coordinates = finite_scalar_values(codes, self.levels, self.compute_dtype)

@@ -50,7 +50,7 @@ class Annealing:
 
     def at(self, update: Tensor) -> Tensor:
         """The value () float32 after `update` () updates, an integer tensor."""
-        t = (update / self.steps).clamp(0, 1)
+        t = (update.float() / self.steps).clamp(0, 1)
         if self.shape == "exponential":
             return self.start * torch.exp(t * math.log(self.end / self.start))
         if self.shape == "linear":
@@ -176,7 +176,10 @@ class GumbelQuantizer(Quantizer):
 
     def _update(self) -> None:
         # Replaced, not changed in place: a compiled backward pass computes the temperature again.
-        self.updates = self.updates + self.pending
+        if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
+            self.updates += self.pending  # a new tensor would be one of inference for good
+        else:
+            self.updates = self.updates + self.pending
         self.pending.zero_()
 
     def _encode(self, z: Tensor) -> Tensor:

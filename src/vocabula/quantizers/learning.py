@@ -11,11 +11,12 @@ from annotated_types import Gt, Lt
 from torch import Tensor, nn
 
 from vocabula.functional import distributed
+from vocabula.quantizers.pending import Pending
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.registry import component
 
 
-class Codebook(nn.Module, ABC):
+class Codebook(Pending, ABC):
     """K codewords of width D, and the state that their learning needs.
 
     Attributes:
@@ -136,7 +137,8 @@ class EMACodebook(KeepDtype, Codebook):
         """One step of the moving averages; without any hit nothing decays."""
         sums = distributed.all_reduce_sum(self.pending_sums)
         counts = counts.to(self.mass)
-        decay = torch.where(counts.sum() > 0, self.rule.decay, 1.0)
+        total = counts.sum()
+        decay = torch.where(total > 0, torch.full_like(total, self.rule.decay), 1.0)
         before = self._smoothed()
         self.mass.mul_(decay).add_((1 - decay) * counts)
         moved = decay * before[:, None] * self.weight + (1 - decay) * sums

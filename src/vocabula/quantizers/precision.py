@@ -12,7 +12,7 @@ class KeepDtype(nn.Module):
     """Keeps the buffers named in `kept_buffers` at their dtype under ``.to(dtype)``.
 
     Moving averages in bfloat16 stall: 256 + 0.5 rounds to 256. They stay float32 here and follow
-    the module to another device only.
+    the module to another device only, and take the values of a state dict, not its dtypes.
     """
 
     kept_buffers: ClassVar[tuple[str, ...]] = ()
@@ -26,3 +26,9 @@ class KeepDtype(nn.Module):
                 movable = not (old.is_meta or new.is_meta)
                 self._buffers[name] = old.to(new.device) if movable else new.to(old.dtype)
         return result
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        before = {name: self.get_buffer(name).dtype for name in self.kept_buffers}
+        super()._load_from_state_dict(*args)
+        for name, dtype in before.items():
+            self._buffers[name] = self.get_buffer(name).to(dtype)

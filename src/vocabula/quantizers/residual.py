@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 from torch import Tensor
 
 from vocabula.errors import CodeError, OptionError
-from vocabula.functional import residual_codes
+from vocabula.functional import readable, residual_codes
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.beam import beam_search
 from vocabula.quantizers.composite import (
@@ -205,7 +205,7 @@ class ResidualQuantizer(CompositeQuantizer):
             return None
         items = rows // max(1, self._item_rows)
         first = torch.randint(1, stages + 1, (items, 1), device=z.device)
-        whole = torch.rand(items, 1, device=z.device) >= self.dropout
+        whole = torch.rand(items, 1, dtype=torch.float32, device=z.device) >= self.dropout
         kept = whole | (torch.arange(stages, device=z.device) < first)
         return kept[:, None].expand(items, self._item_rows, stages).reshape(rows, stages)
 
@@ -242,15 +242,14 @@ class ResidualQuantizer(CompositeQuantizer):
 
     def _check_pieces(self, codes: Tensor) -> None:
         present = self._present(codes)
-        if bool((present[:, 1:] & ~present[:, :-1]).any()):
+        gaps = readable(present[:, 1:] & ~present[:, :-1])
+        if gaps is not None and bool(gaps.any()):
             raise CodeError(
                 f"ResidualQuantizer: expected {ABSENT}, for absent stages, after all present ones, "
                 "got it before a present one; drop the last stages, not the first"
             )
-        for stage, piece, here in zip(
-            self.stages, self._pieces(codes), present.unbind(-1), strict=True
-        ):
-            stage._check_codes(piece[here])
+        for stage, piece in zip(self.stages, self._cleaned(codes, present), strict=True):
+            stage._check_codes(piece)
 
 
 def _values(stage: Quantizer, left: Tensor, result: Quantized) -> Tensor:

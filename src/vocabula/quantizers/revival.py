@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt, Lt
-from torch import Tensor, nn
+from torch import Tensor
 
 from vocabula.functional import distributed
 from vocabula.quantizers.learning import Codebook
+from vocabula.quantizers.pending import Pending
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.registry import component
 
@@ -48,7 +50,7 @@ class Revival:
         return RevivalState(self, codebook_size, dim)
 
 
-class RevivalState(KeepDtype, nn.Module):
+class RevivalState(KeepDtype, Pending):
     """Shares of the codewords, how long each was low, and vectors to replace them with."""
 
     kept_buffers = ("share", "low_for", "drawn", "seen")
@@ -60,15 +62,16 @@ class RevivalState(KeepDtype, nn.Module):
     def __init__(self, rule: Revival, codebook_size: int, dim: int) -> None:
         super().__init__()
         self.rule = rule
-        self.register_buffer("share", torch.ones(codebook_size))
-        self.register_buffer("low_for", torch.zeros(codebook_size))
-        self.register_buffer("drawn", torch.zeros(codebook_size, dim), persistent=False)
-        self.register_buffer("seen", torch.zeros(()), persistent=False)
+        zeros = functools.partial(torch.zeros, dtype=torch.float32)
+        self.register_buffer("share", zeros(codebook_size) + 1)
+        self.register_buffer("low_for", zeros(codebook_size))
+        self.register_buffer("drawn", zeros(codebook_size, dim), persistent=False)
+        self.register_buffer("seen", zeros(()), persistent=False)
 
     @torch.no_grad()
     def restart(self, where: Tensor, counts: Tensor) -> None:
         """Where () is true, start over from a codebook whose codewords have `counts` (K,) hits."""
-        share = counts * len(counts) / counts.sum().clamp_min(1)
+        share = (counts * len(counts)).float() / counts.sum().clamp_min(1)
         self.share.copy_(torch.where(where, share, self.share))
         self.low_for.mul_(~where)
 
@@ -77,7 +80,7 @@ class RevivalState(KeepDtype, nn.Module):
         """Keep one uniformly drawn vector per codeword of all z (N, D) since the last `revive`."""
         if z.shape[0] == 0:
             return
-        uniform = torch.rand(2, len(self.share), device=z.device)
+        uniform = torch.rand(2, len(self.share), dtype=torch.float32, device=z.device)
         if mask is None:
             fresh = self.seen.new_tensor(len(z))
             picked = torch.floor(uniform[0] * fresh).long().clamp_(max=len(z) - 1)
@@ -95,7 +98,7 @@ class RevivalState(KeepDtype, nn.Module):
         """Replace the dead codewords of `book`, given the hits (K,) of this update."""
         total = counts.sum()
         fair = (total / len(counts)).clamp_min(1e-12)
-        decay = torch.where(total > 0, self.rule.decay, 1.0)
+        decay = torch.where(total > 0, torch.full_like(self.seen, self.rule.decay), 1.0)
         self.share.mul_(decay).add_((1 - decay) * counts / fair)
         low = (self.share < self.rule.threshold) & (total > 0)
         waited = self.low_for + fair.clamp(max=1)
@@ -111,10 +114,10 @@ class RevivalState(KeepDtype, nn.Module):
         """The drawn vectors, each from a process chosen in proportion to what it saw."""
         if distributed.world_size() == 1:
             return self.drawn
-        share = torch.zeros(distributed.world_size(), device=self.seen.device)
+        share = self.seen.new_zeros(distributed.world_size())
         share[distributed.rank()] = self.seen
         edges = distributed.all_reduce_sum(share).cumsum(0)
-        uniform = distributed.broadcast(torch.rand(len(self.share), device=self.seen.device))
+        uniform = distributed.broadcast(torch.rand_like(self.share))
         owner = torch.searchsorted(edges, uniform * edges[-1], right=True)
         owner = owner.clamp(max=distributed.world_size() - 1)
         mine = (owner == distributed.rank())[:, None]

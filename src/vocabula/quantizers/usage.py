@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
 
+from vocabula.errors import ShapeError
 from vocabula.functional import distributed, native
+from vocabula.functional._checks import check_mask
 from vocabula.functional.statistics import perplexity
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.types import UsageReport
@@ -28,7 +31,7 @@ class UsageTracker(KeepDtype, nn.Module):
         window: recordings that the figures cover.
     """
 
-    kept_buffers = ("norms",)
+    kept_buffers = ("counts", "norms", "last_seen", "clock")
     counts: Tensor
     norms: Tensor
     last_seen: Tensor
@@ -39,16 +42,19 @@ class UsageTracker(KeepDtype, nn.Module):
         self.codebook_sizes = tuple(codebook_sizes)
         self.window = window
         total = sum(self.codebook_sizes)
-        starts = torch.tensor((0, *self.codebook_sizes)).cumsum(0)[:-1]
-        self.register_buffer("starts", starts, persistent=False)
         self.register_buffer("counts", torch.zeros(BUCKETS, total, dtype=torch.int32))
-        self.register_buffer("norms", torch.zeros(BUCKETS, 2))
+        self.register_buffer("norms", torch.zeros(BUCKETS, 2, dtype=torch.float32))
         self.register_buffer("last_seen", torch.zeros(total, dtype=torch.int64))
         self.register_buffer("clock", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
     def record(self, codes: Tensor, mask: Tensor | None, z: Tensor, values: Tensor) -> None:
-        """Count codes (N, books) and the norms of z and values (N, D), inside the mask (N,)."""
+        """Count codes (N, books) and the norms of z and values (N, D), inside the mask (N,).
+
+        Raises:
+            ShapeError: shapes or dtypes do not fit each other, the books, or the buffers.
+        """
+        self._check(codes, mask, (z, values))
         step = max(1, self.window // BUCKETS)
         stride = -(-codes.shape[0] // NORM_ROWS) or 1
         if _compiled(z, values, self.norms):
@@ -58,7 +64,8 @@ class UsageTracker(KeepDtype, nn.Module):
         fresh = self.clock % step == 0
         # A bucket is emptied when its turn comes again.
         kept = ~(fresh & (torch.arange(BUCKETS, device=codes.device) == bucket))
-        shifted = (codes + self.get_buffer("starts")).reshape(-1)
+        columns = zip(codes.unbind(-1), accumulate(self.codebook_sizes, initial=0), strict=False)
+        shifted = torch.stack([column + start for column, start in columns], -1).reshape(-1)
         if mask is None:
             weight = torch.ones_like(shifted, dtype=torch.int32)
         else:
@@ -69,6 +76,22 @@ class UsageTracker(KeepDtype, nn.Module):
         self.norms.mul_(kept[:, None]).index_add_(0, bucket[None], norms[None].to(self.norms))
         self.clock += 1
         self.last_seen.copy_(torch.where(new > 0, self.clock, self.last_seen))
+
+    def _check(self, codes: Tensor, mask: Tensor | None, vectors: tuple[Tensor, Tensor]) -> None:
+        """Raise `ShapeError` for what does not fit; the kernel's door checks the rest."""
+        if codes.dim() != 2 or codes.shape[1] != len(self.codebook_sizes):
+            raise ShapeError(
+                f"codes: expected shape (N, {len(self.codebook_sizes)}), one code for each book, "
+                f"got {tuple(codes.shape)}; reshape them"
+            )
+        rows = codes.shape[0]
+        for x in vectors:
+            if x.dim() != 2 or x.shape[0] != rows:
+                raise ShapeError(
+                    f"vectors: expected shape ({rows}, D) as there are {rows} rows of codes, got "
+                    f"{tuple(x.shape)}; give one vector for each row"
+                )
+        check_mask(mask, codes.shape[:1], "the rows of codes")
 
     def _record_at_once(
         self,
@@ -85,7 +108,7 @@ class UsageTracker(KeepDtype, nn.Module):
             codes,
             mask,
             vectors,
-            starts=self.get_buffer("starts"),
+            sizes=self.codebook_sizes,
             clock=now + 1,
             fresh=now % step == 0,
             step=stride,
@@ -112,7 +135,7 @@ class UsageTracker(KeepDtype, nn.Module):
             dead=torch.stack([(b == 0).sum() for b in books]),
             oldest=torch.stack([a.max() for a in ages]),
             norm_ratio=(norms[0] / norms[1].clamp_min(1e-30)).expand(len(books)),
-            largest_share=torch.stack([b.max() for b in books]) / totals.clamp_min(1),
+            largest_share=torch.stack([b.max() for b in books]).float() / totals.clamp_min(1),
         )
 
     def reset(self) -> None:

@@ -18,6 +18,7 @@ from vocabula.functional import (
     masked_mean,
     nearest_codeword,
     nearest_codewords,
+    readable,
     rotation,
     sample_codeword,
     soft_assignment_entropies,
@@ -92,7 +93,7 @@ class VectorQuantizer(KeepDtype, Quantizer):
     kept_buffers = ("pending_counts",)
     pending_counts: Tensor
     fits: Tensor
-    fresh: Tensor
+    begun: Tensor
 
     def __init__(
         self,
@@ -135,11 +136,12 @@ class VectorQuantizer(KeepDtype, Quantizer):
                 "VectorQuantizer.orthogonality_weight: expected 0 with moving averages, which "
                 f"overwrite its effect, got {orthogonality_weight}; use learning=Gradient()"
             )
-        self.register_buffer("pending_counts", torch.zeros(codebook_size), persistent=False)
+        counts = torch.zeros(codebook_size, dtype=torch.float32)
+        self.register_buffer("pending_counts", counts, persistent=False)
         # Updates with data, counted until the codewords are fitted for good.
         self.register_buffer("fits", torch.zeros((), dtype=torch.int64))
-        # Whether no vector was seen since the last update: only then may the codewords be fitted.
-        self.register_buffer("fresh", torch.ones((), dtype=torch.bool), persistent=False)
+        # Whether vectors were seen since the last update: then the codewords may not be fitted.
+        self.register_buffer("begun", torch.zeros((), dtype=torch.bool), persistent=False)
         self._settled = initialization.last_fit < 0
 
     # ------------------------------------------------------------- codebook
@@ -167,7 +169,13 @@ class VectorQuantizer(KeepDtype, Quantizer):
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._settled = int(self.fits) > self.initialization.last_fit
+        self._settle()
+
+    def _settle(self) -> None:
+        """Look up whether the codewords are fitted for good, where there is a count to look at."""
+        fits = readable(self.fits)
+        if fits is not None:
+            self._settled = int(fits) > self.initialization.last_fit
 
     @property
     def plain(self) -> bool:
@@ -190,16 +198,15 @@ class VectorQuantizer(KeepDtype, Quantizer):
         """
         if mask is None:
             mask = torch.ones(len(z), dtype=torch.bool, device=z.device)
-        step = torch.where(self.fresh, self.fits, -1)
+        step = torch.where(self.begun, -1, self.fits)
         vectors, counts, due = self.initialization.fit(z, mask, step, self.codebook_sizes[0])
         self.book.replace(due.expand(len(counts)), vectors, counts.clamp_min(1))
         if self.revival is not None:
             self.revival.restart(due, counts)
         seen = due | (self.fits > 0)
-        self.fits += seen & self.fresh & (self.fits <= self.initialization.last_fit)
-        self.fresh &= ~seen
-        if not torch.compiler.is_compiling():
-            self._settled = int(self.fits) > self.initialization.last_fit
+        self.fits += seen & ~self.begun & (self.fits <= self.initialization.last_fit)
+        self.begun |= seen
+        self._settle()
         return due
 
     # ------------------------------------------------------------- quantizer
@@ -284,7 +291,7 @@ class VectorQuantizer(KeepDtype, Quantizer):
         if self.revival is not None:
             self.revival.revive(self.book, counts)
         self.pending_counts.zero_()
-        self.fresh.fill_(True)
+        self.begun.zero_()
 
     def _encode(self, z: Tensor) -> Tensor:
         return nearest_codeword(self._inner(z), self._codewords())

@@ -64,7 +64,7 @@ class Gaussian(KeepDtype, Likelihood):
     def __init__(self, variance: Annotated[float, Gt(0)] = 1.0) -> None:
         super().__init__()
         self.variance = variance
-        self.register_buffer("noise_variance", torch.tensor(1 / 12))
+        self.register_buffer("noise_variance", torch.tensor(1 / 12, dtype=torch.float32))
         self.register_buffer("noise_updates", torch.tensor(0))
 
     def parameter_channels(self, channels: int) -> int:
@@ -100,7 +100,7 @@ class Gaussian(KeepDtype, Likelihood):
     def _learn_noise(self, mse: Tensor) -> None:
         """Move the running average towards the mean squared error of all ranks' batches."""
         average = distributed.all_reduce_sum(mse.float()) / distributed.world_size()
-        weight = (1 / (self.noise_updates + 1)).clamp_min(SLOWEST_AVERAGE)
+        weight = (1 / (self.noise_updates + 1).to(average)).clamp_min(SLOWEST_AVERAGE)
         moved = torch.lerp(self.noise_variance, average, weight)
         good = average.isfinite()
         self.noise_variance.copy_(torch.where(good, moved, self.noise_variance))

@@ -113,7 +113,8 @@ class GaussianBottleneck(Bottleneck):
     def sample(self, z: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One sample (*batch, D) of the posterior of z, in every mode; seeded by `generator`."""
         mean, log_variance = self.posterior(z)
-        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype).to(mean.device)
+        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device="cpu")
+        noise = noise.to(mean.device)
         return (mean + torch.exp(log_variance / 2) * noise).to(z.dtype)
 
     def kl_bits(self, z: Tensor) -> Tensor:

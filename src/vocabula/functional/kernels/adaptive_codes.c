@@ -288,7 +288,7 @@ static int code_grids(state *s)
 }
 
 /* Tables as the job gives them, weights that trust a context the more, the more it has seen.
- * Returns 0 without memory. */
+ * Returns 0, NO_MEMORY, or BAD_CODE for a probability above 1. */
 static int prepare(state *s)
 {
     const job *j = s->j;
@@ -296,8 +296,10 @@ static int prepare(state *s)
     s->own = malloc(nodes * sizeof(*s->own));
     s->own_seen = malloc(nodes * sizeof(*s->own_seen));
     s->slots = calloc((size_t)j->slots, sizeof(*s->slots));
-    if (!s->own || !s->own_seen || !s->slots) return 0;
-    memcpy(s->own, j->own, nodes * sizeof(*s->own));
+    if (!s->own || !s->own_seen || !s->slots) return NO_MEMORY;
+    uint32_t all = 0;
+    for (size_t n = 0; n < nodes; n++) all |= s->own[n] = j->own[n];
+    if (all >> 22) return BAD_CODE;
     memcpy(s->own_seen, j->own_seen, nodes * sizeof(*s->own_seen));
     s->shift = 64;
     for (int64_t slots = j->slots / WAYS; slots > 1; slots /= 2) s->shift--;
@@ -308,14 +310,16 @@ static int prepare(state *s)
         for (int i = 0; i < 2 * CONTEXTS; i++)
             memcpy(s->weight[l][i / 2][i % 2], trust, sizeof(trust));
     }
-    return 1;
+    return 0;
 }
 
 /* Append the ranks of a job to a message, or read them from one; the other is null. Returns 0 or a
  * failure below 0. */
 EXPORT int64_t vocabula_adaptive(const job *j, encoder *written, decoder *read)
 {
-    if (j->bits < 1 || j->bits > LEVELS || j->slots < 2 * WAYS) return BAD_CODE;
+    if (j->bits < 1 || j->bits > LEVELS || j->size < 1 || j->size > (int64_t)1 << j->bits ||
+        j->slots < 2 * WAYS || (j->slots & (j->slots - 1)))
+        return BAD_CODE;
     state *s = malloc(sizeof(*s)); /* to clear it takes as long as a small picture */
     if (!s) return NO_MEMORY;
     s->j = j;
@@ -323,7 +327,8 @@ EXPORT int64_t vocabula_adaptive(const job *j, encoder *written, decoder *read)
     s->encoding = written != 0;
     if (written) s->e = *written;
     else s->d = *read;
-    int64_t status = prepare(s) ? code_grids(s) : NO_MEMORY;
+    int64_t status = prepare(s);
+    if (status == 0) status = code_grids(s);
     if (written) *written = s->e;
     else *read = s->d;
     free(s->own);

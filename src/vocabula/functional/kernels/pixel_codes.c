@@ -321,6 +321,7 @@ static int code_image(state *s, int64_t from)
             for (int c = 0; c < j->channels; c++) {
                 place p = {.x = (int)x, .y = (int)y, .channel = c};
                 uint32_t *value = j->values + c * j->positions + from + y * s->width + x;
+                if (s->encoding && *value > 255) return BAD_CODE;
                 look(s, &p), gather(s, &p), predict(s, &p);
                 blend(s, &p), choose_cells(s, &p);
                 int failure = code_value(s, &p, value);

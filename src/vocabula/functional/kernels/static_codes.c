@@ -4,6 +4,12 @@
 #include "common.h"
 #include "range_coder.h"
 
+/* Whether a quantile lies in a step of a table; one that does not rise to 2^24 has none for some. */
+static inline int holds(const uint32_t *step, uint64_t quantile)
+{
+    return step[0] <= quantile && quantile < step[1] && step[1] <= TOTAL;
+}
+
 /* Append codes (count), whose probabilities are the steps of `cumulative` (size + 1), from 0 to
  * 2^24, to a message. Returns 0, BAD_CODE or NO_ROOM. */
 EXPORT int64_t vocabula_encode_static(encoder *message, const uint32_t *codes, int64_t count,
@@ -14,29 +20,34 @@ EXPORT int64_t vocabula_encode_static(encoder *message, const uint32_t *codes, i
         uint32_t code = codes[i];
         if (code >= size) return BAD_CODE;
         uint32_t from = cumulative[code];
+        if (cumulative[code + 1] <= from || cumulative[code + 1] > TOTAL) return BAD_CODE;
         if (put(&e, from, cumulative[code + 1] - from)) return NO_ROOM;
     }
     *message = e;
     return 0;
 }
 
-/* Read codes (count) from a message. `starts` (2^bits + 1) has the code of every quantile that is a
- * multiple of 2^(24 - bits), and size - 1. Returns 0 or BAD_WORDS. */
-EXPORT int64_t vocabula_decode_static(decoder *message, const uint32_t *cumulative,
+/* Read codes (count) from a message, of `cumulative` (size + 1). `starts` (2^bits + 1) has the code
+ * of every quantile that is a multiple of 2^(24 - bits), and size - 1. Returns 0, BAD_WORDS or
+ * BAD_CODE. */
+EXPORT int64_t vocabula_read_static(decoder *message, const uint32_t *cumulative, int64_t size,
                                       const uint32_t *starts, int64_t bits, uint32_t *codes,
                                       int64_t count)
 {
+    if (bits < 0 || bits > PRECISION) return BAD_CODE;
     decoder d = *message;
     for (int64_t i = 0; i < count; i++) {
         uint64_t quantile = peek(&d);
         if (quantile >= TOTAL || over(&d)) return BAD_WORDS;
         uint64_t bucket = quantile >> (PRECISION - bits);
         uint32_t low = starts[bucket], high = starts[bucket + 1];
+        if (low > high || high >= size) return BAD_CODE;
         while (low < high) {
             uint32_t middle = low + (high - low + 1) / 2;
             if (cumulative[middle] <= quantile) low = middle;
             else high = middle - 1;
         }
+        if (!holds(cumulative + low, quantile)) return BAD_CODE;
         take(&d, cumulative[low], cumulative[low + 1] - cumulative[low]);
         codes[i] = low;
     }
@@ -59,7 +70,7 @@ EXPORT int64_t vocabula_encode_shares(encoder *message, const uint32_t *from, co
 }
 
 /* Read codes (count), number i by row i of `cumulative` (count, size + 1), which rises from 0 to
- * 2^24. Returns 0 or BAD_WORDS. */
+ * 2^24. Returns 0, BAD_WORDS or BAD_CODE. */
 EXPORT int64_t vocabula_decode_rows(decoder *message, const uint32_t *cumulative, int64_t size,
                                     uint32_t *codes, int64_t count)
 {
@@ -77,6 +88,7 @@ EXPORT int64_t vocabula_decode_rows(decoder *message, const uint32_t *cumulative
             if (cumulative[middle] <= quantile) low = middle;
             else high = middle - 1;
         }
+        if (!holds(cumulative + low, quantile)) return BAD_CODE;
         take(&d, cumulative[low], cumulative[low + 1] - cumulative[low]);
         codes[i] = (uint32_t)low;
     }

@@ -69,7 +69,7 @@ EXPORT int32_t vocabula_record_usage(const int64_t *codes, int64_t rows, int64_t
     for (int64_t p = 1; p < s.parts; p++)
         for (int64_t k = 0; k < total; k++) s.counts[k] += s.counts[p * total + k];
     for (int64_t k = 0; k < total; k++) {
-        bucket[k] += s.counts[k];
+        bucket[k] = (int32_t)((uint32_t)bucket[k] + (uint32_t)s.counts[k]); /* of any state */
         last_seen[k] = s.counts[k] ? clock : last_seen[k];
     }
     free(s.counts);
