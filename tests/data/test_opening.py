@@ -122,9 +122,10 @@ def test_only_data_with_several_splits_have_splits(tmp_path: Path) -> None:
         assert (held_out_split(data), split_names(data)) == (None, {})
 
 
-def test_one_sub_folder_is_a_class_not_a_split(tmp_path: Path) -> None:
+def test_a_split_alone_is_no_class(tmp_path: Path) -> None:
     picture(tmp_path / "train" / "a.png")
-    assert open_source(tmp_path).label_names == ["train"]
+    assert open_source(tmp_path).label_names is None
+    assert split_names(tmp_path) == {"train": str(tmp_path / "train")}
     assert default_evaluation(tmp_path) is None
 
 

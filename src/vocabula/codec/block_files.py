@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.codec.blocks import put_blocks, quantize_blocks
-from vocabula.codec.compress import broken_picture, checked_size, takes_all, targets_of
+from vocabula.codec.compress import checked_size, takes_all, targets_of
 from vocabula.data.pixels import decode, read_header
-from vocabula.data.source import BrokenImageError
+from vocabula.data.source import BrokenImageError, picture_error
 from vocabula.files import check_apart, check_new_file
 
 
@@ -120,4 +120,4 @@ def _read(path: Path, channels: int) -> NDArray[np.uint8]:
     try:
         return decode(path, channels)
     except BrokenImageError as reason:
-        raise broken_picture(path, reason) from None
+        raise picture_error(path, reason) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,7 +28,7 @@ from vocabula.codec.pixels import PixelModel, with_pixels
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data.ahead import cores, default_workers, map_ahead
 from vocabula.data.pixels import FILE_CHANNELS, decode, read_header, what_is_lost
-from vocabula.data.source import BrokenImageError
+from vocabula.data.source import BrokenImageError, DataWarning, picture_error
 from vocabula.errors import DataError, OptionError, OutputError
 from vocabula.files import (
     LONGEST_NAME,
@@ -176,12 +177,13 @@ def checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
         raise DataError(f"{path}: expected a picture file, got a folder; name the files in it")
     if not path.exists():
         raise DataError(f"{path}: expected a picture file, got nothing there; check the path")
-    if path.is_fifo():
-        raise DataError(f"{path}: expected a picture file, got a pipe; copy it to a file first")
+    notes: list[str] = []
     try:
-        header = read_header(path)
+        header = read_header(path, notes)
     except BrokenImageError as reason:
-        raise broken_picture(path, reason) from None
+        raise picture_error(path, reason) from None
+    for note in notes[:1]:
+        warnings.warn(f"{path}: {note}", DataWarning, stacklevel=2)
     if min(header.height, header.width) < 1:
         raise DataError(f"{path}: expected a picture with pixels, got none; leave it out")
     if header.channels > channels:
@@ -196,11 +198,6 @@ def checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
             f"{lost}; convert it first, or compress it without --lossless"
         )
     return header.height, header.width
-
-
-def broken_picture(path: Path, reason: Exception) -> DataError:
-    """The error for a picture that cannot be decoded."""
-    return DataError(f"{path}: expected a picture, got a broken file ({reason}); leave it out")
 
 
 def takes_all(out: Path) -> bool:
@@ -263,7 +260,7 @@ def _signals(
         try:
             return decode(paths[number], channels).transpose(2, 0, 1)
         except BrokenImageError as reason:
-            raise broken_picture(paths[number], reason) from None
+            raise picture_error(paths[number], reason) from None
 
     tasks = ((i, math.prod(size)) for i, size in enumerate(sizes))
     overlap = _has_room_beside(job.tokenizer)

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from vocabula.data.pixels import FILE_CHANNELS, channel_error, decode, read_header
 from vocabula.data.source import BrokenImageError, ImageSource, Sample
+from vocabula.data.special import check_plain
 from vocabula.errors import DataError
 
 LABEL_NAMES = ("label", "labels", "class", "target", "fine_label")
@@ -211,6 +212,7 @@ class _Rows:
 
 
 def _open_file(file: Path) -> pq.ParquetFile:
+    check_plain(file, "a parquet file")
     try:
         return pq.ParquetFile(file)
     except (OSError, pa.ArrowException) as error:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from vocabula.data.special import special_kind
 from vocabula.data.token_layout import (
     COLUMNS,
     FORMAT,
@@ -122,7 +123,8 @@ def read_tokens(path: str | os.PathLike[str], *, fingerprint: str | None = None)
     """
     path = Path(path)
     if not path.is_file():
-        raise TokensError(f"{path}: expected a file of tokens, got nothing there; check the path")
+        kind = special_kind(path) if path.exists() else "nothing there"
+        raise TokensError(f"{path}: expected a file of tokens, got {kind}; check the path")
     try:
         table = pq.ParquetFile(path, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:

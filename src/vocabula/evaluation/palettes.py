@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vocabula.data.folder import IMAGE_SUFFIXES, find_images
+from vocabula.data.folder import find_images
 from vocabula.data.names import OutputNames
+from vocabula.data.picture_formats import COMMON_SUFFIXES, IMAGE_SUFFIXES
 from vocabula.data.pixels import decode
-from vocabula.data.source import BrokenImageError, report_problems, summarize
+from vocabula.data.source import BrokenImageError, picture_error, report_problems, summarize
 from vocabula.errors import DataError, Interrupted, OptionError
 from vocabula.evaluation.batches import counted
 from vocabula.evaluation.metrics import psnr
@@ -94,14 +95,14 @@ def write_palettes(
     jobs = _jobs(images, Path(out).expanduser())
     _check_outputs(jobs, overwrite=overwrite)
     written: list[PaletteFile] = []
-    broken: list[str] = []
+    broken: list[tuple[Path, BrokenImageError]] = []
     try:
         with counted("palettes", len(jobs), show=progress) as advance:
             for file, place in jobs:
                 try:
                     pixels = _read(file)
                 except BrokenImageError as reason:
-                    broken.append(f"{file}: {reason}")
+                    broken.append((file, reason))
                 else:
                     kept = _kept(len(written))
                     written.append(_write(pixels, place, options, overwrite=overwrite, kept=kept))
@@ -124,14 +125,14 @@ def _kept(count: int) -> str:
     return "the 1 finished file is kept" if count == 1 else f"the {count} finished files are kept"
 
 
-def _report_broken(broken: list[str], count: int) -> None:
+def _report_broken(broken: list[tuple[Path, BrokenImageError]], count: int) -> None:
     if broken and count == 1:
-        path, _, reason = broken[0].rpartition(": ")
-        raise DataError(f"{path}: expected a picture, got none ({reason}); check the file")
+        raise picture_error(*broken[0], "none ({}); check the file")
     if broken:
+        listed = summarize([f"{file}: {reason}" for file, reason in broken])
         raise DataError(
             f"pictures: expected {count} that can be read, got {len(broken)} that cannot "
-            f"({summarize(broken)}); the others are written, check these"
+            f"({listed}); the others are written, check these"
         )
 
 
@@ -164,14 +165,12 @@ def _jobs(images: Sequence[str | os.PathLike[str]], out: Path) -> list[tuple[Pat
 
 def _in_folder(root: Path) -> list[tuple[Path, str]]:
     """The pictures below a folder, by name, and their paths in it."""
-    files, others = find_images(root)
+    files, problems = find_images(root)
     if not files:
-        raise DataError(
-            f"{root}: expected pictures ({', '.join(s[1:] for s in IMAGE_SUFFIXES)}), got a folder "
-            "without any; give another"
-        )
-    problems = [f"{path}: not a picture by its name" for path in others]
-    report_problems(str(root), problems, len(files) + len(others), strict=False)
+        got = f"only {summarize(problems)}" if problems else "an empty folder"
+        listed = f"{', '.join(COMMON_SUFFIXES)} and others"
+        raise DataError(f"{root}: expected pictures ({listed}), got {got}; give another folder")
+    report_problems(str(root), problems, len(files) + len(problems), strict=False)
     return [(file, file.relative_to(root).as_posix()) for file in files]
 
 
