@@ -25,6 +25,7 @@ from vocabula.codec.layouts import least_stages, name_attachment, tokenizer_head
 from vocabula.codec.limits import NO_LIMITS
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.pixels import PixelModel, with_pixels
+from vocabula.codec.profiles import profile_attachment, profile_to_keep
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data.ahead import cores, default_workers, map_ahead
 from vocabula.data.pixels import FILE_CHANNELS, decode, read_header, what_is_lost
@@ -73,6 +74,12 @@ class _Job:
     header: Header
     target_bpp: float | None
     overwrite: bool
+    profiles: Sequence[bytes]
+
+    def of(self, pictures: slice) -> _Job:
+        """The job with the colour profiles of these pictures in its header."""
+        attached = {**self.header.attachments, **profile_attachment(self.profiles[pictures])}
+        return replace(self, header=replace(self.header, attachments=attached))
 
 
 def compress_files(
@@ -94,7 +101,7 @@ def compress_files(
 
     Everything that can be checked without decoding is checked before anything is written. Each
     file appears under its name when it is complete; those that are finished stay, whatever happens
-    after.
+    after. Colour profiles go into the files; of lossy ones, those that mean sRGB do not.
 
     Args:
         tokenizer: a tokenizer with a codebook.
@@ -145,9 +152,10 @@ def compress_files(
     if lossless:
         models.append(PixelModel(tokenizer))
         header = with_pixels(header, models[1])
-    job = _Job(tokenizer, models, header, target_bpp, overwrite)
     paths = [Path(file) for file in files]
     sizes = [checked_size(path, tokenizer.channels, exact=lossless) for path in paths]
+    profiles = [profile_to_keep(path, tokenizer.channels, exact=lossless) for path in paths]
+    job = _Job(tokenizer, models, header, target_bpp, overwrite, profiles)
     for path, size in zip(paths, sizes, strict=True):
         reason = model.refusal([stage.grid(size) for stage in header.code_stages])
         if reason:
@@ -306,7 +314,10 @@ def _one_each(
         ]
 
     def submit() -> None:
-        coded = [(i, coders.submit(_coded, job, [signal], targets[i])) for i, signal in group]
+        coded = [
+            (i, coders.submit(_coded, job.of(slice(i, i + 1)), [signal], targets[i]))
+            for i, signal in group
+        ]
         group.clear()
         for first in range(min(_SAVERS, len(coded))):
             waiting.append(savers.submit(save, coded[first::_SAVERS]))
@@ -351,8 +362,9 @@ def _together(
             advance(1)
 
     names = [path.name for path in paths] if len(paths) > 1 else []
-    attachments = {**job.header.attachments, **name_attachment(names)}
-    named = replace(job, header=replace(job.header, attachments=attachments))
+    named = job.of(slice(None))
+    attachments = {**named.header.attachments, **name_attachment(names)}
+    named = replace(named, header=replace(named.header, attachments=attachments))
     with output_errors(target), new_file(target, overwrite=job.overwrite) as hidden:
         if job.target_bpp is None:
             with open(hidden, "xb") as file:

@@ -68,19 +68,21 @@ def find_splits(root: Path, depth: int = _DEEPEST) -> Splits:
     loose = any(_is_data(file) for file in _files(root))
     if len(named) == 1 and (others or loose):
         return _one_beside(folders[named[0]], [folders[name] for name in others], loose)
-    if others:
-        raise _unclear(root, [*named, *others], named[0])
-    if len(named) > len(by_split):
-        raise _unclear(root, named, named[0])
+    if others or len(named) > len(by_split):
+        raise _unclear(root, [*named, *others], by_split.get("train", named)[0])
     return Splits({split: folders[names[0]] for split, names in by_split.items()})
 
 
 def beside(folder: Path) -> dict[str, Path]:
-    """The splits whose folders lie beside that of a split, by their names alone."""
+    """The splits whose folders lie beside that of a split, whatever else lies there."""
     folders = {f.name: f for f in _sub_folders(folder.parent)}
     named = split_names_among(folders)
     own = named.get(folder.name)
-    return {split: folders[name] for name, split in named.items() if own not in (None, split)}
+    return {
+        split: folders[name]
+        for name, split in named.items()
+        if own not in (None, split) and _holds_data(folders[name])
+    }
 
 
 def split_shards(root: Path) -> dict[str, list[Path]]:
