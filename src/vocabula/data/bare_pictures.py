@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,39 +17,59 @@ LARGEST_PROFILE = 2**24
 """Bytes of a colour profile, unpacked; Pillow alone reads up to 1 MiB in PNG files."""
 
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_TAIL = 2**16
+_NOTES = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
+_LONGEST_NOTE = 2**20
+_MOST_CHUNKS = 2**16
 _EXIF = b"Exif\0\0"
 _SCAN = 0xDA
 
 
 def info_behind_pixels(file: IO[bytes]) -> dict[Any, Any]:
-    """What the chunks between pixels and end say, as far as it tells how a picture is turned.
+    """What the chunks between pixels and end of a PNG file say about how it is turned.
 
-    The end of the file alone is read, 64 KiB of it; a chunk counts where its checksum is right.
-    The file stays at its place.
+    The pixels are passed over, in a few steps where their chunks are of equal size.
+
+    Args:
+        file: at the data of its first chunk of pixels, where it is left.
+
+    Returns:
+        Entries for Pillow's ``info``.
     """
     place = file.tell()
+    stream = PngImagePlugin.PngStream(file)
     try:
-        size = file.seek(0, io.SEEK_END)
-        file.seek(max(0, size - _TAIL))
-        tail = file.read(_TAIL)
+        at = _after_pixels(file, place - 8)
+        for _ in range(_MOST_CHUNKS):
+            length, name = _head(file, at)
+            if name in (b"", b"IEND"):
+                break
+            if name in _NOTES and length <= _LONGEST_NOTE:
+                with contextlib.suppress(ValueError, SyntaxError, OSError):  # a damaged one
+                    stream.call(name, at + 8, length)
+            at += 12 + length
     finally:
         file.seek(place)
-    behind = io.BytesIO(tail)
-    stream = PngImagePlugin.PngStream(behind)
-    for name in (b"eXIf", *_TEXTS):
-        at = tail.find(name)
-        while at >= 4:
-            length = int.from_bytes(tail[at - 4 : at], "big")
-            end = at + 4 + length
-            if zlib.crc32(tail[at:end]).to_bytes(4, "big") == tail[end : end + 4]:
-                behind.seek(at + 4)
-                with contextlib.suppress(ValueError, SyntaxError):  # too long a text
-                    stream.call(name, at + 4, length)
-            at = tail.find(name, at + 4)
     wanted = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
     return {key: stream.im_info[key] for key in wanted if key in stream.im_info}
+
+
+def _after_pixels(file: IO[bytes], at: int) -> int:
+    """Where the first chunk that holds no pixels begins, from one that does."""
+    while True:
+        head = _head(file, at)
+        if head[1] != b"IDAT":
+            return at
+        size, count = 12 + head[0], 1
+        while _head(file, at + 2 * count * size) == head:  # 64 bits that pixels do not hit on
+            count *= 2
+        at += count * size
+
+
+def _head(file: IO[bytes], at: int) -> tuple[int, bytes]:
+    """Length and name of the chunk at a place; the name is empty at the end of the file."""
+    file.seek(at)
+    head = file.read(8)
+    return int.from_bytes(head[:4], "big"), head[4:] if len(head) == 8 else b""
 
 
 def pixels_alone(content: bytes) -> tuple[bytes, dict[Any, Any]] | None:

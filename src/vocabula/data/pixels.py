@@ -186,7 +186,11 @@ def channel_error(name: str, want: int, have: int) -> DataError:
 
 def _to_mode(picture: Image.Image, channels: int) -> Image.Image:
     if picture.mode.startswith("I") or picture.mode == "F":
-        picture = Image.fromarray(_wide_grey(np.asarray(picture)))
+        values, clear = np.asarray(picture), picture.info.get("transparency")
+        picture = Image.fromarray(_wide_grey(values))
+        if isinstance(clear, int):  # the value that stands for transparent pixels
+            alpha = Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8))
+            picture = Image.merge("LA", (picture, alpha))
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
     if picture.mode == mode and (channels == 4 or not picture.has_transparency_data):
         return picture  # as most are: converting would copy every pixel
