@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vocabula.data import DataWarning, open_source
+from vocabula.data import DataWarning, open_source, picture_file
 from vocabula.data.picture_file import MAX_PIXELS
 from vocabula.data.pixels import Header, decode, read_header
 from vocabula.data.source import BrokenImageError, RefusedImageError
@@ -313,3 +313,9 @@ def test_missing_permission_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Image, "open", refuse)  # the tests may run as root
     with pytest.raises(RefusedImageError, match="no permission; check its rights"):
         read_header(tmp_path / "a.png")
+
+
+def test_pictures_are_opened_in_one_place() -> None:
+    root = Path(picture_file.__file__).parents[1]
+    places = [p.name for p in root.rglob("*.py") if "Image.open(" in p.read_text(encoding="utf-8")]
+    assert places == ["picture_file.py"]

@@ -153,7 +153,7 @@ PLUGINS = tuple(_imported())
 
 
 def openable(file: Path | bytes) -> list[str]:
-    """The formats that a file may be opened as, for ``PIL.Image.open(formats=...)``.
+    """The formats that a file may be opened as, for Pillow.
 
     None of them starts another program, as PostScript does. HEIC is one where pillow-heif is
     installed.
