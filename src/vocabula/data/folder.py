@@ -23,8 +23,8 @@ from vocabula.data.source import (
     report_problems,
     summarize,
 )
-from vocabula.data.special import special_kind
 from vocabula.errors import DataError
+from vocabula.files import special_kind
 
 _JUNK = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
 _JUNK |= {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
@@ -144,8 +144,8 @@ def find_images(root: Path) -> tuple[list[Path], list[str]]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(f for f in folders if not is_hidden(f))
-        for file in (Path(folder, n) for n in names if not is_hidden(n)):
+        folders[:] = sorted(f for f in folders if not is_left_out(f))
+        for file in (Path(folder, n) for n in names if not is_left_out(n)):
             reason = _why_no_picture(file)
             if reason:
                 others.append(f"{file.relative_to(root).as_posix()}: {reason}")
@@ -154,7 +154,7 @@ def find_images(root: Path) -> tuple[list[Path], list[str]]:
     return sorted(found, key=lambda file: file.relative_to(root).as_posix()), sorted(others)
 
 
-def is_hidden(name: str) -> bool:
+def is_left_out(name: str) -> bool:
     """Whether a file or folder is none of the user's: hidden, or put there by a system."""
     return name.startswith(".") or name.lower() in _JUNK
 
@@ -169,7 +169,7 @@ def _why_no_picture(file: Path) -> str:
     try:
         kind = special_kind(file)
         if kind:
-            return f"{kind}, not a file"
+            return f"a {kind}, not a file"
         if named_like_picture(file):
             return ""  # whatever it is, reading its header says
         if has_no_ending(file):

@@ -19,9 +19,9 @@ from vocabula.data.picture_formats import (
 )
 from vocabula.data.samples import SAMPLES
 from vocabula.data.source import DataWarning, ImageSource
-from vocabula.data.special import check_plain
 from vocabula.data.splits import EVALUATION_SPLITS, SPLITS, beside, find_splits, split_shards
 from vocabula.errors import DataError
+from vocabula.files import check_plain
 from vocabula.registry import suggest
 
 _KINDS = "a folder of pictures, a .parquet, .npy or .npz file, or sample:photos"

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from vocabula.data.pixels import FILE_CHANNELS, channel_error, decode, read_header
 from vocabula.data.source import BrokenImageError, ImageSource, Sample
-from vocabula.data.special import check_plain
 from vocabula.errors import DataError
+from vocabula.files import check_plain
 
 LABEL_NAMES = ("label", "labels", "class", "target", "fine_label")
 """Columns of integers with these names are labels where the file's metadata says nothing."""

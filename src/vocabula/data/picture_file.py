@@ -31,8 +31,8 @@ from vocabula.data.picture_formats import (
     unopened,
 )
 from vocabula.data.source import BrokenImageError, RefusedImageError
-from vocabula.data.special import special_kind
 from vocabula.errors import VocabulaError
+from vocabula.files import special_kind
 
 Result = TypeVar("Result")
 
@@ -83,8 +83,8 @@ def _check_file(file: Path | bytes) -> None:
         return
     kind = special_kind(file)
     if kind:
-        remedy = "name the files in it" if kind == "a folder" else "copy it to a file first"
-        raise RefusedImageError(kind, remedy)
+        remedy = "name the files in it" if kind == "folder" else "copy it to a file first"
+        raise RefusedImageError(f"a {kind}", remedy)
 
 
 def _with_limit(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vocabula.data.folder import is_hidden, is_picture
+from vocabula.data.folder import is_left_out, is_picture
 from vocabula.errors import DataError
 
 EVALUATION_SPLITS = ("test", "validation", "valid", "val", "dev", "eval")
@@ -190,7 +190,7 @@ def _files(root: Path) -> Iterator[Path]:
 
 def _entries(root: Path) -> Iterator[os.DirEntry[str]]:
     with contextlib.suppress(OSError), os.scandir(root) as entries:
-        yield from (entry for entry in entries if not is_hidden(entry.name))
+        yield from (entry for entry in entries if not is_left_out(entry.name))
 
 
 def _holds_data(folder: Path) -> bool:
@@ -202,8 +202,8 @@ def _holds_data(folder: Path) -> bool:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not is_hidden(name)]
-        if any(_is_data(Path(place, name)) for name in files if not is_hidden(name)):
+        folders[:] = [name for name in folders if not is_left_out(name)]
+        if any(_is_data(Path(place, name)) for name in files if not is_left_out(name)):
             return True
     return False
 

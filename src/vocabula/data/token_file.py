@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vocabula.data.special import special_kind
 from vocabula.data.token_layout import (
     COLUMNS,
     FORMAT,
@@ -28,6 +27,7 @@ from vocabula.data.token_layout import (
 )
 from vocabula.data.token_writer import TokenWriter, write_tokens
 from vocabula.errors import TokensError
+from vocabula.files import special_kind
 from vocabula.levels import only
 
 __all__ = ["TokenFile", "TokenRecord", "TokenWriter", "read_tokens", "write_tokens"]
@@ -123,8 +123,9 @@ def read_tokens(path: str | os.PathLike[str], *, fingerprint: str | None = None)
     """
     path = Path(path)
     if not path.is_file():
-        kind = special_kind(path) if path.exists() else "nothing there"
-        raise TokensError(f"{path}: expected a file of tokens, got {kind}; check the path")
+        kind = special_kind(path)
+        got = "nothing there" if kind is None else f"a {kind}"
+        raise TokensError(f"{path}: expected a file of tokens, got {got}; check the path")
     try:
         table = pq.ParquetFile(path, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
