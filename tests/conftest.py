@@ -111,3 +111,23 @@ def _rows(random: np.random.Generator, grid: tuple[int, int], step: int) -> np.n
             follows, (codes[:, column - 1] + 1 + step) % 16, codes[:, column]
         )
     return codes
+
+
+@pytest.fixture(scope="session")
+def srgb_profile() -> bytes:
+    """A colour profile that says what is assumed without one."""
+    from PIL import ImageCms
+
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.fixture(scope="session")
+def other_profile(srgb_profile: bytes) -> bytes:
+    """The profile of sRGB with the red and green columns of its matrix exchanged."""
+    entries = range(132, 132 + 12 * srgb_profile[131], 12)
+    at = {srgb_profile[i : i + 4]: srgb_profile[i + 4 : i + 8] for i in entries}
+    red, green = (int.from_bytes(at[name], "big") for name in (b"rXYZ", b"gXYZ"))
+    content = bytearray(srgb_profile)
+    content[red : red + 20] = srgb_profile[green : green + 20]
+    content[green : green + 20] = srgb_profile[red : red + 20]
+    return bytes(content)

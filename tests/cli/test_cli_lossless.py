@@ -58,6 +58,32 @@ def test_grey_pictures_are_exact_too(vocabula: Vocabula, saved: Path, tmp_path: 
         assert np.array_equal(shown(f"{run}.png"), wanted)
 
 
+def test_colour_profiles_come_back(
+    vocabula: Vocabula, saved: Path, pictures: Path, srgb_profile: bytes, other_profile: bytes
+) -> None:
+    plain, own, usual = sorted(pictures.iterdir())[:3]
+    for path, profile in ((own, other_profile), (usual, srgb_profile)):
+        with Image.open(path) as picture:
+            picture.save(path, icc_profile=profile)
+
+    def profiles(*options: str) -> list[bytes | None]:
+        out = "out" + "".join(options)
+        words = ["compress", saved / "run", plain, own, usual, *options, "-o"]
+        assert vocabula(*words, f"{out}-all.vcb").code == vocabula(*words, out).code == 0
+        each = sorted(Path(out).iterdir())
+        assert vocabula("decompress", saved / "run", f"{out}-all.vcb", *each).code == 0
+        found = []
+        for path in (plain, own, usual):
+            with Image.open(Path(out) / path.name) as a, Image.open(f"{out}-all/{path.name}") as b:
+                found.append(a.info.get("icc_profile"))
+                assert found[-1] == b.info.get("icc_profile")
+        return found
+
+    assert profiles("--lossless") == [None, other_profile, srgb_profile]
+    assert profiles() == [None, other_profile, None]  # sRGB is what is assumed without one
+    assert "colour profiles, in it" in vocabula("inspect", "out-all.vcb").out
+
+
 @pytest.mark.parametrize(
     ("picture", "lost"),
     [

@@ -30,6 +30,17 @@ def test_one_picture_becomes_one_indexed_file(vocabula, pictures: Path) -> None:
     assert len(np.unique(shown(Path("small.png")).reshape(-1, 3), axis=0)) == 8
 
 
+def test_the_colour_profile_is_kept(vocabula, pictures: Path, other_profile: bytes) -> None:
+    with Image.open(pictures / "0.png") as picture:
+        picture.save("a.png", icc_profile=other_profile)
+        grey = other_profile[:16] + b"GRAY" + other_profile[20:]
+        picture.convert("L").save("b.png", icc_profile=grey)
+    done = vocabula("palette", "a.png", "b.png", "-k", 16, "-o", "out")
+    assert done.err == "warning: b.png: leaving out its colour profile, it is for grey pictures\n"
+    with Image.open("out/a.png") as small, Image.open("out/b.png") as other:
+        assert small.info["icc_profile"] == other_profile and "icc_profile" not in other.info
+
+
 def test_the_same_seed_gives_the_same_bytes(vocabula, pictures: Path) -> None:
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         words = ["-k", 16, "--seed", seed, "--dither", "-o", f"{name}.png"]

@@ -303,6 +303,16 @@ def read(
     return signals
 
 
+def profiles(content: bytes, signals: int) -> list[bytes]:
+    """The colour profile of each signal, from attachment 4."""
+    body, different = Bytes(content), [b""]
+    for _ in range(body.varint()):
+        different.append(zlib.decompress(body.raw(body.varint())))
+    found = [different[body.varint()] for _ in range(signals)]
+    assert body.at == len(content)
+    return found
+
+
 def _length(content: bytes) -> int:
     return int.from_bytes(content[6:10], "little")
 

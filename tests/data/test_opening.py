@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -122,9 +123,10 @@ def test_only_data_with_several_splits_have_splits(tmp_path: Path) -> None:
         assert (held_out_split(data), split_names(data)) == (None, {})
 
 
-def test_one_sub_folder_is_a_class_not_a_split(tmp_path: Path) -> None:
+def test_a_split_alone_is_no_class(tmp_path: Path) -> None:
     picture(tmp_path / "train" / "a.png")
-    assert open_source(tmp_path).label_names == ["train"]
+    assert open_source(tmp_path).label_names is None
+    assert split_names(tmp_path) == {"train": str(tmp_path / "train")}
     assert default_evaluation(tmp_path) is None
 
 
@@ -146,3 +148,14 @@ def test_value_range_is_refused_where_it_means_nothing(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     with pytest.raises(DataError, match="leave it out"):
         open_source(tmp_path, value_range=(0, 1))
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.parquet", "x.png", "x", "shards"])
+def test_pipes_are_not_waited_for(tmp_path: Path, name: str) -> None:
+    place = tmp_path / name
+    if name == "shards":
+        place.mkdir()
+        place /= "train.parquet"
+    os.mkfifo(place)
+    with pytest.raises(DataError, match=r"got a pipe; copy it to a file first|got only .*a pipe"):
+        open_source(tmp_path / name)

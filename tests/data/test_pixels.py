@@ -74,6 +74,13 @@ def test_lossless_formats_round_trip(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_array_equal(decode(path.read_bytes(), 3), image)
 
 
+def test_the_transparent_value_of_16_bit_grey_is_laid_over_white(tmp_path: Path) -> None:
+    values = Image.fromarray(np.array([[257, 514]], np.uint16))
+    values.save(tmp_path / "a.png", transparency=257)
+    np.testing.assert_array_equal(decode(tmp_path / "a.png", 1)[..., 0], [[255, 2]])
+    np.testing.assert_array_equal(decode(tmp_path / "a.png", 4)[0], [[1, 1, 1, 0], [2, 2, 2, 255]])
+
+
 def test_black_and_white_bits_and_cmyk(tmp_path: Path) -> None:
     Image.fromarray(np.array([[True, False]])).save(tmp_path / "bits.png")
     np.testing.assert_array_equal(decode(tmp_path / "bits.png", 1)[..., 0], [[255, 0]])

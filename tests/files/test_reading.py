@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vocabula.errors import CheckpointError, DataError
-from vocabula.files import input_error, input_errors, special_kind, utf8_path
+from vocabula.files import check_plain, input_error, input_errors, special_kind, utf8_path
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,16 @@ def test_libraries_get_a_path_that_they_take(tmp_path: Path, name: str) -> None:
         assert place.read_text() == "content"
     assert path.read_text() == "content"
     assert place == path or not place.parent.exists()
+
+
+def test_what_is_waited_for_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.npy")
+    with pytest.raises(
+        DataError, match=r"x\.npy: expected an array, got a pipe; copy it to a file"
+    ):
+        check_plain(tmp_path / "x.npy", "an array")
+    with pytest.raises(DataError, match="got a device"):
+        check_plain(Path(os.devnull), "an array")
+    (tmp_path / "a.npy").touch()
+    for path in (tmp_path, tmp_path / "a.npy", tmp_path / "none"):
+        check_plain(path, "an array")

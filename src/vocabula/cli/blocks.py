@@ -55,7 +55,7 @@ def blocks(
     transparent pixels are laid over white. Each file appears when it is complete.
     """
     from vocabula.cli.console import say
-    from vocabula.cli.runs import default_jobs, keeping_finished
+    from vocabula.cli.runs import default_jobs, keeping_finished, plain_warnings
     from vocabula.codec.block_files import BlockOptions, WrittenBlocks, write_block_files
     from vocabula.errors import OptionError
 
@@ -74,7 +74,7 @@ def blocks(
         )
 
     options = BlockOptions(codewords, (int(sides[1]), int(sides[2])), seed)
-    with keeping_finished():
+    with plain_warnings(), keeping_finished():
         write_block_files(
             files, out, options, jobs=default_jobs(jobs), overwrite=overwrite, done=report
         )

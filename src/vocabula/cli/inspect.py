@@ -52,6 +52,9 @@ def rows(found: Inspection) -> list[tuple[str, str]]:
         ("header", _part(found.header_bytes, found)),
         ("segment heads", _part(found.head_bytes, found)),
     ]
+    if Attachment.PROFILES in header.attachments:
+        size = len(header.attachments[Attachment.PROFILES])
+        table.insert(-1, ("colour profiles, in it", _part(size, found)))
     if Attachment.CODEBOOK in header.attachments:
         stage, size = header.stages[0], len(header.attachments[Attachment.CODEBOOK])
         blocks = f"{plural(stage.symbols[0], 'block')} of {picture_size(*stage.strides)} pixels"

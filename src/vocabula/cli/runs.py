@@ -253,21 +253,23 @@ def check_apart_from(data: str, out: str | Path | None) -> None:
 
 
 def chosen_split(data: str, *, held_out: bool) -> str:
-    """The part of DATA that is read: DATA itself unless it has several splits."""
+    """The part of DATA that is read: DATA itself unless it has splits."""
     from vocabula.data import held_out_split, split_names
 
-    if held_out:
-        return held_out_split(data) or data
-    return split_names(data).get("train", data)
+    parts = split_names(data)
+    only = next(iter(parts.values())) if len(parts) == 1 else data
+    return (held_out_split(data) if held_out else parts.get("train")) or only
 
 
 def say_split(data: str, *, held_out: bool) -> None:
-    """Say which split is read, where DATA has several."""
+    """Say which split is read, where DATA has any."""
     from vocabula.cli.console import note
+    from vocabula.data import split_names
 
     chosen = chosen_split(data, held_out=held_out)
     if chosen != data:
-        note(f"{data} has several splits: reading {chosen}")
+        count = "several splits" if len(split_names(data)) > 1 else "one split"
+        note(f"{data} has {count}: reading {chosen}")
 
 
 def _trained_range(manifest: dict[str, Any]) -> tuple[float, float] | None:

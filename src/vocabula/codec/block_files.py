@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.codec.blocks import put_blocks, quantize_blocks
-from vocabula.codec.compress import broken_picture, checked_size, takes_all, targets_of
+from vocabula.codec.compress import checked_size, takes_all, targets_of
+from vocabula.codec.profiles import profile_to_keep
 from vocabula.data.pixels import decode, read_header
-from vocabula.data.source import BrokenImageError
+from vocabula.data.source import BrokenImageError, picture_error
 from vocabula.files import check_apart, check_new_file
 
 
@@ -108,7 +109,8 @@ def _write(
     images = [_read(path, 1 if grey else 3) for path in paths]
     found = quantize_blocks(images, options.codewords, block=options.block, seed=options.seed)
     names = [path.name for path in paths] if len(paths) > 1 else []
-    size = put_blocks(target, found, names=names, jobs=jobs, overwrite=overwrite)
+    profiles = [profile_to_keep(path, images[0].shape[2], exact=False) for path in paths]
+    size = put_blocks(target, found, names=names, profiles=profiles, jobs=jobs, overwrite=overwrite)
     pairs = zip(images, found.images(), strict=True)
     error = sum(float(np.square(a.astype(np.float64) - b).sum()) for a, b in pairs)
     values = sum(image.size for image in images)
@@ -120,4 +122,4 @@ def _read(path: Path, channels: int) -> NDArray[np.uint8]:
     try:
         return decode(path, channels)
     except BrokenImageError as reason:
-        raise broken_picture(path, reason) from None
+        raise picture_error(path, reason) from None

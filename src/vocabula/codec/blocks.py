@@ -28,6 +28,7 @@ from vocabula.codec.learning import principal_order
 from vocabula.codec.limits import Limits
 from vocabula.codec.pixel_steps import Scene
 from vocabula.codec.pixels import coding_order
+from vocabula.codec.profiles import profile_attachment
 from vocabula.codec.reader import Models, Reader, Source, opened, read_signals
 from vocabula.codec.writer import CodedSignal, Target, write_signals
 from vocabula.errors import CodecError, OptionError
@@ -143,14 +144,16 @@ def put_blocks(
     found: BlockFile,
     *,
     names: Sequence[str] = (),
+    profiles: Sequence[bytes] = (),
     jobs: int = 1,
     overwrite: bool = False,
 ) -> int:
-    """Write what `quantize_blocks` gave; arguments as for `write_blocks`."""
+    """Write what `quantize_blocks` gave; arguments as for `write_blocks`, and colour profiles."""
     model = AdaptiveModel()
     size, height, width, channels = found.codebook.shape
     stage = Stage((size,), (height, width), (1, 1))
-    attachments = {**name_attachment(names), Attachment.CODEBOOK: packed_codebook(found.codebook)}
+    attachments = {**name_attachment(names), **profile_attachment(profiles)}
+    attachments[Attachment.CODEBOOK] = packed_codebook(found.codebook)
     header = Header(
         bytes(HASH), SignalKind.IMAGE, channels, (model.name,), (stage,), 1, attachments
     )

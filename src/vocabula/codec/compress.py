@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,10 +25,11 @@ from vocabula.codec.layouts import least_stages, name_attachment, tokenizer_head
 from vocabula.codec.limits import NO_LIMITS
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.pixels import PixelModel, with_pixels
+from vocabula.codec.profiles import profile_attachment, profile_to_keep
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data.ahead import cores, default_workers, map_ahead
 from vocabula.data.pixels import FILE_CHANNELS, decode, read_header, what_is_lost
-from vocabula.data.source import BrokenImageError
+from vocabula.data.source import BrokenImageError, DataWarning, picture_error
 from vocabula.errors import DataError, OptionError, OutputError
 from vocabula.files import (
     LONGEST_NAME,
@@ -72,6 +74,12 @@ class _Job:
     header: Header
     target_bpp: float | None
     overwrite: bool
+    profiles: Sequence[bytes]
+
+    def of(self, pictures: slice) -> _Job:
+        """The job with the colour profiles of these pictures in its header."""
+        attached = {**self.header.attachments, **profile_attachment(self.profiles[pictures])}
+        return replace(self, header=replace(self.header, attachments=attached))
 
 
 def compress_files(
@@ -93,7 +101,7 @@ def compress_files(
 
     Everything that can be checked without decoding is checked before anything is written. Each
     file appears under its name when it is complete; those that are finished stay, whatever happens
-    after.
+    after. Colour profiles go into the files; of lossy ones, those that mean sRGB do not.
 
     Args:
         tokenizer: a tokenizer with a codebook.
@@ -144,9 +152,10 @@ def compress_files(
     if lossless:
         models.append(PixelModel(tokenizer))
         header = with_pixels(header, models[1])
-    job = _Job(tokenizer, models, header, target_bpp, overwrite)
     paths = [Path(file) for file in files]
     sizes = [checked_size(path, tokenizer.channels, exact=lossless) for path in paths]
+    profiles = [profile_to_keep(path, tokenizer.channels, exact=lossless) for path in paths]
+    job = _Job(tokenizer, models, header, target_bpp, overwrite, profiles)
     for path, size in zip(paths, sizes, strict=True):
         reason = model.refusal([stage.grid(size) for stage in header.code_stages])
         if reason:
@@ -176,12 +185,13 @@ def checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
         raise DataError(f"{path}: expected a picture file, got a folder; name the files in it")
     if not path.exists():
         raise DataError(f"{path}: expected a picture file, got nothing there; check the path")
-    if path.is_fifo():
-        raise DataError(f"{path}: expected a picture file, got a pipe; copy it to a file first")
+    notes: list[str] = []
     try:
-        header = read_header(path)
+        header = read_header(path, notes)
     except BrokenImageError as reason:
-        raise broken_picture(path, reason) from None
+        raise picture_error(path, reason) from None
+    for note in notes[:1]:
+        warnings.warn(f"{path}: {note}", DataWarning, stacklevel=2)
     if min(header.height, header.width) < 1:
         raise DataError(f"{path}: expected a picture with pixels, got none; leave it out")
     if header.channels > channels:
@@ -196,11 +206,6 @@ def checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
             f"{lost}; convert it first, or compress it without --lossless"
         )
     return header.height, header.width
-
-
-def broken_picture(path: Path, reason: Exception) -> DataError:
-    """The error for a picture that cannot be decoded."""
-    return DataError(f"{path}: expected a picture, got a broken file ({reason}); leave it out")
 
 
 def takes_all(out: Path) -> bool:
@@ -263,7 +268,7 @@ def _signals(
         try:
             return decode(paths[number], channels).transpose(2, 0, 1)
         except BrokenImageError as reason:
-            raise broken_picture(paths[number], reason) from None
+            raise picture_error(paths[number], reason) from None
 
     tasks = ((i, math.prod(size)) for i, size in enumerate(sizes))
     overlap = _has_room_beside(job.tokenizer)
@@ -309,7 +314,10 @@ def _one_each(
         ]
 
     def submit() -> None:
-        coded = [(i, coders.submit(_coded, job, [signal], targets[i])) for i, signal in group]
+        coded = [
+            (i, coders.submit(_coded, job.of(slice(i, i + 1)), [signal], targets[i]))
+            for i, signal in group
+        ]
         group.clear()
         for first in range(min(_SAVERS, len(coded))):
             waiting.append(savers.submit(save, coded[first::_SAVERS]))
@@ -354,8 +362,9 @@ def _together(
             advance(1)
 
     names = [path.name for path in paths] if len(paths) > 1 else []
-    attachments = {**job.header.attachments, **name_attachment(names)}
-    named = replace(job, header=replace(job.header, attachments=attachments))
+    named = job.of(slice(None))
+    attachments = {**named.header.attachments, **name_attachment(names)}
+    named = replace(named, header=replace(named.header, attachments=attachments))
     with output_errors(target), new_file(target, overwrite=job.overwrite) as hidden:
         if job.target_bpp is None:
             with open(hidden, "xb") as file:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from vocabula.codec.layouts import check_tokenizer
 from vocabula.codec.limits import Limits
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.pixels import PixelModel
+from vocabula.codec.profiles import profiles_of
 from vocabula.codec.reader import Reader, opened
 from vocabula.data.names import OutputNames
 from vocabula.data.png import check_channels, picture
@@ -34,6 +35,8 @@ from vocabula.files import (
 )
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
+
+_Shown = tuple[Tensor, bytes]  # an image and its colour profile, empty without one
 
 
 def decompress_files(
@@ -94,7 +97,8 @@ def decompress_files(
             known = known_models(name, statistics, offered)
             images = decoded_images(reader, tokenizer, known, jobs=jobs)
             write = _write_one if one.signals == 1 else _write_folder
-            for place in write(images, one, target, overwrite):
+            profiles = profiles_of(one.header.attachments, name) or [b""] * one.signals
+            for place in write(zip(images, profiles, strict=True), one, target, overwrite):
                 written.append(place)
         advance(1)
     return written
@@ -125,7 +129,7 @@ def _checked(
 
 
 def _write_one(
-    images: Iterator[Tensor], found: Inspection, target: Path, overwrite: bool
+    images: Iterable[_Shown], found: Inspection, target: Path, overwrite: bool
 ) -> Iterator[Path]:
     with new_file(target, overwrite=overwrite) as draft:
         for image in images:  # one; to the end of the file, where trailing bytes show
@@ -134,7 +138,7 @@ def _write_one(
 
 
 def _write_folder(
-    images: Iterator[Tensor], found: Inspection, target: Path, overwrite: bool
+    images: Iterable[_Shown], found: Inspection, target: Path, overwrite: bool
 ) -> Iterator[Path]:
     names = _names(found.header, found.signals, target)
     with new_folder(target, overwrite=overwrite) as folder:
@@ -187,6 +191,7 @@ def _names(header: Header, count: int, folder: Path) -> list[str]:
     return [str(names.take(name)) for name in wanted]
 
 
-def _save(image: Tensor, path: Path) -> None:
+def _save(shown: _Shown, path: Path) -> None:
+    image, profile = shown
     pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
-    picture(pixels).save(path, format="PNG")
+    picture(pixels).save(path, format="PNG", icc_profile=profile or None)

@@ -53,6 +53,7 @@ class Attachment(enum.IntEnum):
     NAMES = 1  # of the signals, UTF-8, each ended by a zero byte
     CODEBOOK = 2  # of blocks of pixels, so that no tokenizer is needed
     BUILD = 3  # what a network ran on, UTF-8
+    PROFILES = 4  # ICC profiles of the signals' colours
 
 
 class Packer:

@@ -18,6 +18,7 @@ from vocabula.codec.header import PREFIX, Header, ModelName, header_length, pars
 from vocabula.codec.layout import checksum, damaged
 from vocabula.codec.limits import Limits
 from vocabula.codec.models import EntropyModel
+from vocabula.codec.profiles import profiles_of
 from vocabula.codec.segment import (
     Block,
     SegmentHead,
@@ -162,6 +163,9 @@ class Reader:
         names = self.header.names
         if names and len(names) != signals:
             raise damaged(self.name, f"{signals} names of signals", str(len(names)))
+        profiles = profiles_of(self.header.attachments, self.name)
+        if profiles and len(profiles) != signals:
+            raise damaged(self.name, f"{signals} places of colour profiles", str(len(profiles)))
         if self._file.read(1):
             raise CodecError(
                 f"{self.name}: expected the end of the file, got further bytes; "

@@ -8,6 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vocabula.data.content import content_of_files
+from vocabula.data.picture_formats import (
+    COMMON_SUFFIXES,
+    LONGEST_BEGINNING,
+    begins_like_picture,
+    has_no_ending,
+    named_like_picture,
+)
 from vocabula.data.pixels import FILE_CHANNELS, Header, channel_error, decode, read_header
 from vocabula.data.source import (
     BrokenImageError,
@@ -18,10 +25,10 @@ from vocabula.data.source import (
     summarize,
 )
 from vocabula.errors import DataError
-from vocabula.files import input_errors
+from vocabula.files import input_errors, special_kind
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-"""Names of picture files end in one of these, in small or capital letters."""
+_JUNK = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
+_JUNK |= {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 
 
 class FolderSource(ImageSource):
@@ -56,15 +63,19 @@ class FolderSource(ImageSource):
         name = name or str(root)
         if channels is not None and channels not in FILE_CHANNELS:
             raise channel_error(name, channels, 3)
-        others: list[str] = []
+        problems: list[str] = []
         if files is None:
-            files, others = find_images(root)
-        self._root = root
-        kept, headers, broken = _readable(root, files)
-        problems = broken + [f"{path}: not a picture by its name" for path in others]
+            files, problems = find_images(root)
+        found = len(files) + len(problems)
+        kept, headers, broken, notes = _readable(root, files)
+        problems = broken + problems
         if not kept:
             raise _nothing(name, problems)
-        report_problems(name, problems, len(files) + len(others), strict=strict)
+        report_problems(name, problems, found, strict=strict)
+        if notes:
+            text = f"{name}: read in spite of damaged metadata: {summarize(notes)}"
+            warnings.warn(text, DataWarning, stacklevel=3)
+        self._root = root
         have = max(header.channels for header in headers)
         if channels == 1 and have > 1:
             text = f"{name}: reading colour pictures as grey, for a model of 1 channel"
@@ -107,13 +118,13 @@ class FolderSource(ImageSource):
 
 
 def find_images(root: Path) -> tuple[list[Path], list[str]]:
-    """Find picture files below a folder, by name; hidden files and folders are left out.
+    """Find picture files below a folder: by their names, or by first bytes where those say nothing.
 
-    Links to folders are followed, each real folder once.
+    Links to folders are followed, each real folder once. Hidden files and folders are left out,
+    and what operating systems put into folders.
 
     Returns:
-        The picture files sorted by path, and the relative paths of the other files (a folder that
-        cannot be opened is one of them).
+        The picture files sorted by path, and what else there is, with the reason why it is none.
 
     Raises:
         DataError: the folder itself cannot be opened.
@@ -127,7 +138,11 @@ def find_images(root: Path) -> tuple[list[Path], list[str]]:
             raise DataError(
                 f"{root}: expected a readable folder, got '{error.strerror}'; check its permissions"
             ) from error
-        others.append(Path(error.filename).relative_to(root).as_posix() + "/")
+        path = Path(error.filename).relative_to(root).as_posix()
+        denied = "a folder without permission; check its rights"
+        others.append(
+            f"{path}/: {denied if isinstance(error, PermissionError) else error.strerror}"
+        )
 
     for folder, folders, names in os.walk(root, followlinks=True, onerror=unreadable):
         real = os.path.realpath(folder)
@@ -135,29 +150,65 @@ def find_images(root: Path) -> tuple[list[Path], list[str]]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for file in (Path(folder, n) for n in names if not n.startswith(".")):
-            if file.suffix.lower() in IMAGE_SUFFIXES:
-                found.append(file)
+        folders[:] = sorted(f for f in folders if not is_left_out(f))
+        for file in (Path(folder, n) for n in names if not is_left_out(n)):
+            reason = _why_no_picture(file)
+            if reason:
+                others.append(f"{file.relative_to(root).as_posix()}: {reason}")
             else:
-                others.append(file.relative_to(root).as_posix())
+                found.append(file)
     return sorted(found, key=lambda file: file.relative_to(root).as_posix()), sorted(others)
 
 
-def _readable(root: Path, files: Sequence[Path]) -> tuple[list[Path], list[Header], list[str]]:
-    kept, headers, broken = [], [], []
+def is_left_out(name: str) -> bool:
+    """Whether a file or folder is none of the user's: hidden, or put there by a system."""
+    return name.startswith(".") or name.lower() in _JUNK
+
+
+def is_picture(file: Path) -> bool:
+    """Whether a file of a folder is tried as a picture; see `find_images`."""
+    return not _why_no_picture(file)
+
+
+def _why_no_picture(file: Path) -> str:
+    """Why a file of a folder is not tried as a picture; empty if it is."""
+    try:
+        kind = special_kind(file)
+        if kind:
+            return f"a {kind}, not a file"
+        if named_like_picture(file):
+            return ""  # whatever it is, reading its header says
+        if has_no_ending(file):
+            with open(file, "rb") as opened:
+                if begins_like_picture(opened.read(LONGEST_BEGINNING)):
+                    return ""
+    except PermissionError:
+        return "no permission; check its rights"
+    except OSError as error:
+        return error.strerror or "unreadable"
+    return "not a picture by its name"
+
+
+def _readable(
+    root: Path, files: Sequence[Path]
+) -> tuple[list[Path], list[Header], list[str], list[str]]:
+    """The readable ones of some files, their headers, what is wrong with the others, and notes."""
+    kept, headers, broken, notes = [], [], [], []
     for file in files:
+        said: list[str] = []
+        path = file.relative_to(root).as_posix()
         try:
-            headers.append(read_header(file))
+            headers.append(read_header(file, said))
             kept.append(file)
+            notes += [f"{path}: {text}" for text in said[:1]]
         except BrokenImageError as reason:
-            broken.append(f"{file.relative_to(root).as_posix()}: {reason}")
-    return kept, headers, broken
+            broken.append(f"{path}: {reason}")
+    return kept, headers, broken, notes
 
 
 def _nothing(name: str, problems: Sequence[str]) -> DataError:
     got = f"only {summarize(problems)}" if problems else "an empty folder"
     return DataError(
-        f"{name}: expected pictures ({', '.join(s[1:] for s in IMAGE_SUFFIXES)}), got {got};"
+        f"{name}: expected pictures ({', '.join(COMMON_SUFFIXES)} and others), got {got};"
         " give a folder that holds pictures, a .parquet, .npy or .npz file, or sample:photos"
     )

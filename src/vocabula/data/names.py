@@ -7,9 +7,9 @@ import re
 import unicodedata
 from pathlib import Path, PurePosixPath
 
+from vocabula.data.picture_formats import IMAGE_SUFFIXES
 from vocabula.files import LONGEST_NAME, cut_name
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _LONGEST = 100  # characters of a part
 _MOST_BYTES = LONGEST_NAME - len("-9999999.png")
 _LONGEST_PATH = 800  # bytes: Linux takes 4096 in all, macOS 1024
@@ -103,7 +103,7 @@ def _last_that_fit(folders: list[str]) -> list[str]:
 
 
 def _without_suffix(name: str) -> str:
-    for suffix in _SUFFIXES:
+    for suffix in IMAGE_SUFFIXES:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
     return name

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import glob
 import os
+import re
+import warnings
 from pathlib import Path
 
 from vocabula.data.arrays import open_array
-from vocabula.data.folder import IMAGE_SUFFIXES, FolderSource
+from vocabula.data.folder import FolderSource
 from vocabula.data.parquet import ParquetSource
+from vocabula.data.picture_formats import (
+    LONGEST_BEGINNING,
+    begins_like_picture,
+    named_like_picture,
+    unopened,
+)
 from vocabula.data.places import KINDS, check_place, matches
 from vocabula.data.samples import SAMPLES
-from vocabula.data.source import ImageSource
-from vocabula.data.splits import EVALUATION_SPLITS, SPLITS, split_folder, split_shards
+from vocabula.data.source import DataWarning, ImageSource
+from vocabula.data.splits import EVALUATION_SPLITS, SPLITS, beside, find_splits, split_shards
 from vocabula.errors import DataError
+from vocabula.files import check_plain
+
+_KINDS = "a folder of pictures, a .parquet, .npy or .npz file, or sample:photos"
 
 
 def open_source(
@@ -34,7 +45,7 @@ def open_source(
             - ``sample:photos`` or ``sample:digits``, or a split of them: ``sample:photos/test``.
 
             A folder whose sub-folders or shards are named by splits (train, test, ...) stands for
-            its training split.
+            its training split, or the only one; see `find_splits`.
         strict: refuse files that are broken or no pictures, instead of skipping them with a
             `DataWarning`.
         channels: requested channels, 1 (grey), 3 (RGB) or those of the data; None keeps them.
@@ -48,6 +59,7 @@ def open_source(
     if name.startswith("sample:"):
         return _open_sample(name, strict=strict, channels=channels)
     path = Path(name).expanduser()
+    check_plain(path, _KINDS)
     suffix = path.suffix.lower()
     if suffix in (".npy", ".npz") and path.is_file():
         return open_array(path, channels=channels, value_range=value_range)
@@ -64,7 +76,7 @@ def open_source(
         raise DataError(f"{name}: expected a readable file, got no permission; check its rights")
     if suffix == ".parquet":
         return ParquetSource([path], name=name, strict=strict, channels=channels)
-    if suffix in IMAGE_SUFFIXES:
+    if is_picture_file(path):
         return FolderSource(path.parent, [path], name=name, strict=strict, channels=channels)
     raise DataError(f"{name}: expected {KINDS}, got a file ending in '{suffix}'; convert it")
 
@@ -87,7 +99,10 @@ def default_evaluation(path_or_name: str | os.PathLike[str]) -> str | None:
         trained = name.removesuffix("/train")
         return split_names(trained).get("test") if trained != name else None
     path = Path(name).expanduser()
+    folders = beside(path) if path.is_dir() else {}
     for split in EVALUATION_SPLITS:
+        if split in folders:
+            return str(folders[split])
         if "train" in path.name:
             other = path.with_name(path.name.replace("train", split, 1))
             if other.exists() or glob.glob(str(other)):
@@ -100,7 +115,10 @@ def split_names(path_or_name: str | os.PathLike[str]) -> dict[str, str]:
 
     Returns:
         Names by split: of a built-in sample named without a split, of a folder whose sub-folders
-        or shards are named by splits; empty where there are not at least two.
+        or shards are named by splits; empty where there are none.
+
+    Raises:
+        DataError: see `find_splits`.
     """
     name = os.fspath(path_or_name)
     if name.startswith("sample:"):
@@ -109,11 +127,11 @@ def split_names(path_or_name: str | os.PathLike[str]) -> dict[str, str]:
     path = Path(name).expanduser()
     if not path.is_dir() or not os.access(path, os.R_OK | os.X_OK):
         return {}
-    folders = {split: split_folder(path, (split,)) for split in SPLITS}
-    found = {split: str(folder) for split, folder in folders.items() if folder is not None}
-    if not found:
-        shards = split_shards(path)
-        found = {s: _pattern(shards[s], s) for s in SPLITS if s in shards}
+    found = {split: str(folder) for split, folder in find_splits(path).folders.items()}
+    if found:
+        return found
+    shards = split_shards(path)
+    found = {s: _pattern(shards[s], s) for s in SPLITS if s in shards}
     return found if len(found) > 1 else {}
 
 
@@ -131,9 +149,12 @@ def _open_sample(name: str, *, strict: bool, channels: int | None) -> ImageSourc
 def _open_folder(path: Path, name: str, *, strict: bool, channels: int | None) -> ImageSource:
     if not os.access(path, os.R_OK | os.X_OK):
         raise DataError(f"{name}: expected a readable folder, got no permission; check its rights")
-    train = split_folder(path, ("train",))
-    if train is not None:
-        path, name = train, str(train)
+    splits = find_splits(path)
+    if splits.doubt:
+        warnings.warn(splits.doubt, DataWarning, stacklevel=3)
+    if splits.folders:
+        path = _training_folder(name, splits.folders)
+        name = str(path)
     shards = split_shards(path)
     if not shards:
         return FolderSource(path, name=name, strict=strict, channels=channels)
@@ -149,6 +170,29 @@ def _open_folder(path: Path, name: str, *, strict: bool, channels: int | None) -
     return ParquetSource(next(iter(shards.values())), name=name, strict=strict, channels=channels)
 
 
+def _training_folder(name: str, folders: dict[str, Path]) -> Path:
+    """The folder of the training split, or of the only one."""
+    if "train" not in folders and len(folders) > 1:
+        raise DataError(
+            f"{name}: expected a training split, got {', '.join(sorted(folders))}; name the one to "
+            f"read, as in {next(iter(folders.values()))}"
+        )
+    return folders.get("train") or next(iter(folders.values()))
+
+
+def is_picture_file(path: Path) -> bool:
+    """Whether a file that was named is tried as a picture: its name or its first bytes say so."""
+    if named_like_picture(path):
+        return True
+    with open(path, "rb") as file:
+        start = file.read(LONGEST_BEGINNING)
+    return begins_like_picture(start) or unopened(path, start) is not None
+
+
 def _pattern(files: list[Path], split: str) -> str:
     """One file, or the pattern that matches the files of a split."""
-    return str(files[0] if len(files) == 1 else files[0].parent / f"{split}*.parquet")
+    if len(files) == 1:
+        return str(files[0])
+    word = re.search(split, files[0].name, re.IGNORECASE)
+    start = files[0].name[: word.end() if word else 4]
+    return str(Path(glob.escape(str(files[0].parent))) / f"{glob.escape(start)}*.parquet")

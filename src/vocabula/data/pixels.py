@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, TiffImagePlugin
 
+from vocabula.data.picture_file import add_note, with_picture
 from vocabula.data.source import BrokenImageError
 from vocabula.errors import DataError, plural
 
@@ -19,6 +19,17 @@ FILE_CHANNELS = (1, 3, 4)
 
 _GREY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _EXACT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+_SIDEWAYS = (5, 6, 7, 8)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its orientation in EXIF."""
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights Pillow uses for grey
 
 
@@ -31,23 +42,17 @@ class Header:
     channels: int
 
 
-def read_header(file: Path | bytes) -> Header:
+def read_header(file: Path | bytes, notes: list[str] | None = None) -> Header:
     """Read size and channels of a picture; the pixels are not decoded.
 
     Args:
         file: a path, or the bytes of a file.
+        notes: gets what is wrong with the picture's metadata, in words.
 
     Raises:
-        BrokenImageError: it is not a picture that Pillow knows.
+        BrokenImageError: it is not a picture that is opened; see `with_picture`.
     """
-    try:
-        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
-            width, height = picture.size
-            if picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
-                width, height = height, width
-            return Header(height, width, 1 if picture.mode in _GREY_MODES else 3)
-    except Exception as error:  # Pillow's decoders raise nearly every type on damaged input
-        raise BrokenImageError(_reason(error)) from error
+    return with_picture(file, _header, notes)
 
 
 def what_is_lost(file: Path | bytes, channels: int) -> str:
@@ -57,7 +62,8 @@ def what_is_lost(file: Path | bytes, channels: int) -> str:
         file: a path, or the bytes of a file, that `read_header` reads.
         channels: 1 (grey), 3 (RGB) or 4 (RGBA).
     """
-    with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
+
+    def lost(picture: Image.Image) -> str:
         mode, raw = picture.mode, [str(tile[3]) for tile in getattr(picture, "tile", ())]
         if _has_more_frames(picture):
             return "several frames"
@@ -68,6 +74,8 @@ def what_is_lost(file: Path | bytes, channels: int) -> str:
         if mode not in _EXACT_MODES:
             return f"mode {mode}"
         return "colours" if channels == 1 and mode not in _GREY_MODES else ""
+
+    return with_picture(file, lost)
 
 
 def _has_more_frames(picture: Image.Image) -> bool:
@@ -82,7 +90,8 @@ def decode(file: Path | bytes, channels: int) -> NDArray[np.uint8]:
 
     EXIF rotation is applied. Transparent pixels are laid over white (for 4 channels, alpha is
     kept instead). Palettes become colours. 16-bit grey is scaled by 1/257, so 65535 becomes 255;
-    32-bit float grey is taken to lie in [0, 1]. Of several frames the first is read.
+    32-bit float grey is taken to lie in [0, 1]. Of several frames the first is read. Values are
+    those of the file, whatever its colour profile; see `color_profile`.
 
     Args:
         file: a path, or the bytes of a file.
@@ -91,16 +100,45 @@ def decode(file: Path | bytes, channels: int) -> NDArray[np.uint8]:
     Raises:
         BrokenImageError: the picture is damaged, not a picture, or its values have no known range.
     """
+
+    def pixels(picture: Image.Image) -> NDArray[np.uint8]:
+        found, turn = _header(picture), _turn(picture)
+        picture.load()
+        upright: Image.Image = picture
+        if turn in _TURNS and picture.format != "TIFF":  # which Pillow has turned by itself
+            upright = picture.transpose(_TURNS[turn])
+        array = np.asarray(_to_mode(upright, channels), dtype=np.uint8)
+        if array.shape[:2] != (found.height, found.width):
+            raise BrokenImageError(
+                f"a header of {found.width} x {found.height} pixels before contents of "
+                f"{array.shape[1]} x {array.shape[0]}"
+            )
+        return array.reshape(found.height, found.width, channels)
+
+    return with_picture(file, pixels)
+
+
+def _header(picture: Image.Image) -> Header:
+    """Upright size and channels of an opened picture."""
+    width, height = picture.size
+    turned = _turn(picture) in _SIDEWAYS
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):  # whose `size` may be turned already
+        tags = picture.tag_v2
+        width, height = tags[ExifTags.Base.ImageWidth], tags[ExifTags.Base.ImageLength]
+    if turned:
+        width, height = height, width
+    return Header(height, width, 1 if picture.mode in _GREY_MODES else 3)
+
+
+def _turn(picture: Image.Image) -> int:
+    """The orientation that a picture's metadata note, 1 where they say none."""
     try:
-        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
-            picture.load()
-            ImageOps.exif_transpose(picture, in_place=True)
-            pixels = np.asarray(_to_mode(picture, channels), dtype=np.uint8)
-    except (BrokenImageError, MemoryError):
-        raise
-    except Exception as error:  # Pillow's decoders raise nearly every type on damaged input
-        raise BrokenImageError(_reason(error)) from error
-    return pixels.reshape(pixels.shape[0], pixels.shape[1], channels)
+        # of PNG, the method of its own class would decode the picture
+        found = Image.Image.getexif(picture).get(ExifTags.Base.Orientation, 1)
+        return found if found in range(1, 9) else 1
+    except Exception:  # Pillow raises nearly every type on damaged metadata
+        add_note("its EXIF data are damaged, so it may lie on its side")
+        return 1
 
 
 def convert_channels(images: NDArray[Any], channels: int, name: str) -> NDArray[Any]:
@@ -148,7 +186,11 @@ def channel_error(name: str, want: int, have: int) -> DataError:
 
 def _to_mode(picture: Image.Image, channels: int) -> Image.Image:
     if picture.mode.startswith("I") or picture.mode == "F":
-        picture = Image.fromarray(_wide_grey(np.asarray(picture)))
+        values, clear = np.asarray(picture), picture.info.get("transparency")
+        picture = Image.fromarray(_wide_grey(values))
+        if isinstance(clear, int):  # the value that stands for transparent pixels
+            alpha = Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8))
+            picture = Image.merge("LA", (picture, alpha))
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
     if picture.mode == mode and (channels == 4 or not picture.has_transparency_data):
         return picture  # as most are: converting would copy every pixel
@@ -183,11 +225,3 @@ def _as_type_of(values: NDArray[Any], images: NDArray[Any]) -> NDArray[Any]:
     if images.dtype == np.uint8:
         values = np.rint(values)
     return values.astype(images.dtype)
-
-
-def _reason(error: Exception) -> str:
-    if type(error).__name__ == "UnidentifiedImageError":
-        return "not a picture"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__

@@ -28,6 +28,35 @@ class BrokenImageError(Exception):
     """One image cannot be decoded; its text is the reason, without the image's name."""
 
 
+class RefusedImageError(BrokenImageError):
+    """One image is not read, though it may be whole.
+
+    Args:
+        got: what it is, such as a format that is not opened.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, got: str, remedy: str) -> None:
+        super().__init__(f"{got}; {remedy}")
+        self.got, self.remedy = got, remedy
+
+
+def picture_error(
+    path: object, reason: Exception, otherwise: str = "a broken file ({}); leave it out"
+) -> DataError:
+    """The error for a picture that was named and cannot be read.
+
+    Args:
+        path: of the picture.
+        reason: what the reader raised.
+        otherwise: what was got and what to do, of `BrokenImageError` in general.
+    """
+    got = otherwise.format(reason)
+    if isinstance(reason, RefusedImageError):
+        got = f"{reason.got}; {reason.remedy}"
+    return DataError(f"{path}: expected a picture, got {got}")
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One image of a source.

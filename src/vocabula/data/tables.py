@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vocabula.errors import DataError, VocabulaError
-from vocabula.files import input_error
+from vocabula.files import check_plain, input_error
 
 
 class TableFile:
@@ -42,6 +42,7 @@ class TableFile:
     ) -> None:
         self.path = path
         self._kind, self._expected, self._fix = kind, expected, fix
+        check_plain(path, expected, kind)
         with self.reporting():
             self._file = pq.ParquetFile(path, page_checksum_verification=True)
             self.schema: pa.Schema = self._file.schema_arrow

@@ -12,7 +12,7 @@ from torch import Tensor
 from vocabula.data.names import OutputNames
 from vocabula.data.pixels import decode
 from vocabula.data.png import check_channels, grid, save_png, to_bytes
-from vocabula.data.source import BrokenImageError
+from vocabula.data.source import BrokenImageError, picture_error
 from vocabula.errors import DataError, OptionError, picture_size
 from vocabula.evaluation.batches import as_unit, counted
 from vocabula.evaluation.samples import Drawn, SampleOptions
@@ -38,12 +38,12 @@ def read_images(files: Sequence[Path], generator: Generator) -> Tensor:
     check_channels(generator.tokenizer.channels, "complete")
     images: list[Tensor] = []
     for file in files:
-        if not file.is_file():
+        if not file.exists():
             raise DataError(f"{file}: expected a picture, got nothing at that place; check it")
         try:
             pixels = decode(file, generator.tokenizer.channels)
         except BrokenImageError as reason:
-            raise DataError(f"{file}: expected a picture, got none ({reason}); check it") from None
+            raise picture_error(file, reason, "none ({}); check it") from None
         image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
         if images and image.shape != images[0].shape:
             raise DataError(

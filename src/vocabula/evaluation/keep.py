@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vocabula.data.pixels import decode
-from vocabula.data.source import BrokenImageError
+from vocabula.data.source import BrokenImageError, picture_error
 from vocabula.errors import DataError, OptionError, picture_size
 
 FORMS = "top:F, bottom:F, left:F or right:F with 0 < F < 1, or box:LEFT,TOP,RIGHT,BOTTOM in pixels"
@@ -59,7 +59,7 @@ def mask_picture(path: Path, size: tuple[int, int]) -> Tensor:
     try:
         pixels = torch.from_numpy(decode(path, 1).copy())[:, :, 0]
     except BrokenImageError as reason:
-        raise DataError(f"{path}: expected a picture, got none ({reason}); check it") from None
+        raise picture_error(path, reason, "none ({}); check it") from None
     if tuple(pixels.shape) != size:
         raise DataError(
             f"{path}: expected a mask of the image's {picture_size(*size)} pixels, got "

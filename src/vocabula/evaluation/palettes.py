@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vocabula.data.folder import IMAGE_SUFFIXES, find_images
+from vocabula.data.color_profile import color_profile
+from vocabula.data.folder import find_images
 from vocabula.data.names import OutputNames
+from vocabula.data.picture_formats import COMMON_SUFFIXES, IMAGE_SUFFIXES
 from vocabula.data.pixels import decode
-from vocabula.data.source import BrokenImageError, report_problems, summarize
+from vocabula.data.source import (
+    BrokenImageError,
+    DataWarning,
+    picture_error,
+    report_problems,
+    summarize,
+)
 from vocabula.errors import DataError, Interrupted, OptionError, plural
 from vocabula.evaluation.batches import counted
 from vocabula.evaluation.metrics import psnr
@@ -67,8 +76,8 @@ def write_palettes(
     """Write each picture as an indexed PNG file with the palette that suits it.
 
     Files are read as `vocabula.data.pixels.decode` does: upright, 16 bits as 8, CMYK and palettes
-    as RGB. Transparency goes into the palette. Each file is complete or absent, and those finished
-    before a failure stay.
+    as RGB. Transparency goes into the palette, the colour profile into the file. Each file is
+    complete or absent, and those finished before a failure stay.
 
     Args:
         images: picture files, and folders of them, which are searched.
@@ -94,17 +103,19 @@ def write_palettes(
     jobs = _jobs(images, Path(out).expanduser())
     _check_outputs(jobs, overwrite=overwrite)
     written: list[PaletteFile] = []
-    broken: list[str] = []
+    broken: list[tuple[Path, BrokenImageError]] = []
     try:
         with counted("palettes", len(jobs), show=progress) as advance:
             for file, place in jobs:
                 try:
-                    pixels = _read(file)
+                    pixels, profile = _read(file)
                 except BrokenImageError as reason:
-                    broken.append(f"{file}: {reason}")
+                    broken.append((file, reason))
                 else:
                     kept = _kept(len(written))
-                    written.append(_write(pixels, place, options, overwrite=overwrite, kept=kept))
+                    written.append(
+                        _write(pixels, profile, place, options, overwrite=overwrite, kept=kept)
+                    )
                     if done is not None:
                         done(written[-1])
                 advance(1)
@@ -124,14 +135,14 @@ def _kept(count: int) -> str:
     return "the 1 finished file is kept" if count == 1 else f"the {count} finished files are kept"
 
 
-def _report_broken(broken: list[str], count: int) -> None:
+def _report_broken(broken: list[tuple[Path, BrokenImageError]], count: int) -> None:
     if broken and count == 1:
-        path, _, reason = broken[0].rpartition(": ")
-        raise DataError(f"{path}: expected a picture, got none ({reason}); check the file")
+        raise picture_error(*broken[0], "none ({}); check the file")
     if broken:
+        listed = summarize([f"{file}: {reason}" for file, reason in broken])
         raise DataError(
             f"pictures: expected {count} that can be read, got {len(broken)} that cannot "
-            f"({summarize(broken)}); the others are written, check these"
+            f"({listed}); the others are written, check these"
         )
 
 
@@ -164,14 +175,12 @@ def _jobs(images: Sequence[str | os.PathLike[str]], out: Path) -> list[tuple[Pat
 
 def _in_folder(root: Path) -> list[tuple[Path, str]]:
     """The pictures below a folder, by name, and their paths in it."""
-    files, others = find_images(root)
+    files, problems = find_images(root)
     if not files:
-        raise DataError(
-            f"{root}: expected pictures ({', '.join(s[1:] for s in IMAGE_SUFFIXES)}), got a folder "
-            "without any; give another"
-        )
-    problems = [f"{path}: not a picture by its name" for path in others]
-    report_problems(str(root), problems, len(files) + len(others), strict=False)
+        got = f"only {summarize(problems)}" if problems else "an empty folder"
+        listed = f"{', '.join(COMMON_SUFFIXES)} and others"
+        raise DataError(f"{root}: expected pictures ({listed}), got {got}; give another folder")
+    report_problems(str(root), problems, len(files) + len(problems), strict=False)
     return [(file, file.relative_to(root).as_posix()) for file in files]
 
 
@@ -182,18 +191,28 @@ def _check_outputs(jobs: list[tuple[Path, Path]], *, overwrite: bool) -> None:
         check_new_file(place, overwrite=overwrite)
 
 
-def _read(file: Path) -> NDArray[np.uint8]:
-    """The picture as RGB, or as RGBA where anything is transparent."""
+def _read(file: Path) -> tuple[NDArray[np.uint8], bytes]:
+    """The picture as RGB, or as RGBA where anything is transparent, and its colour profile."""
     pixels = decode(file, 4)
-    return pixels if (pixels[:, :, 3] < 255).any() else np.ascontiguousarray(pixels[:, :, :3])
+    profile, lost = color_profile(file, 4)
+    if lost:
+        warnings.warn(f"{file}: leaving out its colour profile, {lost}", DataWarning, stacklevel=3)
+    opaque = not (pixels[:, :, 3] < 255).any()
+    return np.ascontiguousarray(pixels[:, :, :3]) if opaque else pixels, profile
 
 
 def _write(
-    pixels: NDArray[np.uint8], place: Path, options: PaletteOptions, *, overwrite: bool, kept: str
+    pixels: NDArray[np.uint8],
+    profile: bytes,
+    place: Path,
+    options: PaletteOptions,
+    *,
+    overwrite: bool,
+    kept: str,
 ) -> PaletteFile:
     book = colors.fit(pixels, options.colors, seed=options.seed)
     codes = colors.encode(pixels, book, dither=options.dither)
-    content = png_bytes(codes, book)
+    content = png_bytes(codes, book, profile=profile)
     shown, wanted = (colors.premultiplied(x) for x in (colors.decode(codes, book), pixels))
     error = np.square(shown.astype(np.int32) - wanted).mean() / 255**2
     with output_errors(place, kept=kept), new_file(place, overwrite=overwrite) as draft:

@@ -29,7 +29,13 @@ from vocabula.files.places import (
     holds_something,
     real_place,
 )
-from vocabula.files.reading import input_error, input_errors, special_kind, utf8_path
+from vocabula.files.reading import (
+    check_plain,
+    input_error,
+    input_errors,
+    special_kind,
+    utf8_path,
+)
 from vocabula.files.streams import is_stream, stdout_is_taken
 from vocabula.files.text import dump_json, one_line, printable, unicode_text
 
@@ -41,6 +47,7 @@ __all__ = [
     "check_apart",
     "check_new_file",
     "check_new_folder",
+    "check_plain",
     "clear_folder",
     "cut_name",
     "dump_json",

@@ -101,6 +101,22 @@ def special_kind(path: Path | str | os.PathLike[str]) -> str | None:
     return kinds.get(stat.S_IFMT(mode))
 
 
+def check_plain(path: Path, what: str, kind: type[VocabulaError] = DataError) -> None:
+    """Refuse what is waited for, perhaps for ever, or has no end; a folder or nothing passes.
+
+    Args:
+        path: what the user named.
+        what: is expected there, such as "a parquet file".
+        kind: the error to raise.
+
+    Raises:
+        VocabulaError: of the `kind`; a pipe, a socket or a device is there.
+    """
+    found = special_kind(path)
+    if found not in (None, "folder"):
+        raise kind(f"{path}: expected {what}, got a {found}; copy it to a file first")
+
+
 @contextlib.contextmanager
 def utf8_path(path: Path) -> Iterator[Path]:
     """The path, or for libraries that take UTF-8 only a link to what has another name.

@@ -42,7 +42,7 @@ def indexed_picture(codes: ArrayLike, palette: ArrayLike) -> Image.Image:
     return picture
 
 
-def png_bytes(codes: ArrayLike, palette: ArrayLike) -> bytes:
+def png_bytes(codes: ArrayLike, palette: ArrayLike, *, profile: bytes = b"") -> bytes:
     """Return an indexed PNG file: 1, 2, 4 or 8 bits a pixel as the palette needs, compressed well.
 
     Its colours stand in the order of their brightness, whatever that of `palette`: with 16 colours,
@@ -51,6 +51,7 @@ def png_bytes(codes: ArrayLike, palette: ArrayLike) -> bytes:
     Args:
         codes: (H, W) integers in [0, K), at least one.
         palette: (K, C) uint8: grey, RGB or RGBA.
+        profile: of the colours (ICC), for RGB; it is stored in the file, none if empty.
 
     Raises:
         ShapeError: an array has another shape or dtype.
@@ -62,9 +63,10 @@ def png_bytes(codes: ArrayLike, palette: ArrayLike) -> bytes:
     picture, size = indexed_picture(places, book[order]), len(book)
     # Pillow counts the four bytes of an RGBA colour as more than one colour.
     bits = {"bits": 1 if size <= 2 else 2 if size <= 4 else 4} if size <= 16 else {}
+    options = {"compress_level": 9, "icc_profile": profile or None, **bits}
     files = []
     for strategy in _STRATEGIES:
         file = io.BytesIO()
-        picture.save(file, format="PNG", compress_level=9, compress_type=strategy, **bits)
+        picture.save(file, format="PNG", compress_type=strategy, **options)
         files.append(file.getvalue())
     return min(files, key=len)

@@ -226,7 +226,7 @@ def _restore_tables(model: nn.Module, _: Any) -> None:
     for part in model.modules():
         if names := part._non_persistent_buffers_set:
             with torch.device("cpu"):
-                made: Any = type(part)(part.config)  # type: ignore[call-arg]
+                made: Any = type(part)(part.config)
             for name in names:
                 setattr(part, name, getattr(made, name).to(device, getattr(part, name).dtype))
 

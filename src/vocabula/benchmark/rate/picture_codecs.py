@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from vocabula.data.pixels import decode
 from vocabula.data.png import picture
 from vocabula.errors import DataError, OptionError, picture_size
 
@@ -54,9 +54,7 @@ class PictureCodec:
 
     def decode(self, content: bytes, channels: int) -> NDArray[np.uint8]:
         """The picture (H, W, channels) of a file."""
-        with Image.open(io.BytesIO(content)) as opened:
-            found = np.asarray(opened.convert("L" if channels == 1 else "RGB"))
-        return found.reshape(*found.shape[:2], channels)
+        return decode(content, channels)
 
 
 # libjpeg takes 0 as 1. Pillow subsamples JPEG's colours 4:2:0 by default; lossy WebP always does.
