@@ -73,7 +73,7 @@ def test_report(vocabula: Callable, saved: Path, pictures: Path, tmp_path: Path)
     assert (done.code, done.out) == (0, "report: page.html\n")
     text = (tmp_path / "page.html").read_text()
     assert "vocabula train pictures" in text
-    assert text.count("reconstruction of ") == 2
+    assert text.count('data-part="reconstruction"') == 2
 
 
 def test_info(vocabula: Callable, saved: Path) -> None:

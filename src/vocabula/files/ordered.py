@@ -18,7 +18,7 @@ def in_stable_order(content: bytes) -> tuple[bytes, memoryview]:
     Returns:
         The new header, and the tensors as they are in `content`: together, the file.
 
-    Source: https://github.com/huggingface/safetensors, "Format": 8 bytes of length, little-endian,
+    Source: the README of safetensors, "Format": 8 bytes of length, little-endian,
         a header of JSON padded with spaces, and the tensors at offsets from its end.
     """
     length = int.from_bytes(content[:_LENGTH], "little")
