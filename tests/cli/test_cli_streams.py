@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vocabula.cli.errors import check_dashes
-from vocabula.cli.process import lonely_launch, stoppable
+from vocabula.cli.process import catch_stops, lonely_launch
 from vocabula.data.token_file import read_tokens
 from vocabula.errors import OptionError
 
@@ -173,12 +173,18 @@ def started(*words: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_handlers_are_put_back() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), stoppable():
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(5)
-    assert signal.getsignal(signal.SIGTERM) is before
+def test_signals_are_caught_once() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        catch_stops()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # does not disturb the cleaning up
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 from typer import TyperException
 from typer.core import TyperGroup
 
-from vocabula.cli.process import abandon, is_main_process, process_index, stoppable
+from vocabula.cli.process import abandon, is_main_process, process_index
 from vocabula.errors import Interrupted, OptionError, OutputError, VocabulaError
 from vocabula.files import DISK_FULL, one_line
 
@@ -62,7 +62,7 @@ class Commands(TyperGroup):
         except BrokenPipeError:  # `vocabula config | head`: the reader has gone
             abandon(sys.stdout)
             sys.exit(1)
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             failure = as_user_error(error)
             if failure is None:
                 raise
@@ -76,12 +76,14 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command; Ctrl-C and the like become a message, not a traceback."""
         try:
-            with stoppable():
-                return super().invoke(ctx)
+            return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise Interrupted(
-                "interrupted: nothing half-written was left behind; run the command again"
-            ) from None
+            raise interrupted() from None
+
+
+def interrupted() -> Interrupted:
+    """What to say of a command that was stopped and has nothing to keep."""
+    return Interrupted("interrupted: nothing half-written was left behind; run the command again")
 
 
 def check_dashes(words: Sequence[str]) -> None:
@@ -109,6 +111,8 @@ def as_user_error(error: BaseException) -> VocabulaError | None:
     """The one-line error that a failure amounts to, or None if it is a defect of the program."""
     if isinstance(error, VocabulaError):
         return error
+    if isinstance(error, KeyboardInterrupt):
+        return interrupted()
     if isinstance(error, TyperException):
         message = error.format_message().rstrip(".")
         advice = "" if "Did you mean" in message else "; add --help to see the usage"

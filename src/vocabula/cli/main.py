@@ -29,7 +29,7 @@ from vocabula.cli import (
     train_prior,
 )
 from vocabula.cli.errors import Commands
-from vocabula.cli.process import alone, keep_freed_memory, ready_streams
+from vocabula.cli.process import alone, catch_stops, keep_freed_memory, ready_streams
 
 HELP = (
     "Learn a discrete vocabulary for images: train, judge and use tokenizers.\n\n"
@@ -118,6 +118,7 @@ def main() -> None:
     """Entry point of the command ``vocabula``."""
     keep_freed_memory()
     ready_streams()
+    catch_stops()
     app(prog_name="vocabula")
 
 

@@ -10,10 +10,9 @@ import os
 import shlex
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, ParamSpec, TextIO
+from collections.abc import Callable
+from typing import ParamSpec, TextIO
 
 P = ParamSpec("P")
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # numbers of glibc's malloc.h
@@ -60,12 +59,11 @@ def lonely_launch() -> str | None:
     )
 
 
-@contextlib.contextmanager
-def stoppable() -> Iterator[None]:
-    """Within the block, SIGTERM and SIGHUP do what Ctrl-C does: blocks are left in good order.
+def catch_stops() -> None:
+    """From now on SIGTERM and SIGHUP do what Ctrl-C does: blocks are left in good order.
 
     A second one, as a closing terminal or a batch system may send, does not disturb that. Signals
-    that are ignored, as SIGHUP under nohup, stay so. Only the main thread may say all this.
+    that are ignored, as SIGHUP under nohup, stay so.
     """
     last = -_ONE_END
 
@@ -76,17 +74,10 @@ def stoppable() -> Iterator[None]:
             last = now
             raise KeyboardInterrupt
 
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
 
 
 def ready_streams() -> None:
