@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vocabula.data.pixels import FILE_CHANNELS, Header, channel_error, decode, read_header
+from vocabula.data.reporting import reported
 from vocabula.data.source import (
     BrokenImageError,
     DataWarning,
@@ -139,7 +140,7 @@ def find_images(root: Path) -> tuple[list[Path], list[str]]:
 
 def _readable(root: Path, files: Sequence[Path]) -> tuple[list[Path], list[Header], list[str]]:
     kept, headers, broken = [], [], []
-    for file in files:
+    for file in reported(files):
         try:
             headers.append(read_header(file))
             kept.append(file)
