@@ -28,5 +28,6 @@ def sections() -> dict[str, Any]:
             "checkpoint_every": 4,
             "log_every": 3,
             "threads": 1,
+            "memory_check": False,
         },
     }

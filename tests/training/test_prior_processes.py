@@ -38,7 +38,7 @@ PriorTrainer.__init__ = init
 model, run, tokens, out, *options = sys.argv[1:]
 train_prior(load_config(model, options), run, tokens, out, progress=False)
 digest = hashlib.sha256()
-for name, value in trainers[0].prior.state_dict().items():
+for name, value in trainers[-1].prior.state_dict().items():
     digest.update(name.encode() + value.contiguous().numpy().tobytes())
 with open(f"{out}.{os.environ['RANK']}", "w") as file:
     file.write(digest.hexdigest())

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from vocabula.codec import load_statistics
 from vocabula.errors import DataError, Interrupted, OptionError, OutputError, TrainingError
 from vocabula.evaluation.run_files import read_log
 from vocabula.tokenizers import load
@@ -292,13 +293,52 @@ def test_a_time_limit_ends_in_good_order(tmp_path: Path, sections: dict[str, Any
     assert json.loads((run / "run.json").read_text())["data"] == DIGITS
 
 
+def test_time_before_resuming_counts_and_the_schedule_ends_with_it(
+    tmp_path: Path, sections: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    sections["schedule"] = {"name": "linear"}
+    limited = configured(sections, steps=10**6, max_minutes=0.5 / 60)
+    first = train(limited, DIGITS, run)
+    assert "training.max_minutes=0.00833333 is over" in capsys.readouterr().err
+    assert first["lr"] < 0.5 * 1e-3  # the configured rate, of which a millionth of the steps is 1
+    again = train(limited, DIGITS, run, resume=True, progress=False)
+    assert again["steps"] == first["steps"]
+    longer = configured(sections, steps=10**6, max_minutes=1 / 60)
+    assert train(longer, DIGITS, run, resume=True, progress=False)["steps"] > first["steps"]
+
+
+def test_codes_are_counted_at_the_end_also_after_an_interruption(
+    tmp_path: Path, sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vocabula.training.export.learn_statistics", stop)
+        with pytest.raises(Interrupted, match=r"the model is saved.*resume=True"):
+            train(configured(sections), DIGITS, run, progress=False)
+    assert not (run / "entropy.safetensors").exists()
+    before = weights(run)
+    train(configured(sections), DIGITS, run, resume=True, progress=False)
+    assert weights(run) == before
+    statistics = load_statistics(run, load(run).fingerprint())
+    assert statistics is not None and statistics.counts[0].sum() == 1500 * 16
+
+
 def test_plain_lines_show_the_figures(
     tmp_path: Path, sections: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(configured(sections), DIGITS, tmp_path / "run")
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 4
+    assert [line.partition("  ")[0] for line in lines] == [
+        *("data:", "codes:", "model:", "steps:"),
+        *("step 3/12", "step 6/12", "step 9/12", "step 12/12"),
+    ]
     assert lines[-1].startswith("step 12/12  loss ")
+    assert max(map(len, lines)) <= 80
     assert all(word in lines[-1] for word in ("PSNR", "dB", "perplexity", "usage", "left"))
 
 

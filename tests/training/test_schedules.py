@@ -39,3 +39,17 @@ def test_warmup_longer_than_the_run_is_harmless() -> None:
 def test_a_final_factor_above_one_is_refused() -> None:
     with pytest.raises(OptionError, match=r"final.*>= 0 and <= 1.*1.5"):
         Cosine(final=1.5)
+
+
+def test_a_run_that_is_limited_by_time_ends_its_schedule_in_time() -> None:
+    schedule = Linear(final=0.0)
+    assert schedule.factor(10, 1000, elapsed=0.5) == pytest.approx(0.5)
+    assert schedule.factor(900, 1000, elapsed=0.5) == pytest.approx(0.1)  # steps may be ahead
+    assert Cosine(final=0.1).factor(1, 1000, elapsed=1.0) == pytest.approx(0.1)
+
+
+def test_of_limited_time_the_warmup_takes_a_tenth_at_most() -> None:
+    schedule = Constant(warmup=2000)
+    assert schedule.factor(1, 10_000, elapsed=0.05) == pytest.approx(0.5)
+    assert schedule.factor(1, 10_000, elapsed=0.1) == 1.0
+    assert schedule.factor(1999, 10_000, elapsed=0.01) == 1.0

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from vocabula.cli.process import is_main_process, lonely_launch
+from vocabula.cli.process import lonely_launch
 from vocabula.cli.runs import Data, Strict
 from vocabula.errors import plural
-
-if TYPE_CHECKING:
-    from vocabula.training.config import RunConfig
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -63,23 +60,5 @@ def train(
     say_split(data, held_out=False)
     with plain_warnings():
         figures = run_training(config, data, out, resume=resume, overwrite=overwrite)
-        if is_main_process():
-            _count_codes(config, data, out)
     steps = plural(figures["steps"], "step")
     say(f"trained {steps} in {figures['seconds']:.0f} s: {figures['out']}")
-
-
-def _count_codes(config: RunConfig, data: str, out: str) -> None:
-    """Keep counts of the training images' codes in the run, for the entropy models."""
-    from pathlib import Path
-
-    from vocabula.codec import learn_statistics
-    from vocabula.files import locked_folder
-    from vocabula.tokenizers import load
-
-    folder = Path(out)
-    with locked_folder(folder):
-        tokenizer = load(folder)
-        if all(level.codebook_sizes for level in tokenizer.levels):
-            source = config.build("data").open(data, channels=tokenizer.channels)
-            learn_statistics(tokenizer, source).save(folder)

@@ -22,6 +22,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
 
 
+def local_processes() -> int:
+    """How many processes of a run share this machine; their launcher says so."""
+    words = os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1"))
+    return int(words) if words.isdigit() and int(words) > 0 else 1
+
+
 def default_workers() -> int:
     """One worker for each core that this process may use, 16 at most."""
     return min(16, cores())

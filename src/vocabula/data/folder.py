@@ -16,6 +16,7 @@ from vocabula.data.picture_formats import (
     named_like_picture,
 )
 from vocabula.data.pixels import FILE_CHANNELS, Header, channel_error, decode, read_header
+from vocabula.data.reporting import reported
 from vocabula.data.source import (
     BrokenImageError,
     DataWarning,
@@ -194,7 +195,7 @@ def _readable(
 ) -> tuple[list[Path], list[Header], list[str], list[str]]:
     """The readable ones of some files, their headers, what is wrong with the others, and notes."""
     kept, headers, broken, notes = [], [], [], []
-    for file in files:
+    for file in reported(files):
         said: list[str] = []
         path = file.relative_to(root).as_posix()
         try:

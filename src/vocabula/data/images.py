@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vocabula.data.ahead import cores, local_processes
 from vocabula.data.cache import ImageCache
 from vocabula.data.opening import open_source
 from vocabula.data.order import Stream
@@ -60,7 +61,8 @@ class ImageData:
         pad: mirror images that are smaller than the crop at their borders instead of refusing.
         flip: mirror half of the training images left to right.
         cache: "auto" keeps up to 1 GiB of decoded images in memory, "always" all, "never" none.
-        workers: processes that read ahead; 0 reads in the training process.
+        workers: processes that read ahead, no more than there are cores; 0 reads in the training
+            process.
         strict: refuse files that are broken or no pictures instead of skipping them.
         value_range: lowest and highest value in .npy and .npz files; default 0 and 1 for floats.
     """
@@ -136,7 +138,7 @@ class ImageData:
         Raises:
             DataError: images are smaller than the crop, or differ in size and there is no crop.
         """
-        self._check_sizes(source)
+        self.check_sizes(source)
         positions = np.arange(rank, batch_size * world_size, world_size)
         batches = _Batches(self, source, seed, batch_size * world_size, positions)
         if self.workers == 0:
@@ -185,14 +187,14 @@ class ImageData:
             return 0
         if self.cache == "always":
             return 2**62
-        return CACHE_LIMIT // max(1, self.workers)
+        return CACHE_LIMIT // max(1, self.readers())
 
     def _read_ahead(self, batches: _Batches, start: int) -> Iterator[Batch]:
         ready: DataLoader[Batch | VocabulaError] = DataLoader(
             batches,
             batch_size=None,
             sampler=_From(start),
-            num_workers=self.workers,
+            num_workers=self.readers(),
             # without its own, the loader would draw from the generator that training draws from
             generator=torch.Generator(),
         )
@@ -201,7 +203,16 @@ class ImageData:
                 raise batch
             yield batch
 
-    def _check_sizes(self, source: ImageSource) -> None:
+    def readers(self) -> int:
+        """How many processes read ahead: as many as asked for, and no more than there are cores."""
+        return min(self.workers, max(1, cores() // local_processes()))
+
+    def check_sizes(self, source: ImageSource) -> None:
+        """Refuse images that are smaller than the crop, where that is known cheaply.
+
+        Raises:
+            DataError: there are such.
+        """
         smallest = source.smallest()
         if self.crop is not None and not self.pad and smallest is not None:
             height, width = smallest

@@ -9,6 +9,8 @@ zeros.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,20 +23,42 @@ __all__ = [
     "all_reduce_mean",
     "all_reduce_sum",
     "all_reduce_sum_grad",
+    "alone",
     "broadcast",
     "rank",
     "world_size",
 ]
 
 
+_apart = 0  # of the whole process, as a backward pass may run in other threads
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within the block this process reduces over itself alone, whatever group it belongs to.
+
+    For work that one rank does and the others do not.
+    """
+    global _apart
+    _apart += 1
+    try:
+        yield
+    finally:
+        _apart -= 1
+
+
+def _grouped() -> bool:
+    return not _apart and dist.is_available() and dist.is_initialized()
+
+
 def world_size() -> int:
     """Return the number of ranks, 1 without a process group."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    return dist.get_world_size() if _grouped() else 1
 
 
 def rank() -> int:
     """Return this process's rank, 0 without a process group."""
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    return dist.get_rank() if _grouped() else 0
 
 
 @torch.library.custom_op(

@@ -69,6 +69,8 @@ class BaseTrainer(ABC, Generic[B]):
 
     Attributes:
         step: optimizer steps done.
+        elapsed: fraction of the time limit that has passed, 0 without a limit; the schedule follows
+            it.
         meter: figures summed since the last reset.
 
     Raises:
@@ -89,6 +91,8 @@ class BaseTrainer(ABC, Generic[B]):
         self.options = options
         self.schedule = schedule
         self.step = 0
+        self.elapsed = 0.0
+        self._factor: float | None = None
         self.meter = Meter()
         # kernels of three axes have a format of their own, and no gain from it
         flat = options.channels_last and all(p.ndim < 5 for p in model.parameters())
@@ -121,9 +125,16 @@ class BaseTrainer(ABC, Generic[B]):
     # ---------------------------------------------------------------- stepping
 
     @property
+    def parameters(self) -> int:
+        """How many numbers the model has."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @property
     def learning_rate(self) -> float:
         """The learning rate of the last step taken, or of the first before that."""
-        factor = self.schedule.factor(max(0, self.step - 1), self.options.steps)
+        factor = self._factor
+        if factor is None:
+            factor = self.schedule.factor(max(0, self.step - 1), self.options.steps, self.elapsed)
         return self._rates[0] * factor
 
     def train_step(self, batch: B) -> dict[str, Tensor]:
@@ -139,14 +150,10 @@ class BaseTrainer(ABC, Generic[B]):
             TrainingError: the loss or a gradient is not finite; no weight has been changed, but the
                 batch stays counted in the codebook's pending statistics.
         """
-        self.begin_step()
-        if self._wrapped is None:
-            self.wrap()
-        factor = self.schedule.factor(self.step, self.options.steps)
+        self._factor = factor = self.schedule.factor(self.step, self.options.steps, self.elapsed)
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
-        self.model.train()
-        figures = self._accumulate(self.micro_batches(batch))
+        figures = self.compute_gradients(batch)
         norm = self._gradient_norm()
         self._stop_unless_finite(figures["loss"], norm)
         self.optimizer.step()
@@ -159,6 +166,14 @@ class BaseTrainer(ABC, Generic[B]):
         figures |= more
         self.meter.add(figures)
         return figures
+
+    def compute_gradients(self, batch: B) -> dict[str, Tensor]:
+        """The first half of a step: forward and backward; the figures, each ()."""
+        self.begin_step()
+        if self._wrapped is None:
+            self.wrap()
+        self.model.train()
+        return self._accumulate(self.micro_batches(batch))
 
     def call(self, *inputs: Any) -> Any:
         """Run the model in the precision of the options, with gradients averaged over processes."""
@@ -195,6 +210,13 @@ class BaseTrainer(ABC, Generic[B]):
             return flag
         value = torch.tensor([float(flag)], device=self.accelerator.device)
         return bool(self.accelerator.reduce(value, reduction="sum").item() > 0)
+
+    def mean_of_processes(self, value: float) -> float:
+        """The mean of a number over all processes; every process must call it."""
+        if self.accelerator.num_processes == 1:
+            return value
+        tensor = torch.tensor([value], device=self.accelerator.device)
+        return float(self.accelerator.reduce(tensor, reduction="mean").item())
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -241,7 +263,7 @@ class BaseTrainer(ABC, Generic[B]):
         if self.average is not None:
             fallback = checkpoint.tensors["model"]
             self.average.load_state(checkpoint.tensors.get("average", fallback))
-        self.step = checkpoint.step
+        self.step, self._factor = checkpoint.step, None
         self.meter.load_state(checkpoint.state["meter"], self.accelerator.device)
         states = checkpoint.state["random"]
         if len(states) == self.accelerator.num_processes:

@@ -81,6 +81,12 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)]
 
 
+def newest_step(folder: Path) -> int:
+    """Steps done at the newest checkpoint below `folder`, 0 where there is none; not verified."""
+    found = list_checkpoints(folder)
+    return int(_NAME.fullmatch(found[0].name)[1]) if found else 0  # type: ignore[index]
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read one checkpoint and verify every file.
 
@@ -259,6 +265,7 @@ __all__ = [
     "load_model",
     "load_optimizer",
     "newest_checkpoint",
+    "newest_step",
     "optimizer_tensors",
     "read_checkpoint",
     "save_checkpoint",

@@ -1,11 +1,16 @@
-"""From a trainer to a saved tokenizer: averaged weights if there are any."""
+"""From a trainer to a saved tokenizer: averaged weights if any, and counts of its codes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vocabula.tokenizers import save
+import torch
+
+from vocabula.codec import learn_statistics
+from vocabula.data import ImageSource
+from vocabula.tokenizers import load, save
 from vocabula.training.trainer import Trainer
 
 _CARD_METRICS = ("step", "loss", "mse", "psnr", "perplexity", "usage")
@@ -31,3 +36,35 @@ def export_tokenizer(
     metrics = {key: record[key] for key in _CARD_METRICS if key in record}
     with trainer.averaged():
         save(trainer.tokenizer, folder, data=data, metrics=metrics, command=command)
+
+
+def count_codes(
+    folder: Path,
+    source: ImageSource,
+    device: torch.device,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Keep counts of the training images' codes beside a saved tokenizer, for the entropy models.
+
+    A continuous tokenizer has none.
+
+    Args:
+        folder: where the tokenizer is saved.
+        source: the images that it was trained on.
+        device: where it encodes them.
+        advance: called with how many images are done, and of how many.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    tokenizer = load(folder)
+    if not all(level.codebook_sizes for level in tokenizer.levels):
+        return
+    done = 0
+
+    def count(images: int) -> None:
+        nonlocal done
+        done += images
+        advance(done, len(source))
+
+    learn_statistics(tokenizer.to(device), source, advance=count).save(folder)

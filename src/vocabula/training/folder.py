@@ -42,6 +42,8 @@ _FREE_TO_CHANGE = frozenset({"optimizer.learning_rate"}) | frozenset(
         "steps",
         "clip_norm",
         "precision",
+        "accumulate",
+        "memory_check",
         "checkpoint_every",
         "keep_checkpoints",
         "log_every",
@@ -215,6 +217,12 @@ class RunFolder:
                 f"{name}: expected the one that the run began with ({before}), got {value}; "
                 "resume with the same data"
             )
+
+
+def restart_words(*, resume: bool, overwrite: bool) -> tuple[str, ...]:
+    """The options of the command line that say what becomes of an earlier run."""
+    given = {"--resume": resume, "--overwrite": overwrite}
+    return tuple(word for word, wanted in given.items() if wanted)
 
 
 @contextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,19 @@ from vocabula.files import dump_json, output_errors, replace_file
 from vocabula.priors import Prior, level_folder, save_tokenizer_beside
 from vocabula.priors.start import start_from_codebooks
 from vocabula.tokenizers import ImageTokenizer, load
+from vocabula.training.checkpoint import newest_step
 from vocabula.training.config import RunConfig, prior_preset_names
-from vocabula.training.folder import RunFolder, Subject, only_writer
+from vocabula.training.folder import RunFolder, Subject, only_writer, restart_words
+from vocabula.training.forecast import Forecast, forecast, together
 from vocabula.training.log import RESUME
+from vocabula.training.phases import say
+from vocabula.training.plan import prior_lines, step_lines
 from vocabula.training.prior_session import METRICS, PriorSession, build_prior
 from vocabula.training.prior_trainer import PriorTrainer
 from vocabula.training.random_state import seed_everything
 from vocabula.training.session import prepare
 from vocabula.training.settings import CaptionOptions, HeldOutOptions, TrainingOptions
+from vocabula.training.workloads import make_prior_trainer, prior_workload
 
 FORMAT = "vocabula-prior-run"
 
@@ -93,7 +99,7 @@ def train_prior(
     subject = replace(whole, command=(*whole.command, *words))
     top, is_main = RunFolder(os.fspath(out)), accelerator.is_main_process
     folders = {k: RunFolder(level_folder(top.path, k, levels)) for k in chosen}
-    anew = overwrite and level is None
+    anew, flags = overwrite and level is None, restart_words(resume=resume, overwrite=overwrite)
     with ExitStack() as locks:
         if level is None:  # single levels may be trained side by side
             locks.enter_context(only_writer(top.path, accelerator))
@@ -106,7 +112,10 @@ def train_prior(
         }
         if earlier is not None and levels > 1 and not anew:
             top.check_data(subject, earlier)  # all levels learn from the same
+        plan = _Plan(config, options, accelerator, data, progress and is_main)
+        outlook = plan.check(continued, lambda *more: subject.command_line(*flags, *more))
         trainers = _Trainers(config, options, accelerator, data, tokenizer, chosen)
+        plan.say(tokenizer, folders, continued, trainers.parameters, outlook)
         accelerator.wait_for_everyone()  # all have looked before one writes
         if is_main and levels > 1 and (earlier is None or anew):
             top.create(config, whole)
@@ -136,6 +145,64 @@ def _finish(session: PriorSession, folder: Path, tokenizer: ImageTokenizer) -> N
     session.trainer.accelerator.wait_for_everyone()
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What a run is about to do: measured, refused where it cannot fit, and said."""
+
+    config: RunConfig
+    options: TrainingOptions
+    accelerator: Accelerator
+    data: PriorData
+    shown: bool
+
+    def check(self, continued: Mapping[int, bool], command: Callable[..., str]) -> Forecast | None:
+        """What the priors of some levels take together.
+
+        Raises:
+            OptionError: there is not enough memory for one of them.
+        """
+        outlook = None
+        for level, resumed in continued.items():
+            one = forecast(
+                prior_workload(
+                    self.config, self.data.of_level(level), self.options, self.accelerator
+                ),
+                self.options,
+                self.config.build("optimizer"),
+                self.accelerator,
+                command=lambda *more: command(*self.config.overrides, *more),
+                resumed=resumed,
+                shown=self.shown,
+            )
+            outlook = together(outlook, one)
+        return outlook
+
+    def say(
+        self,
+        tokenizer: ImageTokenizer,
+        folders: Mapping[int, RunFolder],
+        continued: Mapping[int, bool],
+        parameters: int,
+        outlook: Forecast | None,
+    ) -> None:
+        """Say it, before the first step."""
+        if not self.shown:
+            return
+        done = min(newest_step(f.checkpoints) if continued[k] else 0 for k, f in folders.items())
+        say(
+            *prior_lines(self.data, tokenizer.levels, list(folders)),
+            *step_lines(
+                self.options,
+                parameters,
+                self.accelerator.device,
+                outlook,
+                done=done,
+                models=len(folders),
+                unit="signals",
+            ),
+        )
+
+
 class _Trainers:
     """The trainers of some levels, made one after the other.
 
@@ -159,15 +226,15 @@ class _Trainers:
             self._priors[k] = build_prior(config, data.of_level(k))
             start_from_codebooks(self._priors[k], tokenizer, k)
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers the priors have together."""
+        return sum(p.numel() for prior in self._priors.values() for p in prior.parameters())
+
     def make(self, level: int) -> PriorTrainer:
         """The trainer of a level, once."""
-        return PriorTrainer(
-            self._priors.pop(level),
-            options=self._options,
-            optimizer=self._config.build("optimizer"),
-            schedule=self._config.build("schedule"),
-            accelerator=self._accelerator,
-        )
+        prior = self._priors.pop(level)
+        return make_prior_trainer(self._config, prior, self._options, self._accelerator)
 
 
 def _read(config: RunConfig, tokenizer: ImageTokenizer, sources: Sources, seed: int) -> PriorData:

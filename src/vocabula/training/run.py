@@ -10,17 +10,22 @@ from typing import Any
 from torch import Tensor
 
 from vocabula.data import ImageSource
-from vocabula.tokenizers import build_tokenizer
+from vocabula.data.reporting import reporting
+from vocabula.training.checkpoint import newest_step
 from vocabula.training.collapse import CollapseWatch
 from vocabula.training.config import RunConfig
-from vocabula.training.export import export_tokenizer
-from vocabula.training.folder import RunFolder, Subject, only_writer
+from vocabula.training.export import count_codes, export_tokenizer
+from vocabula.training.folder import RunFolder, Subject, only_writer, restart_words
+from vocabula.training.forecast import forecast
 from vocabula.training.measures import psnr, usage_figures
+from vocabula.training.phases import phase, say
+from vocabula.training.plan import step_lines, tokenizer_lines
 from vocabula.training.random_state import seed_everything
 from vocabula.training.sections import networks
 from vocabula.training.session import Session, prepare
 from vocabula.training.swap import as_table
 from vocabula.training.trainer import Trainer
+from vocabula.training.workloads import make_trainer, tokenizer_workload
 
 
 def train(
@@ -58,23 +63,37 @@ def train(
         Interrupted: SIGINT or SIGTERM came; everything is saved, the message says how to go on.
     """
     options, accelerator = prepare(config)
-    images = config.build("data")
-    source = data if isinstance(data, ImageSource) else images.open(data)
-    name = source.name if isinstance(data, ImageSource) else os.fspath(data)
+    images, shown = config.build("data"), progress and accelerator.is_main_process
+    name = data.name if isinstance(data, ImageSource) else os.fspath(data)
+    with phase(f"opening {name}", shown=shown) as advance, reporting(advance):
+        source = data if isinstance(data, ImageSource) else images.open(data)
     folder = RunFolder(os.fspath(out))
     command = ("vocabula", "train", name, "--preset", config.preset, "--out", str(folder.path))
     subject = Subject(name, len(source), command, identity={"content": source.content()})
+    flags = restart_words(resume=resume, overwrite=overwrite)
     with only_writer(folder.path, accelerator):
         continued = folder.check(config, subject, resume=resume, overwrite=overwrite)
-        seed_everything(options.seed)
-        trainer = Trainer(
-            build_tokenizer(config.sections, source.channels),
-            options=options,
-            optimizer=config.build("optimizer"),
-            schedule=config.build("schedule"),
-            accelerator=accelerator,
+        workload = tokenizer_workload(config, images, source, options, accelerator)
+        outlook = forecast(
+            workload,
+            options,
+            config.build("optimizer"),
+            accelerator,
+            command=lambda *more: subject.command_line(*flags, *config.overrides, *more),
+            resumed=continued,
+            shown=shown,
         )
+        seed_everything(options.seed)
+        trainer = make_trainer(config, source.channels, options, accelerator)
+        if shown:
+            done = newest_step(folder.checkpoints) if continued else 0
+            whole = images.crop is None
+            say(
+                *tokenizer_lines(source, trainer.tokenizer, workload.size[1:], whole=whole),
+                *step_lines(options, trainer.parameters, accelerator.device, outlook, done=done),
+            )
         return TokenizerSession(
+            source,
             config,
             subject,
             folder,
@@ -86,10 +105,18 @@ def train(
 
 
 class TokenizerSession(Session[Trainer]):
-    """The run of a tokenizer: watches its codebooks, and exports it as `vocabula.load` reads it."""
+    """The run of a tokenizer: watches its codebooks, and exports it as `vocabula.load` reads it.
 
-    def __init__(self, config: RunConfig, *others: Any, **options: Any) -> None:
+    Args:
+        source: the images.
+        config, others, options: see `Session`.
+    """
+
+    def __init__(
+        self, source: ImageSource, config: RunConfig, *others: Any, **options: Any
+    ) -> None:
         super().__init__(config, *others, **options)
+        self._source = source
         self._watches = [
             CollapseWatch(
                 quantizer=as_table(table["quantizer"], f"{prefix}quantizer")["name"], prefix=prefix
@@ -113,6 +140,16 @@ class TokenizerSession(Session[Trainer]):
             for watch, report in zip(self._watches, reports, strict=True)
             for text in watch.observe(trainer.step, report, record["losses"])
         ]
+
+    def figures(self) -> dict[str, Any]:
+        """With PSNR; see `Session.figures`."""
+        figures = super().figures()
+        return {**figures, "psnr": psnr(figures["mse"])}
+
+    def complete(self) -> None:
+        """Count the codes of the training images, for the entropy models."""
+        with phase("counting codes", shown=self.display.shown) as advance:
+            count_codes(self.folder.path, self._source, self.trainer.accelerator.device, advance)
 
     def extra_state(self) -> dict[str, Any]:
         """The stage, for who reads a checkpoint."""

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: a factor on the optimizer's rate, a pure function of the step."""
+"""Learning-rate schedules: a factor on the optimizer's rate, a pure function of the progress."""
 
 from __future__ import annotations
 
@@ -13,29 +13,37 @@ from vocabula.registry import component
 
 Warmup = Annotated[int, Ge(0)]
 Fraction = Annotated[float, Ge(0), Le(1)]
+WARMUP_TIME = 0.1
+"""Of a run that is limited by time, the warm-up takes at most this fraction."""
 
 
 class Schedule(ABC):
     """A learning-rate factor in [0, 1] for every optimizer step.
 
-    During the first `warmup` steps the factor of step s (from 0) is (s + 1) / warmup.
+    During the first `warmup` steps the factor of step s (from 0) is (s + 1) / warmup. A run that is
+    limited by time ends its schedule in time::
+
+        progress = max((s - warmup) / (steps - warmup), elapsed)
+        ramp     = max((s + 1) / warmup, elapsed / 0.1), at most 1
     """
 
     component_kind: ClassVar[str] = "schedule"
 
     warmup: int
 
-    def factor(self, step: int, steps: int) -> float:
+    def factor(self, step: int, steps: int, elapsed: float = 0.0) -> float:
         """The factor of one step.
 
         Args:
             step: index of the step, from 0.
             steps: steps of the whole run.
+            elapsed: fraction of the run's time that has passed; 0 where it has no limit.
         """
-        if step < self.warmup:
-            return (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(1, steps - self.warmup)
-        return self.after_warmup(min(1.0, progress))
+        done = (step - self.warmup) / max(1, steps - self.warmup)
+        ramp = (step + 1) / self.warmup if step < self.warmup else 1.0
+        if elapsed > 0:
+            done, ramp = max(done, elapsed), min(1.0, max(ramp, elapsed / WARMUP_TIME))
+        return ramp * self.after_warmup(min(1.0, done)) if done >= 0 else ramp
 
     @abstractmethod
     def after_warmup(self, progress: float) -> float:

@@ -87,6 +87,7 @@ class Session(ABC, Generic[T]):
             trainer.load_checkpoint(checkpoint)
             self.restore(checkpoint)
         self._started = time.monotonic()
+        self._first = trainer.step
         self._marked = (trainer.step, self.seconds())
 
     # ------------------------------------------------------- what a model gives
@@ -98,6 +99,13 @@ class Session(ABC, Generic[T]):
     @abstractmethod
     def export(self) -> None:
         """Save the model as it is now; the main process calls it."""
+
+    def figures(self) -> dict[str, Any]:
+        """This process's figures since the last log line, for the display."""
+        return self.trainer.meter.means()
+
+    def complete(self) -> None:
+        """Make what belongs to a finished model; the main process calls it. Nothing by default."""
 
     @property
     def due(self) -> bool:
@@ -143,6 +151,7 @@ class Session(ABC, Generic[T]):
             finally:
                 self._log.close()
         self._export()
+        self._complete()
         return {
             **self.last_record,
             "steps": self.trainer.step,
@@ -167,13 +176,13 @@ class Session(ABC, Generic[T]):
 
     def _run(self, stop: StopRequest) -> None:
         trainer, options = self.trainer, self.options
-        deadline = self._started + 60 * options.max_minutes if options.max_minutes else None
-        while trainer.step < options.steps:
+        trainer.elapsed = self._elapsed()
+        while trainer.step < options.steps and (trainer.elapsed < 1 or trainer.step == 0):
             trainer.train_step(next(self._batches))
-            self.display.advance(trainer.step)
-            late = deadline is not None and time.monotonic() >= deadline
+            self.display.advance(trainer.step, self.figures, self._left())
+            trainer.elapsed = self._elapsed()
             halt = trainer.any_process(stop.requested)
-            self.ends = ends = trainer.step == options.steps or trainer.any_process(late)
+            self.ends = ends = trainer.step == options.steps or trainer.elapsed >= 1
             if ends or trainer.step % options.log_every == 0 or self.due:
                 self._write_log()
             if halt or ends or trainer.step % options.checkpoint_every == 0:
@@ -181,7 +190,12 @@ class Session(ABC, Generic[T]):
             if halt and not ends:
                 self._interrupt()
             if ends:
-                return
+                break
+        if trainer.step < options.steps and self.is_main and self.display.shown:
+            self.display.notice(
+                f"training.max_minutes={options.max_minutes:g} is over after step {trainer.step} "
+                f"of {options.steps}; more minutes continue with --resume"
+            )
 
     def _write_log(self) -> None:
         trainer = self.trainer
@@ -200,10 +214,23 @@ class Session(ABC, Generic[T]):
         self.last_record = record
         if self.is_main:
             self._log.write(record)
-            left = (self.options.steps - trainer.step) * elapsed / max(steps, 1)
-            self.display.record(record, left)
+            self.display.record(record, self._left())
             for text in warnings:
                 self.display.notice(f"warning: {text}")
+
+    def _elapsed(self) -> float:
+        """The fraction of the time limit that has passed, alike in every process; 0 without one."""
+        if not self.options.max_minutes:
+            return 0.0
+        return self.trainer.mean_of_processes(self.seconds() / (60 * self.options.max_minutes))
+
+    def _left(self) -> float:
+        """Seconds to the end, at the speed of this session so far."""
+        done, options = self.trainer.step - self._first, self.options
+        each = (time.monotonic() - self._started) / max(1, done)
+        left = (options.steps - self.trainer.step) * each
+        limit = 60 * options.max_minutes
+        return min(left, max(0.0, limit - self.seconds())) if limit else left
 
     def _save(self) -> None:
         checkpoint = self.save()
@@ -215,13 +242,27 @@ class Session(ABC, Generic[T]):
 
     def _interrupt(self) -> None:
         self._export()
-        command = self.subject.command_line("--resume", *self.config.overrides)
-        if self.config.preset == CUSTOM:  # settings made in Python, which no command line names
-            command = f"{self.subject.command[1].replace('-', '_')}(..., resume=True)"
         raise Interrupted(
             f"stopped after step {self.trainer.step} of {self.options.steps}, everything is "
-            f"saved; continue with: {command}"
+            f"saved; continue with: {self._continue()}"
         )
+
+    def _continue(self) -> str:
+        """The command that continues the run."""
+        if self.config.preset == CUSTOM:  # settings made in Python, which no command line names
+            return f"{self.subject.command[1].replace('-', '_')}(..., resume=True)"
+        return self.subject.command_line("--resume", *self.config.overrides)
+
+    def _complete(self) -> None:
+        if self.is_main:
+            try:
+                self.complete()
+            except KeyboardInterrupt:
+                raise Interrupted(
+                    "stopped after the last step, the model is saved; what was made of it is left "
+                    f"out; continue with: {self._continue()}"
+                ) from None
+        self.trainer.accelerator.wait_for_everyone()
 
     def _export(self) -> None:
         if self.is_main:

@@ -53,7 +53,9 @@ class TrainingOptions:
         channels_last: run the convolutions in the channels-last memory format, which is about
             6 % faster on a CPU (`cifar10` and `photos`, one thread).
         threads: CPU threads of each process; 0 leaves PyTorch's choice.
-        max_minutes: stop in good order after this many minutes; 0 is no limit.
+        max_minutes: stop in good order after this many minutes of training, those before --resume
+            included; the schedule ends then too. 0 is no limit.
+        memory_check: measure a step before the run, and refuse a run that has not enough memory.
     """
 
     component_kind: ClassVar[str] = "training"
@@ -73,6 +75,7 @@ class TrainingOptions:
     channels_last: bool = True
     threads: Annotated[int, Ge(0), Le(1024)] = 0
     max_minutes: Annotated[float, Ge(0)] = 0.0
+    memory_check: bool = True
 
 
 @component("captions", "captions")

@@ -1,0 +1,243 @@
+"""What a run will take, measured before it begins: what cannot fit into memory is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from vocabula.data.ahead import local_processes
+from vocabula.errors import OptionError
+from vocabula.training.base import BaseTrainer
+from vocabula.training.live_memory import MemoryExceeded
+from vocabula.training.machine import free_memory, resident_memory
+from vocabula.training.optimizers import OptimizerSettings
+from vocabula.training.phases import phase
+from vocabula.training.probe import Size, StepCost, measure_step
+from vocabula.training.settings import TrainingOptions
+
+GO_ON = "training.memory_check=false"
+_SPARE = 0.9  # a proposed setting leaves a tenth of the memory free
+_SMALL_SIDE = 32  # pixels of the first trial's images
+_STEP = 16  # proposed crops have sides of multiples of so many pixels
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What the steps of a run are made of.
+
+    Attributes:
+        make: a new trainer, on an accelerator.
+        batch: random data of a size.
+        size: items of a micro-batch of one process, and their height and width if they are images.
+        stored: bytes of the data that one process keeps.
+        copies: how often a process keeps the weights beside the trainer's own.
+        unit: what the items are called.
+        smaller: what helps where no batch fits.
+    """
+
+    make: Callable[[TrainingOptions, Accelerator], BaseTrainer[Any]]
+    batch: Callable[[Size], Any]
+    size: Size
+    stored: int = 0
+    copies: int = 0
+    unit: str = "images"
+    smaller: str = "use smaller networks or another preset, such as photos"
+
+    def trial_sizes(self) -> list[Size]:
+        """Rising sizes to measure: one small item, a larger one, the micro-batch."""
+        items, *sides = self.size
+        small = [min(side, _SMALL_SIDE) for side in sides]
+        larger = [min(side, 2 * _SMALL_SIDE) for side in sides]
+        more = 1 if larger != small else min(items, 4)
+        return sorted({(1, *small), (more, *larger), self.size}, key=math.prod)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one process of a run takes.
+
+    Attributes:
+        parameters: how many numbers the optimizer learns.
+        seconds: of one optimizer step.
+        memory: bytes at its peak.
+        room: bytes that it can have; None where that is not known.
+    """
+
+    parameters: int
+    seconds: float
+    memory: int
+    room: int | None
+
+
+def forecast(
+    workload: Workload,
+    options: TrainingOptions,
+    optimizer: OptimizerSettings,
+    accelerator: Accelerator,
+    *,
+    command: Callable[..., str],
+    resumed: bool = False,
+    shown: bool = False,
+) -> Forecast | None:
+    """Measure what a run will take; the main process does so, and every process calls it.
+
+    Args:
+        workload: what its steps are made of.
+        options: how it is carried out.
+        optimizer: what it takes its steps with.
+        accelerator: device and process group.
+        command: gives the command that makes the run with more settings, for the error.
+        resumed: whether it is read from a checkpoint first.
+        shown: say that a step is being measured.
+
+    Returns:
+        The forecast, or None where `TrainingOptions.memory_check` is off.
+
+    Raises:
+        OptionError: there is not enough memory; the line names the nearest setting that fits.
+    """
+    if not options.memory_check:
+        return None
+    answer: Forecast | str = ""
+    if accelerator.is_main_process:
+        answer = _forecast(workload, options, optimizer, accelerator, command, resumed, shown)
+    if accelerator.num_processes > 1:
+        [answer] = broadcast_object_list([answer])
+    if isinstance(answer, str):
+        raise OptionError(answer)
+    return answer
+
+
+def _forecast(
+    workload: Workload,
+    options: TrainingOptions,
+    optimizer: OptimizerSettings,
+    accelerator: Accelerator,
+    command: Callable[..., str],
+    resumed: bool,
+    shown: bool,
+) -> Forecast | str:
+    device = accelerator.device
+    room = free_memory(device)
+    if room is not None and device.type == "cpu":
+        room = room // local_processes() + resident_memory()
+    try:
+        with phase("measuring a step", shown=shown):
+            cost = measure_step(
+                workload.make,
+                workload.batch,
+                workload.trial_sizes(),
+                options=options,
+                optimizer=optimizer,
+                device=device,
+            )
+    except MemoryExceeded:
+        return (
+            f"memory: expected at most {gigabytes(room or 0)}, which this process can have, got "
+            f"more for the smallest step; {workload.smaller} (or {GO_ON} to go on nevertheless)"
+        )
+    reduced = accelerator.num_processes > 1
+    need = _Need(workload, cost, resumed, reduced)
+    size = workload.size
+    found = Forecast(
+        cost.parameters,
+        options.accumulate * cost.seconds(math.prod(size)),
+        need.bytes(size),
+        room,
+    )
+    if room is None or found.memory <= room:
+        return found
+    return _refusal(need, found, options, accelerator.num_processes, command)
+
+
+@dataclass(frozen=True)
+class _Need:
+    """The bytes that one process needs."""
+
+    workload: Workload
+    cost: StepCost
+    resumed: bool
+    reduced: bool
+
+    def bytes(self, size: Size) -> int:
+        """With micro-batches of a size."""
+        cost, weights = self.cost, 4 * self.cost.parameters
+        more = self.workload.copies * weights + (weights if self.reduced else 0)
+        step = cost.total(math.prod(size)) + self.workload.stored + more
+        # a checkpoint is in memory as it is read, and again as the trainer takes it over
+        return max(step, cost.base + 2 * cost.kept) if self.resumed else step
+
+
+def _refusal(
+    need: _Need,
+    found: Forecast,
+    options: TrainingOptions,
+    processes: int,
+    command: Callable[..., str],
+) -> str:
+    workload = need.workload
+    room = found.room or 0
+    settings = _nearest(need, int(_SPARE * room), options, processes)
+    what = f"{workload.size[0]} {workload.unit} at a time"
+    if len(workload.size) > 1:
+        what = f"{workload.size[0]} {workload.unit} of {_sides(workload.size)} at a time"
+    advice = workload.smaller
+    if settings:
+        advice = f"run again with {' '.join(settings)}: {command(*settings)}"
+    return (
+        f"memory: expected at most {gigabytes(room)}, which this process can have, got about "
+        f"{gigabytes(found.memory)} for {what}; {advice} "
+        f"(or {GO_ON} to go on nevertheless)"
+    )
+
+
+def _nearest(need: _Need, room: int, options: TrainingOptions, processes: int) -> list[str]:
+    """The settings nearest to the options that fit into `room`; empty where none do.
+
+    First the same batch in smaller parts, then smaller crops.
+    """
+    sides = need.workload.size[1:]
+    share = options.batch_size // processes
+    for parts in range(options.accumulate + 1, share + 1):
+        if share % parts == 0 and need.bytes((share // parts, *sides)) <= room:
+            return [f"training.accumulate={parts}"]
+    if not sides or need.resumed:  # which must see the same data
+        return []
+    for side in range((max(sides) - 1) // _STEP * _STEP, 0, -_STEP):
+        if side <= min(sides) and need.bytes((1, side, side)) <= room:
+            return [f"data.crop={side}", f"training.accumulate={share}"]
+    return []
+
+
+def _sides(size: Size) -> str:
+    return f"{size[2]}x{size[1]}"
+
+
+def together(first: Forecast | None, second: Forecast | None) -> Forecast | None:
+    """What two runs of one process take that follow one another, step by step."""
+    if first is None or second is None:
+        return first or second
+    return Forecast(
+        first.parameters + second.parameters,
+        first.seconds + second.seconds,
+        max(first.memory, second.memory),
+        second.room,
+    )
+
+
+def gigabytes(count: float) -> str:
+    """Bytes in words."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{max(1, round(count / 1e6))} MB"
+
+
+def duration(seconds: float) -> str:
+    """A rough time in words."""
+    for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(1, round(seconds))} s"

@@ -1,0 +1,123 @@
+"""What a run will do, in a few lines of at most 80 columns: data, codes, model, steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from vocabula.data import ImageSource
+from vocabula.evaluation.prior_data import PriorData
+from vocabula.tokenizers import CodeLevel, ImageTokenizer
+from vocabula.training.forecast import Forecast, duration, gigabytes
+from vocabula.training.settings import TrainingOptions
+
+LONG = 3 * 86_400.0
+"""Seconds after which a run is called long."""
+
+
+def tokenizer_lines(
+    source: ImageSource, tokenizer: ImageTokenizer, size: Sequence[int], *, whole: bool
+) -> list[str]:
+    """Data and codes of a tokenizer's run.
+
+    Args:
+        source: the images.
+        tokenizer: what will learn.
+        size: height and width that it learns on.
+        whole: whether they are those of whole images, and not of crops.
+    """
+    height, width = size
+    skipped = f", {len(source.problems)} files skipped" if source.problems else ""
+    parts = "whole images of" if whole else "crops of"
+    levels = zip(tokenizer.levels, tokenizer.grids(height, width), strict=True)
+    codes = " and ".join(_codes(level, grid) for level, grid in levels)
+    bits = tokenizer.bits_per_pixel
+    rate = f", {bits:.3g} bits a pixel" if bits else ""
+    return [
+        f"data:   {counted(len(source), 'image')} of {source.name}{skipped}, "
+        f"{parts} {width}x{height}",
+        f"codes:  {codes}{rate}",
+    ]
+
+
+def prior_lines(data: PriorData, levels: Sequence[CodeLevel], chosen: Sequence[int]) -> list[str]:
+    """Data and codes of the run of one prior or of several.
+
+    Args:
+        data: what they learn from.
+        levels: the levels of codes that there are.
+        chosen: the positions of those that are learned.
+    """
+    arrays = data.fitted.arrays
+    known = [counted(data.classes, "class", "classes")] if data.classes else []
+    known += [f"captions of at most {data.text_length} tokens"] if data.text else []
+    given = f"; given {' and '.join(known)}" if known else ""
+    grids = [_codes(levels[k], arrays.grids[k]) for k in chosen]
+    return [
+        f"data:   {counted(len(data.fitted), 'signal')} of {arrays.name}, "
+        f"{len(data.held_out)} held out{given}",
+        f"codes:  {' and '.join(grids)}",
+    ]
+
+
+def step_lines(
+    options: TrainingOptions,
+    parameters: int,
+    device: torch.device,
+    outlook: Forecast | None,
+    *,
+    done: int = 0,
+    models: int = 1,
+    unit: str = "images",
+) -> list[str]:
+    """Model and steps of a run, with the time and memory to expect.
+
+    Args:
+        options: how it is carried out.
+        parameters: how many numbers the models have.
+        device: where it runs.
+        outlook: what was measured, or None.
+        done: steps done before.
+        models: how many models are trained, one after the other.
+        unit: what a batch is made of.
+    """
+    where = f" ({device})"
+    if device.type == "cpu":
+        where = f" on the CPU with {counted(torch.get_num_threads(), 'thread')}"
+    left = max(0, options.steps - done)
+    steps = f"steps:  {left:,} of {counted(options.batch_size, unit[:-1])}"
+    steps += f" for each of {models} models" if models > 1 else ""
+    steps += f", after the {done:,} done" if done else ""
+    limit = 60 * options.max_minutes * models
+    steps += f", at most {options.max_minutes:g} minutes" if limit else ""
+    lines = [f"model:  {parameters:,} parameters{where}", steps]
+    if outlook is None:
+        return lines
+    lasts = outlook.seconds * left
+    lasts = min(lasts, limit) if limit else lasts
+    room = "" if outlook.room is None else f" of {gigabytes(outlook.room)}"
+    each = outlook.seconds / models
+    lines.append(
+        f"expect: about {duration(lasts)} ({each:.{0 if each >= 10 else 2}f} s a step), "
+        f"{gigabytes(outlook.memory)}{room} of memory"
+    )
+    if lasts > LONG:
+        advice = ", --preset photos is for CPUs" if unit == "images" else ""
+        lines.append(f"warning: that is long; training.max_minutes=60 ends in time{advice}")
+    return lines
+
+
+def _codes(level: CodeLevel, grid: Sequence[int]) -> str:
+    sizes = level.codebook_sizes
+    across = "x".join(str(side) for side in reversed(grid))
+    if not sizes:
+        return f"{across} of {level.quantizer.dim} continuous numbers"
+    books = str(sizes[0]) if len(set(sizes)) == 1 else ", ".join(map(str, sizes))
+    title = f"{len(sizes)} books of {books}" if len(sizes) > 1 else f"1 book of {books}"
+    return f"{across} of {title}"
+
+
+def counted(count: int, one: str, several: str = "") -> str:
+    """A number with its word: ``1 image``, ``2 images``."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"

@@ -1,0 +1,274 @@
+"""What a training step costs, from a few small steps of a model that is thrown away."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any, TypeVar, cast
+
+import torch
+from accelerate import Accelerator
+
+from vocabula.functional import distributed
+from vocabula.quantizers import VectorQuantizer
+from vocabula.training.base import BaseTrainer
+from vocabula.training.live_memory import LiveMemory, MemoryExceeded
+from vocabula.training.machine import free_memory, resident_memory
+from vocabula.training.optimizers import OptimizerSettings
+from vocabula.training.settings import TrainingOptions
+
+T = TypeVar("T", bound=BaseTrainer[Any])
+Size = tuple[int, ...]
+"""Items of a batch, and height and width of each where it is made of images."""
+
+LONGEST = 3.0
+"""Seconds: a step that would take longer is not made but extrapolated."""
+_WORKSPACE = 1.2  # what operations and the allocator take beside the tensors: measured 1.1 to 1.3
+_LIBRARIES = 48 * 2**20  # what the first steps load and compile: measured 30 to 60 MB on the CPU
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One measured step: its work (items times pixels), seconds and the bytes of each moment."""
+
+    work: float
+    seconds: float
+    series: Sequence[int]
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """What steps of any size cost; see `measure_step`.
+
+    Attributes:
+        parameters: how many numbers the optimizer learns.
+        base: bytes of the process without model and batches.
+        kept: bytes of weights, buffers, optimizer state and averages.
+        saving: bytes that writing a checkpoint takes for a while.
+        trials: the steps that were measured.
+    """
+
+    parameters: int
+    base: int
+    kept: int
+    saving: int
+    trials: tuple[_Trial, ...]
+
+    def seconds(self, work: float) -> float:
+        """Seconds of one step."""
+        last = self.trials[-1]
+        if len(self.trials) == 1:
+            return last.seconds * max(1.0, work / last.work)
+        before = self.trials[-2]
+        slope = max(0.0, (last.seconds - before.seconds) / (last.work - before.work))
+        return max(0.0, last.seconds + slope * (work - last.work))
+
+    def peak(self, work: float) -> int:
+        """Bytes that one step takes beside what is kept."""
+        return int(_WORKSPACE * _extrapolated(self.trials, work))
+
+    def total(self, work: float) -> int:
+        """Bytes of a process that trains with such steps, at its peak."""
+        return self.base + _LIBRARIES + self.kept + max(self.peak(work), self.saving)
+
+
+def _extrapolated(trials: Sequence[_Trial], work: float) -> float:
+    """The most bytes alive at any moment of a step: at each moment linear in the work."""
+    last = trials[-1]
+    if len(trials) == 1 or work == last.work:
+        return max(last.series) * max(1.0, work / last.work)
+    before = trials[-2]
+    step = (work - last.work) / (last.work - before.work)
+    if len(before.series) == len(last.series):
+        pairs = zip(before.series, last.series, strict=True)
+        return max(b + (b - a) * step for a, b in pairs)
+    a, b = max(before.series), max(last.series)
+    return b + max((b - a) * step, b * (work / last.work - 1))
+
+
+def measure_step(
+    make: Callable[[TrainingOptions, Accelerator], T],
+    batch: Callable[[Size], Any],
+    sizes: Sequence[Size],
+    *,
+    options: TrainingOptions,
+    optimizer: OptimizerSettings,
+    device: torch.device,
+) -> StepCost:
+    """Make a model, let it take a few steps of rising size, and throw it away.
+
+    A size is left out if it would take more than `LONGEST` or most of the memory; a size that is
+    reached without those in between is not extrapolated. Nothing is reduced over processes. Random
+    generators are drawn from, so seed them afterwards.
+
+    Args:
+        make: the trainer of a new model, on an accelerator.
+        batch: random data of a size.
+        sizes: rising; the last is that of a micro-batch.
+        options: how the run is carried out.
+        optimizer: what the trainer takes its steps with.
+        device: where it runs.
+
+    Raises:
+        MemoryExceeded: not even the first size fits.
+    """
+    alone = cast(Accelerator, _Alone(device))
+    changed = replace(options, batch_size=1, accumulate=1, stages=(), max_minutes=0.0)
+    try:
+        with distributed.alone(), _memory_errors():
+            with _counted((), device):
+                trainer = make(changed, alone)
+            base = _held_now(device) - _bytes(_kept(trainer))
+            _settle(trainer)
+            state = _state_bytes(trainer, optimizer)  # its first step loads much of torch
+            trials = _trials(trainer, batch, sizes, device)
+            model = _bytes(trainer.model.state_dict().values())
+            kept = _bytes(_kept(trainer)) - _bytes(_tensors(trainer.optimizer)) + state
+            numbers = sum(p.numel() for p in trainer.model.parameters())
+            return StepCost(numbers, base, kept, 2 * max(model, state), tuple(trials))
+    finally:
+        trainer = None  # type: ignore[assignment]
+        if device.type == "cuda":
+            gc.collect()
+            torch.cuda.empty_cache()
+
+
+def _trials(
+    trainer: BaseTrainer[Any],
+    batch: Callable[[Size], Any],
+    sizes: Sequence[Size],
+    device: torch.device,
+) -> list[_Trial]:
+    with _counted(_kept(trainer), device):  # the first pass makes what later ones find
+        trainer.compute_gradients(batch(sizes[0]))
+    trainer.optimizer.zero_grad(set_to_none=True)
+    trials: list[_Trial] = []
+    for size in sizes:
+        work = math.prod(size)
+        if trials and not _worthwhile(trials, work, math.prod(sizes[-1]), device):
+            continue
+        trials.append(_trial(trainer, batch(size), float(work), device))
+    return trials
+
+
+def _worthwhile(trials: Sequence[_Trial], work: float, full: float, device: torch.device) -> bool:
+    """Whether a further trial is needed, and cheap in time and memory by the trials before."""
+    room = free_memory(device)
+    space = math.inf if room is None else room
+    last, cost = trials[-1], StepCost(0, 0, 0, 0, tuple(trials))
+    if work < full and last.seconds * full / last.work < 1 and cost.peak(full) < space / 4:
+        return False  # the last trial costs next to nothing
+    if len(trials) == 1 and work < full:
+        return last.seconds < 4 * LONGEST and cost.peak(work) < space / 2
+    return cost.seconds(work) < LONGEST and cost.peak(work) < space / 2
+
+
+def _trial(trainer: BaseTrainer[Any], data: Any, work: float, device: torch.device) -> _Trial:
+    with _counted(_kept(trainer), device) as memory:
+        started = time.perf_counter()
+        trainer.compute_gradients(data)
+        halfway = _now(device) - started
+    trainer.optimizer.zero_grad(set_to_none=True)
+    if halfway > LONGEST / 3:  # the optimizer is of no account
+        return _Trial(work, halfway, memory.series)
+    with _counted(_kept(trainer), device):
+        started = time.perf_counter()
+        trainer.train_step(data)
+        return _Trial(work, _now(device) - started, memory.series)
+
+
+class _Alone(SimpleNamespace):
+    """What a trainer asks of an accelerator, for one process by itself."""
+
+    num_processes, process_index, is_main_process = 1, 0, True
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device=device)
+
+    def no_sync(self, model: object) -> contextlib.AbstractContextManager[None]:
+        """Nothing is reduced anyway."""
+        return contextlib.nullcontext()
+
+
+class _CudaMemory:
+    """As `LiveMemory`, by the count of the GPU's allocator: the most of the block is its series."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.series: list[int] = []
+
+    def __enter__(self) -> _CudaMemory:
+        torch.cuda.reset_peak_memory_stats(self._device)
+        self._before = torch.cuda.memory_allocated(self._device)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.series.append(torch.cuda.max_memory_allocated(self._device) - self._before)
+
+
+def _counted(before: Sequence[torch.Tensor], device: torch.device) -> LiveMemory | _CudaMemory:
+    if device.type == "cuda":
+        return _CudaMemory(device)
+    room = free_memory(device)
+    return LiveMemory(before, most=math.inf if room is None else 0.9 * room)
+
+
+@contextlib.contextmanager
+def _memory_errors() -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError):
+        raise MemoryExceeded from None
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" in str(error):
+            raise MemoryExceeded from None
+        raise
+
+
+def _settle(trainer: BaseTrainer[Any]) -> None:
+    """Let codebooks begin as they are: k-means belongs to the first steps of a run only."""
+    for module in trainer.model.modules():
+        if isinstance(module, VectorQuantizer):
+            module.codebook = module.codebook
+
+
+def _kept(trainer: BaseTrainer[Any]) -> list[torch.Tensor]:
+    model, average = trainer.model, trainer.average
+    averages = [] if average is None else list(average.state().values())
+    return [*model.parameters(), *model.buffers(), *averages, *_tensors(trainer.optimizer)]
+
+
+def _tensors(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    entries = optimizer.state.values()
+    return [v for entry in entries for v in entry.values() if isinstance(v, torch.Tensor)]
+
+
+def _state_bytes(trainer: BaseTrainer[Any], optimizer: OptimizerSettings) -> int:
+    """Bytes that the optimizer will keep, by what it keeps of one parameter."""
+    one = torch.nn.Parameter(torch.zeros(256, 256))
+    one.grad = torch.zeros_like(one)
+    small = optimizer.build([one])
+    small.step()
+    share = _bytes(_tensors(small)) / _bytes([one])
+    return int(share * _bytes(p for p in trainer.model.parameters() if p.requires_grad))
+
+
+def _bytes(tensors: Any) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _held_now(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return resident_memory()
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
