@@ -96,3 +96,18 @@ def test_figures_that_have_no_room_are_left_out_whole() -> None:
     assert fitting(figures, 34) == "loss 0.1 PSNR 24.11 dB usage 100%"  # one blank, not two
     assert fitting(figures, 25) == "loss 0.1  PSNR 24.11 dB"
     assert fitting(figures, 3) == "loss 0.1"
+
+
+def test_numbers_of_things_and_sizes_in_words() -> None:
+    assert [plural(n, "image") for n in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+    assert [plural(n, "class", "classes") for n in (1, 3)] == ["1 class", "3 classes"]
+    assert plural("?", "image") == "? images"
+    assert picture_size(480, 640) == "640 x 480"
+
+
+@pytest.mark.parametrize("command", ["palette", "blocks"])
+def test_seeds_have_a_range_that_can_be_read(vocabula: Callable, command: str) -> None:
+    assert "9223372036854775807" not in vocabula(command, "--help").out
+    done = vocabula(command, "x.png", "-o", "y", "--seed", str(2**63))
+    assert done.code == 2 and "--seed: expected 0 or more, below 2^63" in done.err
+    assert vocabula(command, "x.png", "-o", "y", "--seed", "-1").code == 2
