@@ -32,6 +32,13 @@ BEGINNINGS = {
     "complete prior one.png --keep top:0.5 -n 1 --seed 0 -o OUT": b"\x89PNG",
     "sample prior -n 2 --seed 0 -o new.png --codes OUT": b"PAR1",
 }
+SUFFIXES = {
+    b"PAR1": ".parquet",
+    b"{": ".json",
+    b"<!doctype html>": ".html",
+    b"\x89VCB": ".vcb",
+    b"\x89PNG": ".png",
+}
 FOLDERS = {
     "decode run tokens.parquet -o OUT",
     "rate run pictures -o OUT",
@@ -75,8 +82,7 @@ def test_a_pipe_gets_the_output(vocabula: Callable, place: Path, words: str) -> 
 @pytest.mark.parametrize("words", BEGINNINGS)
 def test_a_link_is_followed(vocabula: Callable, place: Path, words: str) -> None:
     (place / "disk").mkdir()
-    suffix = ".vcb" if "vcb" in words or BEGINNINGS[words] == b"\x89VCB" else ".png"
-    suffix = ".png" if BEGINNINGS[words].endswith(b"PNG") else suffix
+    suffix = SUFFIXES[BEGINNINGS[words]]
     link = f"link{suffix}"
     (place / link).symlink_to(f"disk/target{suffix}")
     command = words.replace("OUT", link).split()
@@ -126,12 +132,14 @@ def test_standard_output_gets_the_output_alone(place: Path) -> None:
 
 
 def test_a_link_in_a_circle_ends_in_one_line(vocabula: Callable, place: Path) -> None:
-    (place / "loop.png").symlink_to("loop.png")
+    for suffix in ("", *SUFFIXES.values()):
+        (place / f"loop{suffix}").symlink_to(f"loop{suffix}")
     for words in [*BEGINNINGS, *FOLDERS]:
-        done = vocabula(*words.replace("OUT", "loop.png").split())
+        suffix = SUFFIXES[BEGINNINGS[words]] if words in BEGINNINGS else ""
+        done = vocabula(*words.replace("OUT", f"loop{suffix}").split())
         assert done.code == 2 and done.err.count("\n") == 1, words
         assert "symbolic links" in done.err
-    assert os.readlink("loop.png") == "loop.png"
+    assert all(os.readlink(path) == path.name for path in place.glob("loop*"))
 
 
 NAMES = [
@@ -222,8 +230,7 @@ def test_an_input_is_never_the_output(vocabula: Callable, place: Path) -> None:
 def test_equal_commands_write_equal_bytes(vocabula: Callable, place: Path, words: str) -> None:
     contents = []
     for folder in ("first", "second"):
-        suffix = ".vcb" if BEGINNINGS[words] == b"\x89VCB" else ".png"
-        name = f"{folder}/out{suffix}"
+        name = f"{folder}/out{SUFFIXES[BEGINNINGS[words]]}"
         command = words.replace("OUT", name).replace("new.png", f"{folder}/new.png")
         assert vocabula(*command.split()).code == 0
         contents.append((place / name).read_bytes())
