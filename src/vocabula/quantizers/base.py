@@ -150,7 +150,7 @@ class Quantizer(Bottleneck):
         """
         self._check_codes(codes)
         batch = codes.shape[: codes.ndim - len(self.code_shape)]
-        flat = codes.long().reshape(-1, *self.code_shape)
+        flat = self._whole(codes).long().reshape(-1, *self.code_shape)
         with without_autocast(codes.device):
             return self._unflatten(self._decode(flat), batch)
 
@@ -252,6 +252,25 @@ class Quantizer(Bottleneck):
         shaped = values.reshape(*batch, self.dim).to(self.anchor.dtype)
         return shaped.movedim(-1, self.channel_dim)
 
+    def _whole(self, codes: Tensor) -> Tensor:
+        """Codes (*batch, *code_shape) of what `decode` was given, which `_check_width` passed."""
+        return codes
+
+    def _widths(self) -> tuple[int, ...]:
+        """How many codes a vector may have in `decode`, where there are several books."""
+        return self.code_shape
+
+    def _check_width(self, codes: Tensor) -> None:
+        if not self.code_shape:
+            return
+        widths = self._widths()
+        if (codes.shape[-1] if codes.ndim else 0) not in widths:
+            several = ", ".join(map(str, widths[:3])) + (f", ... {widths[-1]}" * (len(widths) > 3))
+            raise CodeError(
+                f"{type(self).__name__}: expected codes (..., n) with n = {several}, got "
+                f"{tuple(codes.shape)}; the last dimension holds one code per book"
+            )
+
     def _lowest_code(self) -> int:
         """The smallest code that `decode` takes."""
         return 0
@@ -260,12 +279,8 @@ class Quantizer(Bottleneck):
         name = type(self).__name__
         if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
             raise CodeError(f"{name}: expected integer codes, got {codes.dtype}; use encode")
-        if self.code_shape and codes.shape[-1:] != torch.Size(self.code_shape):
-            raise CodeError(
-                f"{name}: expected codes (..., {self.code_shape[0]}), got {tuple(codes.shape)}; "
-                "the last dimension holds one code per book"
-            )
-        bounds = _bounds(codes.long().reshape(-1, self.books))
+        self._check_width(codes)
+        bounds = _bounds(self._whole(codes).long().reshape(-1, self.books))
         if bounds is None:
             return
         low, highs = bounds

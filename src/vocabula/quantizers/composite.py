@@ -113,7 +113,7 @@ class CompositeQuantizer(Quantizer):
         super()._check_codes(codes)
         if readable(codes) is None or codes.numel() == 0:
             return
-        self._check_pieces(codes.long().reshape(-1, self.books))
+        self._check_pieces(self._whole(codes).long().reshape(-1, self.books))
 
     def _check_pieces(self, codes: Tensor) -> None:
         """Let each part check its own of codes (N, books)."""

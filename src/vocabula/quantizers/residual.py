@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Annotated
 
 import torch
@@ -48,7 +49,8 @@ class ResidualQuantizer(CompositeQuantizer):
     Quantizer dropout: in training, with probability `dropout` per item of the first batch
     dimension (per vector inside another composite), only the first n stages are kept, n uniform
     in 1, ..., stages. Dropped codes are -1, and count in no value, loss or statistic. `decode`
-    takes trailing -1 as absent stages, so that ``codes[..., n:] = -1`` decodes the first n only.
+    takes the codes of the first n stages alone, ``decode(codes[..., :n])``, and trailing -1 as
+    absent stages.
 
     Beam search: with ``beam > 1`` the codes are the best of `beam` partial sums kept at each
     stage, by squared error, and never worse than the greedy ones. Temporary memory is bounded
@@ -236,6 +238,16 @@ class ResidualQuantizer(CompositeQuantizer):
         return joined_codes(
             [torch.where(_like(here, piece), piece, ABSENT) for piece, here in pairs]
         )
+
+    def _whole(self, codes: Tensor) -> Tensor:
+        if codes.shape[-1] == self.books:
+            return codes
+        codes = codes.long()  # where -1 fits
+        absent = codes.new_full((*codes.shape[:-1], self.books), ABSENT)
+        return torch.cat([codes, absent], dim=-1)[..., : self.books]
+
+    def _widths(self) -> tuple[int, ...]:
+        return tuple(accumulate(stage.books for stage in self.stages))
 
     def _lowest_code(self) -> int:
         return ABSENT
