@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from vocabula.errors import CodeError, OptionError, ShapeError
+from vocabula.functional._checks import check_tensor
 from vocabula.functional.modes import readable, transforming, without_autocast
+from vocabula.quantizers.collapse import advised
+from vocabula.quantizers.foreign import FOREIGN_OPTIONS
 from vocabula.quantizers.pending import Pending
 from vocabula.quantizers.usage import UsageTracker
+from vocabula.registry import shown_options
 from vocabula.types import Quantized, UsageReport
 
 MAX_TRACKED_CODES = 1 << 20
@@ -31,6 +36,7 @@ class Bottleneck(Pending, ABC):
     """
 
     component_kind = "quantizer"
+    foreign_options: ClassVar[Mapping[str, str]] = FOREIGN_OPTIONS
     dim: int
 
     @abstractmethod
@@ -172,8 +178,10 @@ class Quantizer(Bottleneck):
         self.requires_grad_(not frozen)
 
     def usage_report(self) -> UsageReport | None:
-        """How the codewords were used lately, or None for books above 2^20 codes."""
-        return self.usage_tracker.report() if self.usage_tracker is not None else None
+        """How the codewords were used lately, or None for books above 2^20 codes; print it."""
+        if self.usage_tracker is None:
+            return None
+        return advised(self.usage_tracker.report(), self)
 
     def candidates(self, z: Tensor, count: int) -> Tensor:
         """Up to `count` codes (N, c, *code_shape) per row of z (N, D), the nearest first.
@@ -183,8 +191,10 @@ class Quantizer(Bottleneck):
         return self._encode(z).unsqueeze(1)
 
     def extra_repr(self) -> str:
-        """Width and books, for ``print(model)``."""
-        return f"dim={self.dim}, codebook_sizes={self.codebook_sizes}"
+        """Width, books, parts and what is not the default, for ``print(model)``."""
+        own = {f"{name}=" for name in ("dim", "codebook_size")}
+        others = [o for o in shown_options(self) if not o.startswith(tuple(own))]
+        return ", ".join([f"dim={self.dim}", f"codebook_sizes={self.codebook_sizes}", *others])
 
     # ------------------------------------------------------- for subclasses
 
@@ -221,6 +231,7 @@ class Quantizer(Bottleneck):
     def _rows(self, z: Tensor) -> tuple[Tensor, torch.Size]:
         """z as (N, D) in the compute dtype, and its batch shape."""
         name = type(self).__name__
+        check_tensor(f"{name}, vectors", z)
         if not z.is_floating_point():
             raise ShapeError(f"{name}: expected floating-point vectors, got {z.dtype}; convert z")
         if z.ndim == 0 or not -z.ndim <= self.channel_dim < z.ndim:
@@ -277,6 +288,7 @@ class Quantizer(Bottleneck):
 
     def _check_codes(self, codes: Tensor) -> None:
         name = type(self).__name__
+        check_tensor(f"{name}, codes", codes, CodeError)
         if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
             raise CodeError(f"{name}: expected integer codes, got {codes.dtype}; use encode")
         self._check_width(codes)

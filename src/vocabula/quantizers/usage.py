@@ -141,6 +141,8 @@ class UsageTracker(LocalState, KeepDtype, nn.Module):
             oldest=torch.stack([a.max() for a in ages]),
             norm_ratio=(norms[0] / norms[1].clamp_min(1e-30)).expand(len(books)),
             largest_share=torch.stack([b.max() for b in books]).float() / totals.clamp_min(1),
+            # Every vector is counted once in each book.
+            norm=(norms[1] / totals[0].clamp_min(1)).expand(len(books)),
         )
 
     def reset(self) -> None:

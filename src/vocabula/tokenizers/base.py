@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vocabula.errors import CodeError, OptionError, ShapeError, picture_size, plural
+from vocabula.functional._checks import check_tensor
 from vocabula.levels import levels_of
 from vocabula.nn.base import Decoder, Encoder
 from vocabula.quantizers.base import Bottleneck, Quantizer
@@ -280,6 +281,7 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
                 f"first, got {len(codes)}; give what encode returned"
             )
         for level, code in zip(self.levels, codes, strict=True):
+            check_tensor("decode, codes", code, CodeError)
             if code.ndim != 3 + len(level.code_shape):
                 where = f"decode, {level.title}" if level.name else "decode"
                 books = "".join(f", {n}" for n in level.code_shape)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from vocabula.errors import DataError, plural
+from vocabula.functional._checks import check_tensor
 
 TOLERANCE = 1e-6
 
@@ -25,6 +26,7 @@ def as_images(x: Tensor, channels: int) -> Tensor:
         DataError: another shape, dtype or number of channels, values outside [0, 1] or not finite.
             Values are not checked while the model is compiled.
     """
+    check_tensor("images", x, DataError)
     if x.ndim != 4:
         raise DataError(
             f"images: expected (B, {channels}, H, W), got shape {tuple(x.shape)}; "
@@ -61,7 +63,7 @@ def _missing_axis(x: Tensor, channels: int) -> str:
 
 
 def padded(x: Tensor, stride: int) -> Tensor:
-    """Images (B, C, H, W), H and W continued to multiples of `stride` by the last row and column."""
+    """Images (B, C, H, W), continued by last row and column to multiples of `stride`."""
     height, width = x.shape[-2:]
     if _is_traced(height, width):  # then a branch on what is missing would fix the size
         rows, columns = (_continued(side, stride, x.device) for side in (height, width))
