@@ -17,6 +17,10 @@ class OptionError(VocabulaError, ValueError):
     """An option, a preset or a component name is unknown or out of range."""
 
 
+class UnknownOptionError(OptionError, TypeError):
+    """A constructor has no option of that name; also a `TypeError`, as Python raises for it."""
+
+
 class ShapeError(VocabulaError, ValueError):
     """A tensor has the wrong shape, dtype or device."""
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from vocabula.errors import OptionError, ShapeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 T = TypeVar("T")
 
@@ -52,6 +55,24 @@ def levels_of(codes: T | Sequence[T]) -> tuple[T, ...]:
     if isinstance(codes, (tuple, list)):
         return tuple(codes)
     return (cast("T", codes),)
+
+
+def array_of(codes: Any) -> NDArray[Any]:
+    """Codes as an array of numpy: a tensor of any device, nested lists, or an array as it is.
+
+    Raises:
+        ShapeError: rows of lists differ in length.
+    """
+    import numpy as np  # here, so that names of levels cost no import
+
+    if hasattr(codes, "detach"):
+        codes = codes.detach().cpu().numpy()
+    try:
+        return np.asarray(codes)
+    except ValueError:
+        raise ShapeError(
+            "codes: expected rows of one length, got several; give an array or a tensor"
+        ) from None
 
 
 def only(levels: Sequence[T], what: str) -> T:

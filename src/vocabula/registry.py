@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vocabula import signatures
-from vocabula.errors import OptionError
+from vocabula.errors import OptionError, UnknownOptionError
 from vocabula.signatures import sources
 
 if TYPE_CHECKING:
@@ -232,6 +232,25 @@ def spec(obj: Any) -> dict[str, Any]:
     return {"name": name, **{k: _plain(v, f"{name}.{k}") for k, v in record.items()}}
 
 
+def name_of(obj: Any) -> str:
+    """The registered name of a component, or an empty string for anything else."""
+    _, name = getattr(type(obj), _NAME, ("", ""))
+    return str(name)
+
+
+def shown_options(obj: Any) -> list[str]:
+    """``name=value`` of a component's choices of parts and by name, and of what is not default."""
+    record = getattr(obj, _RECORD, {})
+    defaults = {p.name: p.default for p in signatures.parameters(type(obj))} if record else {}
+    shown = []
+    for name, value in record.items():
+        inside = hasattr(value, "state_dict") or isinstance(value, (list, tuple))
+        chosen = isinstance(value, str) or hasattr(value, "component_kind")
+        if not inside and (chosen or value != defaults.get(name)):
+            shown.append(f"{name}={getattr(value, '__name__', None) or repr(value)}")
+    return shown
+
+
 def _plain(value: Any, path: str) -> Any:
     if hasattr(value, _RECORD):
         return spec(value)
@@ -292,9 +311,11 @@ def _checked(
     parameters = {p.name: p for p in signatures.parameters(cls)}
     for key in values:
         if key not in parameters:
-            raise OptionError(
+            elsewhere = getattr(cls, "foreign_options", {}).get(key)
+            advice = f"; write {elsewhere}" if elsewhere else suggest(key, parameters)
+            raise UnknownOptionError(
                 f"{path}.{key}: unknown option of {cls.__name__}, expected one of "
-                f"{', '.join(parameters) or 'none'}{suggest(key, parameters)}"
+                f"{', '.join(parameters) or 'none'}{advice}"
             )
     result = {}
     for key, parameter in parameters.items():

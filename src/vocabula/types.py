@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from vocabula.levels import only
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Quantized:
-    """What every quantizer returns, for any batch shape.
+    """What every quantizer returns, for any batch shape; ``values, codes, loss = quantizer(z)``.
 
     Attributes:
         values: (*batch, dim), exactly ``decode(codes)`` in the codebook that was searched (with
@@ -27,6 +29,10 @@ class Quantized:
     codes: Tensor
     loss: Tensor
     losses: dict[str, Tensor] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Values, codes and loss, so that the result unpacks into three."""
+        return iter((self.values, self.codes, self.loss))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class Reconstruction:
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """How the codewords of each book were used over a stated window.
+    """How the codewords of each book were used over a stated window; print it to read it.
 
     Attributes:
         window: number of updates that the figures cover at most.
@@ -65,6 +71,8 @@ class UsageReport:
         oldest: (books,) updates since the longest unused codeword was last used.
         norm_ratio: (books,) mean norm of the encoder's vectors over that of their codewords.
         largest_share: (books,) fraction of the vectors that the most used codeword takes.
+        norm: (books,) mean norm of the codewords that were chosen; None where it is not known.
+        advice: what is wrong and which option of the quantizer mends it, a sentence or two each.
     """
 
     window: int
@@ -75,3 +83,36 @@ class UsageReport:
     oldest: Tensor
     norm_ratio: Tensor
     largest_share: Tensor
+    norm: Tensor | None = None
+    advice: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as plain numbers and lists of them, one item a book, as JSON takes them."""
+        figures = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            name: value.tolist() if hasattr(value, "tolist") else value
+            for name, value in (figures | {"advice": list(self.advice)}).items()
+        }
+
+    def __str__(self) -> str:
+        """A line a book within 80 columns, and the advice."""
+        figures = self.to_dict()
+        lines = [
+            f"Use of the codewords over the last {self.window:,} updates at most",
+            "book    vectors   usage  perplexity    dead  oldest  largest share  norm ratio",
+        ]
+        rows = zip(*(figures[name] for name in _COLUMNS), strict=True)
+        for book, (vectors, usage, perplexity, dead, oldest, share, ratio) in enumerate(rows, 1):
+            lines.append(
+                f"{book:4} {vectors:10,} {usage:7.1%} {perplexity:11,.1f} {dead:7,} {oldest:7,} "
+                f"{share:14.1%} {ratio:11.2f}"
+            )
+        if not sum(figures["vectors"]):
+            lines.append("Nothing was counted yet: only training counts.")
+        return "\n".join([*lines, *(textwrap.fill(text, 80) for text in self.advice)])
+
+
+_COLUMNS = (
+    *("vectors", "usage", "perplexity", "dead", "oldest"),
+    *("largest_share", "norm_ratio"),
+)

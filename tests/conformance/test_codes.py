@@ -7,8 +7,15 @@ import torch
 
 from conformance.rows import ROWS, Row, data, prepare
 from vocabula.errors import CodeError
+from vocabula.quantizers import Quantizer
+from vocabula.quantizers.local_state import local_tensors
 
 by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+
+
+def held(quantizer: Quantizer) -> dict[str, torch.Tensor]:
+    """All that a quantizer holds besides parameters."""
+    return {**dict(quantizer.named_buffers()), **local_tensors(quantizer)}
 
 
 @pytest.mark.parametrize(
@@ -43,14 +50,14 @@ def test_encode_gives_the_codes_of_evaluation(row: Row) -> None:
 @by_row
 def test_evaluation_changes_no_state(row: Row) -> None:
     quantizer = prepare(row, training=False)
-    before = {name: t.clone() for name, t in quantizer.named_buffers()}
+    before = {name: t.clone() for name, t in held(quantizer).items()}
     parameters = {name: t.clone() for name, t in quantizer.named_parameters()}
     generator = torch.get_rng_state()
     for _ in range(3):
         quantizer(data(200).requires_grad_()).values.sum().backward()
         quantizer.decode(quantizer.encode(data(50)))
     quantizer.usage_report()
-    assert all(torch.equal(t, before[name]) for name, t in quantizer.named_buffers())
+    assert all(torch.equal(t, before[name]) for name, t in held(quantizer).items())
     assert all(torch.equal(t, parameters[name]) for name, t in quantizer.named_parameters())
     assert torch.equal(torch.get_rng_state(), generator)
 
@@ -58,9 +65,9 @@ def test_evaluation_changes_no_state(row: Row) -> None:
 @by_row
 def test_encode_and_decode_change_no_state_in_training(row: Row) -> None:
     quantizer = prepare(row)
-    before = {name: t.clone() for name, t in quantizer.named_buffers()}
+    before = {name: t.clone() for name, t in held(quantizer).items()}
     quantizer.decode(quantizer.encode(data(50)))
-    assert all(torch.equal(t, before[name]) for name, t in quantizer.named_buffers())
+    assert all(torch.equal(t, before[name]) for name, t in held(quantizer).items())
 
 
 @by_row

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from conformance.rows import ROWS, Row, data, prepare
+from vocabula.quantizers.local_state import local_tensors
 
 by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 
@@ -45,7 +46,7 @@ def test_bfloat16_module(row: Row, training: bool) -> None:
     (result.loss + result.values.float().square().mean()).backward()
     assert z.grad.dtype == torch.bfloat16
     assert z.grad.isfinite().all()
-    for name, buffer in quantizer.named_buffers():
+    for name, buffer in [*quantizer.named_buffers(), *local_tensors(quantizer).items()]:
         if any(word in name for word in ("mass", "share", "norms", "sums", "pending_counts")):
             assert buffer.dtype == torch.float32, name
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
 import torch
 
-from vocabula.quantizers import UsageTracker, VectorQuantizer
+from vocabula.quantizers import Normal, ResidualQuantizer, UsageTracker, VectorQuantizer
+from vocabula.quantizers.local_state import local_tensors
 
 pytestmark = pytest.mark.usefixtures("each_way")
 
@@ -90,7 +92,7 @@ def test_reset() -> None:
     record(tracker, [1, 2])
     tracker.reset()
     assert tracker.report().vectors.tolist() == [0]
-    assert all(not buffer.any() for name, buffer in tracker.named_buffers() if name != "starts")
+    assert not any(counted.any() for counted in local_tensors(tracker).values())
 
 
 def test_a_quantizer_tracks_training_only() -> None:
@@ -107,3 +109,29 @@ def test_recording_needs_no_tensor_of_vectors_by_codes() -> None:
     codes = torch.randint(1 << 18, (4096, 1))
     tracker.record(codes, torch.ones(4096).bool(), torch.ones(4096, 2), torch.ones(4096, 2))
     assert tracker.report().vectors.tolist() == [4096]
+
+
+def test_a_report_prints_within_80_columns_and_as_plain_numbers() -> None:
+    quantizer = ResidualQuantizer.repeat(2, dim=4, codebook_size=8)
+    quantizer(torch.randn(64, 4))
+    report = quantizer.usage_report()
+    lines = str(report).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[2].split()[:3] == ["1", "64", "100.0%"]
+    assert json.loads(json.dumps(report.to_dict()))["vectors"] == [64, 64]
+
+
+def test_a_report_says_what_helps_in_terms_of_the_layer() -> None:
+    quantizer = VectorQuantizer(4, 64, initialization=Normal(), revival=None)
+    for _ in range(10):
+        quantizer(torch.full((64, 4), 3.0))
+    advice = " ".join(quantizer.usage_report().advice)
+    assert "Only 1.6% of the codebook is used" in advice
+    assert "VectorQuantizer(revival=Revival())" in advice
+    assert "quantizer." not in advice
+
+
+def test_a_report_before_training_says_that_nothing_was_counted() -> None:
+    report = VectorQuantizer(4, 8).usage_report()
+    assert report.advice == ()
+    assert "Nothing was counted" in str(report)

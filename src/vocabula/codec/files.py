@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vocabula.codec.blocks import block_images, check_needs_none, holds_blocks
@@ -31,7 +30,7 @@ from vocabula.codec.reader import Models, Reader, Source, opened, read_signals
 from vocabula.codec.segment import SegmentHead, seed_of
 from vocabula.codec.writer import CodedSignal, Target, opened_target, write_signals
 from vocabula.errors import CodecError, DataError, OptionError
-from vocabula.levels import levels_of
+from vocabula.levels import array_of, levels_of
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.inference import inference
@@ -61,7 +60,7 @@ class CodeFile:
 
 def write_codes(
     target: Target,
-    codes: Sequence[NDArray[Any]],
+    codes: Iterable[Any],
     codebook_sizes: Sequence[int],
     *,
     entropy: str | EntropyModel = "adaptive",
@@ -73,7 +72,8 @@ def write_codes(
 
     Args:
         target: a path or a binary stream.
-        codes: of each signal an integer grid (h, w) for one book or (h, w, books).
+        codes: of each signal an integer grid (h, w) for one book or (h, w, books): an array, a
+            list of rows, or a tensor of any device, such as ``quantizer.encode`` gives.
         codebook_sizes: K of each book.
         entropy: uniform, static, adaptive, or a model.
         statistics: counts of such codes; static needs them, adaptive does better with them.
@@ -100,8 +100,11 @@ def write_codes(
     return write_signals(target, header, [model], signals, jobs=jobs, overwrite=overwrite)
 
 
-def _grid_signal(grid: NDArray[Any], books: int) -> CodedSignal:
+def _grid_signal(grid: Any, books: int) -> CodedSignal:
     expected = "(h, w)" if books == 1 else f"(h, w, {books})"
+    grid = array_of(grid)
+    if grid.dtype.kind not in "iu":
+        raise OptionError(f"codes: expected integers, got {grid.dtype}; give what encode returned")
     if grid.ndim != 2 + (books > 1) or (books > 1 and grid.shape[-1] != books):
         raise OptionError(
             f"codes: expected a grid {expected}, got shape {grid.shape}; reshape it, a sequence "

@@ -25,7 +25,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vocabula.errors import TokensError
-from vocabula.levels import levels_of, only
+from vocabula.levels import array_of, levels_of, only
 
 VERSION = 2
 """Version of the layout; a reader refuses a higher one. Files of one level are of version 1."""
@@ -97,7 +97,8 @@ class TokenRecord:
         height: int,
         width: int,
     ) -> None:
-        values = (levels_of(codes), path, label, height, width)
+        levels = tuple(array_of(level) for level in levels_of(codes))
+        values = (levels, path, label, height, width)
         for name, value in zip(self.__slots__, values, strict=True):
             object.__setattr__(self, name, value)
 

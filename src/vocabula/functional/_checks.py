@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from vocabula.errors import OptionError, ShapeError
+from vocabula.errors import OptionError, ShapeError, VocabulaError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,8 +24,16 @@ def rows_per_block(width: int, elements: int = TILE) -> int:
     return max(1, elements // max(1, width))
 
 
+def check_tensor(name: str, value: object, error: type[VocabulaError] = ShapeError) -> None:
+    """Raise `error` unless `value` is a tensor."""
+    if not isinstance(value, torch.Tensor):
+        kind = type(value).__name__
+        raise error(f"{name}: expected a tensor, got {kind}; convert it with torch.as_tensor")
+
+
 def check_floating(name: str, tensor: Tensor) -> None:
     """Raise `ShapeError` unless `tensor` holds real floating-point numbers."""
+    check_tensor(name, tensor)
     if not tensor.is_floating_point():
         raise ShapeError(
             f"{name}: expected floating-point numbers, got {tensor.dtype}; convert with .float()"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vocabula.errors import CodeError, OptionError, ShapeError
+from vocabula.levels import array_of
 
 
 def as_image(image: ArrayLike, channels: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -63,7 +64,7 @@ def as_codes(codes: ArrayLike, size: int) -> NDArray[Any]:
         ShapeError: they are no integers or have other dimensions.
         CodeError: one is out of range.
     """
-    grid = np.asarray(codes)
+    grid = array_of(codes)
     if grid.ndim != 2 or grid.dtype.kind not in "iu":
         raise ShapeError(
             f"codes: expected integers of shape (h, w), got {grid.dtype} of shape {grid.shape}; "

@@ -12,6 +12,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from vocabula.errors import CodeError, OptionError
+from vocabula.functional._checks import check_tensor
 from vocabula.registry import component
 
 LARGEST_SYMBOL = 2**14
@@ -152,6 +153,7 @@ class CodeGrid:
         Raises:
             CodeError: wrong shape, type or values.
         """
+        check_tensor("codes", codes, CodeError)
         axes, shape = len(self.grid), tuple(codes.shape)
         right = len(shape) == 1 + axes + len(self.shape_of_code)
         right = right and shape[1 + axes :] == self.shape_of_code and 0 not in shape[1:]

@@ -1,6 +1,7 @@
 """Discrete bottlenecks: every quantizer returns the same `Quantized`, with the same verbs."""
 
 from vocabula.quantizers.base import Bottleneck, Quantizer
+from vocabula.quantizers.collapse import CollapseLimits, CollapseWatch
 from vocabula.quantizers.finite_scalar import FiniteScalarQuantizer
 from vocabula.quantizers.gumbel import Annealing, GumbelQuantizer
 from vocabula.quantizers.initialization import FromData, Initialization, KMeans, Normal, Uniform
@@ -16,6 +17,8 @@ __all__ = [
     "EMA",
     "Annealing",
     "Bottleneck",
+    "CollapseLimits",
+    "CollapseWatch",
     "FiniteScalarQuantizer",
     "FromData",
     "Gradient",

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from vocabula.errors import CodeError, OptionError, ShapeError
+from vocabula.functional._checks import check_tensor
 from vocabula.functional.modes import readable, transforming, without_autocast
+from vocabula.quantizers.collapse import advised
+from vocabula.quantizers.foreign import FOREIGN_OPTIONS
 from vocabula.quantizers.pending import Pending
 from vocabula.quantizers.usage import UsageTracker
+from vocabula.registry import shown_options
 from vocabula.types import Quantized, UsageReport
 
 MAX_TRACKED_CODES = 1 << 20
@@ -31,6 +36,7 @@ class Bottleneck(Pending, ABC):
     """
 
     component_kind = "quantizer"
+    foreign_options: ClassVar[Mapping[str, str]] = FOREIGN_OPTIONS
     dim: int
 
     @abstractmethod
@@ -150,7 +156,7 @@ class Quantizer(Bottleneck):
         """
         self._check_codes(codes)
         batch = codes.shape[: codes.ndim - len(self.code_shape)]
-        flat = codes.long().reshape(-1, *self.code_shape)
+        flat = self._whole(codes).long().reshape(-1, *self.code_shape)
         with without_autocast(codes.device):
             return self._unflatten(self._decode(flat), batch)
 
@@ -172,8 +178,10 @@ class Quantizer(Bottleneck):
         self.requires_grad_(not frozen)
 
     def usage_report(self) -> UsageReport | None:
-        """How the codewords were used lately, or None for books above 2^20 codes."""
-        return self.usage_tracker.report() if self.usage_tracker is not None else None
+        """How the codewords were used lately, or None for books above 2^20 codes; print it."""
+        if self.usage_tracker is None:
+            return None
+        return advised(self.usage_tracker.report(), self)
 
     def candidates(self, z: Tensor, count: int) -> Tensor:
         """Up to `count` codes (N, c, *code_shape) per row of z (N, D), the nearest first.
@@ -183,8 +191,10 @@ class Quantizer(Bottleneck):
         return self._encode(z).unsqueeze(1)
 
     def extra_repr(self) -> str:
-        """Width and books, for ``print(model)``."""
-        return f"dim={self.dim}, codebook_sizes={self.codebook_sizes}"
+        """Width, books, parts and what is not the default, for ``print(model)``."""
+        own = {f"{name}=" for name in ("dim", "codebook_size")}
+        others = [o for o in shown_options(self) if not o.startswith(tuple(own))]
+        return ", ".join([f"dim={self.dim}", f"codebook_sizes={self.codebook_sizes}", *others])
 
     # ------------------------------------------------------- for subclasses
 
@@ -221,6 +231,7 @@ class Quantizer(Bottleneck):
     def _rows(self, z: Tensor) -> tuple[Tensor, torch.Size]:
         """z as (N, D) in the compute dtype, and its batch shape."""
         name = type(self).__name__
+        check_tensor(f"{name}, vectors", z)
         if not z.is_floating_point():
             raise ShapeError(f"{name}: expected floating-point vectors, got {z.dtype}; convert z")
         if z.ndim == 0 or not -z.ndim <= self.channel_dim < z.ndim:
@@ -252,20 +263,36 @@ class Quantizer(Bottleneck):
         shaped = values.reshape(*batch, self.dim).to(self.anchor.dtype)
         return shaped.movedim(-1, self.channel_dim)
 
+    def _whole(self, codes: Tensor) -> Tensor:
+        """Codes (*batch, *code_shape) of what `decode` was given, which `_check_width` passed."""
+        return codes
+
+    def _widths(self) -> tuple[int, ...]:
+        """How many codes a vector may have in `decode`, where there are several books."""
+        return self.code_shape
+
+    def _check_width(self, codes: Tensor) -> None:
+        if not self.code_shape:
+            return
+        widths = self._widths()
+        if (codes.shape[-1] if codes.ndim else 0) not in widths:
+            several = ", ".join(map(str, widths[:3])) + (f", ... {widths[-1]}" * (len(widths) > 3))
+            raise CodeError(
+                f"{type(self).__name__}: expected codes (..., n) with n = {several}, got "
+                f"{tuple(codes.shape)}; the last dimension holds one code per book"
+            )
+
     def _lowest_code(self) -> int:
         """The smallest code that `decode` takes."""
         return 0
 
     def _check_codes(self, codes: Tensor) -> None:
         name = type(self).__name__
+        check_tensor(f"{name}, codes", codes, CodeError)
         if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
             raise CodeError(f"{name}: expected integer codes, got {codes.dtype}; use encode")
-        if self.code_shape and codes.shape[-1:] != torch.Size(self.code_shape):
-            raise CodeError(
-                f"{name}: expected codes (..., {self.code_shape[0]}), got {tuple(codes.shape)}; "
-                "the last dimension holds one code per book"
-            )
-        bounds = _bounds(codes.long().reshape(-1, self.books))
+        self._check_width(codes)
+        bounds = _bounds(self._whole(codes).long().reshape(-1, self.books))
         if bounds is None:
             return
         low, highs = bounds

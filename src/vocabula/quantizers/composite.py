@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from vocabula.errors import OptionError
 from vocabula.functional import readable
 from vocabula.quantizers.base import Quantizer
+from vocabula.quantizers.collapse import advised
 from vocabula.quantizers.vector import VectorQuantizer
 from vocabula.types import Quantized, UsageReport
 
@@ -79,9 +81,12 @@ class CompositeQuantizer(Quantizer):
         if any(report is None for report in distinct):
             return None
         reports = [distinct[i] for i in self._order]
-        names = [f.name for f in fields(UsageReport) if f.name != "window"]
-        joined = {name: torch.cat([getattr(r, name) for r in reports]) for name in names}
-        return UsageReport(window=max(r.window for r in reports if r is not None), **joined)
+        names = [f.name for f in fields(UsageReport) if f.name not in ("window", "advice")]
+        joined: dict[str, Any] = {
+            name: torch.cat([getattr(r, name) for r in reports]) for name in names
+        }
+        report = UsageReport(window=max(r.window for r in reports if r is not None), **joined)
+        return advised(report, self)
 
     @property
     def distinct(self) -> list[Quantizer]:
@@ -113,7 +118,7 @@ class CompositeQuantizer(Quantizer):
         super()._check_codes(codes)
         if readable(codes) is None or codes.numel() == 0:
             return
-        self._check_pieces(codes.long().reshape(-1, self.books))
+        self._check_pieces(self._whole(codes).long().reshape(-1, self.books))
 
     def _check_pieces(self, codes: Tensor) -> None:
         """Let each part check its own of codes (N, books)."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from vocabula.errors import OptionError
 from vocabula.functional import MAX_BITS, finite_scalar_values, straight_through
 from vocabula.functional.finite_scalar import finite_scalar_terms
 from vocabula.quantizers.base import Quantizer
+from vocabula.quantizers.foreign import FOREIGN_OPTIONS
 from vocabula.quantizers.projection import Projection
 from vocabula.registry import component
 from vocabula.types import Quantized
@@ -49,6 +50,12 @@ class FiniteScalarQuantizer(Quantizer):
         Mentzer et al. 2023, "Finite Scalar Quantization: VQ-VAE Made Simple", section 3 and
         appendix A.1.
     """
+
+    foreign_options: ClassVar[Mapping[str, str]] = {
+        **FOREIGN_OPTIONS,
+        "codebook_size": "levels: the codebook has their product of codes",
+        "num_codebooks": "ProductQuantizer([FiniteScalarQuantizer(levels), ...])",
+    }
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vocabula.functional import masked_mean
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.initialization import Normal
+from vocabula.quantizers.local_state import LocalState
 from vocabula.quantizers.projection import Projection
 from vocabula.registry import component
 from vocabula.types import Quantized
@@ -59,7 +60,7 @@ class Annealing:
 
 
 @component("quantizer", "gumbel")
-class GumbelQuantizer(Quantizer):
+class GumbelQuantizer(LocalState, Quantizer):
     """Gumbel-softmax quantization: the encoder's vector gives the probabilities of the codes.
 
     ::
@@ -129,7 +130,7 @@ class GumbelQuantizer(Quantizer):
         self.hard = hard
         self.kl_weight = kl_weight
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("pending", torch.zeros((), dtype=torch.int64), persistent=False)
+        self.keep_local("pending", torch.zeros((), dtype=torch.int64), persistent=False)
 
     @property
     def current_temperature(self) -> Tensor:

@@ -11,6 +11,7 @@ from annotated_types import Gt, Lt
 from torch import Tensor, nn
 
 from vocabula.functional import distributed
+from vocabula.quantizers.local_state import LocalState
 from vocabula.quantizers.pending import Pending
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.registry import component
@@ -93,7 +94,7 @@ class EMA(LearningRule):
         return EMACodebook(vectors, self)
 
 
-class EMACodebook(KeepDtype, Codebook):
+class EMACodebook(LocalState, KeepDtype, Codebook):
     """Codewords as moving averages; see `EMA`. Its state is float32 whatever the module's dtype."""
 
     by_gradient = False
@@ -108,7 +109,7 @@ class EMACodebook(KeepDtype, Codebook):
         vectors = vectors.detach().float()
         self.register_buffer("weight", vectors.clone())
         self.register_buffer("mass", vectors.new_ones(len(vectors)))
-        self.register_buffer("pending_sums", torch.zeros_like(vectors), persistent=False)
+        self.keep_local("pending_sums", torch.zeros_like(vectors), persistent=False)
 
     def vectors(self) -> Tensor:
         """The codewords (K, D)."""
@@ -130,7 +131,8 @@ class EMACodebook(KeepDtype, Codebook):
     @torch.no_grad()
     def accumulate(self, sums: Tensor) -> None:
         """Add the sums (K, D) to what is pending."""
-        self.pending_sums += sums
+        self.follow(sums)
+        self.pending_sums.add_(sums)
 
     @torch.no_grad()
     def update(self, counts: Tensor) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ from vocabula.functional import (
     unpack_bits,
 )
 from vocabula.quantizers.base import Quantizer
+from vocabula.quantizers.foreign import FOREIGN_OPTIONS
 from vocabula.quantizers.projection import Projection, unit
 from vocabula.registry import component
 from vocabula.types import Quantized
@@ -89,6 +90,14 @@ class LookupFreeQuantizer(Quantizer):
         were its books independent. BSQ's published loss has no commitment term: set
         commitment_weight=0 for it.
     """
+
+    foreign_options: ClassVar[Mapping[str, str]] = {
+        **FOREIGN_OPTIONS,
+        "codebook_dim": "bits",
+        "codebook_scale": "scale",
+        "codebook_size": "bits, or dim without it: a book has 2^bits codes",
+        "num_codebooks": "books",
+    }
 
     def __init__(
         self,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Annotated, Any, ClassVar
 
 import torch
 from annotated_types import Ge, Le
@@ -20,6 +21,8 @@ from vocabula.quantizers.composite import (
     joined_codes,
     values_for_parameters,
 )
+from vocabula.quantizers.foreign import FOREIGN_OPTIONS
+from vocabula.quantizers.vector import VectorQuantizer
 from vocabula.registry import component
 from vocabula.types import Quantized
 
@@ -48,7 +51,8 @@ class ResidualQuantizer(CompositeQuantizer):
     Quantizer dropout: in training, with probability `dropout` per item of the first batch
     dimension (per vector inside another composite), only the first n stages are kept, n uniform
     in 1, ..., stages. Dropped codes are -1, and count in no value, loss or statistic. `decode`
-    takes trailing -1 as absent stages, so that ``codes[..., n:] = -1`` decodes the first n only.
+    takes the codes of the first n stages alone, ``decode(codes[..., :n])``, and trailing -1 as
+    absent stages.
 
     Beam search: with ``beam > 1`` the codes are the best of `beam` partial sums kept at each
     stage, by squared error, and never worse than the greedy ones. Temporary memory is bounded
@@ -73,7 +77,6 @@ class ResidualQuantizer(CompositeQuantizer):
         OptionError: if there is no stage, or their widths differ.
 
     Example:
-        >>> from vocabula.quantizers import VectorQuantizer
         >>> quantizer = ResidualQuantizer([VectorQuantizer(8, 16) for _ in range(4)], beam=2)
         >>> quantizer(torch.randn(2, 5, 8)).codes.shape
         torch.Size([2, 5, 4])
@@ -83,6 +86,14 @@ class ResidualQuantizer(CompositeQuantizer):
         on); Lee et al. 2022 (RQ-VAE), section 3.1, for the shared codebook; Babenko & Lempitsky
         2014, "Additive Quantization", section 3.1, for beam search.
     """
+
+    foreign_options: ClassVar[Mapping[str, str]] = {
+        **FOREIGN_OPTIONS,
+        **dict.fromkeys(
+            ("codebook_dim", "codebook_size", "dim", "levels", "num_quantizers"),
+            "ResidualQuantizer.repeat(n, dim=..., codebook_size=...)",
+        ),
+    }
 
     def __init__(
         self,
@@ -105,6 +116,45 @@ class ResidualQuantizer(CompositeQuantizer):
         self.dropout = dropout
         self.beam = beam
         self._item_rows = 1
+
+    @classmethod
+    def repeat(
+        cls,
+        count: int,
+        *,
+        dropout: float = 0.0,
+        beam: int = 1,
+        channel_dim: int = -1,
+        auto_update: bool = True,
+        **options: Any,
+    ) -> ResidualQuantizer:
+        """A residual quantizer of `count` equal `VectorQuantizer` stages, each with its own book.
+
+        Args:
+            count: stages, from 1.
+            dropout: see `ResidualQuantizer`.
+            beam: see `ResidualQuantizer`.
+            channel_dim: where the vectors' components are.
+            auto_update: apply learning at the end of each training forward pass.
+            options: of each `VectorQuantizer`, among them `dim` and `codebook_size`.
+
+        Raises:
+            OptionError: a count below 1, or a wrong option.
+
+        Example:
+            >>> quantizer = ResidualQuantizer.repeat(4, dim=8, codebook_size=16)
+            >>> quantizer(torch.randn(2, 5, 8)).codes.shape
+            torch.Size([2, 5, 4])
+        """
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise OptionError(f"ResidualQuantizer.repeat: expected a count from 1, got {count!r}")
+        return cls(
+            [VectorQuantizer(**options) for _ in range(count)],
+            dropout=dropout,
+            beam=beam,
+            channel_dim=channel_dim,
+            auto_update=auto_update,
+        )
 
     @property
     def stages(self) -> list[Quantizer]:
@@ -236,6 +286,16 @@ class ResidualQuantizer(CompositeQuantizer):
         return joined_codes(
             [torch.where(_like(here, piece), piece, ABSENT) for piece, here in pairs]
         )
+
+    def _whole(self, codes: Tensor) -> Tensor:
+        if codes.shape[-1] == self.books:
+            return codes
+        codes = codes.long()  # where -1 fits
+        absent = codes.new_full((*codes.shape[:-1], self.books), ABSENT)
+        return torch.cat([codes, absent], dim=-1)[..., : self.books]
+
+    def _widths(self) -> tuple[int, ...]:
+        return tuple(accumulate(stage.books for stage in self.stages))
 
     def _lowest_code(self) -> int:
         return ABSENT

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vocabula.functional import distributed
 from vocabula.quantizers.learning import Codebook
+from vocabula.quantizers.local_state import LocalState
 from vocabula.quantizers.pending import Pending
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.registry import component
@@ -50,7 +51,7 @@ class Revival:
         return RevivalState(self, codebook_size, dim)
 
 
-class RevivalState(KeepDtype, Pending):
+class RevivalState(LocalState, KeepDtype, Pending):
     """Shares of the codewords, how long each was low, and vectors to replace them with."""
 
     kept_buffers = ("share", "low_for", "drawn", "seen")
@@ -65,8 +66,8 @@ class RevivalState(KeepDtype, Pending):
         zeros = functools.partial(torch.zeros, dtype=torch.float32)
         self.register_buffer("share", zeros(codebook_size) + 1)
         self.register_buffer("low_for", zeros(codebook_size))
-        self.register_buffer("drawn", zeros(codebook_size, dim), persistent=False)
-        self.register_buffer("seen", zeros(()), persistent=False)
+        self.keep_local("drawn", zeros(codebook_size, dim), persistent=False)
+        self.keep_local("seen", zeros(()), persistent=False)
 
     @torch.no_grad()
     def restart(self, where: Tensor, counts: Tensor) -> None:
@@ -80,6 +81,7 @@ class RevivalState(KeepDtype, Pending):
         """Keep one uniformly drawn vector per codeword of all z (N, D) since the last `revive`."""
         if z.shape[0] == 0:
             return
+        self.follow(z)
         uniform = torch.rand(2, len(self.share), dtype=torch.float32, device=z.device)
         if mask is None:
             fresh = self.seen.new_tensor(len(z))
@@ -89,7 +91,7 @@ class RevivalState(KeepDtype, Pending):
             fresh = position[-1]
             rank = torch.floor(uniform[0] * fresh).long() + 1
             picked = torch.searchsorted(position, rank.clamp(max=len(z))).clamp(max=len(z) - 1)
-        self.seen += fresh
+        self.seen.add_(fresh)
         take = uniform[1] * self.seen < fresh
         self.drawn.copy_(torch.where(take[:, None], z[picked].to(self.drawn), self.drawn))
 

@@ -12,6 +12,7 @@ from vocabula.errors import ShapeError
 from vocabula.functional import distributed, native
 from vocabula.functional._checks import check_mask
 from vocabula.functional.statistics import perplexity
+from vocabula.quantizers.local_state import LocalState
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.types import UsageReport
 
@@ -19,7 +20,7 @@ BUCKETS = 8
 NORM_ROWS = 8192
 
 
-class UsageTracker(KeepDtype, nn.Module):
+class UsageTracker(LocalState, KeepDtype, nn.Module):
     """Counts codes in a ring of buckets that together cover the last `window` recordings.
 
     The window slides by an eighth of its length: it covers between 7/8 and all of the last
@@ -42,10 +43,13 @@ class UsageTracker(KeepDtype, nn.Module):
         self.codebook_sizes = tuple(codebook_sizes)
         self.window = window
         total = sum(self.codebook_sizes)
-        self.register_buffer("counts", torch.zeros(BUCKETS, total, dtype=torch.int32))
-        self.register_buffer("norms", torch.zeros(BUCKETS, 2, dtype=torch.float32))
-        self.register_buffer("last_seen", torch.zeros(total, dtype=torch.int64))
-        self.register_buffer("clock", torch.zeros((), dtype=torch.int64))
+        counts = torch.zeros(BUCKETS, total, dtype=torch.int32)
+        self.keep_local("counts", counts, persistent=True)
+        norms = torch.zeros(BUCKETS, 2, dtype=torch.float32)
+        self.keep_local("norms", norms, persistent=True)
+        last_seen = torch.zeros(total, dtype=torch.int64)
+        self.keep_local("last_seen", last_seen, persistent=True)
+        self.keep_local("clock", torch.zeros((), dtype=torch.int64), persistent=True)
 
     @torch.no_grad()
     def record(self, codes: Tensor, mask: Tensor | None, z: Tensor, values: Tensor) -> None:
@@ -55,6 +59,7 @@ class UsageTracker(KeepDtype, nn.Module):
             ShapeError: shapes or dtypes do not fit each other, the books, or the buffers.
         """
         self._check(codes, mask, (z, values))
+        self.follow(codes)
         step = max(1, self.window // BUCKETS)
         stride = -(-codes.shape[0] // NORM_ROWS) or 1
         if _compiled(z, values, self.norms):
@@ -74,7 +79,7 @@ class UsageTracker(KeepDtype, nn.Module):
         norms = torch.stack([_total_norm(x.detach(), mask, stride) for x in (z, values)])
         self.counts.mul_(kept[:, None]).index_add_(0, bucket[None], new[None])
         self.norms.mul_(kept[:, None]).index_add_(0, bucket[None], norms[None].to(self.norms))
-        self.clock += 1
+        self.clock.add_(1)
         self.last_seen.copy_(torch.where(new > 0, self.clock, self.last_seen))
 
     def _check(self, codes: Tensor, mask: Tensor | None, vectors: tuple[Tensor, Tensor]) -> None:
@@ -116,16 +121,16 @@ class UsageTracker(KeepDtype, nn.Module):
             norms=self.norms[bucket],
             last_seen=self.last_seen,
         )
-        self.clock += 1
+        self.clock.add_(1)
 
     @torch.no_grad()
     def report(self) -> UsageReport:
         """The figures of the window, one per book, over all processes of the group."""
         counts = distributed.all_reduce_sum(self.counts.sum(0, dtype=torch.int64))
         norms = distributed.all_reduce_sum(self.norms.sum(0))
-        last_seen = distributed.all_reduce_max(self.last_seen)
+        latest = distributed.all_reduce_max(torch.cat([self.last_seen, self.clock[None]]))
         books = counts.split(self.codebook_sizes)
-        ages = (self.clock - last_seen).split(self.codebook_sizes)
+        ages = (latest[-1] - latest[:-1]).split(self.codebook_sizes)
         totals = torch.stack([b.sum() for b in books])
         return UsageReport(
             window=self.window,
@@ -136,6 +141,8 @@ class UsageTracker(KeepDtype, nn.Module):
             oldest=torch.stack([a.max() for a in ages]),
             norm_ratio=(norms[0] / norms[1].clamp_min(1e-30)).expand(len(books)),
             largest_share=torch.stack([b.max() for b in books]).float() / totals.clamp_min(1),
+            # Every vector is counted once in each book.
+            norm=(norms[1] / totals[0].clamp_min(1)).expand(len(books)),
         )
 
     def reset(self) -> None:

@@ -27,6 +27,7 @@ from vocabula.functional import (
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.initialization import Initialization, KMeans
 from vocabula.quantizers.learning import EMA, LearningRule
+from vocabula.quantizers.local_state import LocalState
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.quantizers.projection import Projection, unit
 from vocabula.quantizers.regularization import orthogonality
@@ -42,7 +43,7 @@ Weight = Annotated[float, Ge(0)]
 
 
 @component("quantizer", "vector")
-class VectorQuantizer(KeepDtype, Quantizer):
+class VectorQuantizer(LocalState, KeepDtype, Quantizer):
     """Vector quantization: z becomes its nearest codeword.
 
     ``k* = argmin_k ||z - e_k||^2``, ties to the lowest index, and ``values = e_k*``. Losses are
@@ -137,11 +138,11 @@ class VectorQuantizer(KeepDtype, Quantizer):
                 f"overwrite its effect, got {orthogonality_weight}; use learning=Gradient()"
             )
         counts = torch.zeros(codebook_size, dtype=torch.float32)
-        self.register_buffer("pending_counts", counts, persistent=False)
+        self.keep_local("pending_counts", counts, persistent=False)
         # Updates with data, counted until the codewords are fitted for good.
         self.register_buffer("fits", torch.zeros((), dtype=torch.int64))
         # Whether vectors were seen since the last update: then the codewords may not be fitted.
-        self.register_buffer("begun", torch.zeros((), dtype=torch.bool), persistent=False)
+        self.keep_local("begun", torch.zeros((), dtype=torch.bool), persistent=False)
         self._settled = initialization.last_fit < 0
 
     # ------------------------------------------------------------- codebook
@@ -196,6 +197,7 @@ class VectorQuantizer(KeepDtype, Quantizer):
         Once per update, before its first vectors: neither another micro-batch nor another stage
         that shares the codebook may move it under codes that were found already.
         """
+        self.follow(z)
         if mask is None:
             mask = torch.ones(len(z), dtype=torch.bool, device=z.device)
         step = torch.where(self.begun, -1, self.fits)
@@ -205,7 +207,7 @@ class VectorQuantizer(KeepDtype, Quantizer):
             self.revival.restart(due, counts)
         seen = due | (self.fits > 0)
         self.fits += seen & ~self.begun & (self.fits <= self.initialization.last_fit)
-        self.begun |= seen
+        self.begun.logical_or_(seen)
         self._settle()
         return due
 
@@ -275,13 +277,14 @@ class VectorQuantizer(KeepDtype, Quantizer):
 
     @torch.no_grad()
     def _learn(self, inner: Tensor, codes: Tensor, mask: Tensor | None) -> None:
+        self.follow(inner)
         size = self.codebook_sizes[0]
         if self.book.by_gradient:
             counts = code_counts(codes, size, mask)
         else:
             counts, sums = code_statistics(inner, codes, size, mask)
             self.book.accumulate(sums)
-        self.pending_counts += counts
+        self.pending_counts.add_(counts)
         if self.revival is not None:
             self.revival.observe(inner, mask)
 

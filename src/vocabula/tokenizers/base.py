@@ -8,9 +8,9 @@ from typing import TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from vocabula.errors import CodeError, OptionError, ShapeError, picture_size, plural
+from vocabula.functional._checks import check_tensor
 from vocabula.levels import levels_of
 from vocabula.nn.base import Decoder, Encoder
 from vocabula.quantizers.base import Bottleneck, Quantizer
@@ -18,7 +18,7 @@ from vocabula.tokenizers.analysis import Analysis, BitsPerDim, LevelAnalysis
 from vocabula.tokenizers.code_level import CodeLevel
 from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
-from vocabula.tokenizers.images import as_images
+from vocabula.tokenizers.images import as_images, cropped, padded
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.saving import Pretrained
 from vocabula.types import Quantized, Reconstruction
@@ -247,18 +247,13 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
 
     def _centred(self, x: Tensor, encoder: Encoder) -> Tensor:
         """Checked images x as the encoder takes them: around 0, padded to whole codes."""
-        height, width = x.shape[-2:]
-        right, below = -width % self.stride, -height % self.stride
-        centred = (x - 0.5).to(dtype_of(encoder, x))
-        if right or below:
-            centred = pad(centred, (0, right, 0, below), mode="replicate")
-        return centred
+        return padded((x - 0.5).to(dtype_of(encoder, x)), self.stride)
 
     def _describe(self, last: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
         """The likelihood's parameters (B, P, H, W) of what the last decoder gets, cropped."""
         decoder = self._last_decoder
         decoded: Tensor = decoder(last.movedim(-1, 1).to(dtype_of(decoder, last)))
-        return decoded[..., : size[0], : size[1]]
+        return cropped(decoded, size)
 
     def _shown(self, values: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """The images of the values (B, h, w, D) of each level."""
@@ -286,6 +281,7 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
                 f"first, got {len(codes)}; give what encode returned"
             )
         for level, code in zip(self.levels, codes, strict=True):
+            check_tensor("decode, codes", code, CodeError)
             if code.ndim != 3 + len(level.code_shape):
                 where = f"decode, {level.title}" if level.name else "decode"
                 books = "".join(f", {n}" for n in level.code_shape)
@@ -294,10 +290,11 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
                     "add the missing batch or grid dimension"
                 )
         grids = [tuple(code.shape[1:3]) for code in codes]
-        if not self._nested(grids) or len({len(code) for code in codes}) != 1:
+        batch = codes[0].shape[0]
+        if not self._nested(grids) or any(code.shape[0] != batch for code in codes[1:]):
             factors = [self.stride // level.stride for level in self.levels]
             rows, columns = grids[0]
-            fitting = [(len(codes[0]), rows * f, columns * f) for f in factors]
+            fitting = [(batch, rows * f, columns * f) for f in factors]
             raise CodeError(
                 f"decode: expected levels of {fitting} codes (B, h, w), got "
                 f"{[tuple(code.shape[:3]) for code in codes]}; give the levels of the same images"
@@ -309,7 +306,9 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
         if len(grids) != len(self.levels):
             return False
         pairs = zip(self.levels, grids, strict=True)
-        return len({tuple(side * level.stride for side in grid) for level, grid in pairs}) == 1
+        first, *others = [[side * level.stride for side in grid] for level, grid in pairs]
+        # Compared one by one: a traced size has no hash.
+        return all(side == top for other in others for side, top in zip(other, first, strict=True))
 
     def _size(self, size: tuple[int, int] | None, grid: torch.Size) -> tuple[int, int]:
         largest = (grid[0] * self.stride, grid[1] * self.stride)

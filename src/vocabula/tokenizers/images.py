@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from vocabula.errors import DataError, plural
+from vocabula.functional._checks import check_tensor
 
 TOLERANCE = 1e-6
 
@@ -24,6 +26,7 @@ def as_images(x: Tensor, channels: int) -> Tensor:
         DataError: another shape, dtype or number of channels, values outside [0, 1] or not finite.
             Values are not checked while the model is compiled.
     """
+    check_tensor("images", x, DataError)
     if x.ndim != 4:
         raise DataError(
             f"images: expected (B, {channels}, H, W), got shape {tuple(x.shape)}; "
@@ -57,6 +60,39 @@ def _missing_axis(x: Tensor, channels: int) -> str:
     if x.ndim == 3 and x.shape[2] == channels:
         return "move the channels forward and add the batch dimension: x.permute(2, 0, 1)[None]"
     return "add the missing batch or channel dimension"
+
+
+def padded(x: Tensor, stride: int) -> Tensor:
+    """Images (B, C, H, W), continued by last row and column to multiples of `stride`."""
+    height, width = x.shape[-2:]
+    if _is_traced(height, width):  # then a branch on what is missing would fix the size
+        rows, columns = (_continued(side, stride, x.device) for side in (height, width))
+        return x[:, :, rows][..., columns]
+    right, below = -width % stride, -height % stride
+    return pad(x, (0, right, 0, below), mode="replicate") if right or below else x
+
+
+def cropped(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    """The upper left H rows and W columns, `size`, of images (B, C, at least H, at least W)."""
+    height, width = size
+    if _is_traced(height, width):  # then a slice would have to know that the sides suffice
+        rows, columns = (torch.arange(side, device=x.device) for side in (height, width))
+        return x[:, :, rows][..., columns]
+    return x[..., :height, :width]
+
+
+def _is_traced(*sizes: int) -> bool:
+    """Whether a graph is being traced in which one of the sizes is a variable."""
+    if not torch.compiler.is_compiling():
+        return False
+    number = torch.fx.experimental.symbolic_shapes.has_static_value
+    return not all(number(size) for size in sizes)
+
+
+def _continued(size: int, stride: int, device: torch.device) -> Tensor:
+    """The positions 0, 1, ..., size - 1, the last repeated up to a multiple of `stride`."""
+    whole = (size + stride - 1) // stride * stride
+    return torch.arange(whole, device=device).clamp(max=size - 1)
 
 
 def _check_range(x: Tensor) -> None:

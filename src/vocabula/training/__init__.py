@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vocabula import lazy_names
 
 if TYPE_CHECKING:
-    from vocabula.training.collapse import CollapseLimits, CollapseWatch
+    from vocabula.quantizers.collapse import CollapseLimits, CollapseWatch
     from vocabula.training.config import (
         RunConfig,
         check_config,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __getattr__ = lazy_names(
     __name__,
     {
-        "collapse": ("CollapseLimits", "CollapseWatch"),
+        "vocabula.quantizers.collapse": ("CollapseLimits", "CollapseWatch"),
         "config": (
             "RunConfig",
             "check_config",

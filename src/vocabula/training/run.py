@@ -11,8 +11,8 @@ from torch import Tensor
 
 from vocabula.data import ImageSource
 from vocabula.data.reporting import reporting
+from vocabula.quantizers.collapse import CollapseWatch
 from vocabula.training.checkpoint import newest_step
-from vocabula.training.collapse import CollapseWatch
 from vocabula.training.config import RunConfig
 from vocabula.training.export import count_codes, export_tokenizer
 from vocabula.training.folder import RunFolder, Subject, only_writer, restart_words

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
+from vocabula.quantizers import LookupFreeQuantizer
+from vocabula.quantizers.collapse import CollapseWatch
 from vocabula.registry import names, options
 from vocabula.training import load_config, preset_names
-from vocabula.training.collapse import CollapseWatch
 from vocabula.training.sections import networks
 from vocabula.types import UsageReport
 
@@ -143,3 +145,32 @@ def test_the_watch_of_a_level_reads_and_names_that_level_alone() -> None:
     assert len(texts) == 1
     assert texts[0].startswith("level2: The commitment term grew from 0.1 to 0.8")
     assert "level2.quantizer.commitment_weight" in texts[0]
+
+
+def growing(norm: float) -> list[str]:
+    """Warnings where the term doubles at each step while the codewords' norm grows by `norm`."""
+    observer = watch()
+    return [
+        text
+        for step in range(8)
+        for text in observer.observe(
+            step,
+            replace(report(), norm=torch.tensor([0.1 * norm**step])),
+            {"commitment": torch.tensor(0.001 * 2.0**step)},
+        )
+    ]
+
+
+def test_a_scale_that_grows_with_the_codebook_is_no_alarm() -> None:
+    assert growing(norm=2**0.5) == []
+
+
+def test_a_term_that_outgrows_the_codebook_is_an_alarm() -> None:
+    (text,) = growing(norm=1.0)
+    assert "The commitment term grew from 0.001 to 0.008" in text
+
+
+def test_a_layer_gets_advice_in_its_own_arguments() -> None:
+    observer = CollapseWatch(quiet=100, warmup=0, quantizer=LookupFreeQuantizer(4))
+    (text,) = observer.observe(0, report(share=0.8), {})
+    assert "LookupFreeQuantizer(entropy_weight=...)" in text

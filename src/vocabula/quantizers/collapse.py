@@ -1,0 +1,261 @@
+"""The collapse watch: says in a plain sentence when a codebook goes wrong, and what helps."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Gt
+from torch import Tensor
+
+from vocabula.registry import name_of
+from vocabula.types import UsageReport
+
+_ANY = {
+    "usage": "A larger training.batch_size or a smaller optimizer.learning_rate helps.",
+    "share": "A larger training.batch_size or a smaller optimizer.learning_rate helps.",
+    "commitment": "A smaller optimizer.learning_rate or training.clip_norm=1 holds it.",
+    "drift": "A smaller optimizer.learning_rate or training.clip_norm=1 holds them.",
+}
+_STAGED = "give its {} a smaller codebook_size, or a diversity_weight above 0"
+_REMEDIES = {
+    "vector": {
+        "usage": "Dead codewords come back with quantizer.revival=revival; a smaller "
+        "quantizer.codebook_size or a larger training.batch_size also helps.",
+        "share": "A larger quantizer.diversity_weight spreads them; "
+        "quantizer.initialization=kmeans starts them apart.",
+        "commitment": "A larger quantizer.commitment_weight or a smaller "
+        "optimizer.learning_rate holds it.",
+        "drift": "quantizer.initialization=kmeans places the codebook on the data; a larger "
+        "quantizer.commitment_weight keeps them close.",
+    },
+    "lookup_free": {
+        "usage": "A larger quantizer.entropy_weight or quantizer.diversity_gamma helps, "
+        "and so do fewer quantizer.bits.",
+        "share": "A larger quantizer.entropy_weight or quantizer.diversity_gamma spreads them.",
+        "commitment": "A larger quantizer.commitment_weight or quantizer.spherical=true holds it.",
+        "drift": "A larger quantizer.commitment_weight or quantizer.spherical=true holds them.",
+    },
+    "gumbel": {
+        "usage": "A larger quantizer.kl_weight or quantizer.temperature, or a smaller "
+        "quantizer.codebook_size helps.",
+        "share": "A larger quantizer.kl_weight or quantizer.temperature spreads them.",
+    },
+    "finite_scalar": {
+        "usage": "Fewer quantizer.levels or a smaller optimizer.learning_rate helps.",
+    },
+    "residual": {"usage": f"In quantizer.stages, {_STAGED.format('stages')}."},
+    "product": {"usage": f"In quantizer.parts, {_STAGED.format('parts')}."},
+}
+_PYTHON_ANY = {
+    "usage": "A larger batch or a smaller learning rate helps.",
+    "share": "A larger batch or a smaller learning rate helps.",
+    "commitment": "A smaller learning rate or clipped gradients hold it.",
+    "drift": "A smaller learning rate or clipped gradients hold them.",
+}
+_PYTHON = {
+    "vector": {
+        "usage": "VectorQuantizer(revival=Revival()) brings dead codewords back; a smaller "
+        "codebook_size or a larger batch also helps.",
+        "share": "VectorQuantizer(diversity_weight=0.1) spreads them; "
+        "initialization=KMeans() starts them apart.",
+        "commitment": "A larger VectorQuantizer(commitment_weight=...) or a smaller learning "
+        "rate holds it.",
+        "drift": "VectorQuantizer(initialization=KMeans()) places the codebook on the data; a "
+        "larger commitment_weight keeps them close.",
+    },
+    "lookup_free": {
+        "usage": "A larger LookupFreeQuantizer(entropy_weight=...) or diversity_gamma helps, "
+        "and so do fewer bits.",
+        "share": "A larger LookupFreeQuantizer(entropy_weight=...) or diversity_gamma spreads "
+        "them.",
+        "commitment": "LookupFreeQuantizer(spherical=True) or a larger commitment_weight holds it.",
+        "drift": "LookupFreeQuantizer(spherical=True) or a larger commitment_weight holds them.",
+    },
+    "gumbel": {
+        "usage": "A larger GumbelQuantizer(kl_weight=...) or temperature, or a smaller "
+        "codebook_size helps.",
+        "share": "A larger GumbelQuantizer(kl_weight=...) or temperature spreads them.",
+    },
+    "finite_scalar": {
+        "usage": "Fewer FiniteScalarQuantizer(levels=...) or a smaller learning rate helps.",
+    },
+    "residual": {
+        "usage": "Give the stages of ResidualQuantizer a smaller codebook_size, or a "
+        "diversity_weight above 0.",
+    },
+    "product": {
+        "usage": "Give the parts of ProductQuantizer a smaller codebook_size, or a "
+        "diversity_weight above 0.",
+    },
+}
+_HISTORY = 20
+_RISING = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollapseLimits:
+    """When the watch speaks.
+
+    Attributes:
+        usage: warn when less than this fraction of what the window could use is used.
+        usage_fall: warn when usage falls below this fraction of its best value.
+        share: warn when one codeword takes more than this fraction of the vectors.
+        commitment_growth: warn when the commitment term, over the mean square norm of the
+            codewords, exceeds this multiple of its lowest recent value while rising throughout.
+            An encoder whose scale grows takes its codebook along, and no warning comes of that.
+        norm_ratio: warn when the encoder's vectors are longer or shorter than their codewords
+            by more than this factor.
+    """
+
+    usage: Annotated[float, Gt(0)] = 0.1
+    usage_fall: Annotated[float, Gt(0)] = 0.5
+    share: Annotated[float, Gt(0)] = 0.5
+    commitment_growth: Annotated[float, Gt(1)] = 5.0
+    norm_ratio: Annotated[float, Gt(1)] = 3.0
+
+
+class CollapseWatch:
+    """Reads usage reports and loss terms and warns, each warning at most once per `quiet` steps.
+
+    Args:
+        quiet: steps for which a warning is not repeated.
+        warmup: steps before the watch speaks; a fresh codebook is rarely used in full.
+        limits: when it speaks.
+        quantizer: the quantizer that is watched, so that the advice names its arguments; or its
+            registered name, for advice in the options of a preset.
+        prefix: what the level's options and losses begin with, such as ``level1.``; empty for
+            the only one.
+
+    Example:
+        >>> from vocabula.quantizers import VectorQuantizer
+        >>> quantizer = VectorQuantizer(dim=8, codebook_size=16)
+        >>> watch = CollapseWatch(quantizer=quantizer, warmup=0)
+        >>> result = quantizer(torch.randn(64, 8))
+        >>> watch.observe(0, quantizer.usage_report(), result.losses)
+        []
+    """
+
+    def __init__(
+        self,
+        *,
+        quiet: Annotated[int, Ge(1)] = 1000,
+        warmup: Annotated[int, Ge(0)] = 200,
+        limits: CollapseLimits | None = None,
+        quantizer: str | Any = "vector",
+        prefix: str = "",
+    ) -> None:
+        if isinstance(quantizer, str):
+            remedies = _ANY | _REMEDIES.get(quantizer, {})
+        else:
+            remedies = _in_python(quantizer)
+        self.remedies = {
+            key: text.replace("quantizer.", f"{prefix}quantizer.") for key, text in remedies.items()
+        }
+        self.prefix = prefix
+        self.quiet = quiet
+        self.warmup = warmup
+        self.limits = limits or CollapseLimits()
+        self._best_usage = 0.0
+        self._commitment: deque[tuple[float, float]] = deque(maxlen=_HISTORY)
+        self._spoken: dict[str, int] = {}
+
+    def observe(
+        self, step: int, report: UsageReport | None, losses: Mapping[str, float | Tensor]
+    ) -> list[str]:
+        """Take in the figures at one step and return the warnings they give rise to.
+
+        Args:
+            step: optimizer steps done.
+            report: the quantizer's usage, or None where it keeps none.
+            losses: unweighted loss terms by name, those of every level; of several books the
+                mean counts.
+        """
+        found: dict[str, str] = {}
+        if report is not None and report.vectors.sum() > 0:
+            found |= _findings(report, self.limits) | self._fall(report)
+        commitment = losses.get(f"{self.prefix}commitment")
+        if commitment is not None and step >= self.warmup:
+            found |= self._growth(float(torch.as_tensor(commitment).mean()), report)
+        return [
+            self._speak(key, f"{text} {self.remedies[key]}", step)
+            for key, text in found.items()
+            if self._due(key, step)
+        ]
+
+    def _due(self, key: str, step: int) -> bool:
+        last = self._spoken.get(key)
+        return step >= self.warmup and (last is None or step - last >= self.quiet)
+
+    def _speak(self, key: str, text: str, step: int) -> str:
+        self._spoken[key] = step
+        return f"{self.prefix.rstrip('.')}: {text}" if self.prefix else text
+
+    def _fall(self, report: UsageReport) -> dict[str, str]:
+        usage = float((report.usage / attainable_usage(report)).min())
+        self._best_usage = max(self._best_usage, usage)
+        if usage < self.limits.usage_fall * self._best_usage:
+            return {"usage": f"Codebook usage fell from {self._best_usage:.0%} to {usage:.0%}."}
+        return {}
+
+    def _growth(self, commitment: float, report: UsageReport | None) -> dict[str, str]:
+        norm = None if report is None or report.norm is None else report.norm
+        scale = 1.0 if norm is None else float(norm.double().square().mean())
+        history = self._commitment
+        history.append((commitment / max(scale, 1e-30), commitment))
+        lowest, then = min(history)
+        recent = [relative for relative, _ in history][-_RISING:]
+        rising = len(recent) == _RISING and all(a < b for a, b in itertools.pairwise(recent))
+        if not rising or recent[-1] <= self.limits.commitment_growth * lowest or lowest <= 0:
+            return {}
+        return {
+            "commitment": f"The commitment term grew from {then:.3g} to {commitment:.3g} and "
+            "still rises: the encoder runs away from the codebook."
+        }
+
+
+def advised(report: UsageReport, quantizer: Any) -> UsageReport:
+    """The report with what is wrong in it, and the arguments of the quantizer that mend it."""
+    if not report.vectors.sum() > 0:
+        return report
+    remedies = _in_python(quantizer)
+    found = _findings(report, CollapseLimits())
+    return replace(report, advice=tuple(f"{text} {remedies[key]}" for key, text in found.items()))
+
+
+def _in_python(quantizer: Any) -> dict[str, str]:
+    return _PYTHON_ANY | _PYTHON.get(name_of(quantizer), {})
+
+
+def _findings(report: UsageReport, limits: CollapseLimits) -> dict[str, str]:
+    """What is wrong in one report, by the kind of remedy."""
+    found = {}
+    usage = float((report.usage / attainable_usage(report)).min())
+    if usage < limits.usage:
+        found["usage"] = f"Only {usage:.1%} of the codebook is used."
+    share = float(report.largest_share.max())
+    if share > limits.share:
+        found["share"] = (
+            f"One codeword takes {share:.0%} of all vectors, so most codes say nothing."
+        )
+    low, high = float(report.norm_ratio.min()), float(report.norm_ratio.max())
+    if not 1 / limits.norm_ratio <= low or not high <= limits.norm_ratio:
+        ratio = high if high > limits.norm_ratio else low
+        direction = "longer" if ratio > 1 else "shorter"
+        factor = ratio if ratio > 1 else 1 / max(ratio, 1e-12)
+        found["drift"] = (
+            f"The encoder's vectors are {factor:.1f} times {direction} than their codewords: "
+            "latents drift away from the codebook."
+        )
+    return found
+
+
+def attainable_usage(report: UsageReport) -> Tensor:
+    """The usage (books,) that uniformly drawn codes would show: 1 - exp(-vectors / K)."""
+    size = report.dead / (1 - report.usage).clamp_min(1e-9)  # of no account where none is dead
+    expected = -torch.expm1(-report.vectors / size.clamp_min(1))
+    return torch.where(report.dead > 0, expected, 1.0).clamp_min(1e-9)
