@@ -80,6 +80,7 @@ def test_more_than_there_is_is_refused_with_what_fits(
 
     sections["data"] |= {"crop": 8}
     sections["encoder"]["hidden"] = sections["decoder"]["hidden"] = 64
+    monkeypatch.setattr("vocabula.training.probe.resident_memory", lambda: 10**8)
     small, large = room(1024), room(4096)
     assert large > small
     monkeypatch.setattr(forecasts, "_SPARE", 1.0)

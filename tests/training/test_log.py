@@ -28,6 +28,6 @@ def test_infinities_become_null_so_that_any_reader_takes_the_line(tmp_path: Path
 
 def test_figures_and_times_in_words() -> None:
     record = {"loss": 0.123456, "psnr": 28.456, "perplexity": 330.4, "usage": 0.917}
-    assert describe(record) == "loss 0.1235  PSNR 28.46 dB  perplexity 330  usage 92%"
+    assert describe(record) == ["loss 0.1235", "PSNR 28.5 dB", "perplexity 330", "usage 92%"]
     assert clock(59.6) == "1:00"
     assert clock(3723) == "1:02:03"

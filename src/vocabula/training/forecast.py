@@ -215,7 +215,7 @@ def _nearest(need: _Need, room: int, options: TrainingOptions, processes: int) -
 
 
 def _sides(size: Size) -> str:
-    return f"{size[2]}x{size[1]}"
+    return f"{size[2]} x {size[1]}"
 
 
 def together(first: Forecast | None, second: Forecast | None) -> Forecast | None:

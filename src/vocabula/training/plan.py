@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from vocabula.data import ImageSource
+from vocabula.errors import plural
 from vocabula.evaluation.prior_data import PriorData
 from vocabula.tokenizers import CodeLevel, ImageTokenizer
 from vocabula.training.forecast import Forecast, duration, gigabytes
@@ -35,8 +36,8 @@ def tokenizer_lines(
     bits = tokenizer.bits_per_pixel
     rate = f", {bits:.3g} bits a pixel" if bits else ""
     return [
-        f"data:   {counted(len(source), 'image')} of {source.name}{skipped}, "
-        f"{parts} {width}x{height}",
+        f"data:   {plural(len(source), 'image')} of {source.name}{skipped}, "
+        f"{parts} {width} x {height}",
         f"codes:  {codes}{rate}",
     ]
 
@@ -50,12 +51,12 @@ def prior_lines(data: PriorData, levels: Sequence[CodeLevel], chosen: Sequence[i
         chosen: the positions of those that are learned.
     """
     arrays = data.fitted.arrays
-    known = [counted(data.classes, "class", "classes")] if data.classes else []
+    known = [plural(data.classes, "class", "classes")] if data.classes else []
     known += [f"captions of at most {data.text_length} tokens"] if data.text else []
     given = f"; given {' and '.join(known)}" if known else ""
     grids = [_codes(levels[k], arrays.grids[k]) for k in chosen]
     return [
-        f"data:   {counted(len(data.fitted), 'signal')} of {arrays.name}, "
+        f"data:   {plural(len(data.fitted), 'signal')} of {arrays.name}, "
         f"{len(data.held_out)} held out{given}",
         f"codes:  {' and '.join(grids)}",
     ]
@@ -84,11 +85,11 @@ def step_lines(
     """
     where = f" ({device})"
     if device.type == "cpu":
-        where = f" on the CPU with {counted(torch.get_num_threads(), 'thread')}"
+        where = f" on the CPU with {plural(torch.get_num_threads(), 'thread')}"
     left = max(0, options.steps - done)
-    steps = f"steps:  {left:,} of {counted(options.batch_size, unit[:-1])}"
+    steps = f"steps:  {left} of {plural(options.batch_size, unit[:-1])}"
     steps += f" for each of {models} models" if models > 1 else ""
-    steps += f", after the {done:,} done" if done else ""
+    steps += f", after the {done} done" if done else ""
     limit = 60 * options.max_minutes * models
     steps += f", at most {options.max_minutes:g} minutes" if limit else ""
     lines = [f"model:  {parameters:,} parameters{where}", steps]
@@ -110,14 +111,9 @@ def step_lines(
 
 def _codes(level: CodeLevel, grid: Sequence[int]) -> str:
     sizes = level.codebook_sizes
-    across = "x".join(str(side) for side in reversed(grid))
+    across = " x ".join(str(side) for side in reversed(grid))
     if not sizes:
         return f"{across} of {level.quantizer.dim} continuous numbers"
     books = str(sizes[0]) if len(set(sizes)) == 1 else ", ".join(map(str, sizes))
     title = f"{len(sizes)} books of {books}" if len(sizes) > 1 else f"1 book of {books}"
     return f"{across} of {title}"
-
-
-def counted(count: int, one: str, several: str = "") -> str:
-    """A number with its word: ``1 image``, ``2 images``."""
-    return f"{count:,} {one if count == 1 else several or one + 's'}"

@@ -69,7 +69,9 @@ def train(
         source = data if isinstance(data, ImageSource) else images.open(data)
     folder = RunFolder(os.fspath(out))
     command = ("vocabula", "train", name, "--preset", config.preset, "--out", str(folder.path))
-    subject = Subject(name, len(source), command, identity={"content": source.content()})
+    with phase(f"reading {name}", shown=shown):
+        identity = {"content": source.content()}
+    subject = Subject(name, len(source), command, identity=identity)
     flags = restart_words(resume=resume, overwrite=overwrite)
     with only_writer(folder.path, accelerator):
         continued = folder.check(config, subject, resume=resume, overwrite=overwrite)
