@@ -42,10 +42,8 @@ TINY = {
     "transformer": ["prior.hidden=16", "prior.layers=1", "prior.heads=2"],
     "portable": ["prior.hidden=8", "prior.layers=1"],
 }
-SHORT = [
-    *("training.steps=12", "training.batch_size=8", "training.log_every=3", "held_out.every=4"),
-    "training.memory_check=false",  # steps are counted, and those that only measure are none
-]
+SHORT = ["training.steps=12", "training.batch_size=8", "training.log_every=3", "held_out.every=4"]
+SHORT += ["training.memory_check=false"]  # steps are counted; those that only measure are none
 CLOCKED = ("seconds", "signals_per_second")
 
 
