@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 
 from vocabula.benchmark.tables import Table
 from vocabula.cli import console
 from vocabula.cli.config import explained
+from vocabula.errors import picture_size, plural
 from vocabula.training import explain, load_config
 from vocabula.training.progress import fitting
 

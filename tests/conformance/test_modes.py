@@ -7,9 +7,15 @@ import torch
 
 from conformance.rows import BY_NAME, ROWS, D, Row, data, prepare
 from vocabula.quantizers import Quantizer
+from vocabula.quantizers.local_state import local_tensors
 
 by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 OTHER_DTYPES = [torch.float64, torch.float16, torch.bfloat16]
+
+
+def held(quantizer: Quantizer) -> list[torch.Tensor]:
+    """All tensors of a quantizer."""
+    return [*quantizer.parameters(), *quantizer.buffers(), *local_tensors(quantizer).values()]
 
 
 def train(quantizer: Quantizer, seed: int = 0) -> list[torch.Tensor]:
@@ -38,7 +44,7 @@ def test_training_after_inference_mode(row: Row, training: bool) -> None:
             quantizer.decode(quantizer.encode(data(40)))
         quantizer.usage_report()
     train(quantizer)
-    assert not any(t.is_inference() for t in [*quantizer.buffers(), *quantizer.parameters()])
+    assert not any(t.is_inference() for t in held(quantizer))
 
 
 @by_row
@@ -78,10 +84,10 @@ def test_a_model_from_the_meta_device_trains_on(row: Row, how: str) -> None:
         quantizer.load_state_dict(state, assign=True)
     else:
         quantizer.to_empty(device="cpu")
-        for buffer in quantizer.buffers():  # memory that was used before
-            buffer.fill_(77)
+        for tensor in held(quantizer):  # memory that was used before
+            tensor.detach().fill_(77)
         quantizer.load_state_dict(source.state_dict())
-    assert not any(t.is_meta for t in [*quantizer.buffers(), *quantizer.parameters()])
+    assert not any(t.is_meta for t in held(quantizer))
     assert torch.equal(quantizer.eval().encode(data(60)), source.eval().encode(data(60)))
     for seed in range(3):
         same(train(quantizer, seed), train(source, seed))
@@ -121,7 +127,7 @@ def test_a_state_dict_of_half_precision_changes_no_statistics(row: Row) -> None:
         quantizer = row.make()
     quantizer.load_state_dict(state, assign=True)
     quantizer.train()(data(40).bfloat16())
-    for name, buffer in quantizer.named_buffers():
+    for name, buffer in [*quantizer.named_buffers(), *local_tensors(quantizer).items()]:
         if any(word in name for word in ("mass", "share", "norms", "sums", "pending_counts")):
             assert buffer.dtype == torch.float32, name
 
@@ -169,9 +175,7 @@ def test_built_under_another_default_dtype(row: Row, dtype: torch.dtype) -> None
         torch.set_default_dtype(torch.float32)
     z = data(60).to(dtype)
     same([quantizer.encode(z), quantizer(z).values], [expected.encode(z), expected(z).values])
-    assert {n: t.dtype for n, t in quantizer.named_buffers()} == {
-        n: t.dtype for n, t in expected.named_buffers()
-    }
+    assert [t.dtype for t in held(quantizer)] == [t.dtype for t in held(expected)]
     quantizer.train()(z)
 
 
