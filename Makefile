@@ -14,7 +14,7 @@ SETUP   := pyproject.toml constraints.txt $(wildcard src/vocabula/functional/ker
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo bench test lint type layers check format clean
+.PHONY: help demo bench test sanitize lint type layers check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -55,6 +55,9 @@ bench: $(VENV)/.bench ## time everything beside its rivals (about 25 minutes), r
 
 test: check ## lint, types, layers and all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+sanitize: $(VENV)/.development ## all tests with the kernels under AddressSanitizer and UBSan
+	PYTHON=$(BIN)/python tests/sanitize.sh -q
 
 check: lint type layers ## everything in `make test` but the tests
 
