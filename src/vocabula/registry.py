@@ -234,8 +234,7 @@ def spec(obj: Any) -> dict[str, Any]:
 
 def name_of(obj: Any) -> str:
     """The registered name of a component, or an empty string for anything else."""
-    _, name = getattr(type(obj), _NAME, ("", ""))
-    return str(name)
+    return str(getattr(type(obj), _NAME, ("", ""))[1])
 
 
 def shown_options(obj: Any) -> list[str]:
@@ -313,10 +312,9 @@ def _checked(
         if key not in parameters:
             elsewhere = getattr(cls, "foreign_options", {}).get(key)
             advice = f"; write {elsewhere}" if elsewhere else suggest(key, parameters)
-            raise UnknownOptionError(
-                f"{path}.{key}: unknown option of {cls.__name__}, expected one of "
-                f"{', '.join(parameters) or 'none'}{advice}"
-            )
+            known = ", ".join(parameters) or "none"
+            text = f"{path}.{key}: unknown option of {cls.__name__}, expected one of {known}"
+            raise UnknownOptionError(text + advice)
     result = {}
     for key, parameter in parameters.items():
         where = f"{path}.{key}"
