@@ -266,7 +266,7 @@ def _signals(
 
     def load(number: int) -> NDArray[np.uint8]:
         try:
-            return decode(paths[number], channels).transpose(2, 0, 1)
+            return decode(paths[number], channels)
         except BrokenImageError as reason:
             raise picture_error(paths[number], reason) from None
 
@@ -275,10 +275,8 @@ def _signals(
     images = map_ahead(load, tasks, workers=default_workers(), overlap=overlap)
     with closing(images):
         for batch in _batches(sizes, batch_size):
-            pixels = np.stack([next(images) for _ in batch])
-            signals = encode_images(
-                job.tokenizer, torch.from_numpy(pixels), lossless=job.header.lossless
-            )
+            pixels = torch.from_numpy(np.stack([next(images) for _ in batch])).permute(0, 3, 1, 2)
+            signals = encode_images(job.tokenizer, pixels, lossless=job.header.lossless)
             yield from zip(batch, signals, strict=True)
 
 
