@@ -109,8 +109,8 @@ def _(z: Tensor, codebook: Tensor, temperature: float, cosine: bool) -> Tensor:
 
 def _register_vmap() -> None:
     """Teach vmap the searches: rows do not know of each other, so what it adds becomes rows."""
-    for operator in (_nearest, _nearest_of_books, _residual_codes, _nearest_several):
-        operator.register_vmap(functools.partial(fold_rows, operator))
+    for search in (_nearest, _nearest_of_books, _residual_codes, _nearest_several):
+        search.register_vmap(functools.partial(fold_rows, search))
     torch.library.register_vmap("vocabula::sample", _sample_each)
 
 
