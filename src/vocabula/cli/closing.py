@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vocabula.cli.console import say
 from vocabula.errors import plural
+from vocabula.files import stdout_is_taken
 
 if TYPE_CHECKING:
     from vocabula.codec import Compressed, Fidelity
@@ -18,12 +19,13 @@ def close(made: str, purpose: str = "", *command: object) -> None:
     """Say what was made and, on a line of its own to copy, what may come next.
 
     Args:
-        made: what was made, in words and numbers.
+        made: what was made, in words and numbers; empty where tables have said so.
         purpose: what the next step does, such as "open it".
         command: the words of ``vocabula ...``, not quoted; none leaves the step out.
     """
-    say(made)
-    if command:
+    if made:
+        say(made)
+    if command and not stdout_is_taken():
         say(f"to {purpose}: {shlex.join(['vocabula', *map(str, command)])}")
 
 

@@ -117,11 +117,7 @@ NAMED = 3
 
 
 def _opening(run: str, files: list[Path], out: str | None, prior: str | None) -> tuple[str, ...]:
-    """The command that opens what was written; nothing where that went to a stream."""
-    from vocabula.files import is_stream
-
-    if out is not None and is_stream(Path(out)):
-        return ()
+    """The command that opens what was written."""
     words = "open" if len(files) <= NAMED or out is not None else "open the first"
     if len(files) > NAMED:
         files = files[:NAMED] if out is None else [Path(out)]
