@@ -26,7 +26,7 @@ def test_one_picture_becomes_one_indexed_file(vocabula, pictures: Path) -> None:
     assert (done.code, done.err) == (0, "")
     size = Path("small.png").stat().st_size
     assert done.out.startswith("small.png: 8 colours, ")
-    assert done.out.endswith(f" dB, {size:,} bytes\n")
+    assert done.out.splitlines()[0].endswith(f" dB, {size:,} bytes")
     assert len(np.unique(shown(Path("small.png")).reshape(-1, 3), axis=0)) == 8
 
 
@@ -58,7 +58,7 @@ def test_files_and_folders_go_into_a_folder(vocabula, pictures: Path) -> None:
     assert "notes.txt: not a picture by its name" in done.err
     names = sorted(p.relative_to("new/out").as_posix() for p in Path("new/out").rglob("*.png"))
     assert names == ["1-2.png", "1.png", "2.png", "3.png", "inner/0.png"]
-    assert len(done.out.splitlines()) == 5
+    assert done.out.splitlines()[5].startswith("wrote 5 pictures: ")
 
 
 def test_few_colours_stay_exact(vocabula, tmp_path: Path) -> None:

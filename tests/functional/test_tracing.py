@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -125,3 +127,13 @@ def test_operators_keep_torchs_rules() -> None:
         (ops.kmeans, (Z, MASK, 3, 2, 0)),
     ]:
         torch.library.opcheck(op.default, arguments, test_utils=checks)
+
+
+def test_a_search_imports_no_compiler() -> None:
+    code = (
+        "import sys, torch, vocabula.functional as F\n"
+        "z = torch.randn(9, 4)\n"
+        "F.nearest_codeword(z, z), F.residual_codes(z, z[None]), F.nearest_codewords(z, z, 2)\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

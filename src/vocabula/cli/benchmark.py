@@ -52,7 +52,8 @@ def benchmark(
         wrong_cases,
     )
     from vocabula.benchmark.record import usable_threads
-    from vocabula.cli.console import note, print_table, say
+    from vocabula.cli.closing import close
+    from vocabula.cli.console import note, print_table
     from vocabula.errors import VocabulaError
     from vocabula.files import check_new_file
 
@@ -69,7 +70,10 @@ def benchmark(
             print_table(table)
     if output is not None:
         _write(Path(output), overwrite, _command(suite, settings), settings, results)
-        say(f"figures: {output}")
+        close(f"figures: {output}")
+    else:
+        again = _command(suite, settings).split()[1:]
+        close("", "keep the figures", *again, "-o", "figures.json")
     wrong = [line for result in results.values() for line in wrong_cases(result)]
     if wrong:
         raise VocabulaError(

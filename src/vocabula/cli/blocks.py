@@ -54,6 +54,7 @@ def blocks(
     Needs no trained model: the codebook is in the file, with the codes. Grey pictures stay grey,
     transparent pixels are laid over white. Each file appears when it is complete.
     """
+    from vocabula.cli.closing import close
     from vocabula.cli.console import say
     from vocabula.cli.runs import default_jobs, keeping_finished, plain_warnings
     from vocabula.codec.block_files import BlockOptions, WrittenBlocks, write_block_files
@@ -66,7 +67,10 @@ def blocks(
             "give --block 4x4"
         )
 
+    made: list[WrittenBlocks] = []
+
     def report(one: WrittenBlocks) -> None:
+        made.append(one)
         rate = 8 * one.bytes / one.pixels
         say(
             f"{one.path}: {plural(one.codewords, 'codeword')}, {one.psnr:.2f} dB, "
@@ -78,3 +82,10 @@ def blocks(
         write_block_files(
             files, out, options, jobs=default_jobs(jobs), overwrite=overwrite, done=report
         )
+    size, pixels = sum(one.bytes for one in made), sum(one.pixels for one in made)
+    close(
+        f"wrote {plural(len(made), 'file')} of {plural(len(files), 'picture')}: {size:,} bytes, "
+        f"{8 * size / pixels:.4g} bits per pixel",
+        "open" if len(made) == 1 else "open the first",
+        *("decompress", made[0].path, "-o", "decoded"),
+    )

@@ -55,6 +55,7 @@ def compare(
     overwrite: Overwrite = False,
 ) -> None:
     """Measure several tokenizers on the same images: one table and one page."""
+    from vocabula.cli.closing import close
     from vocabula.cli.console import say, stdout_console
     from vocabula.cli.figures import comparison_json
     from vocabula.cli.runs import open_data, open_run, reading_data
@@ -104,4 +105,4 @@ def compare(
         with new_file(Path(json), overwrite=overwrite) as draft:
             draft.write_text(comparison_json(compared), encoding="utf-8")
         say(f"figures: {json}")
-    say(f"page: {out}")
+    close(f"page: {out}", "see one run closely", "report", runs[0], data)

@@ -80,7 +80,7 @@ def complete(
     """
     from pathlib import Path
 
-    from vocabula.cli.console import say
+    from vocabula.cli.closing import close
     from vocabula.cli.drawing import (
         chosen_classes,
         interrupted,
@@ -116,4 +116,5 @@ def complete(
         drawn = complete_folder(generator, pixels, kept, options, place, names=names, **how)
     if not drawn.complete:
         raise interrupted(drawn, place, resumable=False)
-    say(f"drew {plural(drawn.finished, 'completion')} with seed {drawn.seed}: {out}")
+    made = f"drew {plural(drawn.finished, 'completion')} with seed {drawn.seed}: {out}"
+    close(made, "draw whole images", "sample", prior, "-o", "samples.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,15 +17,16 @@ from vocabula.cli.runs import (
     Prior,
     Run,
     Stages,
+    Strict,
 )
 
 EXAMPLES = """[bold]Examples[/bold]
 
   vocabula compress runs/first photo.png                      writes photo.vcb
 
-  vocabula compress runs/first photos/*.png -o compressed/    one file each
+  vocabula compress runs/first photos/ -o compressed/         one file each
 
-  vocabula compress runs/first photos/*.png -o photos.vcb     all in one file
+  vocabula compress runs/first photos/ -o photos.vcb          all in one file
 
   vocabula compress runs/first photo.png --target-bpp 0.4     as many stages as fit
 
@@ -67,12 +69,14 @@ def compress(
     jobs: Jobs = None,
     batch_size: BatchSize = 64,
     device: Device = "auto",
+    strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Compress pictures to .vcb files, which vocabula decompress opens with the same RUN.
 
     Each file appears when it is complete; those that are finished stay if the work is interrupted.
     """
+    from vocabula.cli.closing import close, totals
     from vocabula.cli.console import say
     from vocabula.cli.runs import (
         counted,
@@ -82,11 +86,12 @@ def compress(
         open_run,
         plain_warnings,
     )
-    from vocabula.codec import compress_files
+    from vocabula.codec import Fidelity, compress_files
 
     tokenizer = open_run(run, device)
+    fidelity = Fidelity()
     model = open_entropy(tokenizer, entropy, prior)
-    with plain_warnings(), keeping_finished(), counted("compressing", len(files)) as advance:
+    with plain_warnings(), keeping_finished(), counted("compressing", _count(files)) as advance:
         written = compress_files(
             tokenizer,
             files,
@@ -98,7 +103,30 @@ def compress(
             batch_size=batch_size,
             jobs=default_jobs(jobs),
             overwrite=overwrite,
+            strict=strict,
+            fidelity=fidelity,
             advance=advance,
         )
-    for one in written:
+    for one in written if len(written) > 1 else []:
         say(f"{one.path}: {one.bytes} bytes, {8 * one.bytes / one.pixels:.4g} bits per pixel")
+    close(totals(written, fidelity), *_opening(run, [one.path for one in written], out, prior))
+
+
+NAMED = 3
+"""Most files that a command to copy names one by one."""
+
+
+def _opening(run: str, files: list[Path], out: str | None, prior: str | None) -> tuple[str, ...]:
+    """The command that opens what was written."""
+    words = "open" if len(files) <= NAMED or out is not None else "open the first"
+    if len(files) > NAMED:
+        files = files[:NAMED] if out is None else [Path(out)]
+    options = ["--prior", prior] if prior is not None else []
+    return (words, "decompress", run, *map(str, files), *options, "-o", "decoded")
+
+
+def _count(files: list[str]) -> int:
+    """How many pictures there are in files and folders."""
+    from vocabula.data.folder import find_images
+
+    return sum(len(find_images(Path(f))[0]) if Path(f).is_dir() else 1 for f in files)

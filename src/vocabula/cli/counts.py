@@ -28,7 +28,7 @@ def counts(
     """
     from pathlib import Path
 
-    from vocabula.cli.console import say
+    from vocabula.cli.closing import close
     from vocabula.cli.runs import counted, open_data, open_run, reading_data
     from vocabula.codec import learn_statistics
     from vocabula.files import check_new_file
@@ -44,4 +44,5 @@ def counts(
                 tokenizer, source, batch_size=batch_size, limit=limit, advance=advance
             )
     statistics.save(folder)
-    say(f"counted {plural(int(statistics.counts[0].sum()), 'code')} a book: {folder / FILE}")
+    made = f"counted {plural(int(statistics.counts[0].sum()), 'code')} a book: {folder / FILE}"
+    close(made, "compress with them", "compress", run, "PICTURES", "-o", "compressed")

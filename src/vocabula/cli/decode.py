@@ -35,7 +35,7 @@ def decode(
 
     With --overwrite files of the same name are replaced; all others in DIR stay.
     """
-    from vocabula.cli.console import say
+    from vocabula.cli.closing import close
     from vocabula.cli.runs import open_run
     from vocabula.evaluation import decode_tokens
 
@@ -43,4 +43,5 @@ def decode(
     files = decode_tokens(
         tokenizer, tokens, out, batch_size=batch_size, overwrite=overwrite, progress=True
     )
-    say(f"decoded {plural(len(files), 'image')}: {out}")
+    made = f"decoded {plural(len(files), 'image')}: {out}"
+    close(made, "measure what was lost", "evaluate", run, "ORIGINALS")

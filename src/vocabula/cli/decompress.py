@@ -9,6 +9,7 @@ import typer
 
 from vocabula.cli.inputs import check_run, checked, existing
 from vocabula.cli.runs import Device, Jobs, MaxMemory, Overwrite, Prior, Stages
+from vocabula.errors import plural
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -62,6 +63,7 @@ def decompress(
     Every checksum is verified: a damaged file gives an error, never a wrong picture. A file that
     ends after a stage opens with --stages.
     """
+    from vocabula.cli.closing import close
     from vocabula.cli.console import say
     from vocabula.cli.runs import (
         counted,
@@ -94,6 +96,11 @@ def decompress(
         )
     for path in written:
         say(str(path))
+    made = f"wrote {plural(len(written), 'picture')} of {plural(len(files), 'input')}"
+    if run is None:
+        close(made, "see what a file holds", "inspect", files[0])
+    else:
+        close(made, "measure what was lost", "evaluate", run, "ORIGINALS")
 
 
 def split_run(words: list[str]) -> tuple[str | None, list[str]]:

@@ -71,7 +71,7 @@ def encode(
     """
     from pathlib import Path
 
-    from vocabula.cli.console import say
+    from vocabula.cli.closing import close
     from vocabula.cli.runs import check_apart_from, open_data, open_run, reading_data
     from vocabula.data.cropped import CroppedSource
     from vocabula.data.token_writer import check_name
@@ -101,7 +101,8 @@ def encode(
         what = plural(count, "image")
     else:
         what = f"{plural(count, 'square')} of {cut.side} x {cut.side} pixels"
-    say(f"encoded {what}: {out}")
+    step = ("train-prior", run, out, "--model", "pixelcnn", "-o", "prior")
+    close(f"encoded {what}: {out}", "learn what is likely", *step)
 
 
 def _cut(crop: int | None, crops: int | None, resize: int | None, seed: int) -> Cut | None:

@@ -46,6 +46,7 @@ def evaluate(
     """Measure MSE, PSNR, SSIM, bits per dimension, usage and perplexity."""
     from pathlib import Path
 
+    from vocabula.cli.closing import close
     from vocabula.cli.console import say, stdout_console
     from vocabula.cli.figures import figures_json
     from vocabula.cli.runs import check_apart_from, open_data, open_run, reading_data
@@ -73,3 +74,4 @@ def evaluate(
         with new_file(Path(json), overwrite=overwrite) as draft:
             draft.write_text(text, encoding="utf-8")
         say(f"figures: {json}")
+    close("", "see the pictures", "report", run, data)

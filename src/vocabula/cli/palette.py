@@ -56,11 +56,15 @@ def palette(
     Needs no trained model. Transparency is kept, in the palette; 16 bits a channel become 8.
     Dithering (Floyd-Steinberg) keeps the mean colour of areas, with larger errors of single pixels.
     """
+    from vocabula.cli.closing import close
     from vocabula.cli.console import say
     from vocabula.cli.runs import plain_warnings
     from vocabula.evaluation.palettes import PaletteFile, PaletteOptions, write_palettes
 
+    sizes: list[int] = []
+
     def report(file: PaletteFile) -> None:
+        sizes.append(file.size)
         say(
             f"{file.path}: {plural(file.colors, 'colour')}, {file.psnr:.2f} dB, {file.size:,} bytes"
         )
@@ -70,3 +74,6 @@ def palette(
         write_palettes(
             images, out, options, overwrite=overwrite, progress=len(images) > 1, done=report
         )
+    made = f"wrote {plural(len(sizes), 'picture')}: {sum(sizes):,} bytes"
+    step = ("palette", images[0], "-o", "fewer", "--colors", max(2, colors // 2))
+    close(made, "see it with fewer colours", *step)

@@ -71,6 +71,7 @@ def rate(
         verdict,
         write_rates,
     )
+    from vocabula.cli.closing import close
     from vocabula.cli.console import print_table, say
     from vocabula.cli.runs import (
         default_jobs,
@@ -104,7 +105,8 @@ def rate(
     for table in rate_tables(study):
         print_table(table)
     say(verdict(study))
-    say(f"figures: {folder}")
+    step = ("compress", run, "PICTURES", "-o", "compressed")
+    close(f"figures: {folder}", "make such files", *step)
 
 
 def _about(run: str, tokenizer: ImageTokenizer) -> dict[str, str]:

@@ -75,7 +75,7 @@ def report(
     samples, the training images nearest to them, and how well it predicts held-out codes beside
     models that count.
     """
-    from vocabula.cli.console import say
+    from vocabula.cli.closing import close
     from vocabula.cli.runs import check_apart_from
     from vocabula.evaluation.run_files import is_prior
 
@@ -96,11 +96,13 @@ def report(
         _refuse(of_images, "a prior")
         common |= {"samples": samples or 64, "seed": seed or 0}
         _report_prior(folder, data, page, device, common)
+        step = ["draw images", "sample", run, "-o", "samples.png"]
     else:
         _refuse(of_priors, "a tokenizer")
         common |= {"examples": examples or 8, "limit": limit, "workers": workers}
         _report_run(run, data, page, device, strict, value_range, common)
-    say(f"report: {page}")
+        step = ["set it beside others", "compare", run, "OTHER", str(data), "-o", "runs.html"]
+    close(f"report: {page}", *step)
 
 
 def _refuse(options: dict[str, Any], what: str) -> None:

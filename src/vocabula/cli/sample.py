@@ -75,7 +75,7 @@ def sample(
     """
     from pathlib import Path
 
-    from vocabula.cli.console import say
+    from vocabula.cli.closing import close
     from vocabula.cli.drawing import (
         chosen_classes,
         interrupted,
@@ -120,4 +120,5 @@ def sample(
     )
     if not drawn.complete:
         raise interrupted(drawn, place, resumable=not is_picture(place))
-    say(f"drew {plural(drawn.finished, 'image')} with seed {drawn.seed}: {out}")
+    made = f"drew {plural(drawn.finished, 'image')} with seed {drawn.seed}: {out}"
+    close(made, "measure the prior", "report", prior)

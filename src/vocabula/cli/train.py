@@ -45,7 +45,8 @@ def train(
     strict: Strict = False,
 ) -> None:
     """Train a tokenizer. Ctrl-C stops in good order and says how to continue."""
-    from vocabula.cli.console import note, say
+    from vocabula.cli.closing import close
+    from vocabula.cli.console import note
     from vocabula.cli.runs import plain_warnings, say_split
     from vocabula.training.config import load_config
 
@@ -61,4 +62,5 @@ def train(
     with plain_warnings():
         figures = run_training(config, data, out, resume=resume, overwrite=overwrite)
     steps = plural(figures["steps"], "step")
-    say(f"trained {steps} in {figures['seconds']:.0f} s: {figures['out']}")
+    made = f"trained {steps} in {figures['seconds']:.0f} s: {figures['out']}"
+    close(made, "see what it does", "report", figures["out"], data)

@@ -89,6 +89,7 @@ def train_prior(
 
     Labels in TOKENS become class conditions. The weights that predict held-out codes best are kept.
     """
+    from vocabula.cli.closing import close
     from vocabula.cli.console import note, say
     from vocabula.cli.process import lonely_launch
     from vocabula.cli.runs import open_run, plain_warnings
@@ -118,7 +119,7 @@ def train_prior(
         )
     for figures in result["levels"]:
         say(_sentence(figures, len(result["levels"])))
-    say(f"prior: {result['out']}")
+    close(f"prior: {result['out']}", "draw from it", "sample", out, "-o", "samples.png")
 
 
 def _sentence(figures: dict[str, float], levels: int) -> str:

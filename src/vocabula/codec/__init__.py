@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vocabula.codec.choice import ENTROPIES, NETWORKS, Entropy, choose_model, offered_models
     from vocabula.codec.compress import Compressed, compress_files
     from vocabula.codec.decompress import decompress_files
+    from vocabula.codec.fidelity import Fidelity
     from vocabula.codec.files import (
         CodeFile,
         cut,
@@ -52,6 +53,7 @@ __getattr__ = lazy_names(
         "choice": ("ENTROPIES", "NETWORKS", "Entropy", "choose_model", "offered_models"),
         "compress": ("Compressed", "compress_files"),
         "decompress": ("decompress_files",),
+        "fidelity": ("Fidelity",),
         "files": ("CodeFile", "cut", "read", "read_codes", "to_bytes", "write", "write_codes"),
         "inspection": ("Inspection", "inspect"),
         "learning": ("learn_statistics",),
@@ -80,6 +82,7 @@ __all__ = [
     "Compressed",
     "Entropy",
     "EntropyModel",
+    "Fidelity",
     "Inspection",
     "Limits",
     "PortableModel",

@@ -7,10 +7,10 @@ import math
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from vocabula.codec.choice import choose_model, statistics_of
+from vocabula.codec.fidelity import Fidelity
 from vocabula.codec.files import BATCH_PIXELS, cut, encode_images
+from vocabula.codec.gathering import Picture, checked_size, gather_pictures, takes_all, targets_of
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
 from vocabula.codec.layouts import least_stages, name_attachment, tokenizer_header
@@ -28,24 +30,14 @@ from vocabula.codec.pixels import PixelModel, with_pixels
 from vocabula.codec.profiles import profile_attachment, profile_to_keep
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data.ahead import cores, default_workers, map_ahead
-from vocabula.data.pixels import FILE_CHANNELS, decode, read_header, what_is_lost
-from vocabula.data.source import BrokenImageError, DataWarning, picture_error
-from vocabula.errors import DataError, OptionError, OutputError
-from vocabula.files import (
-    LONGEST_NAME,
-    check_apart,
-    check_new_file,
-    cut_name,
-    is_stream,
-    new_file,
-    new_files,
-    output_errors,
-)
+from vocabula.data.pixels import FILE_CHANNELS, decode
+from vocabula.data.source import BrokenImageError, DataWarning, picture_error, summarize
+from vocabula.errors import DataError, OptionError, plural
+from vocabula.files import check_apart, check_new_file, new_file, new_files, output_errors
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.inference import device_of
 
-SUFFIX = ".vcb"
 _SAVERS = 16
 """Threads that save small files: each waits for the disk most of the time."""
 _GROUP, _GROUP_PIXELS = 256, 2**22
@@ -60,11 +52,15 @@ class Compressed:
         path: where it is.
         bytes: its size.
         pixels: height times width of its images.
+        pictures: how many it holds.
+        original_bytes: of the files of these.
     """
 
     path: Path
     bytes: int
     pixels: int
+    pictures: int = 1
+    original_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,10 @@ class _Job:
     header: Header
     target_bpp: float | None
     overwrite: bool
+    pictures: Sequence[Picture]
     profiles: Sequence[bytes]
+    fidelity: Fidelity | None
+    damaged: dict[int, DataError] = field(default_factory=dict)
 
     def of(self, pictures: slice) -> _Job:
         """The job with the colour profiles of these pictures in its header."""
@@ -95,6 +94,8 @@ def compress_files(
     batch_size: int = 64,
     jobs: int = 1,
     overwrite: bool = False,
+    strict: bool = False,
+    fidelity: Fidelity | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> list[Compressed]:
     """Compress picture files, each to a file of its own or all to one.
@@ -105,9 +106,9 @@ def compress_files(
 
     Args:
         tokenizer: a tokenizer with a codebook.
-        files: the pictures.
+        files: pictures, and folders of pictures, of which each is read with all below it.
         out: a path ending in ``.vcb`` takes all of them into one file; any other is a folder for
-            one file each; None writes each beside its picture.
+            one file each, which mirrors folders; None writes each beside its picture.
         entropy: uniform, static, adaptive, or a model.
         statistics: counts of the tokenizer's codes; static needs them, adaptive uses them. None
             takes the tokenizer's own.
@@ -117,13 +118,15 @@ def compress_files(
         batch_size: most pictures of a batch.
         jobs: threads that code, beside the network.
         overwrite: replace existing files.
+        strict: refuse what is no picture in a folder too, instead of leaving it out with a warning.
+        fidelity: measures how near the pictures are to the originals.
         advance: called with the number of pictures finished.
 
     Returns:
         The files written, in order.
 
     Raises:
-        DataError: a picture is missing, a folder, damaged, of no size, or in colour for a grey
+        DataError: a picture is missing, damaged, of no size, or in colour for a grey
             tokenizer.
         OptionError: an option does not fit the tokenizer, or two pictures would share an output.
         OutputError: an output exists or cannot be written.
@@ -152,100 +155,33 @@ def compress_files(
     if lossless:
         models.append(PixelModel(tokenizer))
         header = with_pixels(header, models[1])
-    paths = [Path(file) for file in files]
-    sizes = [checked_size(path, tokenizer.channels, exact=lossless) for path in paths]
-    profiles = [profile_to_keep(path, tokenizer.channels, exact=lossless) for path in paths]
-    job = _Job(tokenizer, models, header, target_bpp, overwrite, profiles)
-    for path, size in zip(paths, sizes, strict=True):
-        reason = model.refusal([stage.grid(size) for stage in header.code_stages])
+    pictures = gather_pictures(
+        files, lambda path: checked_size(path, tokenizer.channels, exact=lossless), strict=strict
+    )
+    for picture in pictures:
+        reason = model.refusal([stage.grid(picture.size) for stage in header.code_stages])
         if reason:
-            raise OptionError(f"{path}: {reason}")
+            raise OptionError(f"{picture.path}: {reason}")
+    paths = [picture.path for picture in pictures]
+    profiles = [profile_to_keep(path, tokenizer.channels, exact=lossless) for path in paths]
+    job = _Job(tokenizer, models, header, target_bpp, overwrite, pictures, profiles, fidelity)
     if out is not None and takes_all(Path(out)):
         check_new_file(Path(out), overwrite=overwrite)
         check_apart([Path(out)], paths)
-        written = [_together(job, paths, sizes, Path(out), batch_size, jobs, advance)]
-    else:
-        targets = targets_of(paths, None if out is None else Path(out), overwrite)
-        written = _one_each(job, paths, sizes, targets, batch_size, jobs, advance)
+        return [_all_in_one(job, Path(out), batch_size, jobs, advance)]
+    names = [picture.name for picture in pictures]
+    targets = targets_of(paths, None if out is None else Path(out), overwrite, names)
+    written = _one_each(job, targets, batch_size, jobs, advance)
+    _warn_of(job.damaged)
     return written
 
 
-def checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
-    """Height and width from a picture's header.
-
-    Args:
-        path: the picture.
-        channels: what it will be decoded to.
-        exact: refuse pictures of which that loses something.
-
-    Raises:
-        DataError: it is missing, a folder, no picture, of no size, or does not fit the channels.
-    """
-    if path.is_dir():
-        raise DataError(f"{path}: expected a picture file, got a folder; name the files in it")
-    if not path.exists():
-        raise DataError(f"{path}: expected a picture file, got nothing there; check the path")
-    notes: list[str] = []
-    try:
-        header = read_header(path, notes)
-    except BrokenImageError as reason:
-        raise picture_error(path, reason) from None
-    for note in notes[:1]:
-        warnings.warn(f"{path}: {note}", DataWarning, stacklevel=2)
-    if min(header.height, header.width) < 1:
-        raise DataError(f"{path}: expected a picture with pixels, got none; leave it out")
-    if header.channels > channels:
-        raise DataError(
-            f"{path}: expected a grey picture, as this run's images have {channels} channel, got "
-            f"one of {header.channels}; convert it or give a run for colour"
-        )
-    lost = what_is_lost(path, channels) if exact else ""
-    if lost:
-        raise DataError(
-            f"{path}: expected a picture that {channels} channels of 8 bits hold without loss, got "
-            f"{lost}; convert it first, or compress it without --lossless"
-        )
-    return header.height, header.width
-
-
-def takes_all(out: Path) -> bool:
-    """Whether an output is one file for all pictures, not a folder for a file each."""
-    return out.suffix == SUFFIX or is_stream(out)
-
-
-def targets_of(paths: Sequence[Path], out: Path | None, overwrite: bool) -> list[Path]:
-    """Where each picture's file goes, all new and all different.
-
-    Args:
-        paths: the pictures.
-        out: a folder; None puts each file beside its picture.
-        overwrite: allow existing files.
-
-    Raises:
-        OptionError: two pictures would share an output.
-        OutputError: an output exists, or `out` is a file.
-    """
-    if out is not None and out.exists() and not out.is_dir():
-        raise OutputError(
-            f"{out}: expected a folder or a name ending in {SUFFIX}, got a file; choose another"
-        )
-    folders = {path.parent: path.parent.resolve() for path in paths}
-    owners: dict[Path, Path] = {}
-    targets = []
-    for path in paths:
-        name = f"{cut_name(path.stem, LONGEST_NAME - len(SUFFIX))}{SUFFIX}"
-        target = (path.parent if out is None else out) / name
-        owner = owners.setdefault((folders[path.parent] if out is None else out) / name, path)
-        if owner is not path:
-            raise OptionError(
-                f"{path}: expected pictures of different names, got {owner} too, which "
-                f"both go to {target}; compress them into one file with -o NAME{SUFFIX}"
-            )
-        targets.append(target)
-    for target in targets:
-        check_new_file(target, overwrite=overwrite)
-    check_apart(targets, paths)
-    return targets
+def _warn_of(damaged: Mapping[int, DataError]) -> None:
+    """Say which pictures of folders were left out because they are damaged."""
+    if damaged:
+        reasons = [str(error).rsplit("; ", 1)[0] for error in damaged.values()]
+        text = f"compress: left out {plural(len(reasons), 'damaged picture')}: {summarize(reasons)}"
+        warnings.warn(text, DataWarning, stacklevel=3)
 
 
 def _batches(sizes: Sequence[tuple[int, int]], batch_size: int) -> Iterator[range]:
@@ -258,28 +194,44 @@ def _batches(sizes: Sequence[tuple[int, int]], batch_size: int) -> Iterator[rang
             first = i
 
 
-def _signals(
-    job: _Job, paths: Sequence[Path], sizes: Sequence[tuple[int, int]], batch_size: int
-) -> Iterator[tuple[int, CodedSignal]]:
-    """The codes of each picture in order; the next batch is read while the network runs."""
+def _signals(job: _Job, batch_size: int) -> Iterator[tuple[int, CodedSignal]]:
+    """The codes of each picture in order; the next batch is read while the network runs.
+
+    A damaged picture of a folder is noted and left out.
+    """
     channels = job.tokenizer.channels
+    fidelity = None if job.header.lossless else job.fidelity
+    sizes = [picture.size for picture in job.pictures]
 
-    def load(number: int) -> NDArray[np.uint8]:
+    def load(number: int) -> NDArray[np.uint8] | None:
+        picture = job.pictures[number]
         try:
-            return decode(paths[number], channels).transpose(2, 0, 1)
+            return decode(picture.path, channels)
         except BrokenImageError as reason:
-            raise picture_error(paths[number], reason) from None
+            error = picture_error(picture.path, reason)
+            if picture.folder is None:
+                raise error from None
+            job.damaged[number] = error
+            return None
 
+    if fidelity is not None:
+        fidelity.begin(job.tokenizer, sizes)
     tasks = ((i, math.prod(size)) for i, size in enumerate(sizes))
     overlap = _has_room_beside(job.tokenizer)
     images = map_ahead(load, tasks, workers=default_workers(), overlap=overlap)
     with closing(images):
         for batch in _batches(sizes, batch_size):
-            pixels = np.stack([next(images) for _ in batch])
-            signals = encode_images(
-                job.tokenizer, torch.from_numpy(pixels), lossless=job.header.lossless
-            )
-            yield from zip(batch, signals, strict=True)
+            decoded = {i: image for i in batch if (image := next(images)) is not None}
+            if not decoded:
+                continue
+            pixels = torch.from_numpy(np.stack([*decoded.values()])).permute(0, 3, 1, 2)
+            numbers = [*decoded]
+            decoded.clear()
+            signals = encode_images(job.tokenizer, pixels, lossless=job.header.lossless)
+            for i, image, signal in zip(numbers, pixels, signals, strict=True):
+                if fidelity is not None:
+                    fidelity.look(i, image, signal)
+                yield i, signal
 
 
 def _has_room_beside(tokenizer: ImageTokenizer) -> bool:
@@ -292,8 +244,6 @@ def _has_room_beside(tokenizer: ImageTokenizer) -> bool:
 
 def _one_each(
     job: _Job,
-    paths: Sequence[Path],
-    sizes: Sequence[tuple[int, int]],
     targets: Sequence[Path],
     batch_size: int,
     jobs: int,
@@ -308,10 +258,7 @@ def _one_each(
     def save(coded: Sequence[tuple[int, Future[bytes]]]) -> list[Compressed]:
         contents = ((targets[i], content.result()) for i, content in coded)
         new_files(contents, overwrite=job.overwrite)
-        return [
-            Compressed(targets[i], len(content.result()), math.prod(sizes[i]))
-            for i, content in coded
-        ]
+        return [_compressed(targets[i], len(one.result()), [job.pictures[i]]) for i, one in coded]
 
     def submit() -> None:
         coded = [
@@ -332,9 +279,9 @@ def _one_each(
     with ThreadPoolExecutor(_SAVERS) as savers, ThreadPoolExecutor(jobs) as coders:
         try:
             try:
-                for i, signal in _signals(job, paths, sizes, batch_size):
+                for i, signal in _signals(job, batch_size):
                     group.append((i, signal))
-                    if len(group) == _GROUP or len(group) * math.prod(sizes[i]) >= _GROUP_PIXELS:
+                    if len(group) == _GROUP or len(group) * math.prod(signal.size) >= _GROUP_PIXELS:
                         submit()
                         finish(2 * _SAVERS if overlap else 0)
             finally:
@@ -344,24 +291,62 @@ def _one_each(
             for pool in (coders, savers):
                 pool.shutdown(wait=False, cancel_futures=True)
             raise
+    _measure(job, lambda i: targets[i])
     return sorted(written, key=lambda one: places[one.path])
 
 
+def _compressed(path: Path, size: int, pictures: Sequence[Picture]) -> Compressed:
+    pixels = sum(math.prod(picture.size) for picture in pictures)
+    before = sum(picture.path.stat().st_size for picture in pictures)
+    return Compressed(path, size, pixels, len(pictures), before)
+
+
+def _measure(job: _Job, file_of: Callable[[int], Path | bytes]) -> None:
+    """Measure the fidelity that is asked for, of as many streams as each file holds."""
+
+    def kept(number: int) -> int:
+        header = job.header
+        if job.target_bpp is not None:
+            header = inspect(file_of(number), limits=NO_LIMITS).header
+        return sum(len(stage.symbols) for stage in header.stages[: header.kept])
+
+    if job.fidelity is not None and job.header.lossless:
+        job.fidelity.exact()
+    elif job.fidelity is not None:
+        job.fidelity.finish(kept)
+
+
+def _all_in_one(
+    job: _Job, target: Path, batch_size: int, jobs: int, advance: Callable[[int], None]
+) -> Compressed:
+    """One file of all pictures; of those only that are not damaged, in a second pass."""
+    try:
+        return _together(job, target, batch_size, jobs, advance)
+    except _DamagedError:
+        whole = [i for i in range(len(job.pictures)) if i not in job.damaged]
+        _warn_of(job.damaged)
+        pictures = [job.pictures[i] for i in whole]
+        profiles = [job.profiles[i] for i in whole]
+        again = replace(job, pictures=pictures, profiles=profiles, damaged={})
+        return _together(again, target, batch_size, jobs, lambda count: None)
+
+
+class _DamagedError(Exception):
+    """Some pictures are damaged, whose names are in the file that is being written."""
+
+
 def _together(
-    job: _Job,
-    paths: Sequence[Path],
-    sizes: Sequence[tuple[int, int]],
-    target: Path,
-    batch_size: int,
-    jobs: int,
-    advance: Callable[[int], None],
+    job: _Job, target: Path, batch_size: int, jobs: int, advance: Callable[[int], None]
 ) -> Compressed:
     def signals() -> Iterator[CodedSignal]:
-        for _, signal in _signals(job, paths, sizes, batch_size):
+        for _, signal in _signals(job, batch_size):
             yield signal
             advance(1)
+        if job.damaged:
+            raise _DamagedError
 
-    names = [path.name for path in paths] if len(paths) > 1 else []
+    several = len(job.pictures) > 1
+    names = [picture.name.as_posix() for picture in job.pictures] if several else []
     named = job.of(slice(None))
     attachments = {**named.header.attachments, **name_attachment(names)}
     named = replace(named, header=replace(named.header, attachments=attachments))
@@ -371,7 +356,8 @@ def _together(
                 size = write_signals(file, named.header, job.models, signals(), jobs=jobs)
         else:
             size = hidden.write_bytes(_coded(named, signals(), target, jobs=jobs))
-    return Compressed(target, size, sum(math.prod(size) for size in sizes))
+        _measure(job, lambda i: hidden)
+    return _compressed(target, size, job.pictures)
 
 
 def _coded(job: _Job, signals: Iterable[CodedSignal], target: Path, *, jobs: int = 1) -> bytes:

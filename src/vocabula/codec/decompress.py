@@ -11,8 +11,8 @@ from torch import Tensor
 
 from vocabula.codec.blocks import check_needs_none, holds_blocks
 from vocabula.codec.choice import known_models, statistics_of
-from vocabula.codec.compress import SUFFIX
 from vocabula.codec.files import decoded_images
+from vocabula.codec.gathering import SUFFIX
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import Inspection, inspect
 from vocabula.codec.layouts import check_tokenizer
@@ -61,7 +61,7 @@ def decompress_files(
 
     Args:
         tokenizer: the one that compressed them; None where all are files of blocks.
-        files: what `compress_files` wrote.
+        files: what `compress_files` wrote, and folders of it; `out` mirrors what lies in folders.
         out: for one file of one image a path ending in ``.png``; else a folder; None writes beside
             each file.
         statistics: counts of the tokenizer's codes, if it was compressed with any; None takes the
@@ -81,12 +81,13 @@ def decompress_files(
         OptionError: the tokenizer's images have a number of channels that PNG cannot hold.
         OutputError: an output exists or cannot be written.
     """
-    paths = [Path(file) for file in files]
+    listed = list_files(files)
+    paths = [path for path, _ in listed]
     found = [inspect(path, stages=stages, limits=limits) for path in paths]
     if tokenizer is not None:
         statistics = statistics_of(tokenizer, statistics)
     offered = _checked(tokenizer, paths, found, statistics, models)
-    targets = _targets(paths, found, None if out is None else Path(out), overwrite)
+    targets = _targets(listed, found, None if out is None else Path(out), overwrite)
     check_apart(targets, paths)
     written: list[Path] = []
     for path, one, target in zip(paths, found, targets, strict=True):
@@ -102,6 +103,26 @@ def decompress_files(
                 written.append(place)
         advance(1)
     return written
+
+
+def list_files(files: Sequence[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:
+    """The compressed files of files and of folders with all below, and their places in folders.
+
+    Raises:
+        CodecError: a folder holds none.
+    """
+    listed: list[tuple[Path, Path]] = []
+    for path in map(Path, files):
+        if not path.is_dir():
+            listed.append((path, Path()))
+            continue
+        inner = sorted(file for file in path.rglob(f"*{SUFFIX}") if file.is_file())
+        if not inner:
+            raise CodecError(
+                f"{path}: expected a folder of {SUFFIX} files, got none in it; name the files"
+            )
+        listed += [(file, file.parent.relative_to(path)) for file in inner]
+    return listed
 
 
 def _checked(
@@ -149,11 +170,14 @@ def _write_folder(
 
 
 def _targets(
-    paths: Sequence[Path], found: Sequence[Inspection], out: Path | None, overwrite: bool
+    listed: Sequence[tuple[Path, Path]],
+    found: Sequence[Inspection],
+    out: Path | None,
+    overwrite: bool,
 ) -> list[Path]:
     """The picture or folder of each file, all new and all different."""
     if out is not None and (out.suffix.lower() == ".png" or is_stream(out)):
-        if len(paths) != 1 or found[0].signals > 1:
+        if len(listed) != 1 or found[0].signals > 1:
             raise OptionError(
                 f"{out}: expected one file of one image for the name of a picture, got "
                 f"{sum(one.signals for one in found)} images; give a folder"
@@ -161,9 +185,11 @@ def _targets(
         check_new_file(out, overwrite=overwrite)
         return [out]
     targets: dict[Path, Path] = {}
-    for path, one in zip(paths, found, strict=True):
+    for (path, inner), one in zip(listed, found, strict=True):
         stem = path.name.removesuffix(SUFFIX) or "image"
-        target = (path.parent if out is None else out) / (stem + ".png" * (one.signals == 1))
+        target = (path.parent if out is None else out / inner) / (
+            stem + ".png" * (one.signals == 1)
+        )
         if target in targets or target == path:
             raise OutputError(
                 f"{target}: expected one file for each output, got {path} and "

@@ -334,8 +334,8 @@ def _decoded(tokenizer: ImageTokenizer, signals: Sequence[CodedSignal]) -> Itera
     height, width = signals[0].size
     with inference(tokenizer) as device:
         codes = [level.to(device) for level in from_signals(signals, tokenizer)]
-        images = tokenizer.decode(codes, size=(height, width))
-    yield from images.float().clamp(0, 1).mul(255).round().byte().cpu()
+        images = tokenizer.decode_uint8(codes, size=(height, width))
+    yield from images.cpu()
 
 
 def cut(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vocabula.data.names import OutputNames
-from vocabula.data.png import check_channels, picture, to_bytes
+from vocabula.data.png import check_channels, picture
 from vocabula.data.token_file import read_tokens
 from vocabula.data.token_layout import TokenRecord
 from vocabula.errors import OptionError, OutputError
@@ -64,8 +64,9 @@ def decode_tokens(
         for batch in _batches(records, batch_size):
             levels = zip(*(record.levels for record in batch), strict=True)
             codes = [torch.from_numpy(np.stack(level)).to(device) for level in levels]
-            images = tokenizer.decode(codes, size=(batch[0].height, batch[0].width))
-            for image, record in zip(to_bytes(images), batch, strict=True):
+            images = tokenizer.decode_uint8(codes, size=(batch[0].height, batch[0].width))
+            pictures = images.permute(0, 2, 3, 1).cpu().contiguous().numpy()
+            for image, record in zip(pictures, batch, strict=True):
                 name = names.take(record.path)
                 (draft / name).parent.mkdir(parents=True, exist_ok=True)
                 picture(image).save(draft / name)

@@ -22,6 +22,7 @@ from vocabula.functional._checks import (
     check_vectors,
     working_dtype,
 )
+from vocabula.functional._operator import operator
 from vocabula.functional.modes import fold_rows
 
 __all__ = [
@@ -33,9 +34,8 @@ __all__ = [
 ]
 
 
-@torch.library.custom_op(
+@operator(
     "vocabula::nearest",
-    mutates_args=(),
     schema="(Tensor z, Tensor codebook, bool cosine) -> Tensor",
 )
 def _nearest(z: Tensor, codebook: Tensor, cosine: bool) -> Tensor:
@@ -44,9 +44,8 @@ def _nearest(z: Tensor, codebook: Tensor, cosine: bool) -> Tensor:
     return blocked.nearest(z, codebook, cosine)
 
 
-@torch.library.custom_op(
+@operator(
     "vocabula::nearest_of_books",
-    mutates_args=(),
     schema="(Tensor z, Tensor codebooks) -> Tensor",
 )
 def _nearest_of_books(z: Tensor, codebooks: Tensor) -> Tensor:
@@ -54,9 +53,8 @@ def _nearest_of_books(z: Tensor, codebooks: Tensor) -> Tensor:
     return torch.stack([nearest_codeword(rows, book) for rows, book in pairs], 1)
 
 
-@torch.library.custom_op(
+@operator(
     "vocabula::residual_codes",
-    mutates_args=(),
     schema="(Tensor z, Tensor codebooks) -> Tensor",
 )
 def _residual_codes(z: Tensor, codebooks: Tensor) -> Tensor:
@@ -67,9 +65,8 @@ def _residual_codes(z: Tensor, codebooks: Tensor) -> Tensor:
     return torch.stack(codes, 1)
 
 
-@torch.library.custom_op(
+@operator(
     "vocabula::nearest_several",
-    mutates_args=(),
     schema="(Tensor z, Tensor codebook, int count, bool cosine) -> Tensor",
 )
 def _nearest_several(z: Tensor, codebook: Tensor, count: int, cosine: bool) -> Tensor:
@@ -112,8 +109,8 @@ def _(z: Tensor, codebook: Tensor, temperature: float, cosine: bool) -> Tensor:
 
 def _register_vmap() -> None:
     """Teach vmap the searches: rows do not know of each other, so what it adds becomes rows."""
-    for operator in (_nearest, _nearest_of_books, _residual_codes, _nearest_several):
-        operator.register_vmap(functools.partial(fold_rows, operator))
+    for search in (_nearest, _nearest_of_books, _residual_codes, _nearest_several):
+        search.register_vmap(functools.partial(fold_rows, search))
     torch.library.register_vmap("vocabula::sample", _sample_each)
 
 

@@ -25,6 +25,16 @@ class Encoder(nn.Module, ABC):
     dim: int
     stride: int
 
+    @property
+    def context(self) -> int | None:
+        """How many grid positions on each side a vector depends on, each with its own pixels.
+
+        None, the default, says that it may depend on all of them, so that images go in whole. A
+        network that states its context gives the same vectors wherever an image is cut, at
+        multiples of `stride`: large images then go in tiles, in evaluation.
+        """
+        return None
+
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Encode images x (B, in_channels, H, W) into vectors (B, dim, H / stride, W / stride)."""
@@ -43,6 +53,11 @@ class Decoder(nn.Module, ABC):
     dim: int
     out_channels: int
     stride: int
+
+    @property
+    def context(self) -> int | None:
+        """How many grid positions on each side the pixels of one depend on; see `Encoder`."""
+        return None
 
     @abstractmethod
     def forward(self, z: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vocabula.errors import OptionError
 from vocabula.nn.attention import SpatialAttention
 from vocabula.nn.base import Decoder, Encoder, halvings
+from vocabula.nn.locality import context_of
 from vocabula.nn.residual import bottleneck_stack
 from vocabula.registry import component
 
@@ -80,6 +81,12 @@ class VQVAEEncoder(Encoder):
         self.attention = _attention(hidden) if attention else nn.Identity()
         self.project = nn.Conv2d(hidden, dim, 1)
 
+    @property
+    def context(self) -> int | None:
+        """Grid positions on each side that a vector depends on; None with attention."""
+        layers = (self.downsampling, self.conv, self.residual, self.attention, self.project)
+        return context_of(layers, inputs=self.stride, outputs=1)
+
     def forward(self, x: Tensor) -> Tensor:
         """Encode images x (B, in_channels, H, W) into (B, dim, H / stride, W / stride)."""
         hidden = self.residual(self.conv(self.downsampling(x)))
@@ -143,6 +150,12 @@ class VQVAEDecoder(Decoder):
             conv = _double(wide, narrow) if levels else nn.Conv2d(wide, narrow, 3, padding=1)
             layers += [conv, nn.ReLU()]
         self.upsampling = nn.Sequential(*layers[:-1])
+
+    @property
+    def context(self) -> int | None:
+        """Grid positions on each side that the pixels of one depend on; None with attention."""
+        layers = (self.conv, self.attention, self.residual, self.upsampling)
+        return context_of(layers, inputs=1, outputs=self.stride)
 
     def forward(self, z: Tensor) -> Tensor:
         """Decode vectors z (B, dim, h, w) into (B, out_channels, h stride, w stride)."""

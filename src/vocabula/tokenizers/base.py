@@ -9,18 +9,25 @@ from typing import TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from vocabula.errors import CodeError, OptionError, ShapeError, picture_size, plural
-from vocabula.functional._checks import check_tensor
+from vocabula.errors import OptionError, ShapeError
 from vocabula.levels import levels_of
 from vocabula.nn.base import Decoder, Encoder
 from vocabula.quantizers.base import Bottleneck, Quantizer
 from vocabula.tokenizers.analysis import Analysis, BitsPerDim, LevelAnalysis
-from vocabula.tokenizers.code_level import CodeLevel
+from vocabula.tokenizers.code_level import CodeLevel, check_codes, image_size, nested
 from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
-from vocabula.tokenizers.images import as_images, cropped, padded
+from vocabula.tokenizers.images import (
+    as_images,
+    check_images,
+    cropped,
+    padded,
+    to_uint8,
+    to_unit,
+)
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.saving import Pretrained
+from vocabula.tokenizers.tiles import Tile, gather, needs_tiles, paint, tiles
 from vocabula.types import Quantized, Reconstruction
 
 Codes: TypeAlias = Tensor | Sequence[Tensor]
@@ -35,6 +42,10 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
     Images are (B, C, H, W), uint8 or floating point in [0, 1], of any H and W from 1: they are
     padded with their last row and column to multiples of `stride`, and the result is cropped back.
     The encoder sees x - 1/2.
+
+    Large images pass `encode`, `decode` and `reconstruct` in tiles where the networks state their
+    context (`Encoder.context`), the module is in evaluation mode on the CPU and gradients are off:
+    the codes and pixels are those of the whole image, in a fraction of its memory.
 
     Attributes:
         channels: C.
@@ -64,6 +75,16 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Codes (B, h, w, *code_shape), int64, of images (B, C, H, W): `Codes`."""
+
+    @property
+    def encode_context(self) -> int | None:
+        """Pixels around a part of an image that its codes depend on; None is the whole image."""
+        return None
+
+    @property
+    def decode_context(self) -> int | None:
+        """Pixels around a part of an image whose codes the part depends on; None is all codes."""
+        return None
 
     @property
     def bits_per_pixel(self) -> float:
@@ -117,16 +138,46 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
             OptionError: the bottleneck is continuous, `condition` is given, or `size` is not the
                 size of an image with that many codes.
         """
+        return self._decode_all(codes, condition, size, lambda images: images)
+
+    @torch.no_grad()
+    def decode_uint8(
+        self, codes: Codes, condition: None = None, *, size: tuple[int, int] | None = None
+    ) -> Tensor:
+        """What `decode` gives, as uint8 images (B, C, H, W): a quarter of the memory."""
+        return self._decode_all(codes, condition, size, to_uint8)
+
+    def _decode_all(
+        self,
+        codes: Codes,
+        condition: None,
+        size: tuple[int, int] | None,
+        finish: Callable[[Tensor], Tensor],
+    ) -> Tensor:
+        """Images of codes, finished part by part, in tiles where the images are large."""
         quantizers = self._discrete("decode")
         if condition is not None:
             raise OptionError(
                 f"decode: expected condition=None, got {type(condition).__name__}; "
                 "this tokenizer's decoder takes no condition"
             )
-        levels = self._checked(levels_of(codes))
-        size = self._size(size, levels[0].shape[1:3])
-        pairs = zip(quantizers, levels, strict=True)
-        return self._shown([quantizer.decode(code) for quantizer, code in pairs], size)
+        levels = check_codes(self.levels, levels_of(codes))
+        size = image_size(self.stride, size, levels[0].shape[1:3])
+
+        def shown(parts: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+            pairs = zip(quantizers, parts, strict=True)
+            return finish(self._shown([quantizer.decode(code) for quantizer, code in pairs], size))
+
+        cut = self._cut(levels[0], size, self.decode_context)
+        if not cut:
+            return shown(levels, size)
+
+        def seen(image: int, tile: Tile) -> Tensor:
+            places = [tile.seen(level.stride) for level in self.levels]
+            pairs = zip(levels, places, strict=True)
+            return shown([code[image : image + 1, *place] for code, place in pairs], tile.size)
+
+        return paint(len(levels[0]), cut, seen)
 
     def decode_values(
         self, values: Sequence[Tensor], *, size: tuple[int, int] | None = None
@@ -143,12 +194,14 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
         """
         grids = [tuple(v.shape[1:3]) for v in values]
         widths = [(*v.shape[3:],) for v in values]
-        if widths != [(level.quantizer.dim,) for level in self.levels] or not self._nested(grids):
+        if widths != [(level.quantizer.dim,) for level in self.levels] or not nested(
+            self.levels, grids
+        ):
             raise ShapeError(
                 f"decode_values: expected vectors (B, h, w, D) for each of {len(self.levels)} "
                 f"levels, got {[tuple(v.shape) for v in values]}; take them from analyse(x).levels"
             )
-        return self._shown(values, self._size(size, values[0].shape[1:3]))
+        return self._shown(values, image_size(self.stride, size, values[0].shape[1:3]))
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -159,9 +212,16 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
         Raises:
             DataError: wrong shape, dtype, channels or values.
         """
-        x = as_images(x, self.channels)
-        last = self._descend(x, evaluated)[1]
-        return self.likelihood.mean(self._describe(last, x.shape[-2:]))
+        check_images(x, self.channels)
+
+        def shown(x: Tensor) -> Tensor:
+            last = self._descend(to_unit(x), evaluated)[1]
+            return self.likelihood.mean(self._describe(last, x.shape[-2:]))
+
+        cut = self._cut(x, x.shape[-2:], self.encode_context, self.decode_context)
+        if not cut:
+            return shown(x)
+        return paint(len(x), cut, lambda i, tile: shown(x[i : i + 1, :, *tile.seen()]))
 
     @torch.no_grad()
     def bits_per_dim(self, x: Tensor, *, seed: int = 0) -> BitsPerDim:
@@ -237,6 +297,10 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
         """
 
     @abstractmethod
+    def _codes(self, x: Tensor) -> list[Tensor]:
+        """The codes of each level of checked images x (B, C, H, W) in [0, 1]."""
+
+    @abstractmethod
     def _ascend(self, values: Sequence[Tensor]) -> Tensor:
         """What the last decoder gets of the values (B, h, w, D) of each level."""
 
@@ -273,55 +337,27 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
 
     # --------------------------------------------------------------- internals
 
-    def _checked(self, codes: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Codes of each level, of the right number, rank and relative size."""
-        if len(codes) != len(self.levels):
-            raise CodeError(
-                f"decode: expected codes of {plural(len(self.levels), 'level')}, the coarsest "
-                f"first, got {len(codes)}; give what encode returned"
-            )
-        for level, code in zip(self.levels, codes, strict=True):
-            check_tensor("decode, codes", code, CodeError)
-            if code.ndim != 3 + len(level.code_shape):
-                where = f"decode, {level.title}" if level.name else "decode"
-                books = "".join(f", {n}" for n in level.code_shape)
-                raise CodeError(
-                    f"{where}: expected codes (B, h, w{books}), got {tuple(code.shape)}; "
-                    "add the missing batch or grid dimension"
-                )
-        grids = [tuple(code.shape[1:3]) for code in codes]
-        batch = codes[0].shape[0]
-        if not self._nested(grids) or any(code.shape[0] != batch for code in codes[1:]):
-            factors = [self.stride // level.stride for level in self.levels]
-            rows, columns = grids[0]
-            fitting = [(batch, rows * f, columns * f) for f in factors]
-            raise CodeError(
-                f"decode: expected levels of {fitting} codes (B, h, w), got "
-                f"{[tuple(code.shape[:3]) for code in codes]}; give the levels of the same images"
-            )
-        return codes
+    def _encode_all(self, x: Tensor) -> list[Tensor]:
+        """The codes of each level of images x (B, C, H, W), in tiles where they are large."""
+        self._discrete("encode")
+        check_images(x, self.channels)
+        cut = self._cut(x, x.shape[-2:], self.encode_context)
+        if not cut:
+            return self._codes(to_unit(x))
 
-    def _nested(self, grids: Sequence[tuple[int, ...]]) -> bool:
-        """Whether the (h, w) of the levels cover the same pixels."""
-        if len(grids) != len(self.levels):
-            return False
-        pairs = zip(self.levels, grids, strict=True)
-        first, *others = [[side * level.stride for side in grid] for level, grid in pairs]
-        # Compared one by one: a traced size has no hash.
-        return all(side == top for other in others for side, top in zip(other, first, strict=True))
+        def seen(image: int, tile: Tile) -> list[Tensor]:
+            return self._codes(to_unit(x[image : image + 1, :, *tile.seen()]))
 
-    def _size(self, size: tuple[int, int] | None, grid: torch.Size) -> tuple[int, int]:
-        largest = (grid[0] * self.stride, grid[1] * self.stride)
-        if size is None:
-            return largest
-        if len(size) != 2 or any(
-            not top - self.stride < n <= top for n, top in zip(size, largest, strict=True)
-        ):
-            raise OptionError(
-                f"decode: expected a size of {picture_size(*grid)} codes of {self.stride} pixels, "
-                f"at most {largest}, got {tuple(size)}; give the (H, W) of the encoded image"
-            )
-        return size
+        return gather(len(x), cut, [level.stride for level in self.levels], seen)
+
+    def _cut(self, x: Tensor, size: Sequence[int], *contexts: int | None) -> list[Tile]:
+        """The tiles in which images of a size pass networks of these contexts; none is whole."""
+        if not needs_tiles(x, size, self) or not len(x):
+            return []
+        known = [context for context in contexts if context is not None]
+        if len(known) < len(contexts):
+            return []
+        return list(tiles(size, self.stride, sum(known)))
 
 
 def dtype_of(part: nn.Module, fallback: Tensor) -> torch.dtype:

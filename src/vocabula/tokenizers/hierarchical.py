@@ -20,7 +20,6 @@ from vocabula.registry import component
 from vocabula.tokenizers.base import ImageTokenizer, dtype_of, evaluated
 from vocabula.tokenizers.code_level import CodeLevel
 from vocabula.tokenizers.gaussian import Gaussian
-from vocabula.tokenizers.images import as_images
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.tokenizer import check_fit
 
@@ -188,8 +187,7 @@ class HierarchicalTokenizer(ImageTokenizer):
         Raises:
             DataError: wrong shape, dtype, channels or values.
         """
-        found, _ = self._descend(as_images(x, self.channels), evaluated)
-        return tuple(level.codes for level in found if level.codes is not None)
+        return tuple(self._encode_all(x))
 
     @property
     def levels(self) -> tuple[CodeLevel, ...]:
@@ -208,7 +206,23 @@ class HierarchicalTokenizer(ImageTokenizer):
             "likelihood": [self.likelihood],
         }
 
+    @property
+    def encode_context(self) -> int | None:
+        """See `ImageTokenizer`: of all networks that finer codes depend on, one after another."""
+        above = [level.decoder.context for level in self._levels[:-1]]
+        encoders = [level.encoder.context for level in self._levels]
+        return _in_pixels([*above, *encoders], [*self._strides[:-1], *self._strides])
+
+    @property
+    def decode_context(self) -> int | None:
+        """See `ImageTokenizer`: of all decoders, one after another."""
+        return _in_pixels([level.decoder.context for level in self._levels], self._strides)
+
     # --------------------------------------------------------------- internals
+
+    def _codes(self, x: Tensor) -> list[Tensor]:
+        found, _ = self._descend(x, evaluated)
+        return [level.codes for level in found if level.codes is not None]
 
     @property
     def _levels(self) -> list[Level]:
@@ -265,3 +279,13 @@ class HierarchicalTokenizer(ImageTokenizer):
                 check_fit("tokenizer", f"{name}.{option}", got, what, expected)
             below, source = level.encoder.dim, f"{name}.encoder.dim"
             out, whose = level.context, f"{name}'s"
+
+
+def _in_pixels(contexts: Sequence[int | None], strides: Sequence[int]) -> int | None:
+    """The context of networks one after another, each given in positions of its own stride."""
+    total = 0
+    for context, stride in zip(contexts, strides, strict=True):
+        if context is None:
+            return None
+        total += context * stride
+    return total

@@ -26,6 +26,32 @@ def as_images(x: Tensor, channels: int) -> Tensor:
         DataError: another shape, dtype or number of channels, values outside [0, 1] or not finite.
             Values are not checked while the model is compiled.
     """
+    check_images(x, channels)
+    return to_unit(x)
+
+
+def to_unit(x: Tensor) -> Tensor:
+    """Checked images in floating point: uint8 divided by 255."""
+    if x.dtype == torch.uint8:
+        return x.float() / 255
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Images in [0, 1] as the nearest uint8."""
+    return images.float().clamp(0, 1).mul_(255).round_().byte()
+
+
+def check_images(x: Tensor, channels: int) -> None:
+    """Refuse what `as_images` refuses.
+
+    Args:
+        x: (B, channels, H, W), uint8 or floating point.
+        channels: the channels that the model takes.
+
+    Raises:
+        DataError: see `as_images`.
+    """
     check_tensor("images", x, DataError)
     if x.ndim != 4:
         raise DataError(
@@ -43,14 +69,13 @@ def as_images(x: Tensor, channels: int) -> Tensor:
     if x.shape[2] < 1 or x.shape[3] < 1:
         raise DataError(f"images: expected at least 1 x 1 pixels, got {tuple(x.shape)}; drop them")
     if x.dtype == torch.uint8:
-        return x.float() / 255
+        return
     if not x.is_floating_point():
         raise DataError(
             f"images: expected uint8 or floating point, got {x.dtype}; convert to uint8"
         )
     if not torch.compiler.is_compiling() and x.numel():
         _check_range(x)
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def _missing_axis(x: Tensor, channels: int) -> str:

@@ -87,8 +87,7 @@ class Tokenizer(ImageTokenizer):
             DataError: wrong shape, dtype, channels or values.
             OptionError: the bottleneck is continuous; use `reconstruct`.
         """
-        (quantizer,) = self._discrete("encode")
-        return quantizer.encode(self._vectors(as_images(x, self.channels)))
+        return self._encode_all(x)[0]
 
     def vectors(self, x: Tensor) -> Tensor:
         """The encoder's vectors (B, h, w, D) of images (B, C, H, W), before the bottleneck.
@@ -121,7 +120,23 @@ class Tokenizer(ImageTokenizer):
         """The (h, w) positions of codes that an image of `height` by `width` pixels gets."""
         return self.grids(height, width)[0]
 
+    @property
+    def encode_context(self) -> int | None:
+        """See `ImageTokenizer`: the encoder's context."""
+        context = self.encoder.context
+        return context if context is None else context * self.stride
+
+    @property
+    def decode_context(self) -> int | None:
+        """See `ImageTokenizer`: the decoder's context."""
+        context = self.decoder.context
+        return context if context is None else context * self.stride
+
     # --------------------------------------------------------------- internals
+
+    def _codes(self, x: Tensor) -> list[Tensor]:
+        (quantizer,) = self._discrete("encode")
+        return [quantizer.encode(self._vectors(x))]
 
     def _vectors(self, x: Tensor) -> Tensor:
         """The encoder's vectors (B, h, w, D) of checked images x."""

@@ -1,0 +1,51 @@
+"""How a command ends: a line that says what was made, and one with a command to go on with."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vocabula.cli.console import say
+from vocabula.errors import plural
+from vocabula.files import stdout_is_taken
+
+if TYPE_CHECKING:
+    from vocabula.codec import Compressed, Fidelity
+
+
+def close(made: str, purpose: str = "", *command: object) -> None:
+    """Say what was made and, on a line of its own to copy, what may come next.
+
+    Args:
+        made: what was made, in words and numbers; empty where tables have said so.
+        purpose: what the next step does, such as "open it".
+        command: the words of ``vocabula ...``, not quoted; none leaves the step out.
+    """
+    if made:
+        say(made)
+    if command and not stdout_is_taken():
+        say(f"to {purpose}: {shlex.join(['vocabula', *map(str, command)])}")
+
+
+def totals(written: Sequence[Compressed], fidelity: Fidelity) -> str:
+    """Pictures, bytes before and after, bits per pixel and PSNR of compressed files, in words."""
+    pictures = sum(one.pictures for one in written)
+    before = sum(one.original_bytes for one in written)
+    after = sum(one.bytes for one in written)
+    rate = 8 * after / sum(one.pixels for one in written)
+    where = f"{written[0].path}" if len(written) == 1 else plural(len(written), "file")
+    return (
+        f"wrote {where}: {plural(pictures, 'picture')}, {before:,} -> {after:,} bytes "
+        f"({after / max(before, 1):.1%}), {rate:.4g} bits per pixel{_quality(fidelity)}"
+    )
+
+
+def _quality(fidelity: Fidelity) -> str:
+    if fidelity.psnr is None:
+        return ""
+    if math.isinf(fidelity.psnr):
+        return ", exact pixels"
+    about = "" if fidelity.share > 0.999 else f" (on {fidelity.share:.1%} of the pixels)"
+    return f", PSNR {fidelity.psnr:.1f} dB{about}"

@@ -1,0 +1,131 @@
+"""How near compressed pictures are to the originals, measured on few of their pixels.
+
+Decoding takes as long as encoding. So of many pixels only some tiles are decoded, as many as
+`MOST_PIXELS` hold, spread evenly over all pictures; of few pixels all are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vocabula.codec.layouts import from_signals
+from vocabula.codec.writer import CodedSignal
+from vocabula.quantizers.residual import ABSENT
+from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers.inference import inference
+from vocabula.tokenizers.tiles import Range, Tile, tiles
+
+MOST_PIXELS = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    picture: int
+    tile: Tile
+    pixels: Tensor
+    codes: list[Tensor]
+
+
+class Fidelity:
+    """The peak signal-to-noise ratio of compressed pictures, for `compress_files` to fill in.
+
+    Attributes:
+        psnr: over all pixels that were measured, in dB, infinite where they are exact; None before,
+            and where the pictures are too large for a network that sees everything.
+        share: of the pixels that were measured.
+    """
+
+    def __init__(self) -> None:
+        self.psnr: float | None = None
+        self.share = 0.0
+        self._parts: list[_Part] = []
+        self._due = self._total = 0
+
+    def begin(self, tokenizer: ImageTokenizer, sizes: Sequence[tuple[int, int]]) -> None:
+        """Say what will be compressed."""
+        self._tokenizer, self._parts, self._due = tokenizer, [], 0
+        self._total = sum(map(math.prod, sizes))
+        self._budget = min(self._total, MOST_PIXELS)
+
+    def exact(self) -> None:
+        """Say that the files hold the exact pixels."""
+        self.psnr, self.share = math.inf, 1.0
+
+    def look(self, picture: int, image: Tensor, signal: CodedSignal) -> None:
+        """Keep some tiles of a picture (C, H, W), uint8, and their codes."""
+        levels: list[Tensor] = []
+        for tile in self._tiles(signal.size):
+            height, width = image[:, *tile.at()].shape[1:]
+            self._due += height * width * self._budget
+            if self._due < height * width * self._total:
+                continue
+            self._due -= height * width * self._total
+            levels = levels or from_signals([signal], self._tokenizer)
+            pairs = zip(levels, self._tokenizer.levels, strict=True)
+            codes = [code[0][tile.seen(level.stride)].clone() for code, level in pairs]
+            self._parts.append(_Part(picture, tile, image[:, *tile.at()].clone(), codes))
+
+    def finish(self, kept: Callable[[int], int]) -> None:
+        """Decode what was kept.
+
+        Args:
+            kept: how many streams of codes the file of a picture holds.
+        """
+        error, values = 0.0, 0
+        with inference(self._tokenizer) as device:
+            for left, parts in self._alike(kept):
+                grids = zip(*(part.codes for part in parts), strict=True)
+                levels = _without([torch.stack(codes) for codes in grids], left, self._tokenizer)
+                cut = [codes.to(device) for codes in levels]
+                tile = parts[0].tile
+                shown = self._tokenizer.decode_uint8(cut, size=tile.size)[..., *tile.kept()]
+                wanted = torch.stack([part.pixels for part in parts])
+                error += float((shown.cpu().float() - wanted).square().sum(dtype=torch.float64))
+                values += wanted.numel()
+        self._parts = []
+        if values:
+            mean = error / values
+            self.psnr = 10 * math.log10(255**2 / mean) if mean else math.inf
+            self.share = values / self._tokenizer.channels / self._total
+
+    def _tiles(self, size: tuple[int, ...]) -> list[Tile]:
+        height, width = size
+        context, stride = self._tokenizer.decode_context, self._tokenizer.stride
+        if context is not None:
+            return list(tiles((height, width), stride, context))
+        if height * width > MOST_PIXELS:
+            return []
+        rows, columns = (-(-side // stride) * stride for side in (height, width))
+        whole = (Range(0, side, 0, side) for side in (rows, columns))
+        return [Tile(next(whole), next(whole), (height, width))]
+
+    def _alike(self, kept: Callable[[int], int]) -> Iterator[tuple[int, list[_Part]]]:
+        """Neighbours whose tiles and streams are alike, of few pixels together."""
+        group: list[_Part] = []
+        streams = 0
+        for part in self._parts:
+            mine = kept(part.picture)
+            full = (len(group) + 1) * math.prod(part.tile.size) > MOST_PIXELS // 4
+            if group and (full or mine != streams or part.tile != group[0].tile):
+                yield streams, group
+                group = []
+            group.append(part)
+            streams = mine
+        if group:
+            yield streams, group
+
+
+def _without(levels: list[Tensor], left: int, tokenizer: ImageTokenizer) -> list[Tensor]:
+    """Codes of the first `left` books of all levels; the others are absent."""
+    first = 0
+    for codes, level in zip(levels, tokenizer.levels, strict=True):
+        books = len(level.codebook_sizes)
+        if first + books > left:
+            codes.reshape(*codes.shape[:3], books)[..., max(left - first, 0) :] = ABSENT
+        first += books
+    return levels
