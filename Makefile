@@ -54,7 +54,7 @@ bench: $(VENV)/.bench ## time everything beside its rivals (about 25 minutes), r
 	$(BIN)/python benchmarks/suite.py
 
 test: check ## lint, types, layers and all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
 sanitize: $(VENV)/.development ## all tests with the kernels under AddressSanitizer and UBSan
 	PYTHON=$(BIN)/python tests/sanitize.sh -q
