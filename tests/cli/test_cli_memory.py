@@ -44,4 +44,5 @@ def test_a_photograph_of_twelve_megapixels_fits(tmp_path: Path) -> None:
     run, photo, small = (tmp_path / name for name in ("run", "photo.jpg", "photo.vcb"))
     assert _peak("compress", run, photo, "-o", small) < MOST
     assert _peak("decompress", run, small, "-o", tmp_path / "back.png") < MOST
-    assert Image.open(tmp_path / "back.png").size == (4000, 3000)
+    with Image.open(tmp_path / "back.png") as back:
+        assert back.size == (4000, 3000)

@@ -46,7 +46,9 @@ class Workload:
     stored: int = 0
     copies: int = 0
     unit: str = "images"
-    smaller: str = "use smaller networks or another preset, such as photos"
+    smaller: str = (
+        "use a smaller quantizer.codebook_size, smaller networks or another preset, such as photos"
+    )
 
     def trial_sizes(self) -> list[Size]:
         """Rising sizes to measure: one small item, a larger one, the micro-batch."""
