@@ -21,6 +21,10 @@ class UnknownOptionError(OptionError, TypeError):
     """A constructor has no option of that name; also a `TypeError`, as Python raises for it."""
 
 
+class UnknownNameError(OptionError):
+    """No component of that kind and name is known; one of one's own may need its module."""
+
+
 class ShapeError(VocabulaError, ValueError):
     """A tensor has the wrong shape, dtype or device."""
 

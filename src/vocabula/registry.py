@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vocabula import signatures
-from vocabula.errors import OptionError, UnknownOptionError
+from vocabula.errors import OptionError, UnknownNameError, UnknownOptionError
 from vocabula.signatures import sources
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ C = TypeVar("C", bound=type)
 _COMPONENTS: dict[str, dict[str, type]] = {}
 #: ``{"same_as": i}`` in a list of components is the i-th of them once more, not another like it.
 SAME = "same_as"
+OWN = "; if it is your own, import the module that registers it (vocabula --import MODULE ...)"
 _RECORD = "_component_options"
 _NAME = "_component_name"
 
@@ -86,7 +87,8 @@ def component(kind: str, name: str) -> Callable[[C], C]:
 
     def decorate(cls: C) -> C:
         table = _COMPONENTS.setdefault(kind, {})
-        if name in table and table[name].__qualname__ != cls.__qualname__:
+        ours = {} if cls.__module__.startswith("vocabula.") else sources.declared().get(kind, {})
+        if name in ours or (name in table and table[name].__qualname__ != cls.__qualname__):
             raise ValueError(f"component {kind} {name!r} is already registered")
         table[name] = recorded(cls, kind, name)
         return cls
@@ -145,18 +147,16 @@ def signature(kind: str, name: str, path: str = "") -> type:
     Raises:
         OptionError: see `lookup`.
     """
-    found = _COMPONENTS.get(kind, {}).get(name)
-    return found if found is not None else _declared(kind, name, path).cls
+    return _COMPONENTS.get(kind, {}).get(name) or _declared(kind, name, path).cls
 
 
 def _declared(kind: str, name: str, path: str) -> sources.Declared:
     found = sources.declared().get(kind, {}).get(name)
     if found is None:
         known = names(kind)
-        raise OptionError(
-            f"{path or kind}: expected one of {', '.join(known)}, got {name!r}"
-            f"{suggest(str(name), known)}"
-        )
+        expected = f"one of {', '.join(known)}" if known else f"a {kind}"
+        advice = suggest(str(name), known) or OWN
+        raise UnknownNameError(f"{path or kind}: expected {expected}, got {name!r}{advice}")
     return found
 
 
@@ -226,7 +226,8 @@ def spec(obj: Any) -> dict[str, Any]:
     if record is None:
         raise OptionError(
             f"{type(obj).__name__}: expected a registered component, got a plain object; "
-            "put @component(kind, name) on its class so that it can be saved"
+            "put @component(kind, name) on its class (of a wrapped network: "
+            '@component("network", name)) so that it can be saved'
         )
     _, name = getattr(type(obj), _NAME)
     return {"name": name, **{k: _plain(v, f"{name}.{k}") for k, v in record.items()}}
@@ -251,7 +252,7 @@ def shown_options(obj: Any) -> list[str]:
 
 
 def _plain(value: Any, path: str) -> Any:
-    if hasattr(value, _RECORD):
+    if hasattr(value, _RECORD) or hasattr(value, "state_dict"):
         return spec(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -293,8 +294,7 @@ def _bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
             f"got {len(args)}; name the options"
         )
     values = {p.name: value for p, value in zip(positional, args, strict=False)}
-    twice = values.keys() & kwargs.keys()
-    if twice:
+    if twice := values.keys() & kwargs.keys():
         raise OptionError(f"{cls.__name__}.{sorted(twice)[0]}: expected one value, got two")
     return _checked(cls, values | kwargs, cls.__name__, missing_allowed=())
 

@@ -109,7 +109,20 @@ def _root(
             "--version", help="Print the version and end.", callback=_print_version, is_eager=True
         ),
     ] = False,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="MODULE",
+            envvar="VOCABULA_IMPORT",
+            help="Import a module first, by its dotted name or the path of its .py file, for the "
+            "components that it registers; may be given several times.",
+        ),
+    ] = None,
 ) -> None:
+    from vocabula.signatures.imported import import_modules
+
+    import_modules(imports or [])
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 

@@ -13,6 +13,7 @@ from vocabula.nn.resampling import Downsample, Upsample
 from vocabula.nn.residual import BottleneckBlock, NormalizedBlock, bottleneck_stack
 from vocabula.nn.vqgan import VQGANDecoder, VQGANEncoder
 from vocabula.nn.vqvae import VQVAEDecoder, VQVAEEncoder
+from vocabula.nn.wrapped import WrappedDecoder, WrappedEncoder, wrap
 
 __all__ = [
     "BottleneckBlock",
@@ -27,5 +28,8 @@ __all__ = [
     "VQGANEncoder",
     "VQVAEDecoder",
     "VQVAEEncoder",
+    "WrappedDecoder",
+    "WrappedEncoder",
     "bottleneck_stack",
+    "wrap",
 ]

@@ -99,7 +99,8 @@ def describe(annotation: Any, names: Names) -> str:
         return " or ".join(describe(a, names) for a in typing.get_args(annotation))
     kind = kind_of(annotation)
     if kind is not None:
-        listed = f"{kind} ({', '.join(names(kind))})"
+        known = names(kind)
+        listed = f"{kind} ({', '.join(known)})" if known else kind
         return f"a list of {listed}" if is_sequence(annotation) else listed
     if typing.get_origin(annotation) is typing.Literal:
         return "one of " + ", ".join(repr(a) for a in typing.get_args(annotation))

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vocabula import __version__
-from vocabula.errors import CheckpointError, OptionError, first_line
+from vocabula import __version__, registry
+from vocabula.errors import CheckpointError, OptionError, UnknownNameError, first_line
 from vocabula.files import input_error
 
 if TYPE_CHECKING:
@@ -85,6 +85,12 @@ def settings_errors(folder: Path, config: Mapping[str, Any], kind: str) -> Itera
     """
     try:
         yield
+    except UnknownNameError as error:
+        raise CheckpointError(
+            f"{folder / CONFIG}: expected the settings of a {kind}, got "
+            f"{first_line(error).removesuffix(registry.OWN)} (saved by vocabula "
+            f"{config.get('version', '?')}, this is {__version__}){registry.OWN}"
+        ) from None
     except (OptionError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{folder / CONFIG}: expected the settings of a {kind}, got {first_line(error)} "

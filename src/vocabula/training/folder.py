@@ -25,6 +25,7 @@ from vocabula.files import (
     remove_hidden,
     replace_file,
 )
+from vocabula.signatures.imported import import_words
 from vocabula.training.config import RunConfig, config_from_sections, explain
 from vocabula.training.log import RESUME
 
@@ -81,7 +82,8 @@ class Subject:
 
     def command_line(self, *extra: str) -> str:
         """The command, with more words, as a shell takes it."""
-        return shlex.join([*self.command, *extra])
+        program, *words = self.command
+        return shlex.join([program, *import_words(), *words, *extra])
 
 
 class RunFolder:

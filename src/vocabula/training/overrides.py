@@ -97,7 +97,7 @@ def _set(
             new = {"name": value} if isinstance(value, str) else value
             value = swapped(str(option.kind), as_table(table[key], where), new, where, notes)
         return {**table, key: value}
-    before = table.get(key, option.default)
+    before = table.get(key, None if option.required else option.default)
     if option.listed and (isinstance(before, list | tuple) or _is_place(rest[0])):
         return {**table, key: _set_items(option, before, rest, value, where, notes)}
     if option.kind is None or _is_place(rest[0]):
