@@ -58,8 +58,8 @@ def compare(
     from vocabula.cli.closing import close
     from vocabula.cli.console import say, stdout_console
     from vocabula.cli.figures import comparison_json
-    from vocabula.cli.runs import open_data, open_run, reading_data
-    from vocabula.errors import OptionError, plural
+    from vocabula.cli.runs import open_data, reading_data
+    from vocabula.errors import plural
     from vocabula.evaluation.compare import (
         build_comparison,
         compare_tokenizers,
@@ -68,35 +68,16 @@ def compare(
     from vocabula.files import check_new_file, new_file
 
     *runs, data = words
-    if len(runs) < 2:
-        raise OptionError(
-            f"compare: expected two or more runs, then DATA, got {len(words)} words; use "
-            "vocabula evaluate for one run"
-        )
     for path in filter(None, (out, json)):
         check_new_file(Path(path), overwrite=overwrite)
     with reading_data():
-        tokenizers: dict[str, ImageTokenizer] = {}
-        for run in runs:
-            name = run.rstrip("/")
-            if name in tokenizers:
-                raise OptionError(f"compare: expected different runs, got {name} twice; drop one")
-            tokenizers[name] = open_run(run, device)
+        tokenizers = _open_all(runs, device)
+        first = tokenizers[runs[0].rstrip("/")]
         source = open_data(
-            data,
-            next(iter(tokenizers.values())),
-            runs[0],
-            held_out=True,
-            strict=strict,
-            value_range=value_range,
+            data, first, runs[0], held_out=True, strict=strict, value_range=value_range
         )
         compared = compare_tokenizers(
-            tokenizers,
-            source,
-            batch_size=batch_size,
-            limit=limit,
-            workers=workers,
-            progress=True,
+            tokenizers, source, batch_size=batch_size, limit=limit, workers=workers, progress=True
         )
         build_comparison(tokenizers, compared, source, out, examples=examples, overwrite=overwrite)
     title = f"{plural(compared[0].figures.images, 'image')} of {source.name}"
@@ -106,3 +87,22 @@ def compare(
             draft.write_text(comparison_json(compared), encoding="utf-8")
         say(f"figures: {json}")
     close(f"page: {out}", "see one run closely", "report", runs[0], data)
+
+
+def _open_all(runs: list[str], device: str) -> dict[str, ImageTokenizer]:
+    """The tokenizers of two or more runs, by the runs as they are named."""
+    from vocabula.cli.runs import open_run
+    from vocabula.errors import OptionError
+
+    if len(runs) < 2:
+        raise OptionError(
+            f"compare: expected two or more runs, then DATA, got {len(runs)}; use vocabula "
+            "evaluate for one run"
+        )
+    tokenizers: dict[str, ImageTokenizer] = {}
+    for run in runs:
+        name = run.rstrip("/")
+        if name in tokenizers:
+            raise OptionError(f"compare: expected different runs, got {name} twice; drop one")
+        tokenizers[name] = open_run(run, device)
+    return tokenizers
