@@ -58,14 +58,14 @@ def compare(
     from vocabula.cli.closing import close
     from vocabula.cli.console import say, stdout_console
     from vocabula.cli.figures import comparison_json
-    from vocabula.cli.runs import open_data, open_run, reading_data
+    from vocabula.cli.runs import check_apart_from, open_data, open_run, reading_data
     from vocabula.errors import OptionError, plural
     from vocabula.evaluation.compare import (
         build_comparison,
         compare_tokenizers,
         comparison_table,
     )
-    from vocabula.files import check_new_file, new_file
+    from vocabula.files import check_new_file, new_file, real_place
 
     *runs, data = words
     if len(runs) < 2:
@@ -75,6 +75,11 @@ def compare(
         )
     for path in filter(None, (out, json)):
         check_new_file(Path(path), overwrite=overwrite)
+        check_apart_from(data, path)
+    if json is not None and real_place(Path(json)) == real_place(Path(out)):
+        raise OptionError(
+            f"--json: expected a file apart from the page, got {json} for both; choose another"
+        )
     with reading_data():
         tokenizers: dict[str, ImageTokenizer] = {}
         for run in runs:
