@@ -30,12 +30,16 @@ def test_two_runs_side_by_side(saved: Path, pictures: Path, vocabula: Callable) 
         ("{0}/run {0}/none {1}", "expected a saved tokenizer"),
         ("{0}/run {0}/other none", "got nothing at that place"),
         ("{0}/run {0}/other {1} -o {1}", "add a file name"),
+        ("{0}/run {0}/other {1} -o a.html --json ./a.html", "expected a file apart from the page"),
+        ("{0}/run {0}/other {2} -o {2} --overwrite", "expected an output apart from the inputs"),
+        ("{0}/run {0}/other {1} -o {2} --overwrite", "expected an output apart from the inputs"),
     ],
 )
 def test_what_cannot_be_compared(
     saved: Path, pictures: Path, vocabula: Callable, words: str, wanted: str
 ) -> None:
     before = sorted(Path().rglob("*"))
-    done = vocabula("compare", *words.format(saved, pictures).split())
+    one = next(pictures.rglob("*.png"))
+    done = vocabula("compare", *words.format(saved, pictures, one).split())
     assert done.code == 2 and wanted in done.err and done.err.count("\n") == 1, done.err
     assert sorted(Path().rglob("*")) == before

@@ -208,6 +208,24 @@ def test_pipes_are_refused_and_not_waited_for(
         assert done.code == 2 and one_line(done.err) and "got a pipe" in done.err
 
 
+@pytest.mark.parametrize("out", ["out", "all.vcb"])
+def test_folders_with_damaged_pictures(
+    vocabula: Vocabula, saved: Path, tmp_path: Path, out: str
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    whole = picture(folder / "a.png", side=64).read_bytes()
+    (folder / "a.png").write_bytes(whole[: len(whole) // 2])
+    done = vocabula("compress", saved / "run", folder, "-o", out)
+    assert done.code == 2 and one_line(done.err), done.err
+    assert "expected pictures, got only 1 damaged picture" in done.err
+    assert not list(tmp_path.rglob("*.vcb"))
+    picture(folder / "b.png", side=64)
+    done = vocabula("compress", saved / "run", folder, "-o", out)
+    assert done.code == 0 and "left out 1 damaged picture" in done.err, done.err
+    assert "1 picture, " in done.out and "dB\n" in done.out  # measured on all that was written
+
+
 @pytest.mark.parametrize("rate", ["0", "-1", "nan"])
 def test_a_rate_that_no_file_has_is_refused(
     vocabula: Vocabula, saved: Path, tmp_path: Path, rate: str

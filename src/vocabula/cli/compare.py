@@ -65,11 +65,10 @@ def compare(
         compare_tokenizers,
         comparison_table,
     )
-    from vocabula.files import check_new_file, new_file
+    from vocabula.files import new_file
 
     *runs, data = words
-    for path in filter(None, (out, json)):
-        check_new_file(Path(path), overwrite=overwrite)
+    _check_outputs(data, out, json, overwrite)
     with reading_data():
         tokenizers = _open_all(runs, device)
         first = tokenizers[runs[0].rstrip("/")]
@@ -87,6 +86,21 @@ def compare(
             draft.write_text(comparison_json(compared), encoding="utf-8")
         say(f"figures: {json}")
     close(f"page: {out}", "see one run closely", "report", runs[0], data)
+
+
+def _check_outputs(data: str, out: str, json: str | None, overwrite: bool) -> None:
+    """Refuse outputs that are there, that are read, or that are one and the same."""
+    from vocabula.cli.runs import check_apart_from
+    from vocabula.errors import OptionError
+    from vocabula.files import check_new_file, real_place
+
+    for path in filter(None, (out, json)):
+        check_new_file(Path(path), overwrite=overwrite)
+        check_apart_from(data, path)
+    if json is not None and real_place(Path(json)) == real_place(Path(out)):
+        raise OptionError(
+            f"--json: expected a file apart from the page, got {json} for both; choose another"
+        )
 
 
 def _open_all(runs: list[str], device: str) -> dict[str, ImageTokenizer]:

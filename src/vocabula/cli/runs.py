@@ -241,15 +241,23 @@ def open_data(
 
 
 def check_apart_from(data: str, out: str | Path | None) -> None:
-    """Refuse to write an output over the file that DATA is.
+    """Refuse to write an output over the file that DATA is, or over a picture in its folder.
 
     Raises:
         OutputError: they are one file, under whatever names.
     """
+    from vocabula.data.picture_formats import named_like_picture
     from vocabula.files import check_apart
 
-    if out is not None and Path(data).is_file():
-        check_apart([Path(out)], [Path(data)])
+    if out is None:
+        return
+    place, source = Path(out), Path(data).expanduser()
+    if source.is_file():
+        check_apart([place], [source])
+        return
+    inside = source.is_dir() and place.resolve().is_relative_to(source.resolve())
+    if inside and named_like_picture(place) and place.is_file():
+        check_apart([place], [place])
 
 
 def chosen_split(data: str, *, held_out: bool) -> str:

@@ -172,16 +172,27 @@ def compress_files(
     names = [picture.name for picture in pictures]
     targets = targets_of(paths, None if out is None else Path(out), overwrite, names)
     written = _one_each(job, targets, batch_size, jobs, advance)
-    _warn_of(job.damaged)
+    _warn_of(job.damaged, of=len(pictures))
     return written
 
 
-def _warn_of(damaged: Mapping[int, DataError]) -> None:
-    """Say which pictures of folders were left out because they are damaged."""
-    if damaged:
-        reasons = [str(error).rsplit("; ", 1)[0] for error in damaged.values()]
-        text = f"compress: left out {plural(len(reasons), 'damaged picture')}: {summarize(reasons)}"
-        warnings.warn(text, DataWarning, stacklevel=3)
+def _warn_of(damaged: Mapping[int, DataError], *, of: int) -> None:
+    """Say which pictures of folders were left out because they are damaged.
+
+    Raises:
+        DataError: all of them are.
+    """
+    if not damaged:
+        return
+    reasons = [str(error).rsplit("; ", 1)[0] for error in damaged.values()]
+    count = plural(len(reasons), "damaged picture")
+    if len(damaged) == of:
+        raise DataError(
+            f"compress: expected pictures, got only {count}: {summarize(reasons)}; "
+            "copy or download them again"
+        )
+    text = f"compress: left out {count}: {summarize(reasons)}"
+    warnings.warn(text, DataWarning, stacklevel=3)
 
 
 def _batches(sizes: Sequence[tuple[int, int]], batch_size: int) -> Iterator[range]:
@@ -324,7 +335,7 @@ def _all_in_one(
         return _together(job, target, batch_size, jobs, advance)
     except _DamagedError:
         whole = [i for i in range(len(job.pictures)) if i not in job.damaged]
-        _warn_of(job.damaged)
+        _warn_of(job.damaged, of=len(job.pictures))
         pictures = [job.pictures[i] for i in whole]
         profiles = [job.profiles[i] for i in whole]
         again = replace(job, pictures=pictures, profiles=profiles, damaged={})

@@ -44,12 +44,12 @@ class Fidelity:
         self.psnr: float | None = None
         self.share = 0.0
         self._parts: list[_Part] = []
-        self._due = self._total = 0
+        self._due = self._total = self._seen = 0
 
     def begin(self, tokenizer: ImageTokenizer, sizes: Sequence[tuple[int, int]]) -> None:
         """Say what will be compressed."""
         self._tokenizer, self._parts, self._due = tokenizer, [], 0
-        self._total = sum(map(math.prod, sizes))
+        self._total, self._seen = sum(map(math.prod, sizes)), 0
         self._budget = min(self._total, MOST_PIXELS)
 
     def exact(self) -> None:
@@ -59,6 +59,7 @@ class Fidelity:
     def look(self, picture: int, image: Tensor, signal: CodedSignal) -> None:
         """Keep some tiles of a picture (C, H, W), uint8, and their codes."""
         levels: list[Tensor] = []
+        self._seen += math.prod(signal.size)
         for tile in self._tiles(signal.size):
             height, width = image[:, *tile.at()].shape[1:]
             self._due += height * width * self._budget
@@ -91,7 +92,7 @@ class Fidelity:
         if values:
             mean = error / values
             self.psnr = 10 * math.log10(255**2 / mean) if mean else math.inf
-            self.share = values / self._tokenizer.channels / self._total
+            self.share = values / self._tokenizer.channels / self._seen
 
     def _tiles(self, size: tuple[int, ...]) -> list[Tile]:
         height, width = size

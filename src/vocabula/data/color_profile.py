@@ -46,11 +46,11 @@ def means_srgb(profile: bytes) -> bool:
 
     A grid of colours is converted by it; they have to stay. Where Pillow cannot, the answer is no.
     """
+    from PIL import ImageCms  # where Pillow is built without it, its functions raise ImportError
+
     steps = np.linspace(0, 255, 6).astype(np.uint8)
     grid = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
     try:
-        from PIL import ImageCms
-
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         shown = ImageCms.profileToProfile(
             Image.fromarray(grid),

@@ -238,12 +238,12 @@ def only_writer(path: Path, accelerator: Accelerator) -> Iterator[None]:
     """
     accelerator.wait_for_everyone()  # all have looked before one makes the folder
     with ExitStack() as stack:
-        failure: OutputError | None = None
+        failure: OutputError | OSError | None = None
         if accelerator.is_main_process:
             try:
                 stack.enter_context(locked_folder(path))
-            except OutputError as error:
-                failure = error
+            except (OutputError, OSError) as error:
+                failure = error  # the others wait for it
         if accelerator.num_processes > 1:
             [failure] = broadcast_object_list([failure])
         if failure is not None:

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from vocabula.data.ahead import local_processes
-from vocabula.errors import OptionError
+from vocabula.errors import OptionError, VocabulaError
 from vocabula.training.base import BaseTrainer
 from vocabula.training.live_memory import MemoryExceeded
 from vocabula.training.machine import free_memory, resident_memory
@@ -105,11 +105,16 @@ def forecast(
     """
     if not options.memory_check:
         return None
-    answer: Forecast | str = ""
+    answer: Forecast | str | Exception = ""
     if accelerator.is_main_process:
-        answer = _forecast(workload, options, optimizer, accelerator, command, resumed, shown)
+        try:
+            answer = _forecast(workload, options, optimizer, accelerator, command, resumed, shown)
+        except (VocabulaError, OSError, RuntimeError) as error:
+            answer = error  # the others wait for it
     if accelerator.num_processes > 1:
         [answer] = broadcast_object_list([answer])
+    if isinstance(answer, Exception):
+        raise answer
     if isinstance(answer, str):
         raise OptionError(answer)
     return answer
