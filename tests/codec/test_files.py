@@ -233,7 +233,6 @@ def test_bad_inputs_are_named_before_anything_is_written(
     tokenizer, out = make_tokenizer(), tmp_path / "out"
     (tmp_path / "empty.png").write_bytes(b"")
     for bad, words in (
-        (tmp_path, "folder"),
         (tmp_path / "none.png", "nothing there"),
         (tmp_path / "empty.png", "broken"),
     ):
