@@ -84,7 +84,7 @@ def plural(count: object, thing: str, things: str = "") -> str:
         >>> plural(1, "image"), plural(2, "image"), plural(0, "class", "classes")
         ('1 image', '2 images', '0 classes')
     """
-    return f"{count} {thing}" if count == 1 else f"{count} {things or f'{thing}s'}"
+    return f"{count} {thing}" if count in (1, "1") else f"{count} {things or f'{thing}s'}"
 
 
 def picture_size(*sides: int) -> str:

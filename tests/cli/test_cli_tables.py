@@ -92,7 +92,7 @@ def test_squares_that_cannot_be(
 def test_names_of_other_formats_are_refused_before_the_work(
     saved: Path, mixed: Path, vocabula: Callable[..., Any], name: str
 ) -> None:
-    ended = vocabula("encode", "no run", "no data", "-o", name)
+    ended = vocabula("encode", saved / "run", mixed, "-o", name)
     assert ended.code == 2 and "expected a name that ends in .parquet" in ended.err
     assert "take t.parquet" in ended.err
     for name in ("tokens", "tokens.2026"):

@@ -73,6 +73,7 @@ def decompress(
         open_run,
     )
     from vocabula.codec import decompress_files, offered_models
+    from vocabula.codec.decompress import list_files
     from vocabula.errors import OptionError
 
     run, files = split_run(files)
@@ -82,7 +83,7 @@ def decompress(
         )
     tokenizer = None if run is None else open_run(run, device)
     models = [] if tokenizer is None else offered_models(tokenizer, prior=prior)
-    with keeping_finished(), counted("decompressing", len(files)) as advance:
+    with keeping_finished(), counted("decompressing", len(list_files(files))) as advance:
         written = decompress_files(
             tokenizer,
             files,
@@ -96,7 +97,7 @@ def decompress(
         )
     for path in written:
         say(str(path))
-    made = f"wrote {plural(len(written), 'picture')} of {plural(len(files), 'input')}"
+    made = f"wrote {plural(len(written), 'picture')}"
     if run is None:
         close(made, "see what a file holds", "inspect", files[0])
     else:

@@ -101,8 +101,12 @@ def encode(
         what = plural(count, "image")
     else:
         what = f"{plural(count, 'square')} of {cut.side} x {cut.side} pixels"
-    step = ("train-prior", run, out, "--model", "pixelcnn", "-o", "prior")
-    close(f"encoded {what}: {out}", "learn what is likely", *step)
+    made = f"encoded {what}: {out}"
+    if cut is None:  # of any sizes, which a prior cannot learn from
+        close(made, "see what the codes hold", "decode", run, out, "-o", "decoded")
+    else:
+        step = ("train-prior", run, out, "--model", "portable", "-o", "prior")
+        close(made, "learn what is likely", *step)
 
 
 def _cut(crop: int | None, crops: int | None, resize: int | None, seed: int) -> Cut | None:

@@ -234,7 +234,7 @@ class ImageSource(ABC):
 
     def _all_broken(self) -> DataError:
         return DataError(
-            f"{self.name}: expected readable images, got {len(self)} broken ones"
+            f"{self.name}: expected readable images, got {plural(len(self), 'broken one')}"
             f" ({self.problems[-1] if self.problems else 'no reason known'}); check the data"
         )
 

@@ -88,7 +88,10 @@ def _set(
             return swapped(kind, table, {"name": value}, path, notes)
         if isinstance(value, Mapping) and not keys:
             return swapped(kind, table, value, path, notes)
-        raise OptionError(f"{path}: expected a component's name, got {value!r}")
+        raise OptionError(
+            f"{path}: expected a component's name, got {value!r}; write a name, or set one of its "
+            f"options: {path}.OPTION={value}"
+        )
     key, *rest = keys
     option = _option(kind, table, key, path)
     where = f"{path}.{key}"

@@ -29,7 +29,7 @@ def tokenizer_lines(
         whole: whether they are those of whole images, and not of crops.
     """
     height, width = size
-    skipped = f", {len(source.problems)} files skipped" if source.problems else ""
+    skipped = f", {plural(len(source.problems), 'file')} skipped" if source.problems else ""
     parts = "whole images of" if whole else "crops of"
     levels = zip(tokenizer.levels, tokenizer.grids(height, width), strict=True)
     codes = " and ".join(_codes(level, grid) for level, grid in levels)
@@ -91,7 +91,8 @@ def step_lines(
     steps += f" for each of {models} models" if models > 1 else ""
     steps += f", after the {done} done" if done else ""
     limit = 60 * options.max_minutes * models
-    steps += f", at most {options.max_minutes:g} minutes" if limit else ""
+    minutes = plural(f"{options.max_minutes:g}", "minute")
+    steps += f", at most {minutes}" if limit else ""
     lines = [f"model:  {parameters:,} parameters{where}", steps]
     if outlook is None:
         return lines

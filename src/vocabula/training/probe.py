@@ -102,9 +102,10 @@ def measure_step(
 ) -> StepCost:
     """Make a model, let it take a few steps of rising size, and throw it away.
 
-    A size is left out if it would take more than `LONGEST` or most of the memory; a size that is
-    reached without those in between is not extrapolated. Nothing is reduced over processes. Random
-    generators are drawn from, so seed them afterwards.
+    The second size is made however long it takes. Another is left out if it would take more than
+    `LONGEST`, and any if it would take most of the memory; a size that is reached without those
+    in between is not extrapolated. Nothing is reduced over processes. Random generators are drawn
+    from, so seed them afterwards.
 
     Args:
         make: the trainer of a new model, on an accelerator.
@@ -163,8 +164,8 @@ def _worthwhile(trials: Sequence[_Trial], work: float, full: float, device: torc
     last, cost = trials[-1], StepCost(0, 0, 0, 0, tuple(trials))
     if work < full and last.seconds * full / last.work < 1 and cost.peak(full) < space / 4:
         return False  # the last trial costs next to nothing
-    if len(trials) == 1 and work < full:
-        return last.seconds < 4 * LONGEST and cost.peak(work) < space / 2
+    if len(trials) == 1 and work < full:  # one alone does not tell what grows and what stays
+        return cost.peak(work) < space / 2
     return cost.seconds(work) < LONGEST and cost.peak(work) < space / 2
 
 

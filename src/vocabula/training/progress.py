@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
 from vocabula.training.phases import Heartbeat, clock
@@ -43,12 +43,12 @@ class TrainingDisplay:
                 BarColumn(_BAR),
                 MofNCompleteColumn(),
                 text,
-                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[left]}"),
                 console=self.console,
                 refresh_per_second=2,
                 expand=True,
             )
-            self._task = self._bar.add_task("", total=steps, completed=start)
+            self._task = self._bar.add_task("", total=steps, completed=start, left="")
 
     def __enter__(self) -> TrainingDisplay:
         if self._bar is not None:
@@ -80,7 +80,7 @@ class TrainingDisplay:
         """
         self._step = step
         if self._bar is not None:
-            self._bar.update(self._task, completed=step)
+            self._bar.update(self._task, completed=step, left=clock(seconds_left))
         if self.shown and self._heart.silent >= 10 - 2 * _EARLY:
             self.record({"step": step, **figures()}, seconds_left)
 
