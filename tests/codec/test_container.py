@@ -190,7 +190,7 @@ def test_other_files_are_named_as_such(tmp_path: Path) -> None:
             codec.inspect(content)
     with pytest.raises(CodecError, match="folder"):
         codec.inspect(tmp_path)
-    with pytest.raises(CodecError, match="No such file"):
+    with pytest.raises(CodecError, match="got nothing at that place"):
         codec.inspect(tmp_path / "none.vcb")
 
 

@@ -93,10 +93,10 @@ def test_convolutions_draw_sizes_they_never_saw(kind: str) -> None:
 def test_a_transformer_says_which_size_it_knows() -> None:
     generator = make_generator("gpt2")
     assert generator.sample(1, size=(8, 16), seed=0).images.shape == (1, 1, 8, 16)
-    message = "size: expected 12 x 16 pixels, got 16 x 16, whose codes this TransformerPrior"
+    message = "size: expected 16 x 12 pixels, got 16 x 16, whose codes this TransformerPrior"
     with pytest.raises(OptionError, match=message):
         generator.sample(1, size=(16, 16))
-    with pytest.raises(OptionError, match="got 8 x 16, whose codes this TransformerPrior cannot"):
+    with pytest.raises(OptionError, match="got 16 x 8, whose codes this TransformerPrior cannot"):
         make_generator("gpt2", 2).sample(1, size=(8, 16))
 
 
@@ -187,7 +187,7 @@ WRONG_PARTS = {
 def test_wrong_parts_are_refused(keep: Tensor, message: str) -> None:
     with pytest.raises(DataError, match=message):
         make_generator("pixelcnn").complete(torch.rand(1, 1, 12, 16), keep)
-    with pytest.raises(DataError, match="expected 1 channels, got 3"):
+    with pytest.raises(DataError, match="expected 1 channel, got 3"):
         make_generator("pixelcnn").complete(torch.rand(1, 3, 12, 16), keep)
 
 

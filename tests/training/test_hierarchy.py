@@ -259,7 +259,7 @@ def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path, levels: dict[str, A
 def test_the_watch_speaks_of_the_level_that_collapses(
     tmp_path: Path, levels: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vocabula.training import collapse
+    from vocabula.quantizers import collapse
 
     seen: list[tuple[str, int]] = []
 

@@ -123,7 +123,7 @@ class _Whole:
             place = _first_fault(values)
             row = int(np.searchsorted(bounds, place, side="right")) - 1
             raise self._refused(name, row, values[place])
-        return np.asarray(whole.to_numpy(zero_copy_only=False)), bounds.tolist()
+        return np.array(whole.to_numpy(zero_copy_only=False)), bounds.tolist()
 
     def _refused(self, name: str, row: int, value: Any) -> TokensError:
         got = value.as_py()

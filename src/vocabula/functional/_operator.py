@@ -28,6 +28,7 @@ class Operator:
         torch.library.impl(name, "CompositeExplicitAutograd")(function)
         namespace, short = name.split("::")
         self._name, self._init_fn = name, function
+        self._kernels: dict[str, Callable[..., Any]] = {}
         self.overload = getattr(getattr(torch.ops, namespace), short).default
 
     def __call__(self, *args: Any) -> Any:
@@ -44,8 +45,10 @@ class Operator:
         torch.library.register_vmap(self._name, function)
 
     def register_kernel(self, device: str, function: Callable[..., Any]) -> None:
-        """Compute it otherwise on a type of device."""
-        torch.library.impl(self._name, device)(function)
+        """Compute it otherwise on a type of device; the last function given counts."""
+        if device not in self._kernels:
+            torch.library.impl(self._name, device)(lambda *args: self._kernels[device](*args))
+        self._kernels[device] = function
 
 
 def operator(name: str, *, schema: str) -> Callable[[Callable[..., Any]], Operator]:
