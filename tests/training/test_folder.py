@@ -84,6 +84,6 @@ def test_several_processes_are_refused_together(tmp_path: Path, sections: dict[s
     with locked_folder(run):
         processes = launch(SCRIPT, [json.dumps(sections), str(run)])
         errors = [process.communicate(timeout=300)[1] for process in processes]
-        assert [process.returncode for process in processes] == [1, 1], errors
+        assert all(process.returncode for process in processes), errors
         assert all("got a run in progress (process" in error for error in errors), errors
     assert not run.exists()

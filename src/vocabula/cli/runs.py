@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -255,7 +256,9 @@ def check_apart_from(data: str, out: str | Path | None) -> None:
     if source.is_file():
         check_apart([place], [source])
         return
-    inside = source.is_dir() and place.resolve().is_relative_to(source.resolve())
+    inside = source.is_dir() and Path(os.path.realpath(place)).is_relative_to(
+        os.path.realpath(source)
+    )
     if inside and named_like_picture(place) and place.is_file():
         check_apart([place], [place])
 
