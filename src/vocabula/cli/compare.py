@@ -71,7 +71,7 @@ def compare(
     _check_outputs(data, out, json, overwrite)
     with reading_data():
         tokenizers = _open_all(runs, device)
-        first = tokenizers[runs[0].rstrip("/")]
+        first = next(iter(tokenizers.values()))
         source = open_data(
             data, first, runs[0], held_out=True, strict=strict, value_range=value_range
         )

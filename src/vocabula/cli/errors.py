@@ -17,8 +17,6 @@ from vocabula.cli.process import abandon, is_main_process, process_index
 from vocabula.errors import Interrupted, OptionError, OutputError, VocabulaError
 from vocabula.files import DISK_FULL, one_line
 
-USER_ERROR = 2
-
 _REFUSED = {
     errno.EACCES,
     errno.EPERM,

@@ -71,7 +71,7 @@ def export(
             raise OptionError(
                 "--data: expected none for a prior, got images; its card holds its own figures"
             )
-        _say(export_prior(folder, out, overwrite=overwrite), "load_generator")
+        _say(export_prior(folder, out, overwrite=overwrite), "vocabula.priors.load_generator")
         return
     with reading_data():
         tokenizer = open_run(run, device)
@@ -92,7 +92,7 @@ def export(
         level.codebook_sizes for level in tokenizer.levels
     ):
         note(f"no counts of training codes in {run}: vocabula counts makes smaller files possible")
-    _say(done, "load")
+    _say(done, "vocabula.load")
 
 
 def _held_out(
@@ -128,6 +128,5 @@ def _held_out(
 def _say(done: Exported, opens: str) -> None:
     from vocabula.cli.console import say
 
-    place = "vocabula.priors" if opens == "load_generator" else "vocabula"
     say(f"exported {plural(len(done.files), 'file')}, {done.bytes / 1e6:.1f} MB: {done.folder}")
-    say(f"open it in Python with {place}.{opens}({str(done.folder)!r})")
+    say(f"open it in Python with {opens}({str(done.folder)!r})")

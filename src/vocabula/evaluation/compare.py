@@ -21,7 +21,7 @@ from vocabula.evaluation.metrics import mse, psnr
 from vocabula.evaluation.page import render, versions
 from vocabula.evaluation.pictures import to_array
 from vocabula.evaluation.plots import points
-from vocabula.evaluation.result import Evaluation
+from vocabula.evaluation.result import Evaluation, in_form
 from vocabula.files import check_new_file, new_file
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.inference import inference
@@ -54,11 +54,11 @@ class Compared:
         return (
             self.name,
             f"{self.parameters:,}",
-            _text(found.code_bits_per_pixel, ".3f"),
+            in_form(found.code_bits_per_pixel, ".3f"),
             f"{found.psnr:.2f}",
             f"{found.ssim:.4f}",
-            _text(found.usage, ".1%"),
-            _text(found.perplexity, ".1f"),
+            in_form(found.usage, ".1%"),
+            in_form(found.perplexity, ".1f"),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -215,7 +215,3 @@ def _reconstructed(tokenizer: ImageTokenizer, image: Tensor) -> tuple[Tensor, fl
         x = as_unit(image.to(device))
         output = tokenizer.reconstruct(x)
         return output, float(psnr(mse(output, x))[0])
-
-
-def _text(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)

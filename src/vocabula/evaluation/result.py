@@ -153,7 +153,7 @@ class Evaluation:
         return [
             Row("images", f"{self.images}", f"of {self.data}{skipped}"),
             Row("MSE", f"{self.mse:.6f}", "over all values, on the scale [0, 1]"),
-            Row("MSE / variance", _text(relative, ".4f"), "over the variance of these images"),
+            Row("MSE / variance", in_form(relative, ".4f"), "over the variance of these images"),
             Row("PSNR", f"{self.psnr:.2f} dB", "mean over images"),
             Row("PSNR, all pixels", f"{self.psnr_all_pixels:.2f} dB", "of the MSE above"),
             Row("SSIM", f"{self.ssim:.4f}", f"mean over images{small}"),
@@ -191,8 +191,8 @@ class Evaluation:
         whole = f"{several}over all these images"
         sizes = ", ".join(str(b.size) for b in self.books)
         rows = [
-            Row("usage", _text(self.usage, ".1%"), f"codewords used, {whole}"),
-            Row("perplexity", _text(self.perplexity, ".1f"), f"of {sizes}, {whole}"),
+            Row("usage", in_form(self.usage, ".1%"), f"codewords used, {whole}"),
+            Row("perplexity", in_form(self.perplexity, ".1f"), f"of {sizes}, {whole}"),
         ]
         for book in self.books if several else ():
             text = f"{book.usage:.1%}, {book.perplexity:.1f}"
@@ -217,7 +217,8 @@ def _table(rows: Sequence[Row], title: str) -> Table:
     return table
 
 
-def _text(value: float | None, form: str) -> str:
+def in_form(value: float | None, form: str) -> str:
+    """A figure as text in a format, or a dash where there is none."""
     return "-" if value is None else format(value, form)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 
 import vocabula
 from vocabula.errors import OptionError, OutputError
@@ -28,6 +27,7 @@ from vocabula.files import (
 from vocabula.signatures.imported import import_words
 from vocabula.training.config import RunConfig, config_from_sections, explain
 from vocabula.training.log import RESUME
+from vocabula.training.together import in_main_process
 
 _OWN_FILES = (
     "log.jsonl",
@@ -238,16 +238,7 @@ def only_writer(path: Path, accelerator: Accelerator) -> Iterator[None]:
     """
     accelerator.wait_for_everyone()  # all have looked before one makes the folder
     with ExitStack() as stack:
-        failure: OutputError | OSError | None = None
-        if accelerator.is_main_process:
-            try:
-                stack.enter_context(locked_folder(path))
-            except (OutputError, OSError) as error:
-                failure = error  # the others wait for it
-        if accelerator.num_processes > 1:
-            [failure] = broadcast_object_list([failure])
-        if failure is not None:
-            raise failure
+        in_main_process(accelerator, lambda: stack.enter_context(locked_folder(path)))
         yield
 
 

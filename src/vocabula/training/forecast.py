@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 
 from vocabula.data.ahead import local_processes
-from vocabula.errors import OptionError, VocabulaError
+from vocabula.errors import OptionError
 from vocabula.training.base import BaseTrainer
 from vocabula.training.live_memory import MemoryExceeded
 from vocabula.training.machine import free_memory, resident_memory
@@ -19,6 +18,7 @@ from vocabula.training.optimizers import OptimizerSettings
 from vocabula.training.phases import phase
 from vocabula.training.probe import Size, StepCost, measure_step
 from vocabula.training.settings import TrainingOptions
+from vocabula.training.together import in_main_process
 
 GO_ON = "training.memory_check=false"
 _SPARE = 0.9  # a proposed setting leaves a tenth of the memory free
@@ -105,19 +105,10 @@ def forecast(
     """
     if not options.memory_check:
         return None
-    answer: Forecast | str | Exception = ""
-    if accelerator.is_main_process:
-        try:
-            answer = _forecast(workload, options, optimizer, accelerator, command, resumed, shown)
-        except (VocabulaError, OSError, RuntimeError) as error:
-            answer = error  # the others wait for it
-    if accelerator.num_processes > 1:
-        [answer] = broadcast_object_list([answer])
-    if isinstance(answer, Exception):
-        raise answer
-    if isinstance(answer, str):
-        raise OptionError(answer)
-    return answer
+    return in_main_process(
+        accelerator,
+        lambda: _forecast(workload, options, optimizer, accelerator, command, resumed, shown),
+    )
 
 
 def _forecast(
@@ -128,7 +119,7 @@ def _forecast(
     command: Callable[..., str],
     resumed: bool,
     shown: bool,
-) -> Forecast | str:
+) -> Forecast:
     device = accelerator.device
     room = free_memory(device)
     if room is not None and device.type == "cpu":
@@ -144,10 +135,10 @@ def _forecast(
                 device=device,
             )
     except MemoryExceeded:
-        return (
+        raise OptionError(
             f"memory: expected at most {gigabytes(room or 0)}, which this process can have, got "
             f"more for the smallest step; {workload.smaller} (or {GO_ON} to go on nevertheless)"
-        )
+        ) from None
     reduced = accelerator.num_processes > 1
     need = _Need(workload, cost, resumed, reduced)
     size = workload.size
@@ -159,7 +150,7 @@ def _forecast(
     )
     if room is None or found.memory <= room:
         return found
-    return _refusal(need, found, options, accelerator.num_processes, command)
+    raise _refusal(need, found, options, accelerator.num_processes, command)
 
 
 @dataclass(frozen=True)
@@ -186,7 +177,7 @@ def _refusal(
     options: TrainingOptions,
     processes: int,
     command: Callable[..., str],
-) -> str:
+) -> OptionError:
     workload = need.workload
     room = found.room or 0
     settings = _nearest(need, int(_SPARE * room), options, processes)
@@ -196,7 +187,7 @@ def _refusal(
     advice = workload.smaller
     if settings:
         advice = f"run again with {' '.join(settings)}: {command(*settings)}"
-    return (
+    return OptionError(
         f"memory: expected at most {gigabytes(room)}, which this process can have, got about "
         f"{gigabytes(found.memory)} for {what}; {advice} "
         f"(or {GO_ON} to go on nevertheless)"
