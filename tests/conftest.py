@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from vocabula.functional import native
 settings.register_profile("vocabula", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("vocabula")
 torch.set_num_threads(1)
+# Tests stop what they run; a shell that put them into the background had these signals ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

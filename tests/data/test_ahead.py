@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,6 +116,17 @@ def test_reading_ahead_is_bounded(
         # one more has been asked for, to know its size, but is not under way
         assert len(asked) - taken <= most
     assert taken == 50
+
+
+def test_a_large_result_is_not_kept_beside_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead_module, "AHEAD_PIXELS", 100)
+    results = map_ahead(lambda n: np.full(3, n), ((n, 80) for n in range(5)), workers=2)
+    for number in range(5):
+        one = next(results)
+        kept = weakref.ref(one)
+        assert one[0] == number
+        del one
+        assert kept() is None
 
 
 @pytest.mark.parametrize("workers", WORKERS)

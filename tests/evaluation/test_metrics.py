@@ -7,9 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from skimage.metrics import structural_similarity
 
 from vocabula.errors import ShapeError
-from vocabula.evaluation.metrics import mse, psnr, ssim, ssim_window
+from vocabula.evaluation import metrics
+from vocabula.evaluation.metrics import moments, mse, psnr, ssim, ssim_window
 
 
 def test_mse_is_per_image() -> None:
@@ -60,6 +62,30 @@ def test_ssim_is_the_mean_over_channels() -> None:
     output = torch.rand(1, 3, 16, 16)
     single = [float(ssim(output[:, c : c + 1], image[:, c : c + 1])[0]) for c in range(3)]
     assert float(ssim(output, image)[0]) == pytest.approx(np.mean(single))
+
+
+@pytest.mark.parametrize("pixels", [1, 16 * 40, 7 * 40 + 3])
+def test_large_images_are_measured_in_bands(pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bands of one row, of all and of some rows: the figures of the whole image."""
+    image, output = torch.rand(2, 2, 16, 40), torch.rand(2, 2, 16, 40)
+    monkeypatch.setattr(metrics, "_BAND_PIXELS", pixels)
+    expected = [
+        structural_similarity(
+            x,
+            y,
+            data_range=1.0,
+            channel_axis=0,
+            gaussian_weights=True,
+            use_sample_covariance=False,
+        )
+        for x, y in zip(image.double().numpy(), output.double().numpy(), strict=True)
+    ]
+    assert ssim(output, image).tolist() == pytest.approx(expected, abs=1e-12)
+    squares = ((output.double() - image.double()) ** 2).mean((1, 2, 3))
+    torch.testing.assert_close(mse(output, image), squares)
+    value, square = moments(image)
+    assert value == pytest.approx(float(image.double().sum()))
+    assert square == pytest.approx(float(image.double().square().sum()))
 
 
 def test_window_shrinks_with_the_image() -> None:

@@ -58,7 +58,10 @@ def _passes(tokenizer: ImageTokenizer, x: Tensor) -> list[Tensor]:
         size = (x.shape[-2], x.shape[-1])
         shown = tokenizer.decode(codes, size=size)
         exact = tokenizer.decode_uint8(codes, size=size)
-        return [*levels, shown, exact, tokenizer.reconstruct(x)]
+        found = tokenizer.analyse(x)
+        parts = [part for f in found.levels for part in (f.codes, f.values) if part is not None]
+        bits = found.bits.total.float()  # sums in float64, which tiles do not reorder
+        return [*levels, shown, exact, tokenizer.reconstruct(x), found.output, *parts, bits]
 
 
 def _both(

@@ -18,6 +18,7 @@ from typing import Any
 from vocabula.benchmark.memory import peak_bytes
 from vocabula.benchmark.suites import SUITES
 from vocabula.benchmark.task import Settings, Task
+from vocabula.files import one_line
 
 
 class Worker:
@@ -103,7 +104,7 @@ def main() -> None:
         try:
             answer = verbs[message["do"]](**message["with"])
         except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]}
+            answer = {"error": f"{type(error).__name__}: {one_line(str(error))}"[:300]}
         with contextlib.suppress(BrokenPipeError):
             answers.write(json.dumps(answer) + "\n")
             answers.flush()

@@ -235,14 +235,16 @@ def _signals(job: _Job, batch_size: int) -> Iterator[tuple[int, CodedSignal]]:
             decoded = {i: image for i in batch if (image := next(images)) is not None}
             if not decoded:
                 continue
-            pixels = torch.from_numpy(np.stack([*decoded.values()])).permute(0, 3, 1, 2)
-            numbers = [*decoded]
+            numbers, found = [*decoded], [*decoded.values()]
+            together = np.stack(found) if len(found) > 1 else found[0][None]  # large: no copy
+            pixels = torch.from_numpy(together).permute(0, 3, 1, 2)
             decoded.clear()
             signals = encode_images(job.tokenizer, pixels, lossless=job.header.lossless)
             for i, image, signal in zip(numbers, pixels, signals, strict=True):
                 if fidelity is not None:
                     fidelity.look(i, image, signal)
                 yield i, signal
+            del found, together, pixels, image, signal, signals  # nothing keeps it for longer
 
 
 def _has_room_beside(tokenizer: ImageTokenizer) -> bool:

@@ -11,8 +11,8 @@ from typing import TypeVar
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-AHEAD_PIXELS = 2**26
-"""Most pixels of the tasks that are under way or wait for the caller: 200 MB of RGB."""
+AHEAD_PIXELS = 2**24
+"""Most pixels of the tasks that are under way or wait for the caller: 50 MB of RGB."""
 _SPARE_TASKS = 16  # ready results beside those under way: several batches, at any speed of either
 
 
@@ -72,8 +72,8 @@ def map_ahead(
                     wait([future for future, _ in waiting])
                 leave = most - 1 if overlap else 0
                 while waiting and (len(waiting) > leave or pixels + size > AHEAD_PIXELS):
-                    future, taken = waiting.popleft()
-                    yield future.result()
+                    taken = waiting[0][1]
+                    yield waiting.popleft()[0].result()  # without a name that keeps the result
                     pixels -= taken
             waiting.append((pool.submit(function, task), size))
             pixels += size

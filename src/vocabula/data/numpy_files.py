@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.errors import DataError
-from vocabula.files import input_errors
+from vocabula.files import input_errors, one_line
 
 _MAGIC = b"\x93NUMPY"
 _LONGEST = 2**16  # bytes of a header; that of an array of numbers has about a hundred
@@ -157,7 +157,7 @@ def _reasons() -> Iterator[None]:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:80] or type(error).__name__
+    return one_line(str(error))[:80] or type(error).__name__
 
 
 def _read_header(file: IO[bytes]) -> _Header:

@@ -32,7 +32,7 @@ from vocabula.data.picture_formats import (
 )
 from vocabula.data.source import BrokenImageError, RefusedImageError
 from vocabula.errors import VocabulaError
-from vocabula.files import special_kind
+from vocabula.files import one_line, special_kind
 
 Result = TypeVar("Result")
 
@@ -161,7 +161,7 @@ def _in_words(error: Exception, file: Path | bytes, start: bytes) -> BrokenImage
             return RefusedImageError(*known)
         damaged = "damaged at its start, or of a kind that Pillow does not read"
         return BrokenImageError(damaged if begins_like_picture(start) else "not a picture")
-    return BrokenImageError(" ".join(str(error).split()) or type(error).__name__)
+    return BrokenImageError(one_line(str(error)) or type(error).__name__)
 
 
 @contextmanager
@@ -213,7 +213,7 @@ class _Warnings:
         if notes is None:
             warnings.warn(message, category, stacklevel + 1, source)
         elif category is None or not issubclass(category, Image.DecompressionBombWarning):
-            notes.append(" ".join(str(message).split()).rstrip("."))
+            notes.append(one_line(str(message)).rstrip("."))
 
 
 for _module in (Image, *PLUGINS):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vocabula.errors import DataError, VocabulaError
-from vocabula.files import check_plain, input_error
+from vocabula.files import check_plain, input_error, one_line
 
 
 class TableFile:
@@ -98,7 +98,7 @@ class TableFile:
             raise failure or self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> VocabulaError:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = one_line(str(error))[:120] or type(error).__name__
         return self._kind(
             f"{self.path}: expected {self._expected}, got a damaged or foreign file ('{reason}');"
             f" {self._fix}"

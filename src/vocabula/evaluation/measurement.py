@@ -11,7 +11,7 @@ from torch import Tensor
 from vocabula.data import ImageSource
 from vocabula.evaluation.batches import as_unit, counted, image_count, read_batches
 from vocabula.evaluation.level_meter import LevelMeter
-from vocabula.evaluation.metrics import mse, psnr, ssim, ssim_window
+from vocabula.evaluation.metrics import moments, mse, psnr, ssim, ssim_window
 from vocabula.evaluation.result import Evaluation
 from vocabula.tokenizers import Analysis, GaussianBottleneck, ImageTokenizer
 from vocabula.tokenizers.inference import device_of, inference
@@ -101,7 +101,6 @@ class Meter:
         self._count_latent(found)
         output, bits, dims = found.output, found.bits, x[0].numel()
         error = mse(output, x).cpu()
-        values = x.double()
         self._count("error", error.sum() * dims)
         self._count("psnr", psnr(error).sum())
         self._count("ssim", ssim(output, x).sum())
@@ -109,8 +108,9 @@ class Meter:
         self._count("likelihood_bits", bits.likelihood.double().sum() * dims)
         self._count("dims", x.numel())
         self._count("pixels", x[:, 0].numel())
-        self._count("value", values.sum())
-        self._count("square", values.square().sum())
+        value, square = moments(x)
+        self._count("value", value)
+        self._count("square", square)
         self.images += len(x)
         window = ssim_window(x.shape[-2], x.shape[-1])
         self._window = min(self._window or window, window)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +15,8 @@ PSNR_CEILING = 100.0
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
+_BAND_PIXELS = 2**19
+"""Pixels that are computed together: float64 takes many times the memory of a large image."""
 _SSIM_TRUNCATE = 3.5  # scikit-image's cut-off; radius = int(3.5 sigma + 0.5) = 5 at sigma 1.5
 
 
@@ -30,7 +34,18 @@ def mse(output: Tensor, image: Tensor) -> Tensor:
         ShapeError: if the shapes differ or are not (B, C, H, W).
     """
     _check(output, image)
-    return (output.double() - image.double()).square().mean(dim=(1, 2, 3))
+    bands = zip(_bands(output), _bands(image), strict=True)
+    sums = [(x.double() - y.double()).square_().sum(dim=(1, 2, 3)) for x, y in bands]
+    return torch.stack(sums).sum(0) / image[0].numel()
+
+
+def moments(images: Tensor) -> tuple[float, float]:
+    """The sums of the values of images (B, C, H, W) and of their squares, in float64."""
+    value = square = 0.0
+    for band in _bands(images):
+        value += float(band.sum(dtype=torch.float64))
+        square += float(band.double().square().sum())
+    return value, square
 
 
 def psnr(error: Tensor) -> Tensor:
@@ -74,8 +89,9 @@ def ssim(output: Tensor, image: Tensor) -> Tensor:
 
     _check(output, image)
     window = ssim_window(image.shape[-2], image.shape[-1])
-    values = [
-        structural_similarity(
+
+    def value(x: np.ndarray, y: np.ndarray) -> float:
+        found: float = structural_similarity(
             x,
             y,
             data_range=1.0,
@@ -84,15 +100,28 @@ def ssim(output: Tensor, image: Tensor) -> Tensor:
             sigma=SSIM_SIGMA * window / SSIM_WINDOW,
             use_sample_covariance=False,
         )
-        for x, y in zip(_planes(image), _planes(output), strict=True)
-    ]
-    return torch.tensor(values, dtype=torch.float64)
+        return found
+
+    total = np.zeros(len(image))
+    bands = zip(_bands(image, window - 1), _bands(output, window - 1), strict=True)
+    for x, y in bands:
+        pairs = zip(_planes(x), _planes(y), strict=True)
+        total += [value(a, b) * (x.shape[-2] - window + 1) for a, b in pairs]
+    return torch.from_numpy(total / (image.shape[-2] - window + 1))
 
 
 def ssim_window(height: int, width: int) -> int:
     """Side of the window that `ssim` uses for an image of this size: 11, or the largest odd fit."""
     side = min(height, width, SSIM_WINDOW)
     return side if side % 2 else side - 1
+
+
+def _bands(images: Tensor, overlap: int = 0) -> Iterator[Tensor]:
+    """Images (B, C, H, W) in bands of rows, each of which begins `overlap` rows before its own."""
+    height, width = images.shape[-2:]
+    rows = max(1, _BAND_PIXELS // width)
+    for first in range(0, max(1, height - overlap), rows):
+        yield images[..., first : first + rows + overlap, :]
 
 
 def _planes(x: Tensor) -> np.ndarray:

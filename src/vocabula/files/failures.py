@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vocabula.errors import OutputError
+from vocabula.files.text import one_line
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Error numbers that say that there is no room left."""
@@ -34,7 +35,7 @@ def output_error(
 ) -> OutputError:
     """The one-line error for a failed write of `path`; see `output_errors`."""
     number = getattr(error, "errno", None)
-    reason = os.strerror(number) if number else " ".join(str(error).split())
+    reason = os.strerror(number) if number else one_line(str(error))
     full = number in DISK_FULL or "No space left on device" in reason
     remedy = "free some space or choose another disk" if full else "check the path and its rights"
     words = " ".join(filter(None, [remedy, then, f"({kept})" if kept else ""]))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from vocabula.levels import only
+from vocabula.quantizers.base import Bottleneck, Quantizer
+from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
+from vocabula.tokenizers.tiles import Tile, gather
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +69,60 @@ class Analysis:
     def codes(self) -> Tensor | None:
         """(B, h, w, *code_shape) int64, or None if continuous, where there is one level."""
         return only(self.levels, "Analysis.codes").codes
+
+
+def evaluated(quantizer: Bottleneck, vectors: Tensor) -> tuple[LevelAnalysis, Tensor]:
+    """What the bottleneck gives in evaluation, in whichever mode it is, and its values."""
+    codes = None
+    if isinstance(quantizer, Quantizer):
+        codes = quantizer.encode(vectors)
+        values = quantizer.decode(codes)
+    elif isinstance(quantizer, GaussianBottleneck):
+        values = quantizer.posterior(vectors)[0]
+    else:
+        values = quantizer(vectors).values
+    return LevelAnalysis(vectors, codes, values), values
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What one pass of images (B, C, H, W) gives, of which all parts are local.
+
+    Attributes:
+        levels: vectors, codes and values of each level, the coarsest first.
+        output: (B, C, H, W) in [0, 1], what remains of the images.
+        log_prob: (B, H, W) nats, log p of each pixel given the values.
+    """
+
+    levels: list[LevelAnalysis]
+    output: Tensor
+    log_prob: Tensor
+
+
+def pass_in_tiles(
+    images: Tensor,
+    cut: Sequence[Tile],
+    strides: Sequence[int],
+    pass_one: Callable[[Tensor], Passage],
+) -> Passage:
+    """The passage of whole images of a discrete tokenizer, from those of their tiles.
+
+    Args:
+        images: (B, C, H, W).
+        cut: the tiles of each.
+        strides: pixels per position of each level.
+        pass_one: passes all that the network sees of a tile, (1, C, h, w).
+    """
+
+    def seen(image: int, tile: Tile) -> list[Tensor]:
+        found = pass_one(images[image : image + 1, :, *tile.seen()])
+        grids = [g for f in found.levels for g in (f.vectors, f.codes, f.values) if g is not None]
+        return [*grids, found.output.movedim(1, -1), found.log_prob]
+
+    steps = [stride for stride in strides for _ in range(3)]
+    *grids, output, log_prob = gather(len(images), cut, [*steps, 1, 1], seen)
+    height, width = images.shape[-2:]
+    levels = [LevelAnalysis(*grids[i : i + 3]) for i in range(0, len(grids), 3)]
+    return Passage(
+        levels, output.movedim(-1, 1)[..., :height, :width], log_prob[:, :height, :width]
+    )

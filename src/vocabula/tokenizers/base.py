@@ -13,7 +13,13 @@ from vocabula.errors import OptionError, ShapeError
 from vocabula.levels import levels_of
 from vocabula.nn.base import Decoder, Encoder
 from vocabula.quantizers.base import Bottleneck, Quantizer
-from vocabula.tokenizers.analysis import Analysis, BitsPerDim, LevelAnalysis
+from vocabula.tokenizers.analysis import (
+    Analysis,
+    BitsPerDim,
+    Passage,
+    evaluated,
+    pass_in_tiles,
+)
 from vocabula.tokenizers.code_level import CodeLevel, check_codes, image_size, nested
 from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
@@ -25,7 +31,7 @@ from vocabula.tokenizers.images import (
     to_uint8,
     to_unit,
 )
-from vocabula.tokenizers.likelihood import Likelihood
+from vocabula.tokenizers.likelihood import Likelihood, bits_per_dim
 from vocabula.tokenizers.saving import Pretrained
 from vocabula.tokenizers.tiles import Tile, gather, needs_tiles, paint, tiles
 from vocabula.types import Quantized, Reconstruction
@@ -260,24 +266,22 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
             DataError: wrong shape, dtype, channels or values.
             OptionError: the bottleneck is neither a quantizer nor a `GaussianBottleneck`.
         """
-        x = as_images(x, self.channels)
-        dims, size = x.shape[1:].numel(), x.shape[-2:]
-        found, last = self._descend(x, evaluated)
-        parameters = self._describe(last, size)
-        output = self.likelihood.mean(parameters)
+        check_images(x, self.channels)
         first = self.levels[0].quantizer
         if isinstance(first, GaussianBottleneck):  # then it is the only level
-            vectors = found[0].vectors
-            latent_bits = first.kl_bits(vectors).sum((1, 2))
-            generator = torch.Generator().manual_seed(seed)
-            parameters = self._describe(first.sample(vectors, generator=generator), size)
+            found = self._pass(x, seed)
+            latent_bits = first.kl_bits(found.levels[0].vectors).sum((1, 2))
         else:
             self._discrete("analyse")
-            pairs = zip(self.levels, found, strict=True)
+            cut = self._cut(x, x.shape[-2:], self.encode_context, self.decode_context)
+            strides = [level.stride for level in self.levels]
+            found = pass_in_tiles(x, cut, strides, self._pass) if cut else self._pass(x)
+            pairs = zip(self.levels, found.levels, strict=True)
             bits = sum(level.bits * f.vectors.shape[1:3].numel() for level, f in pairs)
             latent_bits = torch.full((len(x),), bits, device=x.device)
-        costs = BitsPerDim(latent_bits / dims, self.likelihood.bits_per_dim(parameters, x))
-        return Analysis(tuple(found), output, costs)
+        dims = x.shape[1:].numel()
+        costs = BitsPerDim(latent_bits / dims, bits_per_dim(found.log_prob, dims))
+        return Analysis(tuple(found.levels), found.output, costs)
 
     # ---------------------------------------------------------- for subclasses
 
@@ -337,6 +341,19 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
 
     # --------------------------------------------------------------- internals
 
+    def _pass(self, x: Tensor, seed: int = 0) -> Passage:
+        """Pass checked images; `seed` is of the sample, where the bottleneck is continuous."""
+        x = to_unit(x)
+        found, last = self._descend(x, evaluated)
+        parameters = self._describe(last, x.shape[-2:])
+        output = self.likelihood.mean(parameters)
+        first = self.levels[0].quantizer
+        if isinstance(first, GaussianBottleneck):
+            generator = torch.Generator().manual_seed(seed)
+            sample = first.sample(found[0].vectors, generator=generator)
+            parameters = self._describe(sample, x.shape[-2:])
+        return Passage(found, output, self.likelihood.log_prob(parameters, x))
+
     def _encode_all(self, x: Tensor) -> list[Tensor]:
         """The codes of each level of images x (B, C, H, W), in tiles where they are large."""
         self._discrete("encode")
@@ -370,16 +387,3 @@ def _quantized(quantizer: Bottleneck, vectors: Tensor) -> tuple[Quantized, Tenso
     """The bottleneck's result in the module's mode, and its values."""
     result: Quantized = quantizer(vectors)
     return result, result.values
-
-
-def evaluated(quantizer: Bottleneck, vectors: Tensor) -> tuple[LevelAnalysis, Tensor]:
-    """What the bottleneck gives in evaluation, in whichever mode it is, and its values."""
-    codes = None
-    if isinstance(quantizer, Quantizer):
-        codes = quantizer.encode(vectors)
-        values = quantizer.decode(codes)
-    elif isinstance(quantizer, GaussianBottleneck):
-        values = quantizer.posterior(vectors)[0]
-    else:
-        values = quantizer(vectors).values
-    return LevelAnalysis(vectors, codes, values), values

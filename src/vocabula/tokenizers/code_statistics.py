@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from vocabula.errors import CheckpointError
-from vocabula.files import in_stable_order, input_error, replace_file, utf8_path
+from vocabula.files import in_stable_order, input_error, one_line, replace_file, utf8_path
 
 FILE = "entropy.safetensors"
 """Name of the file in a saved tokenizer's folder."""
@@ -97,8 +97,7 @@ def load_statistics(folder: Path, fingerprint: str) -> CodeStatistics | None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise (
-            input_error(path, error, CheckpointError)
-            or _damaged(path, " ".join(str(error).split()))
+            input_error(path, error, CheckpointError) or _damaged(path, one_line(str(error)))
         ) from None
     if metadata.get("format") != _FORMAT:
         raise _damaged(path, f"format {metadata.get('format')!r}")

@@ -17,7 +17,8 @@ from vocabula.levels import level_name
 from vocabula.nn.base import Decoder, Encoder
 from vocabula.quantizers.base import Bottleneck, Quantizer
 from vocabula.registry import component
-from vocabula.tokenizers.base import ImageTokenizer, dtype_of, evaluated
+from vocabula.tokenizers.analysis import evaluated
+from vocabula.tokenizers.base import ImageTokenizer, dtype_of
 from vocabula.tokenizers.code_level import CodeLevel
 from vocabula.tokenizers.gaussian import Gaussian
 from vocabula.tokenizers.likelihood import Likelihood

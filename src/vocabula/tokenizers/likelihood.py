@@ -39,8 +39,12 @@ class Likelihood(nn.Module, ABC):
 
     def bits_per_dim(self, parameters: Tensor, x: Tensor) -> Tensor:
         """-log2 p(x) / (C H W): bits (B,) per channel of a pixel of the 8-bit image."""
-        nats = -self.log_prob(parameters, x).sum((1, 2))
-        return nats / (math.log(2) * x.shape[1:].numel())
+        return bits_per_dim(self.log_prob(parameters, x), x.shape[1:].numel())
+
+
+def bits_per_dim(log_prob: Tensor, dims: int) -> Tensor:
+    """Bits (B,) per dimension, of log p (B, H, W) in nats of each pixel of an image."""
+    return -log_prob.sum((1, 2)) / (math.log(2) * dims)
 
 
 def to_levels(x: Tensor) -> Tensor:

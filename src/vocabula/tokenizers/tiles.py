@@ -174,13 +174,14 @@ def gather(
     strides: Sequence[int],
     coded: Callable[[int, Tile], Sequence[Tensor]],
 ) -> list[Tensor]:
-    """Grids (B, h, w, ...) of each level from those of what the network sees, tile by tile.
+    """Grids (B, h, w, ...) from those of what the network sees, tile by tile.
 
     Args:
         images: B.
         cut: the tiles of each.
-        strides: pixels per position of each level.
+        strides: pixels per position of each grid.
         coded: for an image and a tile, the grids (1, h, w, ...) of all that the network sees.
+            Grids of pixels may end where the image does, before the padding.
     """
     found: list[Tensor] = []
     for image in range(images):
@@ -192,6 +193,8 @@ def gather(
                     grid = last.rows.after // s, last.columns.after // s
                     found.append(part.new_empty(images, *grid, *part.shape[3:]))
             for whole, part, stride in zip(found, parts, strides, strict=True):
-                (top, left), (rows, columns) = tile.at(stride), tile.kept(stride)
-                whole[image : image + 1, top, left] = part[:, rows, columns]
+                (top, left), kept = tile.at(stride), part[:, *tile.kept(stride)]
+                rows, columns = kept.shape[1:3]  # pixels have no padding at the borders
+                at = (slice(top.start, top.start + rows), slice(left.start, left.start + columns))
+                whole[image : image + 1, *at] = kept
     return found

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vocabula.data.pixels import decode
 from vocabula.data.png import picture
 from vocabula.errors import DataError, OptionError, picture_size
+from vocabula.files import one_line
 
 CHANNELS = (1, 3)
 """Channels of pictures that both formats hold: grey and RGB."""
@@ -48,7 +49,7 @@ class PictureCodec:
             size = picture_size(*pixels.shape[:2])
             raise DataError(
                 f"rate: expected pictures that {self.name} can hold, got one of {size} "
-                f"({' '.join(str(reason).split())}); leave it out"
+                f"({one_line(str(reason))}); leave it out"
             ) from None
         return file.getvalue()
 
