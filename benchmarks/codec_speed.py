@@ -32,10 +32,10 @@ import numpy as np
 import torch
 from encode_speed import make_folder, seconds
 
-from vocabula import codec, open_source
+from vocabula import codec, open_source, pipelines
 from vocabula.cli.process import keep_freed_memory
 from vocabula.codec import fallback, native
-from vocabula.evaluation import encode_dataset
+from vocabula.pipelines import encode_dataset
 from vocabula.tokenizers import build_tokenizer
 from vocabula.training import load_config
 
@@ -146,10 +146,10 @@ def beside_encode(preset: str, data: Path, count: int, side: int, rounds: int) -
         turns = itertools.count()
         contestants: dict[str, Callable[[], object]] = {
             "encode": lambda: encode_dataset(tokenizer, source, out / f"{next(turns)}.parquet"),
-            "compress_together": lambda: codec.compress_files(
+            "compress_together": lambda: pipelines.compress_files(
                 tokenizer, files, out / f"{next(turns)}.vcb", jobs=jobs
             ),
-            "compress_each": lambda: codec.compress_files(
+            "compress_each": lambda: pipelines.compress_files(
                 tokenizer, files, out / f"{next(turns)}", jobs=jobs
             ),
         }

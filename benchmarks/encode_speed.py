@@ -30,8 +30,8 @@ from PIL import Image
 from vocabula import open_source
 from vocabula.cli.process import keep_freed_memory
 from vocabula.data import ImageSource
-from vocabula.evaluation import encode_dataset
 from vocabula.evaluation.batches import read_batches
+from vocabula.pipelines import encode_dataset
 from vocabula.tokenizers import Tokenizer, build_tokenizer
 from vocabula.training import load_config
 

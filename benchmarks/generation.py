@@ -31,10 +31,10 @@ from torch import nn
 from vocabula import load, open_source
 from vocabula.data import read_tokens
 from vocabula.data.code_batches import read_codes
-from vocabula.evaluation import encode_dataset
 from vocabula.evaluation.code_nats import count_nats, measure_codes
-from vocabula.evaluation.conditioned import ConditionedCodes
+from vocabula.pipelines import encode_dataset
 from vocabula.priors import Drawing, Generator, load_generator
+from vocabula.priors.conditioned import ConditionedCodes
 from vocabula.training import load_config, train, train_prior
 
 MODELS = {

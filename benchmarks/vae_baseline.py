@@ -24,8 +24,8 @@ from pictures import DIGITS, load_pictures, rounded, save_sheet, sharpness, writ
 from torch import Tensor, nn
 
 from vocabula import load, open_source
-from vocabula.evaluation import encode_dataset
 from vocabula.nn import VQVAEDecoder, VQVAEEncoder
+from vocabula.pipelines import encode_dataset
 from vocabula.priors import CodeGrid, Conditioning, Drawing, PixelCNN, load_generator
 from vocabula.quantizers import VectorQuantizer
 from vocabula.tokenizers import GaussianBottleneck, ImageTokenizer

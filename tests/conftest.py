@@ -18,8 +18,11 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from PIL import Image
 
+from builders import tiny_tokenizer
 from vocabula.functional import native
+from vocabula.tokenizers import ImageTokenizer
 
 settings.register_profile("vocabula", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("vocabula")
@@ -135,3 +138,24 @@ def other_profile(srgb_profile: bytes) -> bytes:
     content[red : red + 20] = srgb_profile[green : green + 20]
     content[green : green + 20] = srgb_profile[red : red + 20]
     return bytes(content)
+
+
+@pytest.fixture
+def make_tokenizer() -> Callable[..., ImageTokenizer]:
+    """A function that builds a tiny tokenizer in evaluation mode: (quantizer, channels, seed)."""
+    return tiny_tokenizer
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of five colour pictures of two sizes in two classes, and one broken file."""
+    root = tmp_path / "pictures"
+    generator = np.random.default_rng(0)
+    sizes = [(16, 12), (16, 12), (9, 13), (16, 12), (16, 12)]
+    for i, (height, width) in enumerate(sizes):
+        folder = root / ("cats" if i % 2 else "dogs")
+        folder.mkdir(parents=True, exist_ok=True)
+        small = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((width, height)).save(folder / f"{i}.png")
+    (root / "cats" / "broken.png").write_bytes(b"no picture")
+    return root

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vocabula import signatures
 from vocabula.errors import OptionError, UnknownNameError, UnknownOptionError
-from vocabula.signatures import sources
+from vocabula.signatures.sources import Declared, Sources
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -87,7 +87,7 @@ def component(kind: str, name: str) -> Callable[[C], C]:
 
     def decorate(cls: C) -> C:
         table = _COMPONENTS.setdefault(kind, {})
-        ours = {} if cls.__module__.startswith("vocabula.") else sources.declared().get(kind, {})
+        ours = {} if cls.__module__.startswith("vocabula.") else SOURCES.declared.get(kind, {})
         if name in ours or (name in table and table[name].__qualname__ != cls.__qualname__):
             raise ValueError(f"component {kind} {name!r} is already registered")
         table[name] = recorded(cls, kind, name)
@@ -114,14 +114,18 @@ def recorded(cls: C, kind: str, name: str) -> C:
     return cls
 
 
+SOURCES = Sources(recorded)
+"""What the package's own sources declare."""
+
+
 def names(kind: str) -> list[str]:
     """The names of a kind, sorted: the registered ones and those that our sources declare."""
-    return sorted({*_COMPONENTS.get(kind, {}), *sources.declared().get(kind, {})})
+    return sorted({*_COMPONENTS.get(kind, {}), *SOURCES.declared.get(kind, {})})
 
 
 def is_name(kind: str, name: str) -> bool:
     """Whether a component of a kind has a name."""
-    return name in _COMPONENTS.get(kind, {}) or name in sources.declared().get(kind, {})
+    return name in _COMPONENTS.get(kind, {}) or name in SOURCES.declared.get(kind, {})
 
 
 def suggest(word: str, choices: Iterable[str]) -> str:
@@ -150,8 +154,8 @@ def signature(kind: str, name: str, path: str = "") -> type:
     return _COMPONENTS.get(kind, {}).get(name) or _declared(kind, name, path).cls
 
 
-def _declared(kind: str, name: str, path: str) -> sources.Declared:
-    found = sources.declared().get(kind, {}).get(name)
+def _declared(kind: str, name: str, path: str) -> Declared:
+    found = SOURCES.declared.get(kind, {}).get(name)
     if found is None:
         known = names(kind)
         expected = f"one of {', '.join(known)}" if known else f"a {kind}"

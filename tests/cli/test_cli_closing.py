@@ -9,7 +9,7 @@ import pytest
 
 from vocabula.cli import closing
 from vocabula.cli.main import app
-from vocabula.codec import Compressed, Fidelity
+from vocabula.pipelines import Compressed, Fidelity
 
 
 def test_the_step_is_quoted(capsys: pytest.CaptureFixture[str]) -> None:

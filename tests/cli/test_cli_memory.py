@@ -42,9 +42,10 @@ def test_a_photograph_of_twelve_megapixels_fits(tmp_path: Path) -> None:
     tile = np.random.default_rng(0).integers(0, 256, (125, 125, 3), np.uint8)
     Image.fromarray(tile).resize((4000, 3000)).save(tmp_path / "photo.jpg")
     run, photo, small = (tmp_path / name for name in ("run", "photo.jpg", "photo.vcb"))
+    assert _peak("compress", run, photo, "-o", small) < MOST
     (tmp_path / "again.jpg").symlink_to(photo)
-    assert _peak("compress", run, photo, tmp_path / "again.jpg", "-o", tmp_path / "each") < MOST
-    (tmp_path / "each" / "photo.vcb").rename(small)
+    several = _peak("compress", run, photo, tmp_path / "again.jpg", "-o", tmp_path / "each")
+    assert several < MOST + 100  # beside the network, the next one is decoded: 36 MB twice
     assert _peak("decompress", run, small, "-o", tmp_path / "back.png") < MOST
     with Image.open(tmp_path / "back.png") as back:
         assert back.size == (4000, 3000)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from priors.generators import make_generator, save_generator
 from vocabula.data.token_file import read_tokens
-from vocabula.evaluation import samples
+from vocabula.pipelines import sample as samples
 
 
 @pytest.fixture(scope="session")

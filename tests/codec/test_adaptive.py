@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vocabula.codec import AdaptiveModel, StaticModel, UniformModel, fallback, native
-from vocabula.codec.adaptive import Layer
+from vocabula.codec.adaptive_stream import AdaptiveStream
 from vocabula.codec.segment import Block
 from vocabula.codec.tree import own_tables, slots_for, squash_table, stretch_table
 from vocabula.codec.words import words_of
@@ -65,25 +65,25 @@ def test_both_implementations_write_the_same_words(symbols: int, books: int) -> 
     model = AdaptiveModel(statistics_of(codes, symbols, books))
     block = block_of(codes, symbols)
     for book in range(books):
-        agree(model._layer(block, 0, book), model._ranks(book, block.codes[book]))
+        agree(model._stream(block, 0, book), model._ranks(book, block.codes[book]))
 
 
-def agree(layer: Layer, ranks: np.ndarray) -> None:
+def agree(stream: AdaptiveStream, ranks: np.ndarray) -> None:
     """Both coders give the same words and widths, and each reads what the other wrote."""
     coders, widths = (fallback.Encoder(), native.Encoder()), []
     for coder in coders:
-        widths.append(coder.layer(ranks, layer, traced=True))
+        widths.append(coder.adaptive(ranks, stream, traced=True))
     words = [words_of(coder.content()) for coder in coders]
     assert np.array_equal(*words)
     assert np.array_equal(*widths)
     for decoder in (fallback.Decoder(words[1]), native.Decoder(words[0])):
-        assert np.array_equal(decoder.layer(layer), ranks)
+        assert np.array_equal(decoder.adaptive(stream), ranks)
         decoder.end()
 
 
 @needs_compiled
 def test_both_agree_where_contexts_crowd_each_other_out() -> None:
-    class Crowded(Layer):
+    class Crowded(AdaptiveStream):
         slots = 16  # type: ignore[assignment]
 
     codes = np.random.default_rng(0).integers(0, 300, 900).astype(np.uint32)
@@ -94,7 +94,7 @@ def test_both_agree_where_contexts_crowd_each_other_out() -> None:
 @needs_compiled
 def test_both_agree_over_many_codes() -> None:
     block = block_of(smooth_codes(2, 100, 300), 2)
-    agree(AdaptiveModel()._layer(block, 0, 0), block.codes[0])
+    agree(AdaptiveModel()._stream(block, 0, 0), block.codes[0])
 
 
 @pytest.mark.parametrize("symbols", [2, 64, 1024, 2**18])

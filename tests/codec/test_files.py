@@ -16,8 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-from vocabula import codec
-from vocabula.codec.learning import order_of, principal_order
+from vocabula import codec, pipelines
+from vocabula.codec.code_order import order_of, principal_order
 from vocabula.data import open_source
 from vocabula.errors import CheckpointError, CodecError, DataError, OptionError, OutputError
 from vocabula.tokenizers import ImageTokenizer
@@ -182,14 +182,14 @@ def test_every_picture_gets_its_file(
     make_tokenizer: Make, pictures: list[Path], tmp_path: Path
 ) -> None:
     tokenizer = make_tokenizer("residual")
-    written = codec.compress_files(tokenizer, pictures, tmp_path / "out", jobs=2)
+    written = pipelines.compress_files(tokenizer, pictures, tmp_path / "out", jobs=2)
     assert [one.path.name for one in written] == ["0.vcb", "1.vcb", "2.vcb", "3.vcb"]
     assert [one.bytes for one in written] == [one.path.stat().st_size for one in written]
-    back = codec.decompress_files(tokenizer, [one.path for one in written], tmp_path / "back")
+    back = pipelines.decompress_files(tokenizer, [one.path for one in written], tmp_path / "back")
     assert [pixels_of(path).shape[:2] for path in back] == [(16, 24), (16, 24), (9, 13), (16, 24)]
-    together = codec.compress_files(tokenizer, pictures, tmp_path / "all.vcb", batch_size=2)
+    together = pipelines.compress_files(tokenizer, pictures, tmp_path / "all.vcb", batch_size=2)
     assert codec.inspect(together[0].path).header.names == ["0.png", "1.png", "2.png", "3.png"]
-    again = codec.decompress_files(tokenizer, [tmp_path / "all.vcb"])
+    again = pipelines.decompress_files(tokenizer, [tmp_path / "all.vcb"])
     assert [path.relative_to(tmp_path).as_posix() for path in again] == [
         f"all/{i}.png" for i in range(4)
     ]
@@ -203,9 +203,9 @@ def test_weights_are_read_once_for_all_files(
     tokenizer, calls = make_tokenizer(), []
     fingerprint = tokenizer.fingerprint()
     monkeypatch.setattr(type(tokenizer), "fingerprint", lambda self: calls.append(1) or fingerprint)
-    written = codec.compress_files(tokenizer, pictures, tmp_path / "out")
+    written = pipelines.compress_files(tokenizer, pictures, tmp_path / "out")
     assert len(calls) == 1
-    codec.decompress_files(tokenizer, [one.path for one in written], tmp_path / "back")
+    pipelines.decompress_files(tokenizer, [one.path for one in written], tmp_path / "back")
     assert len(calls) == 2
 
 
@@ -216,14 +216,14 @@ def test_a_target_rate_chooses_the_stages(
     rates = {}
     for stages in (1, 2, 3):
         folder = tmp_path / str(stages)
-        one = codec.compress_files(tokenizer, pictures[:1], folder, stages=stages)[0]
+        one = pipelines.compress_files(tokenizer, pictures[:1], folder, stages=stages)[0]
         rates[stages] = 8 * one.bytes / one.pixels
     for stages, rate in rates.items():
         folder = tmp_path / f"rate{stages}"
-        one = codec.compress_files(tokenizer, pictures[:1], folder, target_bpp=rate)[0]
+        one = pipelines.compress_files(tokenizer, pictures[:1], folder, target_bpp=rate)[0]
         assert codec.inspect(one.path).header.kept == stages
     with pytest.raises(OptionError, match="fewest stages"):
-        codec.compress_files(tokenizer, pictures[:1], tmp_path / "x", target_bpp=0.01)
+        pipelines.compress_files(tokenizer, pictures[:1], tmp_path / "x", target_bpp=0.01)
     assert not list((tmp_path / "x").glob("*.vcb"))
 
 
@@ -237,13 +237,13 @@ def test_bad_inputs_are_named_before_anything_is_written(
         (tmp_path / "empty.png", "broken"),
     ):
         with pytest.raises(DataError, match=words):
-            codec.compress_files(tokenizer, [*pictures, bad], out)
+            pipelines.compress_files(tokenizer, [*pictures, bad], out)
         assert not out.exists()
     with pytest.raises(OptionError, match="different names"):
-        codec.compress_files(tokenizer, [pictures[0], pictures[0]], out)
-    codec.compress_files(tokenizer, pictures[3:], out)
+        pipelines.compress_files(tokenizer, [pictures[0], pictures[0]], out)
+    pipelines.compress_files(tokenizer, pictures[3:], out)
     with pytest.raises(OutputError, match="--overwrite"):
-        codec.compress_files(tokenizer, pictures, out)
+        pipelines.compress_files(tokenizer, pictures, out)
     assert [path.name for path in out.iterdir()] == ["3.vcb"]
 
 
@@ -254,7 +254,7 @@ def test_what_is_finished_stays_when_a_picture_is_damaged(
     Image.fromarray(pixels_of(pictures[0])).save(broken)
     broken.write_bytes(broken.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"broken\.bmp"):
-        codec.compress_files(make_tokenizer(), [*pictures[:3], broken], tmp_path / "out")
+        pipelines.compress_files(make_tokenizer(), [*pictures[:3], broken], tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.vcb", "1.vcb", "2.vcb"]
 
 
@@ -262,10 +262,10 @@ def test_damaged_files_give_no_picture(
     make_tokenizer: Make, pictures: list[Path], tmp_path: Path
 ) -> None:
     tokenizer = make_tokenizer()
-    path = codec.compress_files(tokenizer, pictures[:1], tmp_path / "out")[0].path
+    path = pipelines.compress_files(tokenizer, pictures[:1], tmp_path / "out")[0].path
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(CodecError, match="further bytes"):
-        codec.decompress_files(tokenizer, [path])
+        pipelines.decompress_files(tokenizer, [path])
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
@@ -275,7 +275,7 @@ def test_names_in_a_file_cannot_lead_out_of_the_folder(
     tokenizer = make_tokenizer()
     path = tmp_path / "in" / "a.vcb"
     codec.write(path, torch.rand(2, 3, 8, 8), tokenizer, names=["../../evil.png", "/etc/evil"])
-    written = codec.decompress_files(tokenizer, [path])
+    written = pipelines.decompress_files(tokenizer, [path])
     assert all((tmp_path / "in" / "a") in p.parents for p in written)
     assert {p.name for p in tmp_path.iterdir()} == {"in"}
 
@@ -283,7 +283,7 @@ def test_names_in_a_file_cannot_lead_out_of_the_folder(
 def test_statistics_are_counts_of_the_codes(make_tokenizer: Make, tmp_path: Path) -> None:
     tokenizer = make_tokenizer("residual", channels=1)
     source = open_source("sample:digits/test")
-    statistics = codec.learn_statistics(tokenizer, source, limit=50)
+    statistics = pipelines.learn_statistics(tokenizer, source, limit=50)
     images = torch.stack([torch.from_numpy(source.read(i).image) for i in range(50)])
     codes = tokenizer.encode(images.permute(0, 3, 1, 2)).reshape(-1, 3)
     for book in range(3):
@@ -318,7 +318,7 @@ def test_similar_codewords_become_neighbours() -> None:
 def test_statistics_of_levels_serve_each_book(make_tokenizer: Make, tmp_path: Path) -> None:
     tokenizer = make_tokenizer("three levels", channels=1)
     source = open_source("sample:digits/test")
-    statistics = codec.learn_statistics(tokenizer, source, limit=20)
+    statistics = pipelines.learn_statistics(tokenizer, source, limit=20)
     assert statistics.symbols == (16, 8, 8, 64)
     images = torch.stack([torch.from_numpy(source.read(i).image) for i in range(20)])
     levels = tokenizer.encode(images.permute(0, 3, 1, 2))
@@ -339,7 +339,7 @@ def test_codes_that_spell_their_vectors_keep_their_order(make_tokenizer: Make) -
 
 KILLED = """
 import sys, time, torch
-from vocabula import codec
+from vocabula import codec, pipelines
 from vocabula.codec import writer
 put = writer._put
 def slow(file, *rest, **more):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vocabula.codec import native
-from vocabula.codec.adaptive import Layer
+from vocabula.codec.adaptive_stream import AdaptiveStream
 from vocabula.codec.pixel_steps import Scene
 from vocabula.codec.table import Table
 from vocabula.codec.tree import bits_of, own_tables
@@ -23,9 +23,9 @@ def u32(*numbers: int) -> np.ndarray:
     return np.array(numbers, np.uint32)
 
 
-def layer(count: int = 6, symbols: int = 5) -> Layer:
+def stream(count: int = 6, symbols: int = 5) -> AdaptiveStream:
     own, seen = own_tables(np.zeros(symbols, np.int64))
-    return Layer(np.array([[1, 1, count]]), symbols, own, seen, None, None)
+    return AdaptiveStream(np.array([[1, 1, count]]), symbols, own, seen, None, None)
 
 
 def scene(count: int = 6) -> Scene:
@@ -82,13 +82,13 @@ BAD_LAYERS = [
 @pytest.mark.parametrize("change", BAD_LAYERS, ids=[str(sorted(c)) for c in BAD_LAYERS])
 def test_layers(change: dict[str, object]) -> None:
     assert bits_of(5) == 3
-    bad = replace(layer(), **change)
-    refused(lambda: native.Encoder().layer(u32(0, 1, 2, 3, 4, 0), bad))
+    bad = replace(stream(), **change)
+    refused(lambda: native.Encoder().adaptive(u32(0, 1, 2, 3, 4, 0), bad))
 
 
 def test_ranks() -> None:
-    refused(lambda: native.Encoder().layer(u32(0, 1, 2, 3, 4), layer()))
-    refused(lambda: native.Encoder().layer(u32(0, 1, 2, 3, 4, 5), layer()))
+    refused(lambda: native.Encoder().adaptive(u32(0, 1, 2, 3, 4), stream()))
+    refused(lambda: native.Encoder().adaptive(u32(0, 1, 2, 3, 4, 5), stream()))
 
 
 def test_scenes() -> None:
@@ -106,10 +106,10 @@ def test_scenes() -> None:
 
 def test_what_is_right_still_passes() -> None:
     encoder = native.Encoder()
-    encoder.layer(u32(0, 1, 2, 3, 4, 0), layer())
+    encoder.adaptive(u32(0, 1, 2, 3, 4, 0), stream())
     encoder.pixels(np.full((1, 6), 255, np.uint32), scene())
     words = np.frombuffer(encoder.content(), "<u4").astype(np.uint32)
     decoder = native.Decoder(words)
-    assert decoder.layer(layer()).tolist() == [0, 1, 2, 3, 4, 0]
+    assert decoder.adaptive(stream()).tolist() == [0, 1, 2, 3, 4, 0]
     assert (decoder.pixels(scene()) == 255).all()
     decoder.end()

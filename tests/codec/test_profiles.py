@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from vocabula import codec
-from vocabula.codec.block_files import write_block_files
-from vocabula.codec.decompress import decompress_files
 from vocabula.codec.layout import Attachment
 from vocabula.codec.profiles import profile_attachment, profiles_of
 from vocabula.data import DataWarning
 from vocabula.errors import CodecError
+from vocabula.pipelines.blocks import write_block_files
+from vocabula.pipelines.decompress import decompress_files
 
 from . import specified
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from vocabula.data import default_evaluation, held_out_split, open_source, split_names
-from vocabula.data.samples import TEST_PHOTOS, TRAIN_PHOTOS
+from vocabula.data.bundled import TEST_PHOTOS, TRAIN_PHOTOS
 from vocabula.errors import DataError
 
 

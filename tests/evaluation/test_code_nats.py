@@ -16,8 +16,8 @@ from vocabula.data import CodeLayout, read_tokens
 from vocabula.data.code_batches import CodeArrays, read_codes, train_code_batches
 from vocabula.evaluation import code_nats
 from vocabula.evaluation.code_nats import count_nats, measure_codes, order0_nats
-from vocabula.evaluation.conditioned import CaptionTokens, ConditionedCodes
 from vocabula.priors import CodeGrid, Condition, Conditioning, Prior, TextTokenizer
+from vocabula.priors.conditioned import CaptionTokens, ConditionedCodes
 from vocabula.priors.sampling import Decoding
 
 

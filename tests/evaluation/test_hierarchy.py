@@ -12,13 +12,14 @@ import torch
 
 from vocabula.data import ArraySource, TokenRecord, open_source, read_tokens, write_tokens
 from vocabula.errors import CodeError, TokensError
-from vocabula.evaluation import decode_tokens, encode_dataset, evaluate
+from vocabula.evaluation import evaluate
 from vocabula.evaluation.ablation import without_each_level
-from vocabula.evaluation.gallery import make_galleries
 from vocabula.evaluation.histogram import CodeHistogram
 from vocabula.evaluation.metrics import mse
 from vocabula.nn import Decoder, Encoder
+from vocabula.pipelines import decode_tokens, encode_dataset
 from vocabula.quantizers import VectorQuantizer
+from vocabula.reports.gallery import make_galleries
 from vocabula.tokenizers import (
     Analysis,
     BitsPerDim,

@@ -19,8 +19,8 @@ import torch
 import vocabula
 from priors.generators import make_generator, save_generator
 from vocabula import codec
-from vocabula.evaluation.run_files import read_log, read_manifest
-from vocabula.evaluation.sample_series import Series
+from vocabula.files.run_files import read_log, read_manifest
+from vocabula.pipelines.sample_series import Series
 from vocabula.priors import load_generator
 from vocabula.tokenizers import load
 from vocabula.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint

@@ -10,13 +10,13 @@ from vocabula.errors import CodeError, OptionError, ShapeError
 from vocabula.functional import (
     finite_scalar,
     finite_scalar_values,
-    floyd_steinberg,
     native,
     nearest_codeword,
     nearest_of_books,
     residual_codes,
 )
 from vocabula.functional.finite_scalar import _lattice
+from vocabula.palette.dithering import floyd_steinberg
 from vocabula.quantizers import UsageTracker, VectorQuantizer
 
 compiled = pytest.mark.skipif(not native.ready(), reason="the kernels were not built")

@@ -10,9 +10,10 @@ import pytest
 
 from vocabula import registry
 from vocabula.errors import OptionError
-from vocabula.signatures import argument_help, describe, hints, kind_of, parameters, sources
+from vocabula.signatures import argument_help, describe, hints, kind_of, parameters
 
-ALL = [(kind, name) for kind, found in sorted(sources.declared().items()) for name in sorted(found)]
+DECLARED = registry.SOURCES.declared
+ALL = [(kind, name) for kind, found in sorted(DECLARED.items()) for name in sorted(found)]
 
 
 def _options(cls: type) -> list[tuple[Any, ...]]:
@@ -30,7 +31,7 @@ def _options(cls: type) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize(("kind", "name"), ALL)
 def test_declared_options_are_those_of_the_real_class(kind: str, name: str) -> None:
-    declared = sources.declared()[kind][name]
+    declared = DECLARED[kind][name]
     real = registry.lookup(kind, name)
     assert declared.cls is not real
     assert (declared.module, declared.cls.__name__) == (real.__module__, real.__name__)

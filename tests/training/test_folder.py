@@ -10,8 +10,8 @@ import pytest
 
 from training.two_processes import launch
 from vocabula.errors import OutputError
-from vocabula.evaluation.run_files import read_log
 from vocabula.files import LOCK, locked_folder
+from vocabula.files.run_files import read_log
 from vocabula.tokenizers import load
 from vocabula.training.config import config_from_sections
 from vocabula.training.run import train

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from vocabula import load, open_source
 from vocabula.errors import Interrupted, OptionError
 from vocabula.evaluation import evaluate
-from vocabula.evaluation.curves import training_curves
-from vocabula.evaluation.run_files import read_log
+from vocabula.files.run_files import read_log
+from vocabula.reports.curves import training_curves
 from vocabula.tokenizers import HierarchicalTokenizer, build_tokenizer
 from vocabula.training import load_config, train
 from vocabula.training.config import RunConfig, config_from_sections, explain

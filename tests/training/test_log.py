@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from vocabula.evaluation.run_files import read_log
+from vocabula.files.run_files import read_log
 from vocabula.training.log import RunLog
 from vocabula.training.progress import clock, describe
 

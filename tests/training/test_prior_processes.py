@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from training.two_processes import launch
-from vocabula.evaluation.run_files import read_log
+from vocabula.files.run_files import read_log
 from vocabula.training import load_config, train_prior
 
 OPTIONS = {

@@ -27,9 +27,9 @@ from vocabula.errors import (
     TokensError,
 )
 from vocabula.evaluation.code_nats import measure_codes
-from vocabula.evaluation.prior_data import Sources, read_prior_data
-from vocabula.evaluation.run_files import read_log
+from vocabula.files.run_files import read_log
 from vocabula.priors import load, load_generator
+from vocabula.priors.data import Sources, read_prior_data
 from vocabula.tokenizers import load as load_tokenizer
 from vocabula.training import load_config, train_prior
 from vocabula.training.base import BaseTrainer

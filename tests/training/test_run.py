@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from vocabula.codec import load_statistics
 from vocabula.errors import DataError, Interrupted, OptionError, OutputError, TrainingError
-from vocabula.evaluation.run_files import read_log
+from vocabula.files.run_files import read_log
 from vocabula.tokenizers import load
 from vocabula.training.checkpoint import list_checkpoints, read_checkpoint
 from vocabula.training.config import RunConfig, config_from_sections

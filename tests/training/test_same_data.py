@@ -14,7 +14,7 @@ import pytest
 
 from vocabula.data import read_tokens, write_tokens
 from vocabula.errors import OptionError
-from vocabula.evaluation.prior_data import Sources, read_prior_data
+from vocabula.priors.data import Sources, read_prior_data
 from vocabula.tokenizers import load
 from vocabula.training.config import config_from_sections
 from vocabula.training.folder import RunFolder, Subject

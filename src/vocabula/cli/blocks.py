@@ -57,8 +57,8 @@ def blocks(
     from vocabula.cli.closing import close
     from vocabula.cli.console import say
     from vocabula.cli.runs import default_jobs, keeping_finished, plain_warnings
-    from vocabula.codec.block_files import BlockOptions, WrittenBlocks, write_block_files
     from vocabula.errors import OptionError
+    from vocabula.pipelines.blocks import BlockOptions, WrittenBlocks, write_block_files
 
     sides = re.fullmatch(r"(\d{1,2})x(\d{1,2})", block)
     if sides is None or not all(1 <= int(side) <= 64 for side in sides.groups()):

@@ -12,7 +12,7 @@ from vocabula.errors import plural
 from vocabula.files import stdout_is_taken
 
 if TYPE_CHECKING:
-    from vocabula.codec import Compressed, Fidelity
+    from vocabula.pipelines import Compressed, Fidelity
 
 
 def close(made: str, purpose: str = "", *command: object) -> None:

@@ -60,12 +60,12 @@ def compare(
     from vocabula.cli.figures import comparison_json
     from vocabula.cli.runs import open_data, reading_data
     from vocabula.errors import plural
-    from vocabula.evaluation.compare import (
+    from vocabula.files import new_file
+    from vocabula.reports.compare import (
         build_comparison,
         compare_tokenizers,
         comparison_table,
     )
-    from vocabula.files import new_file
 
     *runs, data = words
     _check_outputs(data, out, json, overwrite)

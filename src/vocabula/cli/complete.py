@@ -89,10 +89,10 @@ def complete(
         open_generator,
     )
     from vocabula.errors import OptionError
-    from vocabula.evaluation.completions import complete_folder, complete_grid, read_images
-    from vocabula.evaluation.keep import FORMS, keep_mask, mask_picture
-    from vocabula.evaluation.samples import SampleOptions
     from vocabula.files import check_apart
+    from vocabula.pipelines.complete import complete_folder, complete_grid, read_images
+    from vocabula.pipelines.keep import FORMS, keep_mask, mask_picture
+    from vocabula.pipelines.sample import SampleOptions
     from vocabula.priors import Drawing
 
     if (keep is None) == (mask is None):

@@ -86,7 +86,7 @@ def compress(
         open_run,
         plain_warnings,
     )
-    from vocabula.codec import Fidelity, compress_files
+    from vocabula.pipelines import Fidelity, compress_files
 
     tokenizer = open_run(run, device)
     fidelity = Fidelity()

@@ -30,8 +30,8 @@ def counts(
 
     from vocabula.cli.closing import close
     from vocabula.cli.runs import counted, open_data, open_run, reading_data
-    from vocabula.codec import learn_statistics
     from vocabula.files import check_new_file
+    from vocabula.pipelines import learn_statistics
     from vocabula.tokenizers.code_statistics import FILE
 
     folder = Path(run).expanduser()

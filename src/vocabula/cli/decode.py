@@ -37,7 +37,7 @@ def decode(
     """
     from vocabula.cli.closing import close
     from vocabula.cli.runs import open_run
-    from vocabula.evaluation import decode_tokens
+    from vocabula.pipelines import decode_tokens
 
     tokenizer = open_run(run, device)
     files = decode_tokens(

@@ -72,9 +72,10 @@ def decompress(
         limits_of,
         open_run,
     )
-    from vocabula.codec import decompress_files, offered_models
-    from vocabula.codec.decompress import list_files
+    from vocabula.codec import offered_models
     from vocabula.errors import OptionError
+    from vocabula.pipelines import decompress_files
+    from vocabula.pipelines.decompress import list_files
 
     run, files = split_run(files)
     if run is None and prior is not None:

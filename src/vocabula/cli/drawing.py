@@ -15,7 +15,7 @@ from vocabula.cli.inputs import existing
 from vocabula.errors import Interrupted, OptionError, picture_size, plural
 
 if TYPE_CHECKING:
-    from vocabula.evaluation.samples import Drawn
+    from vocabula.pipelines.sample import Drawn
     from vocabula.priors import Generator
 
 OTHER_PICTURES = frozenset({".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})

@@ -75,8 +75,8 @@ def encode(
     from vocabula.cli.runs import check_apart_from, open_data, open_run, reading_data
     from vocabula.data.cropped import CroppedSource
     from vocabula.data.token_writer import check_name
-    from vocabula.evaluation import encode_dataset
     from vocabula.files import check_new_file
+    from vocabula.pipelines import encode_dataset
 
     check_new_file(Path(out), overwrite=overwrite)
     check_name(Path(out))

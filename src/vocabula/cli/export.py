@@ -13,7 +13,7 @@ from vocabula.errors import plural
 
 if TYPE_CHECKING:
     from vocabula.data import ImageSource
-    from vocabula.evaluation.export import Exported
+    from vocabula.pipelines.export import Exported
     from vocabula.tokenizers import ImageTokenizer
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -60,9 +60,9 @@ def export(
     from vocabula.cli.console import note
     from vocabula.cli.runs import open_run, reading_data
     from vocabula.errors import OptionError
-    from vocabula.evaluation.export import export_prior, export_tokenizer
-    from vocabula.evaluation.run_files import is_prior
     from vocabula.files import check_new_folder
+    from vocabula.files.run_files import is_prior
+    from vocabula.pipelines.export import export_prior, export_tokenizer
 
     folder = Path(run).expanduser()
     check_new_folder(Path(out), overwrite=overwrite)
@@ -107,7 +107,7 @@ def _held_out(
     from vocabula.cli.runs import open_data
     from vocabula.data import default_evaluation
     from vocabula.errors import DataError
-    from vocabula.evaluation.run_files import read_manifest
+    from vocabula.files.run_files import read_manifest
 
     if data is not None:
         return open_data(

@@ -12,7 +12,7 @@ import vocabula
 
 if TYPE_CHECKING:
     from vocabula.evaluation import Evaluation
-    from vocabula.evaluation.compare import Compared
+    from vocabula.reports.compare import Compared
     from vocabula.tokenizers import ImageTokenizer
 
 

@@ -23,7 +23,7 @@ EXAMPLES = """[bold]Examples[/bold]
 def info(run: Run) -> None:
     """Print what a run, a tokenizer or a prior is: model, codes, data, command and progress."""
     from vocabula.cli.console import print_facts
-    from vocabula.evaluation.run_files import is_prior, is_unfinished, read_log, read_manifest
+    from vocabula.files.run_files import is_prior, is_unfinished, read_log, read_manifest
 
     folder = Path(run).expanduser()
     if is_prior(folder):

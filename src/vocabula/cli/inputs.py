@@ -51,7 +51,7 @@ def check_run(run: str) -> None:
     Raises:
         CheckpointError: see `read_tokenizer_config`.
     """
-    from vocabula.evaluation.run_files import is_prior, is_unfinished
+    from vocabula.files.run_files import is_prior, is_unfinished
     from vocabula.tokenizers.saved_folder import read_tokenizer_config
 
     folder = Path(run).expanduser()

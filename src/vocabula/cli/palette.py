@@ -59,7 +59,7 @@ def palette(
     from vocabula.cli.closing import close
     from vocabula.cli.console import say
     from vocabula.cli.runs import plain_warnings
-    from vocabula.evaluation.palettes import PaletteFile, PaletteOptions, write_palettes
+    from vocabula.pipelines.palette import PaletteFile, PaletteOptions, write_palettes
 
     sizes: list[int] = []
 

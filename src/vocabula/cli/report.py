@@ -77,7 +77,7 @@ def report(
     """
     from vocabula.cli.closing import close
     from vocabula.cli.runs import check_apart_from
-    from vocabula.evaluation.run_files import is_prior
+    from vocabula.files.run_files import is_prior
 
     folder = Path(run).expanduser()
     page = Path(out) if out is not None else folder / "report.html"
@@ -130,7 +130,7 @@ def _report_run(
         raise OptionError("DATA: expected images to measure on, got none; add --help for examples")
     check_data(data)
     from vocabula.benchmark.rate import jpeg_beside
-    from vocabula.evaluation import build_report
+    from vocabula.reports import build_report
 
     with reading_data():
         tokenizer = open_run(run, device)
@@ -147,7 +147,7 @@ def _report_prior(
 ) -> None:
     from vocabula.cli.drawing import open_generator
     from vocabula.cli.runs import plain_warnings
-    from vocabula.evaluation import build_prior_report
+    from vocabula.reports import build_prior_report
 
     generator = open_generator(str(folder), device)
     with plain_warnings():

@@ -114,7 +114,7 @@ def open_run(run: str, device: str = "auto") -> ImageTokenizer:
         CheckpointError: there is none, or it is damaged.
         OptionError: the device does not exist.
     """
-    from vocabula.evaluation.run_files import is_unfinished, read_manifest
+    from vocabula.files.run_files import is_unfinished, read_manifest
     from vocabula.tokenizers import load
 
     folder = Path(run).expanduser()
@@ -227,7 +227,7 @@ def open_data(
         DataError: missing, damaged, or of channels that do not convert.
     """
     from vocabula.data import open_source
-    from vocabula.evaluation.run_files import read_manifest
+    from vocabula.files.run_files import read_manifest
 
     if value_range is None and Path(data).suffix.lower() in (".npy", ".npz"):
         value_range = _trained_range(read_manifest(Path(run).expanduser()))

@@ -85,7 +85,7 @@ def sample(
         parse_size,
     )
     from vocabula.errors import OptionError
-    from vocabula.evaluation.samples import SampleOptions, sample_folder, sample_grid
+    from vocabula.pipelines.sample import SampleOptions, sample_folder, sample_grid
     from vocabula.priors import Drawing
 
     drawing = Drawing(temperature, top_k, top_p, guidance)

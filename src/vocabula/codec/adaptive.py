@@ -2,55 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from vocabula.codec.adaptive_stream import AdaptiveStream
 from vocabula.codec.coder import Decoder, Encoder, new_encoder
 from vocabula.codec.layout import ModelId
 from vocabula.codec.models import StreamModel, short_hash
 from vocabula.codec.segment import Block, Codes
-from vocabula.codec.tree import bits_of, own_tables, slots_for
+from vocabula.codec.tree import own_tables
 from vocabula.tokenizers.code_statistics import CodeStatistics
-
-__all__ = ["AdaptiveModel", "Layer"]
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One stream of a segment, as the adaptive coder sees it.
-
-    Attributes:
-        grids: (runs, 3) int64: count, height and width.
-        symbols: K.
-        own: what `own_tables` gave.
-        own_seen: what `own_tables` gave.
-        before: ranks of the stream before at the same places, or None.
-        earlier: ranks of the stream before that, or None.
-    """
-
-    grids: NDArray[np.int64]
-    symbols: int
-    own: NDArray[np.uint32]
-    own_seen: NDArray[np.uint16]
-    before: Codes | None
-    earlier: Codes | None
-
-    @property
-    def positions(self) -> int:
-        """Codes."""
-        return int(self.grids.prod(1).sum())
-
-    @property
-    def bits(self) -> int:
-        """Decisions to a code."""
-        return bits_of(self.symbols)
-
-    @property
-    def slots(self) -> int:
-        """Size of the hash table of the contexts."""
-        return slots_for(self.positions)
 
 
 class AdaptiveModel(StreamModel):
@@ -88,15 +49,17 @@ class AdaptiveModel(StreamModel):
         self._starts: dict[tuple[int, int], tuple[NDArray[np.uint32], NDArray[np.uint16]]] = {}
 
     def _write(self, encoder: Encoder, block: Block, stage: int, stream: int) -> None:
-        encoder.layer(self._ranks(stream, block.codes[stream]), self._layer(block, stage, stream))
+        encoder.adaptive(
+            self._ranks(stream, block.codes[stream]), self._stream(block, stage, stream)
+        )
 
     def _read(self, decoder: Decoder, block: Block, stage: int, stream: int) -> Codes:
-        ranks = decoder.layer(self._layer(block, stage, stream))
+        ranks = decoder.adaptive(self._stream(block, stage, stream))
         return ranks if self._statistics is None else self._statistics.orders[stream][ranks]
 
     def _bits(self, block: Block, stage: int, stream: int) -> float:
-        ranks, layer = self._ranks(stream, block.codes[stream]), self._layer(block, stage, stream)
-        widths = new_encoder().layer(ranks, layer, traced=True)
+        ranks, seen = self._ranks(stream, block.codes[stream]), self._stream(block, stage, stream)
+        widths = new_encoder().adaptive(ranks, seen, traced=True)
         return float((24 - np.log2(widths.astype(np.float64))).sum())
 
     def _ranks(self, stream: int, codes: Codes) -> Codes:
@@ -105,9 +68,9 @@ class AdaptiveModel(StreamModel):
             return np.ascontiguousarray(codes, np.uint32)
         return self._statistics.ranks[stream][codes]
 
-    def _layer(self, block: Block, stage: int, stream: int) -> Layer:
+    def _stream(self, block: Block, stage: int, stream: int) -> AdaptiveStream:
         symbols = block.books[stage][stream - block.streams(stage).start]
-        return Layer(
+        return AdaptiveStream(
             np.array([(count, *grid) for count, grid in block.grids[stage]], np.int64),
             symbols,
             *self._start(stream, symbols),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vocabula.codec.tree import SQUASH_END, squash_table, stretch_table
 
 if TYPE_CHECKING:
-    from vocabula.codec.adaptive import Layer
+    from vocabula.codec.adaptive_stream import AdaptiveStream
 
 TOTAL = 1 << 24
 """What the probabilities of a decision add up to."""
@@ -57,44 +57,44 @@ class _Walk:
 
 
 class _Steps:
-    """The state of the model for one layer; `decide` codes each decision.
+    """The state of the model for one stream; `decide` codes each decision.
 
     Args:
-        layer: the stream.
+        stream: the stream.
         decide: encodes the outcome that it is given, or decodes one.
     """
 
-    def __init__(self, layer: Layer, decide: Decide) -> None:
-        self._layer, self._decide = layer, decide
-        self._own, self._own_seen = layer.own.tolist(), layer.own_seen.tolist()
+    def __init__(self, stream: AdaptiveStream, decide: Decide) -> None:
+        self._stream, self._decide = stream, decide
+        self._own, self._own_seen = stream.own.tolist(), stream.own_seen.tolist()
         self._squash, self._stretch = squash_table().tolist(), stretch_table().tolist()
         self._buckets: dict[int, list[_Slot | None]] = {}
-        self._shift = 64 - ((layer.slots // WAYS).bit_length() - 1)
+        self._shift = 64 - ((stream.slots // WAYS).bit_length() - 1)
         weights = [39322 * n // (n + 3) for n in range(SEEN + 1)]
-        self._own_weight = [65536] * layer.bits
+        self._own_weight = [65536] * stream.bits
         self._weight = [
-            [[list(weights), list(weights)] for _ in range(4)] for _ in range(layer.bits)
+            [[list(weights), list(weights)] for _ in range(4)] for _ in range(stream.bits)
         ]
-        self._start = [0] * layer.bits  # own probability in 2^16 at each level of one code
+        self._start = [0] * stream.bits  # own probability in 2^16 at each level of one code
 
     def run(self, ranks: Codes) -> None:
         """Code all ranks in place."""
-        layer = self._layer
-        for at, left, above in _neighbours(layer.grids):
+        stream = self._stream
+        for at, left, above in _neighbours(stream.grids):
             keys = self._keys(
                 0 if left is None else int(ranks[left]) + 1,
                 0 if above is None else int(ranks[above]) + 1,
-                0 if layer.before is None else int(layer.before[at]) + 1,
-                0 if layer.earlier is None else int(layer.earlier[at]) + 1,
+                0 if stream.before is None else int(stream.before[at]) + 1,
+                0 if stream.earlier is None else int(stream.earlier[at]) + 1,
             )
             ranks[at] = self._rank([_Walk(key) for key in keys], int(ranks[at]))
 
     def _keys(self, left: int, above: int, before: int, earlier: int) -> list[int]:
         pair = self._coarse(left) << 5 | self._coarse(above)
         third, fourth = pair, left << 24 | above
-        if self._layer.before is not None:
+        if self._stream.before is not None:
             third = before
-            fourth = before << 24 | (pair if self._layer.earlier is None else earlier)
+            fourth = before << 24 | (pair if self._stream.earlier is None else earlier)
         keys = []
         for c, value in enumerate((left, above, third, fourth)):
             key = (value << 2 | c) * _MIX & _WORD
@@ -102,18 +102,18 @@ class _Steps:
         return keys
 
     def _coarse(self, neighbour: int) -> int:
-        return (neighbour - 1 >> max(0, self._layer.bits - 4)) + 1 if neighbour else 0
+        return (neighbour - 1 >> max(0, self._stream.bits - 4)) + 1 if neighbour else 0
 
     def _rank(self, walks: list[_Walk], rank: int) -> int:
-        layer, node = self._layer, 1
-        for level in range(layer.bits):
-            below = layer.bits - 1 - level
-            if (2 * node + 1 << below) - (1 << layer.bits) >= layer.symbols:
+        stream, node = self._stream, 1
+        for level in range(stream.bits):
+            below = stream.bits - 1 - level
+            if (2 * node + 1 << below) - (1 << stream.bits) >= stream.symbols:
                 self._start[level] = 0
                 node *= 2
             else:
                 node = 2 * node + self._step(level, node, walks, rank >> below & 1)
-        rank = node - (1 << layer.bits)
+        rank = node - (1 << stream.bits)
         for walk in walks:
             self._enter(walk, rank)
         return rank
@@ -145,7 +145,7 @@ class _Steps:
         return outcome
 
     def _bit(self, rank: int, level: int) -> int:
-        return rank >> (self._layer.bits - 1 - level) & 1
+        return rank >> (self._stream.bits - 1 - level) & 1
 
     def _predict(self, walk: _Walk, level: int, node: int) -> tuple[int, int]:
         """Probability of 1 in 2^16 that a context gives, and how often it has been here."""
@@ -185,13 +185,13 @@ class _Steps:
             one = _learned(one, outcome, walk.seen)
             self._insert(walk.key, self._node(rank, level), _Kind.NODE, one, walk.seen + 1)
         child = walk.fork + 1
-        if child < self._layer.bits:
+        if child < self._stream.bits:
             node = self._node(walk.rank, child)
             self._insert(walk.key, node, _Kind.LEAF, walk.rank, walk.seen)
             self._insert(walk.key, self._node(rank, child), _Kind.LEAF, rank, 1)
 
     def _node(self, rank: int, level: int) -> int:
-        bits = self._layer.bits
+        bits = self._stream.bits
         return (1 << bits) + rank >> bits - level
 
     def _bucket(self, key: int, node: int) -> tuple[list[_Slot | None], int]:
@@ -225,15 +225,15 @@ def _learned(one: int, outcome: int, seen: int) -> int:
     return one + ((outcome * 65535 - one) * (65536 // (seen + 2)) + (1 << 15) >> 16)
 
 
-def run_steps(layer: Layer, ranks: Codes, decide: Decide) -> None:
-    """Code the ranks (positions,) of a layer in place, every decision through `decide`.
+def run_steps(stream: AdaptiveStream, ranks: Codes, decide: Decide) -> None:
+    """Code the ranks (positions,) of a stream in place, every decision through `decide`.
 
     Args:
-        layer: the stream.
+        stream: the stream.
         ranks: what to encode, or zeros that decoding fills.
         decide: encodes the outcome that it is given, or decodes one.
     """
-    _Steps(layer, decide).run(ranks)
+    _Steps(stream, decide).run(ranks)
 
 
 def _neighbours(grids: NDArray[np.int64]) -> Iterator[tuple[int, int | None, int | None]]:

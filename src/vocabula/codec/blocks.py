@@ -20,11 +20,11 @@ from torch import Tensor
 
 from vocabula.codec.adaptive import AdaptiveModel
 from vocabula.codec.choice import known_models
+from vocabula.codec.code_order import principal_order
 from vocabula.codec.coder import new_decoder, new_encoder
 from vocabula.codec.header import HASH, Header, Stage
 from vocabula.codec.layout import Attachment, Role, SignalKind, damaged
 from vocabula.codec.layouts import name_attachment
-from vocabula.codec.learning import principal_order
 from vocabula.codec.limits import Limits
 from vocabula.codec.pixel_steps import Scene
 from vocabula.codec.pixels import coding_order

@@ -15,7 +15,7 @@ from vocabula.codec import fallback, native
 from vocabula.codec.words import words_of
 
 if TYPE_CHECKING:
-    from vocabula.codec.adaptive import Layer
+    from vocabula.codec.adaptive_stream import AdaptiveStream
     from vocabula.codec.pixel_steps import Scene
     from vocabula.codec.table import Table
 
@@ -31,7 +31,7 @@ class Encoder(Protocol):
     def shares(self, starts: Codes, widths: Codes) -> None:
         """Append codes, each given by its own share [start, start + width) of 2^24, (N,) both."""
 
-    def layer(self, ranks: Codes, layer: Layer, *, traced: bool = False) -> Codes:
+    def adaptive(self, ranks: Codes, stream: AdaptiveStream, *, traced: bool = False) -> Codes:
         """Append ranks (N,) by the adaptive model.
 
         Returns:
@@ -42,7 +42,7 @@ class Encoder(Protocol):
         """Append values (channels, positions) below 256 by the model of exact pixels.
 
         Returns:
-            As `layer`.
+            As `adaptive`.
         """
 
     def content(self) -> bytes:
@@ -66,7 +66,7 @@ class Decoder(Protocol):
             CodecError: no encoder writes these words.
         """
 
-    def layer(self, layer: Layer) -> Codes:
+    def adaptive(self, stream: AdaptiveStream) -> Codes:
         """The next ranks by the adaptive model.
 
         Raises:

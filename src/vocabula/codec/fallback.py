@@ -19,7 +19,7 @@ from vocabula.codec.rows import shares_of
 from vocabula.codec.words import bad_words, bytes_of
 
 if TYPE_CHECKING:
-    from vocabula.codec.adaptive import Layer
+    from vocabula.codec.adaptive_stream import AdaptiveStream
     from vocabula.codec.pixel_steps import Scene
     from vocabula.codec.table import Table
 
@@ -45,9 +45,9 @@ class Encoder:
             if model is not None:
                 self._coder.encode(int(start > 0), model)
 
-    def layer(self, ranks: Codes, layer: Layer, *, traced: bool = False) -> Codes:
-        """See `coder.Encoder.layer`."""
-        return self._decided(lambda decide: run_steps(layer, ranks.copy(), decide))
+    def adaptive(self, ranks: Codes, stream: AdaptiveStream, *, traced: bool = False) -> Codes:
+        """See `coder.Encoder.adaptive`."""
+        return self._decided(lambda decide: run_steps(stream, ranks.copy(), decide))
 
     def pixels(self, values: Codes, scene: Scene, *, traced: bool = False) -> Codes:
         """See `coder.Encoder.pixels`."""
@@ -114,10 +114,10 @@ class Decoder:
         self._again.shares(*shares_of(cumulative, codes))
         return codes
 
-    def layer(self, layer: Layer) -> Codes:
-        """See `coder.Decoder.layer`."""
-        ranks = np.zeros(layer.positions, np.uint32)
-        self._decided(lambda decide: run_steps(layer, ranks, decide))
+    def adaptive(self, stream: AdaptiveStream) -> Codes:
+        """See `coder.Decoder.adaptive`."""
+        ranks = np.zeros(stream.positions, np.uint32)
+        self._decided(lambda decide: run_steps(stream, ranks, decide))
         return ranks
 
     def pixels(self, scene: Scene) -> Codes:

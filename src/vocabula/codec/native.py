@@ -20,7 +20,7 @@ from vocabula.codec.words import bad_words, bytes_of
 from vocabula.errors import ShapeError
 
 if TYPE_CHECKING:
-    from vocabula.codec.adaptive import Layer
+    from vocabula.codec.adaptive_stream import AdaptiveStream
     from vocabula.codec.pixel_steps import Scene
     from vocabula.codec.table import Table
 
@@ -153,12 +153,12 @@ class Encoder:
         _checked("widths", widths, np.uint32, len(starts))
         _call("vocabula_encode_shares", ctypes.byref(self._state), starts, widths, len(starts))
 
-    def layer(self, ranks: Words, layer: Layer, *, traced: bool = False) -> Words:
-        """See `coder.Encoder.layer`."""
-        decisions = len(ranks) * layer.bits
+    def adaptive(self, ranks: Words, stream: AdaptiveStream, *, traced: bool = False) -> Words:
+        """See `coder.Encoder.adaptive`."""
+        decisions = len(ranks) * stream.bits
         self._make_room(decisions)  # no decision takes more than one word
         trace = np.zeros(decisions if traced else 0, np.uint32)
-        job, kept = _job(layer, np.ascontiguousarray(ranks, np.uint32), trace if traced else None)
+        job, kept = _job(stream, np.ascontiguousarray(ranks, np.uint32), trace if traced else None)
         _call("vocabula_adaptive", ctypes.byref(job), ctypes.byref(self._state), None)
         del kept
         return trace[trace > 0]
@@ -217,10 +217,10 @@ class Decoder:
         _call("vocabula_decode_rows", ctypes.byref(self._state), rows, steps - 1, codes, count)
         return codes
 
-    def layer(self, layer: Layer) -> Words:
-        """See `coder.Decoder.layer`."""
-        ranks = np.zeros(layer.positions, np.uint32)
-        job, kept = _job(layer, ranks, None)
+    def adaptive(self, stream: AdaptiveStream) -> Words:
+        """See `coder.Decoder.adaptive`."""
+        ranks = np.zeros(stream.positions, np.uint32)
+        job, kept = _job(stream, ranks, None)
         _call("vocabula_adaptive", ctypes.byref(job), None, ctypes.byref(self._state))
         del kept
         return ranks
@@ -258,23 +258,23 @@ class _Job(ctypes.Structure):
     )
 
 
-def _job(layer: Layer, ranks: Words, trace: Words | None) -> tuple[_Job, list[Any]]:
-    """The struct for a layer, and the arrays that must live as long as it."""
-    positions, nodes = len(ranks), 1 << layer.bits
+def _job(stream: AdaptiveStream, ranks: Words, trace: Words | None) -> tuple[_Job, list[Any]]:
+    """The struct for a stream, and the arrays that must live as long as it."""
+    positions, nodes = len(ranks), 1 << stream.bits
     arrays = {
         "ranks": _checked("ranks", ranks, np.uint32, positions),
-        "before": _checked("before", layer.before, np.uint32, positions),
-        "earlier": _checked("earlier", layer.earlier, np.uint32, positions),
-        "grids": _grids(layer.grids, positions),
-        "own": _checked("own", layer.own, np.uint32, nodes),
-        "own_seen": _checked("own_seen", layer.own_seen, np.uint16, nodes),
+        "before": _checked("before", stream.before, np.uint32, positions),
+        "earlier": _checked("earlier", stream.earlier, np.uint32, positions),
+        "grids": _grids(stream.grids, positions),
+        "own": _checked("own", stream.own, np.uint32, nodes),
+        "own_seen": _checked("own_seen", stream.own_seen, np.uint16, nodes),
         "squash": squash_table(),
         "stretch": stretch_table(),
         "trace": trace,
     }
     pointers = {n: None if a is None else a.ctypes.data for n, a in arrays.items()}
-    numbers = {"runs": len(layer.grids), "size": layer.symbols, "bits": layer.bits}
-    return _Job(**pointers, **numbers, slots=layer.slots), list(arrays.values())
+    numbers = {"runs": len(stream.grids), "size": stream.symbols, "bits": stream.bits}
+    return _Job(**pointers, **numbers, slots=stream.slots), list(arrays.values())
 
 
 class _PixelJob(ctypes.Structure):

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 from vocabula.data.arrays import open_array
+from vocabula.data.bundled import SAMPLES
 from vocabula.data.folder import FolderSource
 from vocabula.data.parquet import ParquetSource
 from vocabula.data.picture_formats import (
@@ -18,7 +19,6 @@ from vocabula.data.picture_formats import (
     unopened,
 )
 from vocabula.data.places import KINDS, check_place, matches
-from vocabula.data.samples import SAMPLES
 from vocabula.data.source import DataWarning, ImageSource
 from vocabula.data.splits import EVALUATION_SPLITS, SPLITS, beside, find_splits, split_shards
 from vocabula.errors import DataError

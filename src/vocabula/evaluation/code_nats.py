@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from vocabula.data.order import generator
-from vocabula.evaluation.conditioned import ConditionedCodes
 from vocabula.functional.context_models import context_nats
 from vocabula.priors import Prior
+from vocabula.priors.conditioned import ConditionedCodes
 
 MOST_COUNTED = 2**22
 """Codes of each book that the models of counts are fitted on at most."""

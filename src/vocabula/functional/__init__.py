@@ -16,7 +16,6 @@ from vocabula.functional.distributed import (
     rank,
     world_size,
 )
-from vocabula.functional.dithering import DITHER_MOST, DITHER_UNIT, floyd_steinberg
 from vocabula.functional.estimators import rotation, straight_through
 from vocabula.functional.finite_scalar import finite_scalar, finite_scalar_values
 from vocabula.functional.kmeans import kmeans
@@ -48,8 +47,6 @@ from vocabula.functional.statistics import (
 )
 
 __all__ = [
-    "DITHER_MOST",
-    "DITHER_UNIT",
     "MAX_BITS",
     "all_gather_rows",
     "all_reduce_sum",
@@ -63,7 +60,6 @@ __all__ = [
     "entropy",
     "finite_scalar",
     "finite_scalar_values",
-    "floyd_steinberg",
     "kmeans",
     "masked_mean",
     "masked_row_mean",

@@ -7,9 +7,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from vocabula.errors import OptionError, ShapeError, plural
-from vocabula.functional import DITHER_UNIT, floyd_steinberg, nearest_codeword
+from vocabula.functional import nearest_codeword
 from vocabula.palette._checks import as_codebook, as_codes, as_count, as_image
 from vocabula.palette.clustering import cluster, distinct
+from vocabula.palette.dithering import DITHER_UNIT, floyd_steinberg
 
 MAX_COLORS = 256
 """Colours of a palette at most: the index of a pixel is one byte."""

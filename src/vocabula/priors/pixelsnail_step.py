@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import elu, glu, layer_norm, linear, scaled_dot_product_attention
 
-from vocabula.priors.raster import Ring, RingConvolution, places
-
-if TYPE_CHECKING:
-    from vocabula.priors.pixelsnail import CausalAttention, GatedResidual, PixelSNAIL
+from vocabula.priors.pixelsnail_layers import CausalAttention, GatedResidual
+from vocabula.priors.raster import CausalConvolution, Ring, RingConvolution, places
 
 
 class ResidualStep:
@@ -77,23 +74,32 @@ class Step:
     """The whole network at one position.
 
     Args:
-        prior: the model.
+        start: the first layer.
+        blocks: gated residuals and the attention after them, of each block.
+        norm: the last layer.
         batch: number of signals B.
         grid: positions along each axis.
     """
 
-    def __init__(self, prior: PixelSNAIL, batch: int, grid: Sequence[int]) -> None:
-        weight = prior.start.weight
-        ring, where = Ring(prior.start, grid), places(grid, weight)
-        self._norm = prior.norm
-        self._start = RingConvolution(prior.start, ring, batch)
+    def __init__(
+        self,
+        start: CausalConvolution,
+        blocks: Iterable[tuple[nn.Module, nn.Module]],
+        norm: nn.LayerNorm,
+        batch: int,
+        grid: Sequence[int],
+    ) -> None:
+        weight = start.weight
+        ring, where = Ring(start, grid), places(grid, weight)
+        self._norm = norm
+        self._start = RingConvolution(start, ring, batch)
         self._nothing = weight.new_zeros(batch, weight.shape[-1])
         self._blocks = [
             (
                 [ResidualStep(layer, ring, batch) for layer in residuals.children()],  # type: ignore[arg-type]
                 AttentionStep(attention, batch, where),  # type: ignore[arg-type]
             )
-            for residuals, attention in zip(prior.residuals, prior.attentions, strict=True)
+            for residuals, attention in blocks
         ]
         self._place = -1
 

@@ -6,17 +6,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from vocabula.errors import DataError, OptionError
+from vocabula.priors.codes import CodeGrid
 from vocabula.priors.condition import Condition
 from vocabula.priors.drawing import Drawing, guide
-
-if TYPE_CHECKING:
-    from vocabula.priors.prior import Prior
 
 Progress = Callable[[int, int], None]
 """Called with the number of positions that are done, and of all."""
@@ -40,6 +38,22 @@ class Decoding(ABC):
         """Append a symbol (B,)."""
 
 
+class Model(Protocol):
+    """What drawing needs of a prior."""
+
+    codes: CodeGrid
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+
+    def symbol_logits(self, symbols: Tensor, condition: Condition) -> Sequence[Tensor]:
+        """Logits of every symbol given all before it; see `Prior`."""
+
+    def decoding(self, batch: int, grid: Sequence[int], condition: Condition) -> Decoding:
+        """Start codes with a cache; see `Prior`."""
+
+
 class Recomputing(Decoding):
     """Decoding without a cache: every symbol costs a forward pass over the whole grid.
 
@@ -50,7 +64,7 @@ class Recomputing(Decoding):
         condition: complete, of batch B.
     """
 
-    def __init__(self, prior: Prior, batch: int, grid: Sequence[int], condition: Condition) -> None:
+    def __init__(self, prior: Model, batch: int, grid: Sequence[int], condition: Condition) -> None:
         self._prior, self._condition = prior, condition
         slots = len(prior.codes.slots)
         self._symbols = torch.zeros(batch, *grid, slots, dtype=torch.long, device=prior.device)
@@ -91,7 +105,7 @@ class Request:
 
 
 def draw_codes(
-    prior: Prior, request: Request, *, cache: bool, progress: Progress | None = None
+    prior: Model, request: Request, *, cache: bool, progress: Progress | None = None
 ) -> Tensor:
     """Draw codes (B, *grid, *code_shape) as a request says.
 
@@ -171,7 +185,7 @@ def check_seed(seed: int) -> None:
         )
 
 
-def check_known(prior: Prior, known: Known, batch: int, grid: tuple[int, ...]) -> Known:
+def check_known(prior: Model, known: Known, batch: int, grid: tuple[int, ...]) -> Known:
     """Known codes and a mask (B, *grid), on the model's device.
 
     Codes that are not known may have any value.
@@ -200,11 +214,11 @@ def check_known(prior: Prior, known: Known, batch: int, grid: tuple[int, ...]) -
     return codes, mask
 
 
-def _recomputing(prior: Prior) -> Callable[[int, Sequence[int], Condition], Decoding]:
+def _recomputing(prior: Model) -> Callable[[int, Sequence[int], Condition], Decoding]:
     return lambda batch, grid, condition: Recomputing(prior, batch, grid, condition)
 
 
-def _known_symbols(prior: Prior, request: Request) -> tuple[Tensor, Tensor, list[bool]]:
+def _known_symbols(prior: Model, request: Request) -> tuple[Tensor, Tensor, list[bool]]:
     """Known symbols (B, n, S), where they count (B, n), and where for the whole batch."""
     positions, slots = math.prod(request.grid), len(prior.codes.slots)
     if request.known is None:

@@ -14,7 +14,7 @@ import builtins
 import functools
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,21 +43,38 @@ class Declared:
     cls: type
 
 
-@functools.cache
-def declared() -> dict[str, dict[str, Declared]]:
-    """The components that the package's own sources declare, by kind and name."""
-    found: dict[str, dict[str, Declared]] = {}
-    for path in sorted(_ROOT.rglob("*.py")):
-        if b"\n@component(" not in path.read_bytes():
-            continue
-        module = ".".join((_PACKAGE, *path.relative_to(_ROOT).with_suffix("").parts))
-        for node in _module(module).tree.body:
-            call = _component_call(node)
-            if isinstance(node, ast.ClassDef) and call is not None:
-                kind, name = (ast.literal_eval(argument) for argument in call.args)
-                cls = _module(module).value(node.name)
-                found.setdefault(kind, {})[name] = Declared(kind, name, module, cls)
-    return found
+class Sources:
+    """The package's own sources, each parsed when it is first needed.
+
+    Args:
+        record: makes a component of a class, its kind and its name.
+    """
+
+    def __init__(self, record: Callable[[type, str, str], type]) -> None:
+        self.record = record
+        self._modules: dict[str, _Module] = {}
+
+    @functools.cached_property
+    def declared(self) -> dict[str, dict[str, Declared]]:
+        """The components that the sources declare, by kind and name."""
+        found: dict[str, dict[str, Declared]] = {}
+        for path in sorted(_ROOT.rglob("*.py")):
+            if b"\n@component(" not in path.read_bytes():
+                continue
+            module = ".".join((_PACKAGE, *path.relative_to(_ROOT).with_suffix("").parts))
+            for node in self.module(module).tree.body:
+                call = _component_call(node)
+                if isinstance(node, ast.ClassDef) and call is not None:
+                    kind, name = (ast.literal_eval(argument) for argument in call.args)
+                    cls = self.module(module).value(node.name)
+                    found.setdefault(kind, {})[name] = Declared(kind, name, module, cls)
+        return found
+
+    def module(self, name: str) -> _Module:
+        """The names of a module."""
+        if name not in self._modules:
+            self._modules[name] = _Module(name, self)
+        return self._modules[name]
 
 
 class _Outside:
@@ -89,7 +106,8 @@ class _Outside:
 class _Module:
     """The names of a module's source, each worked out when it is asked for."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, sources: Sources) -> None:
+        self._sources = sources
         path = _ROOT.joinpath(*name.split(".")[1:])
         path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         self.name = name
@@ -116,7 +134,7 @@ class _Module:
         if isinstance(node, ast.FunctionDef):
             return _Outside(name)
         alias = next(a for a in node.names if (a.asname or a.name).partition(".")[0] == name)
-        return _imported(node, alias)
+        return self._imported(node, alias)
 
     def _class(self, node: ast.ClassDef) -> type:
         """The class with its bases and constructor's signature, and nothing that runs."""
@@ -131,10 +149,18 @@ class _Module:
             cls.__init__ = _no_arguments  # type: ignore[misc]
         call = _component_call(node)
         if call is not None:
-            from vocabula.registry import recorded
-
-            cls = recorded(cls, *(ast.literal_eval(argument) for argument in call.args))
+            cls = self._sources.record(cls, *(ast.literal_eval(argument) for argument in call.args))
         return cls
+
+    def _imported(self, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> Any:
+        origin = node.module if isinstance(node, ast.ImportFrom) else alias.name
+        package = str(origin).partition(".")[0]
+        if package == _PACKAGE and isinstance(node, ast.ImportFrom):
+            return self._sources.module(str(origin)).value(alias.name)
+        if package not in _REAL:
+            return _Outside(alias.asname or alias.name)
+        module = importlib.import_module(str(origin))
+        return getattr(module, alias.name) if isinstance(node, ast.ImportFrom) else module
 
     def _globals(self, node: ast.AST) -> dict[str, Any]:
         used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
@@ -148,11 +174,6 @@ class _Module:
 
 def _no_arguments(self: object) -> None:
     """The constructor of a class whose bases are not imported and that has none of its own."""
-
-
-@functools.cache
-def _module(name: str) -> _Module:
-    return _Module(name)
 
 
 def _names(body: list[ast.stmt]) -> Iterator[tuple[str, Any]]:
@@ -169,17 +190,6 @@ def _names(body: list[ast.stmt]) -> Iterator[tuple[str, Any]]:
             yield node.target.id, node.value
         elif isinstance(node, ast.If):  # if TYPE_CHECKING
             yield from _names(node.body)
-
-
-def _imported(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> Any:
-    origin = node.module if isinstance(node, ast.ImportFrom) else alias.name
-    package = str(origin).partition(".")[0]
-    if package == _PACKAGE and isinstance(node, ast.ImportFrom):
-        return _module(str(origin)).value(alias.name)
-    if package not in _REAL:
-        return _Outside(alias.asname or alias.name)
-    module = importlib.import_module(str(origin))
-    return getattr(module, alias.name) if isinstance(node, ast.ImportFrom) else module
 
 
 def _declaring(node: ast.stmt, decorators: list[ast.expr]) -> Iterator[ast.stmt]:

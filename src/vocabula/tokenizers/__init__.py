@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
     from vocabula.tokenizers.hierarchical import HierarchicalTokenizer, Level
     from vocabula.tokenizers.likelihood import Likelihood
+    from vocabula.tokenizers.loading import load
     from vocabula.tokenizers.logistic_mixture import LogisticMixture
     from vocabula.tokenizers.posterior import PosteriorStatistics
-    from vocabula.tokenizers.saving import load, save
+    from vocabula.tokenizers.saving import save
     from vocabula.tokenizers.tokenizer import Tokenizer
 
 __getattr__ = lazy_names(
@@ -42,7 +43,8 @@ __getattr__ = lazy_names(
         "likelihood": ("Likelihood",),
         "logistic_mixture": ("LogisticMixture",),
         "posterior": ("PosteriorStatistics",),
-        "saving": ("load", "save"),
+        "loading": ("load",),
+        "saving": ("save",),
         "tokenizer": ("Tokenizer",),
     },
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Protocol, Self, cast
 
 from huggingface_hub import ModelHubMixin, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -16,8 +16,9 @@ from vocabula.errors import CheckpointError, plural
 from vocabula.files import dump_json, new_folder, output_errors, unicode_text, write_bytes
 from vocabula.tokenizers import summary
 from vocabula.tokenizers.card import model_card
+from vocabula.tokenizers.code_level import CodeLevel
 from vocabula.tokenizers.code_statistics import FILE as STATISTICS
-from vocabula.tokenizers.code_statistics import load_statistics
+from vocabula.tokenizers.code_statistics import CodeStatistics, load_statistics
 from vocabula.tokenizers.saved_folder import (
     CARD,
     CONFIG,
@@ -29,9 +30,11 @@ from vocabula.tokenizers.saved_folder import (
 )
 from vocabula.tokenizers.weights import fingerprint, write_weights
 
-if TYPE_CHECKING:
-    from vocabula.tokenizers.base import ImageTokenizer
-    from vocabula.tokenizers.code_level import CodeLevel
+
+class Saved(summary.Summarized, Protocol):
+    """What saving needs of a tokenizer; see `ImageTokenizer` for what each is."""
+
+    code_statistics: CodeStatistics | None
 
 
 class Pretrained(ModelHubMixin, library_name="vocabula", tags=["vocabula"]):
@@ -75,7 +78,7 @@ class Pretrained(ModelHubMixin, library_name="vocabula", tags=["vocabula"]):
         # the hub's own push calls back with these, which the model card here does not use
         upload = {k: v for k, v in hub_options.items() if k not in ("config", "model_card_kwargs")}
         save(
-            cast("ImageTokenizer", self),
+            cast("Saved", self),
             save_directory,
             data=data,
             metrics=metrics,
@@ -100,7 +103,7 @@ class Pretrained(ModelHubMixin, library_name="vocabula", tags=["vocabula"]):
         """
         name = str(pretrained_model_name_or_path)
         folder = Path(name) if os.path.isdir(name) else _download(name, hub_options)
-        loaded = load(folder)
+        loaded = load_saved(folder)
         if not isinstance(loaded, cls):
             raise CheckpointError(
                 f"{folder}: expected a {cls.__name__}, got a {type(loaded).__name__}; "
@@ -114,7 +117,7 @@ class Pretrained(ModelHubMixin, library_name="vocabula", tags=["vocabula"]):
 
 
 def save(
-    tokenizer: ImageTokenizer,
+    tokenizer: Saved,
     folder: str | Path,
     *,
     data: str | None = None,
@@ -149,30 +152,19 @@ def save(
         held_out=held_out,
     )
     with output_errors(folder), new_folder(folder, overwrite=True, last=CONFIG) as draft:
-        write_weights(tokenizer, draft / WEIGHTS)
+        write_weights(cast("nn.Module", tokenizer), draft / WEIGHTS)
         if counts is not None and counts.fingerprint == identity:
             write_bytes(draft / STATISTICS, counts.to_bytes())
         write_bytes(draft / CARD, unicode_text(card).encode())
         write_bytes(draft / CONFIG, dump_json(config))
 
 
-def load(path: str | Path) -> ImageTokenizer:
-    """The tokenizer saved in a folder, on the CPU and in evaluation mode.
-
-    Args:
-        path: a folder with ``config.json`` and ``model.safetensors``, and if there are counts of
-            the training codes, ``entropy.safetensors``.
-
-    Raises:
-        CheckpointError: missing, damaged, foreign, of a newer format, or not of one piece.
-
-    Example:
-        >>> tokenizer = load("runs/photos")  # doctest: +SKIP
-    """
+def load_saved(path: str | Path) -> Any:
+    """The tokenizer saved in a folder; see `vocabula.load`."""
     folder = Path(path)
     config = read_tokenizer_config(folder)
     with settings_errors(folder, config, "tokenizer"):
-        tokenizer: ImageTokenizer = registry.build("tokenizer", config["tokenizer"])
+        tokenizer = registry.build("tokenizer", config["tokenizer"])
     read_saved_weights(tokenizer, folder)
     if (folder / STATISTICS).is_file():
         tokenizer.code_statistics = load_statistics(folder, tokenizer.fingerprint())
@@ -194,7 +186,7 @@ def _download(name: str, hub_options: Mapping[str, Any]) -> Path:
         ) from None
 
 
-def _summary(tokenizer: ImageTokenizer) -> str:
+def _summary(tokenizer: Saved) -> str:
     return (
         f"Turns images of {plural(tokenizer.channels, 'channel')} into codes, "
         f"{' and '.join(_level_summary(level) for level in tokenizer.levels)}."

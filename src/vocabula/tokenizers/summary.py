@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vocabula.errors import OptionError
 from vocabula.tokenizers.identity import fingerprint, read_bytes
 from vocabula.tokenizers.saved_folder import WEIGHTS
 
-if TYPE_CHECKING:
-    from vocabula.tokenizers.base import ImageTokenizer
+if TYPE_CHECKING:  # a summary is read without torch
+    from torch import nn
+
+    from vocabula.tokenizers.code_level import CodeLevel
 
 KEY = "summary"
 """Where ``config.json`` has it."""
@@ -73,7 +75,30 @@ class Summary:
         return asdict(self)
 
 
-def summarize(tokenizer: ImageTokenizer) -> Summary:
+class Summarized(Protocol):
+    """What a summary needs of a tokenizer."""
+
+    channels: int
+
+    @property
+    def likelihood(self) -> nn.Module:
+        """The distribution of the signal."""
+
+    @property
+    def levels(self) -> Sequence[CodeLevel]:
+        """The levels of codes, the coarsest first."""
+
+    def parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        """The modules by what they are."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What training can change."""
+
+    def fingerprint(self) -> str:
+        """The tokenizer's identity."""
+
+
+def summarize(tokenizer: Summarized) -> Summary:
     """What there is to say about a tokenizer."""
     parts = tokenizer.parts()
     names = {

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from vocabula.codec import learn_statistics
 from vocabula.data import ImageSource
+from vocabula.pipelines import learn_statistics
 from vocabula.tokenizers import load, save
 from vocabula.training.trainer import Trainer
 

@@ -13,7 +13,6 @@ from accelerate import Accelerator
 
 import vocabula
 from vocabula.errors import OptionError, OutputError
-from vocabula.evaluation.run_files import read_manifest
 from vocabula.files import (
     LOCK,
     clear_folder,
@@ -24,6 +23,7 @@ from vocabula.files import (
     remove_hidden,
     replace_file,
 )
+from vocabula.files.run_files import read_manifest
 from vocabula.signatures.imported import import_words
 from vocabula.training.config import RunConfig, config_from_sections, explain
 from vocabula.training.log import RESUME

@@ -8,7 +8,7 @@ import torch
 
 from vocabula.data import ImageSource
 from vocabula.errors import plural
-from vocabula.evaluation.prior_data import PriorData
+from vocabula.priors.data import PriorData
 from vocabula.tokenizers import CodeLevel, ImageTokenizer
 from vocabula.training.forecast import Forecast, duration, gigabytes
 from vocabula.training.settings import TrainingOptions

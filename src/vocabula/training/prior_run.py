@@ -14,9 +14,9 @@ from accelerate import Accelerator
 
 from vocabula import registry
 from vocabula.errors import OptionError
-from vocabula.evaluation.prior_data import PriorData, Sources, read_prior_data
 from vocabula.files import dump_json, output_errors, replace_file
 from vocabula.priors import Prior, level_folder, save_tokenizer_beside
+from vocabula.priors.data import PriorData, Sources, read_prior_data
 from vocabula.priors.start import start_from_codebooks
 from vocabula.tokenizers import ImageTokenizer, load
 from vocabula.training.checkpoint import newest_step

@@ -11,9 +11,9 @@ from torch import Tensor
 from vocabula.data.code_batches import train_code_batches
 from vocabula.errors import plural
 from vocabula.evaluation.code_nats import count_nats, measure_codes, order0_nats
-from vocabula.evaluation.prior_data import PriorData
 from vocabula.files import dump_json, output_errors, replace_file
 from vocabula.priors import CodeGrid, Origin, Prior, save
+from vocabula.priors.data import PriorData
 from vocabula.training.checkpoint import Checkpoint
 from vocabula.training.config import RunConfig
 from vocabula.training.folder import RunFolder, Subject

@@ -20,7 +20,7 @@ from vocabula.training.log import RunLog, require_tensorboard
 from vocabula.training.progress import TrainingDisplay
 from vocabula.training.random_state import seed_everything
 from vocabula.training.settings import TrainingOptions
-from vocabula.training.signals import StopRequest
+from vocabula.training.stopping import StopRequest
 
 T = TypeVar("T", bound=BaseTrainer[Any])
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from vocabula.data import ImageData, ImageSource
 from vocabula.data.code_batches import train_code_batches
-from vocabula.evaluation.prior_data import PriorData
 from vocabula.priors import Prior
+from vocabula.priors.data import PriorData
 from vocabula.tokenizers import build_tokenizer
 from vocabula.training.config import RunConfig
 from vocabula.training.forecast import Workload

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vocabula.benchmark.rate.matching import RivalPicture
 from vocabula.benchmark.rate.picture_codecs import CHANNELS, JPEG
 from vocabula.codec import to_bytes
-from vocabula.evaluation.examples import Rival
+from vocabula.evaluation.rival import Rival
 from vocabula.tokenizers import ImageTokenizer
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from vocabula.errors import OptionError, ShapeError
-from vocabula.functional import DITHER_MOST, DITHER_UNIT, floyd_steinberg, native
+from vocabula.functional import native
+from vocabula.palette.dithering import DITHER_MOST, DITHER_UNIT, floyd_steinberg
 
 NEXT = [(0, 1), (1, -1), (1, 0), (1, 1)]
 """Rows down and columns right of the pixels that get 7, 3, 5 and 1 sixteenths."""

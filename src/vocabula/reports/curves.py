@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vocabula.evaluation.plots import Line, lines
-from vocabula.evaluation.run_files import read_log
+from vocabula.files.run_files import read_log
 from vocabula.levels import is_level
+from vocabula.reports.plots import Line, lines
 
 
 @dataclass(frozen=True, slots=True)

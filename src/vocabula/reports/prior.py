@@ -18,16 +18,16 @@ from vocabula.data.png import grid
 from vocabula.errors import CheckpointError, picture_size, plural
 from vocabula.evaluation.batches import counted
 from vocabula.evaluation.code_nats import CodeNats, CountedNats, count_nats, measure_codes
-from vocabula.evaluation.curves import training_curves
 from vocabula.evaluation.nearest import nearest_by_codes, nearest_by_pixels
-from vocabula.evaluation.page import render, settings_rows, versions
-from vocabula.evaluation.pictures import data_uri, heat, shrink, to_array
-from vocabula.evaluation.plots import bars
-from vocabula.evaluation.prior_data import PriorData, Sources, read_prior_data
-from vocabula.evaluation.run_files import read_manifest
 from vocabula.files import check_new_file, new_file
+from vocabula.files.run_files import read_manifest
 from vocabula.priors import Generator, Samples, level_folder
+from vocabula.priors.data import PriorData, Sources, read_prior_data
 from vocabula.priors.text import TextTokenizer
+from vocabula.reports.curves import training_curves
+from vocabula.reports.page import render, settings_rows, versions
+from vocabula.reports.pictures import data_uri, heat, shrink, to_array
+from vocabula.reports.plots import bars
 
 MOST_ROWS = 10
 """Classes or captions that get a row of samples."""
@@ -112,7 +112,7 @@ def build_prior_report(
         "versions": versions(manifest, generator.tokenizer.fingerprint()),
     }
     with new_file(out, overwrite=overwrite) as draft:
-        draft.write_text(render("prior_report.html.jinja", context), encoding="utf-8")
+        draft.write_text(render("prior.html.jinja", context), encoding="utf-8")
     return figures
 
 

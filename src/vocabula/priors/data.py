@@ -18,8 +18,8 @@ from vocabula.data import DataWarning, TokenFile, read_tokens
 from vocabula.data.captions import Captions, read_captions
 from vocabula.data.code_batches import CodeArrays, class_count, read_codes, split_codes
 from vocabula.errors import DataError, OptionError
-from vocabula.evaluation.conditioned import CaptionTokens, ConditionedCodes
 from vocabula.priors import TextTokenizer
+from vocabula.priors.conditioned import CaptionTokens, ConditionedCodes
 from vocabula.tokenizers import ImageTokenizer
 
 LONGEST = 64

@@ -12,7 +12,6 @@ from torch import Tensor
 from vocabula.codec.blocks import check_needs_none, holds_blocks
 from vocabula.codec.choice import known_models, statistics_of
 from vocabula.codec.files import decoded_images
-from vocabula.codec.gathering import SUFFIX
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import Inspection, inspect
 from vocabula.codec.layouts import check_tokenizer
@@ -33,6 +32,7 @@ from vocabula.files import (
     new_folder,
     output_errors,
 )
+from vocabula.pipelines.gathering import SUFFIX
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
 

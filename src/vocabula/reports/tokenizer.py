@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from vocabula import registry
 from vocabula.data import ImageSource
 from vocabula.errors import OptionError, plural
-from vocabula.evaluation.curves import training_curves
-from vocabula.evaluation.examples import LARGEST_SIDE, Example, Rival, make_examples
-from vocabula.evaluation.gallery import make_galleries
 from vocabula.evaluation.measurement import evaluate
-from vocabula.evaluation.page import render, settings_rows, versions
-from vocabula.evaluation.plots import bars, ranked_usage
 from vocabula.evaluation.result import Evaluation
-from vocabula.evaluation.run_files import read_manifest
+from vocabula.evaluation.rival import Rival
 from vocabula.files import check_new_file, new_file
+from vocabula.files.run_files import read_manifest
+from vocabula.reports.curves import training_curves
+from vocabula.reports.examples import LARGEST_SIDE, Example, make_examples
+from vocabula.reports.gallery import make_galleries
+from vocabula.reports.page import render, settings_rows, versions
+from vocabula.reports.plots import bars, ranked_usage
 from vocabula.tokenizers import ImageTokenizer
 
 MOST_BOOKS = 4
@@ -96,7 +97,7 @@ def build_report(
         "figures": result.rows(),
         "problems": source.problems,
     }
-    page = render("report.html.jinja", context)
+    page = render("tokenizer.html.jinja", context)
     with new_file(out, overwrite=overwrite) as draft:
         draft.write_text(page, encoding="utf-8")
     return result

@@ -11,8 +11,8 @@ from vocabula.data import ImageSource
 from vocabula.errors import OptionError
 from vocabula.evaluation.measurement import evaluate
 from vocabula.evaluation.result import Evaluation
-from vocabula.evaluation.run_files import is_prior
 from vocabula.files import check_new_folder, new_folder, output_errors, write_bytes
+from vocabula.files.run_files import is_prior
 from vocabula.priors import level_folder, load_generator
 from vocabula.priors.generator_saving import TOKENIZER
 from vocabula.priors.text import FILE as TEXT

@@ -13,10 +13,10 @@ from PIL import Image
 from priors.generators import make_generator
 from vocabula.data.png import save_png
 from vocabula.errors import DataError, OptionError, OutputError
-from vocabula.evaluation import completions
-from vocabula.evaluation.completions import complete_folder, complete_grid, read_images
-from vocabula.evaluation.keep import keep_mask, mask_picture
-from vocabula.evaluation.samples import Drawn, SampleOptions
+from vocabula.pipelines import complete as completions
+from vocabula.pipelines.complete import complete_folder, complete_grid, read_images
+from vocabula.pipelines.keep import keep_mask, mask_picture
+from vocabula.pipelines.sample import Drawn, SampleOptions
 from vocabula.priors import Generator
 
 SIZE = (12, 16)

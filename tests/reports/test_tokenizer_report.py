@@ -14,10 +14,10 @@ import pytest
 
 from vocabula.data import ArraySource, open_source
 from vocabula.errors import OptionError, OutputError
-from vocabula.evaluation import build_report
-from vocabula.evaluation.curves import training_curves
-from vocabula.evaluation.examples import Rival
-from vocabula.evaluation.page import tile_columns
+from vocabula.reports import build_report
+from vocabula.reports.curves import training_curves
+from vocabula.reports.examples import Rival
+from vocabula.reports.page import tile_columns
 from vocabula.tokenizers import Tokenizer
 
 Make = Callable[..., Tokenizer]

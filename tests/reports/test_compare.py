@@ -11,7 +11,7 @@ import pytest
 from vocabula.data import ArraySource
 from vocabula.errors import OptionError, OutputError
 from vocabula.evaluation import evaluate
-from vocabula.evaluation.compare import (
+from vocabula.reports.compare import (
     COLUMNS,
     build_comparison,
     compare_tokenizers,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vocabula.evaluation.pictures import code_colours, data_uri, error_map, shrink, to_array
+from vocabula.reports.pictures import code_colours, data_uri, error_map, shrink, to_array
 
 
 def test_tensors_become_rgb() -> None:

@@ -12,8 +12,8 @@ import numpy as np
 
 from vocabula.data.png import check_channels, grid, save_png, to_bytes
 from vocabula.evaluation.batches import counted
-from vocabula.evaluation.sample_series import CodesFile, Series
 from vocabula.files import check_new_file
+from vocabula.pipelines.sample_series import CodesFile, Series
 from vocabula.priors import Drawing, Generator, Samples
 from vocabula.priors.order import new_seed
 from vocabula.priors.sampling import Progress

@@ -15,8 +15,8 @@ from priors.generators import make_generator
 from vocabula.data.png import grid, save_png, to_bytes
 from vocabula.data.token_file import read_tokens
 from vocabula.errors import OptionError, OutputError
-from vocabula.evaluation import samples as samples_module
-from vocabula.evaluation.samples import Drawn, SampleOptions, sample_folder, sample_grid
+from vocabula.pipelines import sample as samples_module
+from vocabula.pipelines.sample import Drawn, SampleOptions, sample_folder, sample_grid
 from vocabula.priors import Drawing, Generator
 
 

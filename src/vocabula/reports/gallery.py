@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vocabula.evaluation.batches import BATCH_PIXELS
 from vocabula.evaluation.histogram import CodeHistogram
-from vocabula.evaluation.pictures import data_uri, to_array
+from vocabula.reports.pictures import data_uri, to_array
 from vocabula.tokenizers import CodeLevel, ImageTokenizer
 from vocabula.tokenizers.inference import inference
 

@@ -15,14 +15,14 @@ from torch import Tensor
 from vocabula.data import ImageSource
 from vocabula.errors import OptionError
 from vocabula.evaluation.batches import as_unit
-from vocabula.evaluation.examples import Example, picture_of
 from vocabula.evaluation.measurement import evaluate
 from vocabula.evaluation.metrics import mse, psnr
-from vocabula.evaluation.page import render, versions
-from vocabula.evaluation.pictures import to_array
-from vocabula.evaluation.plots import points
 from vocabula.evaluation.result import Evaluation, in_form
 from vocabula.files import check_new_file, new_file
+from vocabula.reports.examples import Example, picture_of
+from vocabula.reports.page import render, versions
+from vocabula.reports.pictures import to_array
+from vocabula.reports.plots import points
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.inference import inference
 

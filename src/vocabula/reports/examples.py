@@ -15,7 +15,8 @@ from vocabula.evaluation.ablation import without_each_level
 from vocabula.evaluation.batches import as_unit
 from vocabula.evaluation.histogram import books_of
 from vocabula.evaluation.metrics import mse, psnr, ssim
-from vocabula.evaluation.pictures import code_colours, data_uri, error_map, shrink, to_array
+from vocabula.evaluation.rival import Rival
+from vocabula.reports.pictures import code_colours, data_uri, error_map, shrink, to_array
 from vocabula.tokenizers import Analysis, CodeLevel, ImageTokenizer
 from vocabula.tokenizers.inference import inference
 
@@ -43,23 +44,6 @@ class Picture:
     caption: str
     pixels: bool
     part: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Rival:
-    """What another format makes of a picture in about as many bytes.
-
-    Attributes:
-        name: of the format.
-        pixels: (H, W, C) uint8, decoded.
-        bytes: of its file.
-        own_bytes: of the tokenizer's file.
-    """
-
-    name: str
-    pixels: NDArray[np.uint8]
-    bytes: int
-    own_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

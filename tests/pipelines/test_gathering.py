@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from vocabula.codec import Fidelity, compress_files, decompress_files, inspect, read
+from vocabula.codec import inspect, read
 from vocabula.data.source import DataWarning
 from vocabula.errors import CodecError, DataError, OptionError
+from vocabula.pipelines import Fidelity, compress_files, decompress_files
 from vocabula.tokenizers import ImageTokenizer, build_tokenizer
 
 

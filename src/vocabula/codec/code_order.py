@@ -1,80 +1,33 @@
-"""Learning what the entropy models begin with: counts of training codes, and an order of them."""
+"""Orders of the codes of a book in which similar ones are neighbours, for the adaptive model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vocabula.codec.layouts import discrete
-from vocabula.data import ImageData, ImageSource
-from vocabula.levels import levels_of
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.composite import CompositeQuantizer
 from vocabula.quantizers.finite_scalar import FiniteScalarQuantizer
 from vocabula.quantizers.lookup_free import LookupFreeQuantizer
-from vocabula.tokenizers import ImageTokenizer
-from vocabula.tokenizers.code_statistics import CodeStatistics
-from vocabula.tokenizers.inference import inference
 
-BATCH_PIXELS = 2**19
-ENOUGH_CODES, ENOUGH_EACH = 2**20, 256
-"""Codes of a book after which counting ends: as many, and as many to a codeword."""
 _POWER_STEPS = 16
 
 
-def learn_statistics(
-    tokenizer: ImageTokenizer,
-    source: ImageSource,
-    *,
-    batch_size: int = 64,
-    limit: int | None = None,
-    advance: Callable[[int], None] = lambda count: None,
-) -> CodeStatistics:
-    """Encode images and count their codes.
+def orders_of(
+    quantizers: Sequence[Quantizer], counts: Sequence[NDArray[np.int64]]
+) -> tuple[NDArray[np.uint32], ...]:
+    """The order of each book of quantizers; see `order_of`.
 
     Args:
-        tokenizer: a tokenizer with a codebook.
-        source: the images that it was trained on, or others like those to be compressed.
-        batch_size: most images of a batch.
-        limit: count the first `limit` images only; it also ends when a book has `ENOUGH_CODES` and,
-            on average, `ENOUGH_EACH` to a codeword.
-        advance: called with the images of each batch.
-
-    Returns:
-        The statistics; `CodeStatistics.save` puts them into the run's folder.
-
-    Raises:
-        OptionError: the tokenizer is continuous.
-        DataError: the channels differ from the tokenizer's.
+        quantizers: of all levels, the coarsest first.
+        counts: (K,) of each book, how often each code is used.
     """
-    quantizers = discrete(tokenizer)
-    sizes = [size for quantizer in quantizers for size in quantizer.codebook_sizes]
-    enough = [max(ENOUGH_CODES, ENOUGH_EACH * size) for size in sizes]
-    counts = [np.zeros(size, np.int64) for size in sizes]
-    batches = ImageData().evaluation_batches(
-        source, batch_size=batch_size, batch_pixels=BATCH_PIXELS, limit=limit
-    )
-    with closing(batches), inference(tokenizer) as device:
-        for batch in batches:
-            levels = levels_of(tokenizer.encode(batch.images.to(device)))
-            books = [
-                book
-                for codes, quantizer in zip(levels, quantizers, strict=True)
-                for book in codes.reshape(-1, len(quantizer.codebook_sizes)).T.cpu().numpy()
-            ]
-            for count, codes in zip(counts, books, strict=True):
-                count += np.bincount(codes, minlength=len(count))
-            advance(len(batch.paths))
-            if any(count.sum() >= most for count, most in zip(counts, enough, strict=True)):
-                break
-        single = [part for quantizer in quantizers for part in _single_books(quantizer)]
-        orders = [order_of(part, count) for part, count in zip(single, counts, strict=True)]
-    return CodeStatistics(tokenizer.fingerprint(), tuple(counts), tuple(orders))
+    single = [part for quantizer in quantizers for part in _single_books(quantizer)]
+    return tuple(order_of(part, count) for part, count in zip(single, counts, strict=True))
 
 
 def _single_books(quantizer: Quantizer) -> Iterator[Quantizer]:

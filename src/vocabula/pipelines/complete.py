@@ -15,8 +15,8 @@ from vocabula.data.png import check_channels, grid, save_png, to_bytes
 from vocabula.data.source import BrokenImageError, picture_error
 from vocabula.errors import DataError, OptionError, picture_size
 from vocabula.evaluation.batches import as_unit, counted
-from vocabula.evaluation.samples import Drawn, SampleOptions
 from vocabula.files import check_new_file, check_new_folder
+from vocabula.pipelines.sample import Drawn, SampleOptions
 from vocabula.priors import Generator, Samples
 from vocabula.priors.order import new_seed
 from vocabula.priors.sampling import Progress

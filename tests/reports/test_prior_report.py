@@ -16,8 +16,9 @@ import pytest
 
 from vocabula.data import TokenRecord, read_tokens, write_tokens
 from vocabula.errors import CheckpointError, OutputError, TokensError
-from vocabula.evaluation import build_prior_report, prior_report
 from vocabula.priors import load_generator
+from vocabula.reports import build_prior_report
+from vocabula.reports import prior as prior_report
 from vocabula.training import load_config, train_prior
 
 OPTIONS = ["prior.hidden=8", "prior.layers=2", "training.batch_size=8", "training.steps=6"]

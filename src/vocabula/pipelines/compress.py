@@ -18,9 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from vocabula.codec.choice import choose_model, statistics_of
-from vocabula.codec.fidelity import Fidelity
 from vocabula.codec.files import BATCH_PIXELS, cut, encode_images
-from vocabula.codec.gathering import Picture, checked_size, gather_pictures, takes_all, targets_of
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
 from vocabula.codec.layouts import least_stages, name_attachment, tokenizer_header
@@ -34,6 +32,14 @@ from vocabula.data.pixels import FILE_CHANNELS, decode
 from vocabula.data.source import BrokenImageError, DataWarning, picture_error, summarize
 from vocabula.errors import DataError, OptionError, plural
 from vocabula.files import check_apart, check_new_file, new_file, new_files, output_errors
+from vocabula.pipelines.fidelity import Fidelity
+from vocabula.pipelines.gathering import (
+    Picture,
+    checked_size,
+    gather_pictures,
+    takes_all,
+    targets_of,
+)
 from vocabula.tokenizers import ImageTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.inference import device_of
@@ -235,16 +241,15 @@ def _signals(job: _Job, batch_size: int) -> Iterator[tuple[int, CodedSignal]]:
             decoded = {i: image for i in batch if (image := next(images)) is not None}
             if not decoded:
                 continue
-            numbers, found = [*decoded], [*decoded.values()]
-            together = np.stack(found) if len(found) > 1 else found[0][None]  # large: no copy
-            pixels = torch.from_numpy(together).permute(0, 3, 1, 2)
+            pixels = torch.from_numpy(np.stack([*decoded.values()])).permute(0, 3, 1, 2)
+            numbers = [*decoded]
             decoded.clear()
             signals = encode_images(job.tokenizer, pixels, lossless=job.header.lossless)
             for i, image, signal in zip(numbers, pixels, signals, strict=True):
                 if fidelity is not None:
                     fidelity.look(i, image, signal)
                 yield i, signal
-            del found, together, pixels, image, signal, signals  # nothing keeps it for longer
+            del pixels, image, signal, signals  # nothing keeps it for longer
 
 
 def _has_room_beside(tokenizer: ImageTokenizer) -> bool:

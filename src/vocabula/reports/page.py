@@ -24,7 +24,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         context: what it shows; every name that a template uses must be there. The date of today
             and the number of columns of its tiles are added.
     """
-    folder = resources.files("vocabula.evaluation")
+    folder = resources.files("vocabula.reports")
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text("utf-8")),
         autoescape=True,

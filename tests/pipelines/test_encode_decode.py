@@ -14,7 +14,7 @@ from PIL import Image
 from vocabula.data import ArraySource, DataWarning, open_source
 from vocabula.data.token_file import TokenRecord, read_tokens, write_tokens
 from vocabula.errors import DataError, OptionError, OutputError, TokensError
-from vocabula.evaluation import decode_tokens, encode_dataset
+from vocabula.pipelines import decode_tokens, encode_dataset
 from vocabula.tokenizers import Tokenizer
 
 Make = Callable[..., Tokenizer]

@@ -1,0 +1,41 @@
+"""The verbs over a whole source: encode, decode, compress, decompress, sample, complete, export."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vocabula import lazy_names
+
+if TYPE_CHECKING:
+    from vocabula.pipelines.blocks import BlockOptions, write_block_files
+    from vocabula.pipelines.compress import Compressed, compress_files
+    from vocabula.pipelines.counts import learn_statistics
+    from vocabula.pipelines.decode import decode_tokens
+    from vocabula.pipelines.decompress import decompress_files
+    from vocabula.pipelines.encode import encode_dataset
+    from vocabula.pipelines.fidelity import Fidelity
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "blocks": ("BlockOptions", "write_block_files"),
+        "compress": ("Compressed", "compress_files"),
+        "counts": ("learn_statistics",),
+        "decode": ("decode_tokens",),
+        "decompress": ("decompress_files",),
+        "encode": ("encode_dataset",),
+        "fidelity": ("Fidelity",),
+    },
+)
+
+__all__ = [
+    "BlockOptions",
+    "Compressed",
+    "Fidelity",
+    "compress_files",
+    "decode_tokens",
+    "decompress_files",
+    "encode_dataset",
+    "learn_statistics",
+    "write_block_files",
+]

@@ -1,0 +1,69 @@
+"""Counting the codes of a data set, which the entropy models begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+import numpy as np
+
+from vocabula.codec.code_order import orders_of
+from vocabula.codec.layouts import discrete
+from vocabula.data import ImageData, ImageSource
+from vocabula.evaluation.batches import BATCH_PIXELS
+from vocabula.levels import levels_of
+from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers.code_statistics import CodeStatistics
+from vocabula.tokenizers.inference import inference
+
+ENOUGH_CODES, ENOUGH_EACH = 2**20, 256
+"""Codes of a book after which counting ends: as many, and as many to a codeword."""
+
+
+def learn_statistics(
+    tokenizer: ImageTokenizer,
+    source: ImageSource,
+    *,
+    batch_size: int = 64,
+    limit: int | None = None,
+    advance: Callable[[int], None] = lambda count: None,
+) -> CodeStatistics:
+    """Encode images and count their codes.
+
+    Args:
+        tokenizer: a tokenizer with a codebook.
+        source: the images that it was trained on, or others like those to be compressed.
+        batch_size: most images of a batch.
+        limit: count the first `limit` images only; it also ends when a book has `ENOUGH_CODES` and,
+            on average, `ENOUGH_EACH` to a codeword.
+        advance: called with the images of each batch.
+
+    Returns:
+        The statistics; `CodeStatistics.save` puts them into the run's folder.
+
+    Raises:
+        OptionError: the tokenizer is continuous.
+        DataError: the channels differ from the tokenizer's.
+    """
+    quantizers = discrete(tokenizer)
+    sizes = [size for quantizer in quantizers for size in quantizer.codebook_sizes]
+    enough = [max(ENOUGH_CODES, ENOUGH_EACH * size) for size in sizes]
+    counts = [np.zeros(size, np.int64) for size in sizes]
+    batches = ImageData().evaluation_batches(
+        source, batch_size=batch_size, batch_pixels=BATCH_PIXELS, limit=limit
+    )
+    with closing(batches), inference(tokenizer) as device:
+        for batch in batches:
+            levels = levels_of(tokenizer.encode(batch.images.to(device)))
+            books = [
+                book
+                for codes, quantizer in zip(levels, quantizers, strict=True)
+                for book in codes.reshape(-1, len(quantizer.codebook_sizes)).T.cpu().numpy()
+            ]
+            for count, codes in zip(counts, books, strict=True):
+                count += np.bincount(codes, minlength=len(count))
+            advance(len(batch.paths))
+            if any(count.sum() >= most for count, most in zip(counts, enough, strict=True)):
+                break
+        orders = orders_of(quantizers, counts)
+    return CodeStatistics(tokenizer.fingerprint(), tuple(counts), orders)

@@ -1,0 +1,17 @@
+"""Pages that a person reads: of a tokenizer, of a prior, of several tokenizers side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vocabula import lazy_names
+
+if TYPE_CHECKING:
+    from vocabula.reports.prior import build_prior_report
+    from vocabula.reports.tokenizer import build_report
+
+__getattr__ = lazy_names(
+    __name__, {"prior": ("build_prior_report",), "tokenizer": ("build_report",)}
+)
+
+__all__ = ["build_prior_report", "build_report"]

@@ -1,0 +1,25 @@
+"""Loading a saved tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vocabula.tokenizers.base import ImageTokenizer
+from vocabula.tokenizers.saving import load_saved
+
+
+def load(path: str | Path) -> ImageTokenizer:
+    """The tokenizer saved in a folder, on the CPU and in evaluation mode.
+
+    Args:
+        path: a folder with ``config.json`` and ``model.safetensors``, and if there are counts of
+            the training codes, ``entropy.safetensors``.
+
+    Raises:
+        CheckpointError: missing, damaged, foreign, of a newer format, or not of one piece.
+
+    Example:
+        >>> tokenizer = load("runs/photos")  # doctest: +SKIP
+    """
+    tokenizer: ImageTokenizer = load_saved(path)
+    return tokenizer
