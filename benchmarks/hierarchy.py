@@ -23,13 +23,13 @@ from vocabula import load, open_source
 from vocabula.evaluation import evaluate
 from vocabula.evaluation.ablation import without_each_level
 from vocabula.evaluation.metrics import mse, psnr
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.training import load_config, train
 
 RUNS = {"flat": "cifar10", "two levels": "cifar10-2level"}
 
 
-def measured(tokenizer: ImageTokenizer, data: str, seconds: float) -> dict[str, Any]:
+def measured(tokenizer: SignalTokenizer, data: str, seconds: float) -> dict[str, Any]:
     """Figures on the test images, and PSNR without each level."""
     result = evaluate(tokenizer, open_source(data))
     figures: dict[str, Any] = {
@@ -51,7 +51,7 @@ def measured(tokenizer: ImageTokenizer, data: str, seconds: float) -> dict[str, 
     return figures | {name: float(torch.cat(parts).mean()) for name, parts in lost.items()}
 
 
-def sheet(tokenizers: dict[str, ImageTokenizer], data: str) -> str:
+def sheet(tokenizers: dict[str, SignalTokenizer], data: str) -> str:
     """Test images above what remains of them through each tokenizer."""
     images = load_pictures(data, 12)[0]
     rows = [images.float() / 255, *(t.reconstruct(images) for t in tokenizers.values())]
@@ -67,7 +67,7 @@ def main() -> None:
     options = parser.parse_args()
     train_data, test_data = (str(options.data / f"{split}.parquet") for split in ("train", "test"))
     rows: dict[str, Any] = {}
-    tokenizers: dict[str, ImageTokenizer] = {}
+    tokenizers: dict[str, SignalTokenizer] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, preset in RUNS.items():
             out = (options.keep or Path(scratch)) / name.replace(" ", "-")

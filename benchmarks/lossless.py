@@ -44,7 +44,7 @@ def size_of(picture: Image.Image, **options: Any) -> int:
     return len(file.getvalue())
 
 
-def lossless(pixels: np.ndarray, tokenizer: vocabula.ImageTokenizer) -> dict[str, float]:
+def lossless(pixels: np.ndarray, tokenizer: vocabula.SignalTokenizer) -> dict[str, float]:
     """Bytes of the file of one picture (H, W, 3) in three formats, ours read back and compared."""
     image, picture = torch.from_numpy(pixels.transpose(2, 0, 1).copy()), Image.fromarray(pixels)
     content = codec.to_bytes(image[None], tokenizer, lossless=True)
@@ -104,7 +104,7 @@ def blocks(pixels: np.ndarray, codewords: int) -> dict[str, float]:
     return figures | jpeg_within(pixels, size)
 
 
-def many(data: Path, count: int, tokenizer: vocabula.ImageTokenizer) -> dict[str, float]:
+def many(data: Path, count: int, tokenizer: vocabula.SignalTokenizer) -> dict[str, float]:
     """Mean bytes of small pictures, in single files and in one."""
     source = vocabula.open_source(str(data / "cifar10/test.parquet"))
     pictures = [np.asarray(source.read(i).image) for i in range(count)]

@@ -31,7 +31,7 @@ from vocabula.codec.files import encode_images
 from vocabula.codec.layouts import tokenizer_header
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data import ImageSource
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 
 ENTROPIES = ("uniform", "static", "adaptive")
 
@@ -47,7 +47,7 @@ def error_of(output: np.ndarray, image: np.ndarray) -> float:
 
 
 def whole_file(
-    tokenizer: ImageTokenizer, model: codec.EntropyModel, signals: list[CodedSignal]
+    tokenizer: SignalTokenizer, model: codec.EntropyModel, signals: list[CodedSignal]
 ) -> bytes:
     """One file of signals."""
     file = io.BytesIO()
@@ -56,7 +56,7 @@ def whole_file(
 
 
 def by_entropy(
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     statistics: codec.CodeStatistics,
     images: list[np.ndarray],
     names: list[str],

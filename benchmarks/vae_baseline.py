@@ -28,7 +28,7 @@ from vocabula.nn import VQVAEDecoder, VQVAEEncoder
 from vocabula.pipelines import encode_dataset
 from vocabula.priors import CodeGrid, Conditioning, Drawing, PixelCNN, load_generator
 from vocabula.quantizers import VectorQuantizer
-from vocabula.tokenizers import GaussianBottleneck, ImageTokenizer
+from vocabula.tokenizers import GaussianBottleneck, SignalTokenizer
 from vocabula.training import load_config, train, train_prior
 
 VARIANCE = 0.14  # of the digits, what the preset divides its error by
@@ -88,13 +88,13 @@ def sampled(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def decoded(tokenizer: ImageTokenizer, values: Tensor) -> Tensor:
+def decoded(tokenizer: SignalTokenizer, values: Tensor) -> Tensor:
     """Images of latents (N, 4, 4, DIM)."""
     with torch.inference_mode():
         return tokenizer.decode_values([values])
 
 
-def by_class(vae: ImageTokenizer, images: Tensor, labels: Tensor, asked: Tensor) -> Tensor:
+def by_class(vae: SignalTokenizer, images: Tensor, labels: Tensor, asked: Tensor) -> Tensor:
     """Latents drawn from a Gaussian with the mean and covariance of those of each class."""
     with torch.inference_mode():
         vectors = vae.analyse(images).levels[0].vectors

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from vocabula.tokenizers import ImageTokenizer, Level, build_tokenizer
+from vocabula.tokenizers import Level, SignalTokenizer, build_tokenizer
 
 SMALL = {"name": "vqvae", "hidden": 8, "residual_layers": 1, "residual_hidden": 4, "downsample": 4}
 
@@ -33,7 +33,7 @@ def tiny_specs(quantizer: str) -> dict[str, Any]:
     }
 
 
-def tiny_tokenizer(quantizer: str = "vector", channels: int = 3, seed: int = 0) -> ImageTokenizer:
+def tiny_tokenizer(quantizer: str = "vector", channels: int = 3, seed: int = 0) -> SignalTokenizer:
     """A tiny tokenizer in evaluation mode, whose codebooks have seen one batch.
 
     The quantizer ``levels`` is a hierarchy: 8 x 8 pixels per code of two books, 4 x 4 of one.

@@ -22,7 +22,7 @@ from PIL import Image
 
 from builders import tiny_tokenizer
 from vocabula.functional import native
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 
 settings.register_profile("vocabula", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("vocabula")
@@ -141,7 +141,7 @@ def other_profile(srgb_profile: bytes) -> bytes:
 
 
 @pytest.fixture
-def make_tokenizer() -> Callable[..., ImageTokenizer]:
+def make_tokenizer() -> Callable[..., SignalTokenizer]:
     """A function that builds a tiny tokenizer in evaluation mode: (quantizer, channels, seed)."""
     return tiny_tokenizer
 

@@ -10,7 +10,7 @@ import pytest
 from annotated_types import Ge, Gt, Lt
 
 from vocabula import registry
-from vocabula.errors import OptionError
+from vocabula.errors import OptionError, suggest
 from vocabula.quantizers import (
     EMA,
     Gradient,
@@ -185,10 +185,8 @@ def test_options_describe_themselves() -> None:
 
 
 def test_suggest() -> None:
-    assert (
-        registry.suggest("comitment", ["commitment", "codebook"]) == "; did you mean 'commitment'?"
-    )
-    assert registry.suggest("xyz", ["commitment", "codebook"]) == ""
+    assert suggest("comitment", ["commitment", "codebook"]) == "; did you mean 'commitment'?"
+    assert suggest("xyz", ["commitment", "codebook"]) == ""
 
 
 def test_every_option_of_every_quantizer_says_what_it_takes() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class VocabulaError(Exception):
     """Base of every error that vocabula raises on purpose.
@@ -95,3 +98,9 @@ def picture_size(*sides: int) -> str:
         '640 x 480'
     """
     return " x ".join(map(str, reversed(sides)))
+
+
+def suggest(word: str, choices: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the choice nearest to `word`, or an empty string."""
+    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

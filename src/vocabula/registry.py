@@ -7,7 +7,6 @@ Saved files name components by their registered name, never by an import path.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import inspect
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vocabula import signatures
-from vocabula.errors import OptionError, UnknownNameError, UnknownOptionError
+from vocabula.errors import OptionError, UnknownNameError, UnknownOptionError, suggest
 from vocabula.signatures.sources import Declared, Sources
 
 if TYPE_CHECKING:
@@ -126,12 +125,6 @@ def names(kind: str) -> list[str]:
 def is_name(kind: str, name: str) -> bool:
     """Whether a component of a kind has a name."""
     return name in _COMPONENTS.get(kind, {}) or name in SOURCES.declared.get(kind, {})
-
-
-def suggest(word: str, choices: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` for the choice nearest to `word`, or an empty string."""
-    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def lookup(kind: str, name: str, path: str = "") -> type:

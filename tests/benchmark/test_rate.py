@@ -21,7 +21,7 @@ from vocabula.benchmark.rate.matching import RivalPicture, log_linear, on_curve
 from vocabula.benchmark.rate.picture_codecs import JPEG, WEBP, PictureCodec
 from vocabula.benchmark.rate.study import Comparison, RatePoint, RateStudy
 from vocabula.errors import DataError, OptionError
-from vocabula.tokenizers import ImageTokenizer, build_tokenizer
+from vocabula.tokenizers import SignalTokenizer, build_tokenizer
 
 NET = {"name": "vqvae", "hidden": 8, "residual_layers": 0, "downsample": 4}
 BOOK = {"name": "vector", "dim": 4, "codebook_size": 8}
@@ -29,7 +29,7 @@ RESIDUAL = {"name": "residual", "stages": [BOOK] * 3}
 OPTIONS: dict[str, dict[str, Any]] = {"JPEG": {"optimize": True}, "WebP": {"method": 6}}
 
 
-def tokenizer_of(quantizer: object, channels: int = 3) -> ImageTokenizer:
+def tokenizer_of(quantizer: object, channels: int = 3) -> SignalTokenizer:
     torch.manual_seed(0)
     tokenizer = build_tokenizer({"encoder": NET, "decoder": NET, "quantizer": quantizer}, channels)
     with torch.no_grad():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vocabula.codec import CodeStatistics, Table, native
 from vocabula.codec.coder import new_decoder, new_encoder
 from vocabula.codec.segment import Block
-from vocabula.tokenizers import ImageTokenizer, build_tokenizer
+from vocabula.tokenizers import SignalTokenizer, build_tokenizer
 
 SMALL = {"name": "vqvae", "hidden": 8, "residual_layers": 0, "downsample": 4}
 QUANTIZERS: dict[str, object] = {
@@ -104,10 +104,10 @@ def specs_of(quantizer: str) -> dict[str, object]:
 
 
 @pytest.fixture
-def make_tokenizer() -> Callable[..., ImageTokenizer]:
+def make_tokenizer() -> Callable[..., SignalTokenizer]:
     """A function that builds a tiny tokenizer in evaluation mode: (quantizer, channels, seed)."""
 
-    def make(quantizer: str = "vector", channels: int = 3, seed: int = 0) -> ImageTokenizer:
+    def make(quantizer: str = "vector", channels: int = 3, seed: int = 0) -> SignalTokenizer:
         torch.manual_seed(seed)
         tokenizer = build_tokenizer(specs_of(quantizer), channels)
         with torch.no_grad():  # k-means initialization wants one training batch

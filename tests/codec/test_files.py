@@ -20,11 +20,11 @@ from vocabula import codec, pipelines
 from vocabula.codec.code_order import order_of, principal_order
 from vocabula.data import open_source
 from vocabula.errors import CheckpointError, CodecError, DataError, OptionError, OutputError
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 
 from .conftest import HIERARCHIES
 
-Make = Callable[..., ImageTokenizer]
+Make = Callable[..., SignalTokenizer]
 DISCRETE = ["vector", "residual", "product", "lookup_free", "finite_scalar", *HIERARCHIES]
 
 

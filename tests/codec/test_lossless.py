@@ -27,13 +27,13 @@ from vocabula.codec.reconstruction import MARGIN, choose_shift, to_bytes
 from vocabula.codec.segment import Block, empty_block
 from vocabula.codec.writer import write_signals
 from vocabula.errors import CodecError, DataError, OptionError
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 
 from . import specified, specified_pixels
 from .conftest import damages
 from .golden.make import FOLDER, LOSSLESS, golden_pixels, golden_tokenizer
 
-Make = Callable[..., ImageTokenizer]
+Make = Callable[..., SignalTokenizer]
 GOLDEN = FOLDER / f"{LOSSLESS}.vcb"
 
 

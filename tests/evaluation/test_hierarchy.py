@@ -24,13 +24,13 @@ from vocabula.tokenizers import (
     Analysis,
     BitsPerDim,
     HierarchicalTokenizer,
-    ImageTokenizer,
     Level,
     LevelAnalysis,
+    SignalTokenizer,
     build_tokenizer,
 )
 
-Make = Callable[..., ImageTokenizer]
+Make = Callable[..., SignalTokenizer]
 
 
 def source(count: int = 6) -> ArraySource:

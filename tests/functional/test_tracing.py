@@ -34,10 +34,6 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor], object]] = {
     "masked_mean": lambda z: V.masked_mean(z, MASK),
     "masked_row_mean": lambda z: V.masked_row_mean(z, None),
     "kmeans": lambda z: V.kmeans(z, 4, mask=MASK, weights=CODES),
-    "floyd_steinberg": lambda z: V.floyd_steinberg(
-        z.clamp(0, 1).mul(V.DITHER_MOST).int().reshape(10, 8, 3),
-        CODES[:36].reshape(12, 3).int() * V.DITHER_UNIT,
-    ),
     "pack_bits": lambda z: V.pack_bits(z > 0),
     "unpack_bits": lambda z: V.unpack_bits(CODES, 5),
     "pack_digits": lambda z: V.pack_digits((z > 0).long(), (2,) * 6),

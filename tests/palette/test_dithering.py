@@ -131,3 +131,10 @@ def test_refuses_what_does_not_fit() -> None:
 def test_traces() -> None:
     image = torch.zeros((2, 3, 3), dtype=torch.int32)
     torch.library.opcheck(torch.ops.vocabula.floyd_steinberg, (image, image[0, :1]))
+
+
+def test_compiles_to_one_graph() -> None:
+    image = torch.randint(0, DITHER_MOST + 1, (10, 8, 3), dtype=torch.int32)
+    palette = torch.randint(0, 5, (12, 3), dtype=torch.int32) * DITHER_UNIT
+    compiled = torch.compile(floyd_steinberg, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(image, palette), floyd_steinberg(image, palette))

@@ -14,11 +14,11 @@ from vocabula.codec import inspect, read
 from vocabula.data.source import DataWarning
 from vocabula.errors import CodecError, DataError, OptionError
 from vocabula.pipelines import Fidelity, compress_files, decompress_files
-from vocabula.tokenizers import ImageTokenizer, build_tokenizer
+from vocabula.tokenizers import SignalTokenizer, build_tokenizer
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> ImageTokenizer:
+def tokenizer() -> SignalTokenizer:
     torch.manual_seed(0)
     net = {"name": "vqvae", "hidden": 16, "residual_hidden": 8}
     book = {"name": "vector", "dim": 8, "codebook_size": 16}
@@ -45,7 +45,7 @@ def _below(folder: Path) -> list[str]:
 
 
 def test_a_folder_is_mirrored_and_comes_back(
-    tokenizer: ImageTokenizer, folder: Path, tmp_path: Path
+    tokenizer: SignalTokenizer, folder: Path, tmp_path: Path
 ) -> None:
     written = compress_files(tokenizer, [folder], tmp_path / "out")
     assert _below(tmp_path / "out") == ["a.vcb", "deep/a.vcb", "deep/er/b.vcb"]
@@ -56,14 +56,14 @@ def test_a_folder_is_mirrored_and_comes_back(
 
 
 def test_a_folder_without_an_output_is_compressed_beside(
-    tokenizer: ImageTokenizer, folder: Path
+    tokenizer: SignalTokenizer, folder: Path
 ) -> None:
     compress_files(tokenizer, [folder])
     assert {"a.vcb", "deep/a.vcb", "deep/er/b.vcb"} <= set(_below(folder))
 
 
 def test_names_in_one_file_hold_the_folders(
-    tokenizer: ImageTokenizer, folder: Path, tmp_path: Path
+    tokenizer: SignalTokenizer, folder: Path, tmp_path: Path
 ) -> None:
     (one,) = compress_files(tokenizer, [folder], tmp_path / "all.vcb")
     assert one.pictures == 3
@@ -71,7 +71,7 @@ def test_names_in_one_file_hold_the_folders(
 
 
 def test_several_folders_keep_their_names(
-    tokenizer: ImageTokenizer, folder: Path, tmp_path: Path
+    tokenizer: SignalTokenizer, folder: Path, tmp_path: Path
 ) -> None:
     other = _picture(tmp_path / "more" / "a.png").parent
     compress_files(tokenizer, [folder, other], tmp_path / "out")
@@ -80,7 +80,7 @@ def test_several_folders_keep_their_names(
 
 @pytest.mark.parametrize("out", ["out", "all.vcb"])
 def test_what_is_no_picture_in_a_folder_is_left_out_with_a_warning(
-    tokenizer: ImageTokenizer, folder: Path, tmp_path: Path, out: str
+    tokenizer: SignalTokenizer, folder: Path, tmp_path: Path, out: str
 ) -> None:
     (folder / "notes.txt").write_text("hello")
     (folder / "bad.png").write_text("no picture")
@@ -94,7 +94,7 @@ def test_what_is_no_picture_in_a_folder_is_left_out_with_a_warning(
     assert sum(len(read(one.path, tokenizer)) for one in written) == 3
 
 
-def test_strict_refuses_them(tokenizer: ImageTokenizer, folder: Path, tmp_path: Path) -> None:
+def test_strict_refuses_them(tokenizer: SignalTokenizer, folder: Path, tmp_path: Path) -> None:
     (folder / "bad.png").write_text("no picture")
     with pytest.raises(DataError, match=r"bad\.png"):
         compress_files(tokenizer, [folder], tmp_path / "out", strict=True)
@@ -102,7 +102,7 @@ def test_strict_refuses_them(tokenizer: ImageTokenizer, folder: Path, tmp_path: 
 
 
 def test_all_bad_files_are_named_before_anything_is_written(
-    tokenizer: ImageTokenizer, folder: Path, tmp_path: Path
+    tokenizer: SignalTokenizer, folder: Path, tmp_path: Path
 ) -> None:
     bad = [tmp_path / name for name in ("one.png", "two.jpg")]
     for path in bad:
@@ -114,7 +114,9 @@ def test_all_bad_files_are_named_before_anything_is_written(
 
 
 @pytest.mark.parametrize("content", ["", "notes.txt"])
-def test_a_folder_without_pictures(tokenizer: ImageTokenizer, tmp_path: Path, content: str) -> None:
+def test_a_folder_without_pictures(
+    tokenizer: SignalTokenizer, tmp_path: Path, content: str
+) -> None:
     (tmp_path / "empty").mkdir()
     if content:
         (tmp_path / "empty" / content).write_text("hello")
@@ -125,14 +127,14 @@ def test_a_folder_without_pictures(tokenizer: ImageTokenizer, tmp_path: Path, co
 
 
 def test_pictures_of_one_name_in_one_folder_are_refused(
-    tokenizer: ImageTokenizer, folder: Path, tmp_path: Path
+    tokenizer: SignalTokenizer, folder: Path, tmp_path: Path
 ) -> None:
     _picture(folder / "a.jpg")
     with pytest.raises(OptionError, match="different names"):
         compress_files(tokenizer, [folder], tmp_path / "out")
 
 
-def _psnr(tokenizer: ImageTokenizer, files: list[Path], written: list[Path]) -> float:
+def _psnr(tokenizer: SignalTokenizer, files: list[Path], written: list[Path]) -> float:
     """Over all pixels, from what the files decode to."""
     error, values = 0.0, 0
     for path, file in zip(files, written, strict=True):
@@ -145,7 +147,7 @@ def _psnr(tokenizer: ImageTokenizer, files: list[Path], written: list[Path]) -> 
 
 @pytest.mark.parametrize("options", [{}, {"stages": 1}, {"target_bpp": 3.0}], ids=str)
 def test_fidelity_is_that_of_the_files(
-    tokenizer: ImageTokenizer, tmp_path: Path, options: dict[str, float]
+    tokenizer: SignalTokenizer, tmp_path: Path, options: dict[str, float]
 ) -> None:
     sizes = [(24, 40), (24, 40), (31, 57), (90, 24)]
     files = [_picture(tmp_path / f"{i}.png", *size) for i, size in enumerate(sizes)]
@@ -157,7 +159,7 @@ def test_fidelity_is_that_of_the_files(
 
 
 def test_fidelity_of_a_large_picture_is_measured_on_a_part(
-    tokenizer: ImageTokenizer, tmp_path: Path
+    tokenizer: SignalTokenizer, tmp_path: Path
 ) -> None:
     tile = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     Image.fromarray(tile).resize((2400, 1800)).save(tmp_path / "large.png")
@@ -168,7 +170,7 @@ def test_fidelity_of_a_large_picture_is_measured_on_a_part(
     assert fidelity.psnr == pytest.approx(_psnr(tokenizer, files, [one.path]), abs=0.5)
 
 
-def test_lossless_is_exact(tokenizer: ImageTokenizer, tmp_path: Path) -> None:
+def test_lossless_is_exact(tokenizer: SignalTokenizer, tmp_path: Path) -> None:
     fidelity = Fidelity()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

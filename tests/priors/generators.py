@@ -8,7 +8,7 @@ import torch
 
 from priors.builders import MAKERS
 from vocabula.priors import CodeGrid, Conditioning, Generator, Origin, Prior, TextTokenizer
-from vocabula.tokenizers import ImageTokenizer, build_tokenizer
+from vocabula.tokenizers import SignalTokenizer, build_tokenizer
 
 NET = {"name": "vqvae", "hidden": 8, "residual_layers": 0, "downsample": 2}
 BOOK = {"name": "vector", "dim": 4}
@@ -39,7 +39,7 @@ def make_tokenizer(
 
 
 def make_priors(
-    tokenizer: ImageTokenizer, kind: str, size: tuple[int, int] = (12, 16), **known: Any
+    tokenizer: SignalTokenizer, kind: str, size: tuple[int, int] = (12, 16), **known: Any
 ) -> list[Prior]:
     """A prior for each level of images of `size`; known: classes, text, dropout."""
     text = TextTokenizer.train(CAPTIONS, size=60) if known.pop("text", False) else None

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vocabula.tokenizers import ImageTokenizer, build_tokenizer, load
+from vocabula.tokenizers import SignalTokenizer, build_tokenizer, load
 from vocabula.tokenizers.saved_folder import read_tokenizer_config
 from vocabula.tokenizers.summary import KEY, Summary, saved_summary, summarize
 
@@ -33,7 +33,7 @@ def _parts(quantizer: Any) -> dict[str, Any]:
     return {"encoder": NET, "quantizer": quantizer, "decoder": NET}
 
 
-def _saved(folder: Path, tokenizer: ImageTokenizer) -> ImageTokenizer:
+def _saved(folder: Path, tokenizer: SignalTokenizer) -> SignalTokenizer:
     with torch.no_grad():
         tokenizer.train()(torch.rand(4, tokenizer.channels, 8, 8))
     tokenizer.eval().save_pretrained(folder)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vocabula.nn import Encoder, VQGANDecoder, VQGANEncoder, VQVAEDecoder, VQVAEEncoder
 from vocabula.nn.locality import context_of
-from vocabula.tokenizers import ImageTokenizer, build_tokenizer
+from vocabula.tokenizers import SignalTokenizer, build_tokenizer
 from vocabula.tokenizers import tiles as tiling
 from vocabula.tokenizers.inference import inference
 
@@ -30,13 +30,13 @@ def _nets(downsample: int, **more: object) -> dict[str, object]:
     return {"encoder": net, "decoder": net}
 
 
-def _flat(quantizer: str = "vector", downsample: int = 4, **more: object) -> ImageTokenizer:
+def _flat(quantizer: str = "vector", downsample: int = 4, **more: object) -> SignalTokenizer:
     torch.manual_seed(0)
     specs = {**_nets(downsample, **more), "quantizer": QUANTIZERS[quantizer]}
     return build_tokenizer(specs, 3).eval()
 
 
-def _levels(*downsamples: int) -> ImageTokenizer:
+def _levels(*downsamples: int) -> SignalTokenizer:
     torch.manual_seed(0)
     specs = {
         f"level{i + 1}": {**_nets(d), "quantizer": QUANTIZERS["residual"]}
@@ -50,7 +50,7 @@ def _image(height: int, width: int, *, images: int = 1) -> Tensor:
     return torch.randint(0, 256, (images, 3, height, width), generator=generator).byte()
 
 
-def _passes(tokenizer: ImageTokenizer, x: Tensor) -> list[Tensor]:
+def _passes(tokenizer: SignalTokenizer, x: Tensor) -> list[Tensor]:
     """Codes of each level, what they decode to, and the reconstruction."""
     with inference(tokenizer):
         codes = tokenizer.encode(x)
@@ -65,7 +65,7 @@ def _passes(tokenizer: ImageTokenizer, x: Tensor) -> list[Tensor]:
 
 
 def _both(
-    tokenizer: ImageTokenizer, x: Tensor, patch: pytest.MonkeyPatch, *, pixels: int = 96 * 96
+    tokenizer: SignalTokenizer, x: Tensor, patch: pytest.MonkeyPatch, *, pixels: int = 96 * 96
 ) -> tuple[list[Tensor], list[Tensor]]:
     """What tiles of so many pixels give, and what the whole image gives."""
     whole = _passes(tokenizer, x)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from vocabula.tokenizers import ImageTokenizer, build_tokenizer
+from vocabula.tokenizers import SignalTokenizer, build_tokenizer
 
 NETWORK = {"name": "vqvae", "hidden": 4, "residual_hidden": 2}
 VECTOR = {"name": "vector", "dim": 6, "codebook_size": 16, "initialization": "normal"}
@@ -32,7 +32,7 @@ class Call(nn.Module):
     def __init__(self, name: str, specs: str) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.tokenizer: ImageTokenizer = build_tokenizer(SPECS[specs], 3).eval()
+        self.tokenizer: SignalTokenizer = build_tokenizer(SPECS[specs], 3).eval()
         self.name = name
 
     def forward(self, *inputs: Tensor) -> Any:

@@ -11,7 +11,7 @@ from vocabula.cli.inputs import check_data, check_run, checked
 from vocabula.cli.runs import BatchSize, Device, Limit, Overwrite, Strict, ValueRange, Workers
 
 if TYPE_CHECKING:
-    from vocabula.tokenizers import ImageTokenizer
+    from vocabula.tokenizers import SignalTokenizer
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -103,7 +103,7 @@ def _check_outputs(data: str, out: str, json: str | None, overwrite: bool) -> No
         )
 
 
-def _open_all(runs: list[str], device: str) -> dict[str, ImageTokenizer]:
+def _open_all(runs: list[str], device: str) -> dict[str, SignalTokenizer]:
     """The tokenizers of two or more runs, by the runs as they are named."""
     from vocabula.cli.runs import open_run
     from vocabula.errors import OptionError
@@ -113,7 +113,7 @@ def _open_all(runs: list[str], device: str) -> dict[str, ImageTokenizer]:
             f"compare: expected two or more runs, then DATA, got {len(runs)}; use vocabula "
             "evaluate for one run"
         )
-    tokenizers: dict[str, ImageTokenizer] = {}
+    tokenizers: dict[str, SignalTokenizer] = {}
     for run in runs:
         name = run.rstrip("/")
         if name in tokenizers:

@@ -14,7 +14,7 @@ from vocabula.errors import plural
 if TYPE_CHECKING:
     from vocabula.data import ImageSource
     from vocabula.pipelines.export import Exported
-    from vocabula.tokenizers import ImageTokenizer
+    from vocabula.tokenizers import SignalTokenizer
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -97,7 +97,7 @@ def export(
 
 def _held_out(
     data: str | None,
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     run: str,
     strict: bool,
     value_range: tuple[float, float] | None,

@@ -13,10 +13,10 @@ import vocabula
 if TYPE_CHECKING:
     from vocabula.evaluation import Evaluation
     from vocabula.reports.compare import Compared
-    from vocabula.tokenizers import ImageTokenizer
+    from vocabula.tokenizers import SignalTokenizer
 
 
-def figures_json(result: Evaluation, tokenizer: ImageTokenizer, run: str) -> str:
+def figures_json(result: Evaluation, tokenizer: SignalTokenizer, run: str) -> str:
     """The figures, the run, the tokenizer's fingerprint, the version and the command line."""
     return _json({**result.to_dict(), "run": run, "fingerprint": tokenizer.fingerprint()})
 

@@ -21,7 +21,7 @@ from vocabula.cli.runs import (
 )
 
 if TYPE_CHECKING:
-    from vocabula.tokenizers import ImageTokenizer
+    from vocabula.tokenizers import SignalTokenizer
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -109,7 +109,7 @@ def rate(
     close(f"figures: {folder}", "make such files", *step)
 
 
-def _about(run: str, tokenizer: ImageTokenizer) -> dict[str, str]:
+def _about(run: str, tokenizer: SignalTokenizer) -> dict[str, str]:
     """What the figures were measured with."""
     import PIL
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from vocabula.codec import EntropyModel, Limits
     from vocabula.data import ImageSource
     from vocabula.priors import Generator
-    from vocabula.tokenizers import ImageTokenizer
+    from vocabula.tokenizers import SignalTokenizer
 
-M = TypeVar("M", "ImageTokenizer", "Generator")
+M = TypeVar("M", "SignalTokenizer", "Generator")
 Run = Annotated[
     str,
     typer.Argument(
@@ -107,7 +107,7 @@ MaxMemory = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 
 
-def open_run(run: str, device: str = "auto") -> ImageTokenizer:
+def open_run(run: str, device: str = "auto") -> SignalTokenizer:
     """The tokenizer of a run, on a device, in evaluation mode.
 
     Raises:
@@ -146,7 +146,7 @@ def move_to(model: M, device: str) -> M:
         ) from None
 
 
-def open_entropy(tokenizer: ImageTokenizer, entropy: str, prior: str | None) -> EntropyModel:
+def open_entropy(tokenizer: SignalTokenizer, entropy: str, prior: str | None) -> EntropyModel:
     """The entropy model that options name.
 
     Raises:
@@ -206,7 +206,7 @@ def counted(description: str, total: int) -> AbstractContextManager[Callable[[in
 
 def open_data(
     data: str,
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     run: str,
     *,
     held_out: bool = False,

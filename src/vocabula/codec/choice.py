@@ -16,7 +16,7 @@ from vocabula.codec.reader import Models
 from vocabula.codec.static import StaticModel
 from vocabula.errors import CodecError, OptionError
 from vocabula.priors import PortablePrior
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.inference import device_of
 
@@ -32,7 +32,7 @@ _MENDED_BY = dict.fromkeys(
 
 
 def offered_models(
-    tokenizer: ImageTokenizer, *, prior: str | Path | None = None
+    tokenizer: SignalTokenizer, *, prior: str | Path | None = None
 ) -> list[EntropyModel]:
     """The networks that a tokenizer's codes can be coded with.
 
@@ -56,7 +56,7 @@ def offered_models(
 
 
 def statistics_of(
-    tokenizer: ImageTokenizer, given: CodeStatistics | None = None
+    tokenizer: SignalTokenizer, given: CodeStatistics | None = None
 ) -> CodeStatistics | None:
     """The counts to code with: those given, else the tokenizer's own, if they are still its own.
 

@@ -31,7 +31,7 @@ from vocabula.codec.segment import SegmentHead, seed_of
 from vocabula.codec.writer import CodedSignal, Target, opened_target, write_signals
 from vocabula.errors import CodecError, DataError, OptionError
 from vocabula.levels import array_of, levels_of
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.inference import inference
 
@@ -163,7 +163,7 @@ def _grids(reader: Reader, signal: CodedSignal) -> Any:
 def write(
     target: Target,
     images: Tensor | Sequence[Tensor],
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     *,
     entropy: str | EntropyModel = "adaptive",
     statistics: CodeStatistics | None = None,
@@ -212,7 +212,7 @@ def write(
 
 
 def _encoded(
-    tokenizer: ImageTokenizer, images: Tensor | Sequence[Tensor], *, lossless: bool
+    tokenizer: SignalTokenizer, images: Tensor | Sequence[Tensor], *, lossless: bool
 ) -> Iterator[CodedSignal]:
     first = 0
     for i in range(1, len(images) + 1):
@@ -224,7 +224,7 @@ def _encoded(
 
 
 def encode_images(
-    tokenizer: ImageTokenizer, images: Tensor, *, lossless: bool = False
+    tokenizer: SignalTokenizer, images: Tensor, *, lossless: bool = False
 ) -> list[CodedSignal]:
     """The streams of each of a batch of images (B, C, H, W), with those of the pixels if wanted.
 
@@ -250,7 +250,7 @@ def encode_images(
 
 def read(
     source: Source,
-    tokenizer: ImageTokenizer | None = None,
+    tokenizer: SignalTokenizer | None = None,
     *,
     statistics: CodeStatistics | None = None,
     models: Sequence[EntropyModel] = (),
@@ -292,7 +292,7 @@ def read(
 
 
 def decoded_images(
-    reader: Reader, tokenizer: ImageTokenizer | None, models: Models, *, jobs: int = 1
+    reader: Reader, tokenizer: SignalTokenizer | None, models: Models, *, jobs: int = 1
 ) -> Iterator[Tensor]:
     """The images of a file one by one, as `read` gives them; some of equal size decode together.
 
@@ -330,7 +330,7 @@ def _fits(count: int, size: tuple[int, ...], more: tuple[int, ...]) -> bool:
     return more == size and (count + 1) * math.prod(size) <= BATCH_PIXELS
 
 
-def _decoded(tokenizer: ImageTokenizer, signals: Sequence[CodedSignal]) -> Iterator[Tensor]:
+def _decoded(tokenizer: SignalTokenizer, signals: Sequence[CodedSignal]) -> Iterator[Tensor]:
     height, width = signals[0].size
     with inference(tokenizer) as device:
         codes = [level.to(device) for level in from_signals(signals, tokenizer)]
@@ -378,7 +378,9 @@ def cut(
         return total
 
 
-def to_bytes(images: Tensor | Sequence[Tensor], tokenizer: ImageTokenizer, **options: Any) -> bytes:
+def to_bytes(
+    images: Tensor | Sequence[Tensor], tokenizer: SignalTokenizer, **options: Any
+) -> bytes:
     """Compress images to bytes; options as for `write`."""
     file = io.BytesIO()
     write(file, images, tokenizer, **options)

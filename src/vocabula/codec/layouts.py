@@ -16,10 +16,10 @@ from vocabula.errors import CodecError, OptionError
 from vocabula.files import unicode_text
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.residual import ABSENT, ResidualQuantizer
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 
 
-def discrete(tokenizer: ImageTokenizer) -> list[Quantizer]:
+def discrete(tokenizer: SignalTokenizer) -> list[Quantizer]:
     """The quantizers of a tokenizer's levels, the coarsest first.
 
     Raises:
@@ -42,7 +42,7 @@ def discrete(tokenizer: ImageTokenizer) -> list[Quantizer]:
     return quantizers
 
 
-def tokenizer_stages(tokenizer: ImageTokenizer, *, joined: bool = False) -> list[Stage]:
+def tokenizer_stages(tokenizer: SignalTokenizer, *, joined: bool = False) -> list[Stage]:
     """The stages of a tokenizer's files: those of a residual quantizer, else one for each level.
 
     Args:
@@ -67,7 +67,7 @@ def tokenizer_stages(tokenizer: ImageTokenizer, *, joined: bool = False) -> list
     return stages
 
 
-def least_stages(tokenizer: ImageTokenizer, *, joined: bool = False) -> int:
+def least_stages(tokenizer: SignalTokenizer, *, joined: bool = False) -> int:
     """Stages without which nothing can be decoded: of several levels one of the finest."""
     last = tokenizer.levels[-1].quantizer
     optional = len(last.stages) - 1 if isinstance(last, ResidualQuantizer) and not joined else 0
@@ -75,7 +75,7 @@ def least_stages(tokenizer: ImageTokenizer, *, joined: bool = False) -> int:
 
 
 def tokenizer_header(
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     model: EntropyModel,
     *,
     stages: int | None,
@@ -156,7 +156,7 @@ def to_signals(levels: Sequence[Tensor], size: tuple[int, ...]) -> list[CodedSig
     ]
 
 
-def from_signals(signals: Sequence[CodedSignal], tokenizer: ImageTokenizer) -> list[Tensor]:
+def from_signals(signals: Sequence[CodedSignal], tokenizer: SignalTokenizer) -> list[Tensor]:
     """Codes (B, h, w, *code_shape) of each level; books that a cut file lacks are absent (-1)."""
     levels, first = [], 0
     height, width = signals[0].size
@@ -171,7 +171,9 @@ def from_signals(signals: Sequence[CodedSignal], tokenizer: ImageTokenizer) -> l
     return levels
 
 
-def check_tokenizer(header: Header, tokenizer: ImageTokenizer, name: str, fingerprint: str) -> None:
+def check_tokenizer(
+    header: Header, tokenizer: SignalTokenizer, name: str, fingerprint: str
+) -> None:
     """Refuse a file that another tokenizer made.
 
     Args:

@@ -14,7 +14,7 @@ from vocabula.codec.pixel_steps import Scene, Values
 from vocabula.codec.reconstruction import Reconstructor, choose_shift, to_bytes
 from vocabula.codec.segment import Block, Codes
 from vocabula.errors import CodecError, OptionError
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 
 MOST_CHANNELS = 4
 GREEN_FIRST = (1, 0, 2, 3)
@@ -45,7 +45,7 @@ class PixelModel(EntropyModel):
 
     id = ModelId.PIXELS
 
-    def __init__(self, tokenizer: ImageTokenizer) -> None:
+    def __init__(self, tokenizer: SignalTokenizer) -> None:
         self.hash = short_hash(b"pixels")
         self._reconstructor = Reconstructor(tokenizer)
 

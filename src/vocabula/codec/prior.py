@@ -27,7 +27,7 @@ from vocabula.codec.table import PRECISION
 from vocabula.codec.words import bad_words
 from vocabula.errors import CodecError, CodecWarning, CodeError, OptionError
 from vocabula.priors import Condition, Prior, load_generator
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of
 
 _NETWORK, _ADAPTIVE = b"\0", b"\1"
@@ -258,7 +258,7 @@ def prior_hash(priors: Sequence[Prior], tokenizer: str) -> bytes:
     return short_hash(b"prior", *map(bytes.fromhex, names))
 
 
-def load_prior(folder: str | Path, tokenizer: ImageTokenizer) -> PriorModel:
+def load_prior(folder: str | Path, tokenizer: SignalTokenizer) -> PriorModel:
     """The prior model of a tokenizer's codes, on the tokenizer's device.
 
     Args:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vocabula.codec.layouts import from_signals
 from vocabula.codec.segment import Block
 from vocabula.codec.writer import CodedSignal
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 
 SHIFTS = 256
 MARGIN = 2.0**-30
@@ -34,9 +34,9 @@ class Reconstructor:
         tokenizer: what made the codes; it is copied when the first segment comes.
     """
 
-    def __init__(self, tokenizer: ImageTokenizer) -> None:
+    def __init__(self, tokenizer: SignalTokenizer) -> None:
         self._tokenizer, self._lock = tokenizer, threading.Lock()
-        self._exact: ImageTokenizer | None = None
+        self._exact: SignalTokenizer | None = None
 
     def values(self, block: Block, stage: int) -> NDArray[np.float64]:
         """Values (channels, positions) in [0, 255] of a segment's images, one after another.
@@ -58,7 +58,7 @@ class Reconstructor:
                     at += image.shape[1]
         return found
 
-    def _double(self) -> ImageTokenizer:
+    def _double(self) -> SignalTokenizer:
         with self._lock:  # several segments are coded at a time
             if self._exact is None:
                 self._exact = copy.deepcopy(self._tokenizer).cpu().double().eval()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
-from vocabula.errors import DataError
-from vocabula.registry import suggest
+from vocabula.errors import DataError, suggest
 
 KINDS = "a folder of pictures, a .parquet, .npy or .npz file, or sample:photos"
 SAMPLE_NAMES = ("photos", "digits")

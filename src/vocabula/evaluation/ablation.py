@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from vocabula.tokenizers import Analysis, CodeLevel, ImageTokenizer
+from vocabula.tokenizers import Analysis, CodeLevel, SignalTokenizer
 
 
 def without_each_level(
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     found: Analysis,
     size: tuple[int, int] | torch.Size,
     mean_values: Sequence[Tensor],

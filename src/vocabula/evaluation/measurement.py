@@ -13,13 +13,13 @@ from vocabula.evaluation.batches import as_unit, counted, image_count, read_batc
 from vocabula.evaluation.level_meter import LevelMeter
 from vocabula.evaluation.metrics import moments, mse, psnr, ssim, ssim_window
 from vocabula.evaluation.result import Evaluation
-from vocabula.tokenizers import Analysis, GaussianBottleneck, ImageTokenizer
+from vocabula.tokenizers import Analysis, GaussianBottleneck, SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference
 from vocabula.tokenizers.posterior import PosteriorStatistics
 
 
 def evaluate(
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     source: ImageSource,
     *,
     batch_size: int = 64,
@@ -83,7 +83,7 @@ class Meter:
         images: images measured so far.
     """
 
-    def __init__(self, tokenizer: ImageTokenizer) -> None:
+    def __init__(self, tokenizer: SignalTokenizer) -> None:
         self.images = 0
         self._tokenizer = tokenizer
         self._levels = [LevelMeter(level) for level in tokenizer.levels]

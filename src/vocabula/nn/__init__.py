@@ -1,6 +1,7 @@
-"""Network blocks for images: encoders, decoders and the parts they are made of.
+"""Network blocks: encoders, decoders and the parts they are made of.
 
-An encoder maps (B, C, H, W) to (B, dim, H / stride, W / stride), a decoder back. They know nothing
+An encoder maps images (B, C, H, W) to (B, dim, H / stride, W / stride), or vectors (B, C) to
+(B, dim), a decoder back. They know nothing
 of quantizers: any bottleneck of the same ``dim`` fits between them.
 """
 
@@ -8,6 +9,13 @@ from __future__ import annotations
 
 from vocabula.nn.attention import SpatialAttention
 from vocabula.nn.base import Decoder, Encoder
+from vocabula.nn.mlp import (
+    IdentityDecoder,
+    IdentityEncoder,
+    MLPDecoder,
+    MLPEncoder,
+    PerceptronBlock,
+)
 from vocabula.nn.normalization import GroupNorm
 from vocabula.nn.resampling import Downsample, Upsample
 from vocabula.nn.residual import BottleneckBlock, NormalizedBlock, bottleneck_stack
@@ -21,7 +29,12 @@ __all__ = [
     "Downsample",
     "Encoder",
     "GroupNorm",
+    "IdentityDecoder",
+    "IdentityEncoder",
+    "MLPDecoder",
+    "MLPEncoder",
     "NormalizedBlock",
+    "PerceptronBlock",
     "SpatialAttention",
     "Upsample",
     "VQGANDecoder",

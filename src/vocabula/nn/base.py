@@ -1,9 +1,11 @@
-"""What every image encoder and decoder shares: how many channels go in and out, and the stride."""
+"""What every encoder and decoder shares: how many channels go in and out, axes and stride."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from vocabula.errors import OptionError
@@ -18,9 +20,11 @@ class Encoder(nn.Module, ABC):
         in_channels: channels of the images.
         dim: width of the vectors, the quantizer's ``dim``.
         stride: pixels per grid position along each axis.
+        axes: how many axes the signal has: 2 of an image, 0 of a vector.
     """
 
     component_kind = "encoder"
+    axes: ClassVar[int] = 2
     in_channels: int
     dim: int
     stride: int
@@ -47,9 +51,11 @@ class Decoder(nn.Module, ABC):
         dim: width of the vectors, the quantizer's ``dim``.
         out_channels: parameters per pixel of the likelihood (the image's channels for a Gaussian).
         stride: pixels per grid position along each axis.
+        axes: how many axes the signal has; see `Encoder`.
     """
 
     component_kind = "decoder"
+    axes: ClassVar[int] = 2
     dim: int
     out_channels: int
     stride: int
@@ -62,6 +68,12 @@ class Decoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, z: Tensor) -> Tensor:
         """Decode vectors z (B, dim, h, w) into (B, out_channels, h stride, w stride)."""
+
+
+def dtype_of(part: nn.Module, fallback: Tensor) -> torch.dtype:
+    """The floating-point type of a part's parameters, which its input must have."""
+    parameter = next(part.parameters(), None)
+    return fallback.dtype if parameter is None else parameter.dtype
 
 
 def halvings(downsample: int, owner: str) -> int:

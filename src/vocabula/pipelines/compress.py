@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from vocabula.codec.choice import choose_model, statistics_of
-from vocabula.codec.files import BATCH_PIXELS, cut, encode_images
+from vocabula.codec.files import BATCH_PIXELS, encode_images
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
 from vocabula.codec.layouts import least_stages, name_attachment, tokenizer_header
@@ -40,7 +40,8 @@ from vocabula.pipelines.gathering import (
     takes_all,
     targets_of,
 )
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.pipelines.target_rate import at_rate
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.inference import device_of
 
@@ -71,7 +72,7 @@ class Compressed:
 
 @dataclass(frozen=True)
 class _Job:
-    tokenizer: ImageTokenizer
+    tokenizer: SignalTokenizer
     models: Sequence[EntropyModel]
     header: Header
     target_bpp: float | None
@@ -88,7 +89,7 @@ class _Job:
 
 
 def compress_files(
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     files: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str] | None = None,
     *,
@@ -252,7 +253,7 @@ def _signals(job: _Job, batch_size: int) -> Iterator[tuple[int, CodedSignal]]:
             del pixels, image, signal, signals  # nothing keeps it for longer
 
 
-def _has_room_beside(tokenizer: ImageTokenizer) -> bool:
+def _has_room_beside(tokenizer: SignalTokenizer) -> bool:
     """Whether work beside the network gains time.
 
     Where the network fills all cores, a thread that takes one makes every thread of it wait.
@@ -386,19 +387,4 @@ def _coded(job: _Job, signals: Iterable[CodedSignal], target: Path, *, jobs: int
     if job.target_bpp is None:
         return content
     least = least_stages(job.tokenizer, joined=job.models[0].joins)
-    return _at_rate(content, job.target_bpp, least, target)
-
-
-def _at_rate(content: bytes, target_bpp: float, least: int, target: Path) -> bytes:
-    """The file cut to the most stages that a rate allows."""
-    found = inspect(content, limits=NO_LIMITS)
-    for stages in range(found.header.kept, least - 1, -1):
-        shorter = io.BytesIO()
-        cut(content, shorter, stages, limits=NO_LIMITS)
-        rate = 8 * len(shorter.getvalue()) / found.pixels
-        if rate <= target_bpp:
-            return shorter.getvalue()
-    raise OptionError(
-        f"{target}: expected at most {target_bpp:g} bits per pixel, got {rate:.4g} with the fewest "
-        f"stages ({least}); raise the target or use another tokenizer"
-    )
+    return at_rate(content, job.target_bpp, least, target)

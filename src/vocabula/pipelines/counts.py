@@ -12,7 +12,7 @@ from vocabula.codec.layouts import discrete
 from vocabula.data import ImageData, ImageSource
 from vocabula.evaluation.batches import BATCH_PIXELS
 from vocabula.levels import levels_of
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.inference import inference
 
@@ -21,7 +21,7 @@ ENOUGH_CODES, ENOUGH_EACH = 2**20, 256
 
 
 def learn_statistics(
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     source: ImageSource,
     *,
     batch_size: int = 64,

@@ -16,12 +16,12 @@ from vocabula.data.token_layout import TokenRecord
 from vocabula.errors import OptionError, OutputError
 from vocabula.evaluation.batches import BATCH_PIXELS, counted
 from vocabula.files import new_folder
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference
 
 
 def decode_tokens(
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     tokens: str | os.PathLike[str],
     out_dir: str | os.PathLike[str],
     *,

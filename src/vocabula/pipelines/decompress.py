@@ -33,14 +33,14 @@ from vocabula.files import (
     output_errors,
 )
 from vocabula.pipelines.gathering import SUFFIX
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
 
 _Shown = tuple[Tensor, bytes]  # an image and its colour profile, empty without one
 
 
 def decompress_files(
-    tokenizer: ImageTokenizer | None,
+    tokenizer: SignalTokenizer | None,
     files: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str] | None = None,
     *,
@@ -126,7 +126,7 @@ def list_files(files: Sequence[str | os.PathLike[str]]) -> list[tuple[Path, Path
 
 
 def _checked(
-    tokenizer: ImageTokenizer | None,
+    tokenizer: SignalTokenizer | None,
     paths: Sequence[Path],
     found: Sequence[Inspection],
     statistics: CodeStatistics | None,

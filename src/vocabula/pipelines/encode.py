@@ -11,12 +11,12 @@ from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import OptionError
 from vocabula.evaluation.batches import counted, image_count, label_of, read_batches
 from vocabula.levels import levels_of
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference
 
 
 def encode_dataset(
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     source: ImageSource,
     out: str | os.PathLike[str],
     *,

@@ -16,7 +16,7 @@ from vocabula.files.run_files import is_prior
 from vocabula.priors import level_folder, load_generator
 from vocabula.priors.generator_saving import TOKENIZER
 from vocabula.priors.text import FILE as TEXT
-from vocabula.tokenizers import ImageTokenizer, load, save
+from vocabula.tokenizers import SignalTokenizer, load, save
 from vocabula.tokenizers.card import held_out_figures, with_held_out
 from vocabula.tokenizers.code_statistics import FILE as STATISTICS
 from vocabula.tokenizers.saved_folder import CARD, CONFIG, WEIGHTS
@@ -47,7 +47,7 @@ def export_tokenizer(
     run: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    tokenizer: ImageTokenizer | None = None,
+    tokenizer: SignalTokenizer | None = None,
     held_out: ImageSource | None = None,
     batch_size: int = 64,
     limit: int | None = None,

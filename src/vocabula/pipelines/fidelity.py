@@ -16,7 +16,7 @@ from torch import Tensor
 from vocabula.codec.layouts import from_signals
 from vocabula.codec.writer import CodedSignal
 from vocabula.quantizers.residual import ABSENT
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference
 from vocabula.tokenizers.tiles import Range, Tile, tiles
 
@@ -46,7 +46,7 @@ class Fidelity:
         self._parts: list[_Part] = []
         self._due = self._total = self._seen = 0
 
-    def begin(self, tokenizer: ImageTokenizer, sizes: Sequence[tuple[int, int]]) -> None:
+    def begin(self, tokenizer: SignalTokenizer, sizes: Sequence[tuple[int, int]]) -> None:
         """Say what will be compressed."""
         self._tokenizer, self._parts, self._due = tokenizer, [], 0
         self._total, self._seen = sum(map(math.prod, sizes)), 0
@@ -121,7 +121,7 @@ class Fidelity:
             yield streams, group
 
 
-def _without(levels: list[Tensor], left: int, tokenizer: ImageTokenizer) -> list[Tensor]:
+def _without(levels: list[Tensor], left: int, tokenizer: SignalTokenizer) -> list[Tensor]:
     """Codes of the first `left` books of all levels; the others are absent."""
     first = 0
     for codes, level in zip(levels, tokenizer.levels, strict=True):

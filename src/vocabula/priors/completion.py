@@ -9,7 +9,7 @@ from torch.nn.functional import avg_pool2d, max_pool2d, pad
 from vocabula.errors import DataError
 from vocabula.levels import levels_of
 from vocabula.priors.sampling import Known
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 
 ENCODED_PIXELS = 2**20
 """Most pixels that are encoded at once."""
@@ -35,7 +35,7 @@ def check_keep(keep: Tensor, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def known_codes(tokenizer: ImageTokenizer, images: Tensor, keep: Tensor) -> tuple[Known, ...]:
+def known_codes(tokenizer: SignalTokenizer, images: Tensor, keep: Tensor) -> tuple[Known, ...]:
     """The codes of each level, the coarsest first, and where they are known.
 
     Known are codes all of whose pixels are kept. Before encoding the others are replaced by what
@@ -69,7 +69,7 @@ def known_codes(tokenizer: ImageTokenizer, images: Tensor, keep: Tensor) -> tupl
     return tuple(zip(codes, masks, strict=True))
 
 
-def known_positions(keep: Tensor, stride: int, grid: tuple[int, int]) -> Tensor:
+def known_positions(keep: Tensor, stride: int, grid: tuple[int, ...]) -> Tensor:
     """Where codes are known: a mask (B, h, w), true where every pixel of a code is kept.
 
     Args:

@@ -20,7 +20,7 @@ from vocabula.data.code_batches import CodeArrays, class_count, read_codes, spli
 from vocabula.errors import DataError, OptionError
 from vocabula.priors import TextTokenizer
 from vocabula.priors.conditioned import CaptionTokens, ConditionedCodes
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 
 LONGEST = 64
 """Text tokens of the context where no option says how many."""
@@ -112,7 +112,7 @@ class PriorData:
 
 
 def read_prior_data(
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     sources: Sources,
     *,
     share: float = 0.05,

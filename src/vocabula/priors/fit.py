@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from vocabula.errors import OptionError, picture_size
 from vocabula.priors.prior import Prior
-from vocabula.tokenizers import CodeLevel, ImageTokenizer
+from vocabula.tokenizers import CodeLevel, SignalTokenizer
 
 
-def check_fit(tokenizer: ImageTokenizer, priors: Sequence[Prior]) -> None:
+def check_fit(tokenizer: SignalTokenizer, priors: Sequence[Prior]) -> None:
     """Check that there is a prior for each level, made for this tokenizer's codes.
 
     Args:
@@ -88,7 +88,7 @@ def _text(prior: Prior) -> str:
     return prior.text_tokenizer.fingerprint()[:12] if prior.text_tokenizer else ""
 
 
-def _check_grids(tokenizer: ImageTokenizer, priors: Sequence[Prior]) -> None:
+def _check_grids(tokenizer: SignalTokenizer, priors: Sequence[Prior]) -> None:
     """All levels must cover the same pixels, those of the images that the priors know of."""
     stride = tokenizer.stride
     height, width = priors[0].codes.grid

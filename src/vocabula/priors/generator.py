@@ -17,8 +17,7 @@ from vocabula.priors.fit import check_fit
 from vocabula.priors.order import Order, Samples, join, level_numbers, new_seed
 from vocabula.priors.prior import Prior
 from vocabula.priors.sampling import Known, Progress
-from vocabula.tokenizers import ImageTokenizer
-from vocabula.tokenizers.images import as_images
+from vocabula.tokenizers import SignalTokenizer
 
 DECODED_PIXELS = 2**20
 """Most pixels that are decoded at once."""
@@ -61,7 +60,7 @@ class Generator:
     3.2: ancestral sampling from the top level down.
     """
 
-    def __init__(self, tokenizer: ImageTokenizer, priors: Sequence[Prior]) -> None:
+    def __init__(self, tokenizer: SignalTokenizer, priors: Sequence[Prior]) -> None:
         check_fit(tokenizer, priors)
         self.tokenizer = tokenizer.eval()
         self.priors = tuple(prior.eval() for prior in priors)
@@ -247,7 +246,7 @@ class Generator:
                 is, or a class or text is unknown.
             OptionError: an option is out of range, or a prior cannot compute such a size.
         """
-        x = as_images(images, self.tokenizer.channels)
+        x = self.tokenizer.signal.check(images)
         count, size = len(x) * copies, (int(x.shape[2]), int(x.shape[3]))
         _at_least({"copies": (copies, 1), "batch_size": (batch_size, 1)})
         self.check_size(size)

@@ -11,7 +11,7 @@ from vocabula.errors import CheckpointError, OptionError
 from vocabula.priors.generator import Generator
 from vocabula.priors.prior import Prior
 from vocabula.priors.saving import load
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers import load as load_tokenizer
 from vocabula.tokenizers.saved_folder import CONFIG
 
@@ -30,7 +30,7 @@ def level_folder(folder: str | Path, level: int, levels: int) -> Path:
     return Path(folder) if levels == 1 else Path(folder) / f"level-{level + 1}"
 
 
-def save_tokenizer_beside(folder: str | Path, tokenizer: ImageTokenizer) -> None:
+def save_tokenizer_beside(folder: str | Path, tokenizer: SignalTokenizer) -> None:
     """Write the tokenizer into the folder of its priors, so that this one folder draws images.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from vocabula.errors import DataError, OptionError
+from vocabula.errors import DataError, OptionError, suggest
 from vocabula.priors.codes import CodeGrid
 from vocabula.priors.condition import Condition, Conditioning
 from vocabula.priors.drawing import Drawing
@@ -25,7 +25,6 @@ from vocabula.priors.sampling import (
     uniform_numbers,
 )
 from vocabula.priors.text import TextTokenizer
-from vocabula.registry import suggest
 from vocabula.tokenizers.weights import fingerprint
 
 MOST_NAMES = 12

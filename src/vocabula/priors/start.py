@@ -8,7 +8,7 @@ from torch import Tensor
 from vocabula.priors.codes import CodeGrid
 from vocabula.priors.prior import Prior
 from vocabula.quantizers.base import Quantizer
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 
 
 def symbol_vectors(codes: CodeGrid, quantizer: Quantizer) -> list[Tensor]:
@@ -35,7 +35,7 @@ def symbol_vectors(codes: CodeGrid, quantizer: Quantizer) -> list[Tensor]:
 
 
 @torch.no_grad()
-def start_from_codebooks(prior: Prior, tokenizer: ImageTokenizer, level: int) -> None:
+def start_from_codebooks(prior: Prior, tokenizer: SignalTokenizer, level: int) -> None:
     """Set the embeddings of a new prior from the codebooks, in place.
 
     Each embedding becomes a random projection of the decoded vectors, of the standard deviation it

@@ -23,7 +23,7 @@ from vocabula.reports.examples import Example, picture_of
 from vocabula.reports.page import render, versions
 from vocabula.reports.pictures import to_array
 from vocabula.reports.plots import points
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Compared:
 
 
 def compare_tokenizers(
-    tokenizers: Mapping[str, ImageTokenizer],
+    tokenizers: Mapping[str, SignalTokenizer],
     source: ImageSource,
     *,
     batch_size: int = 64,
@@ -124,7 +124,7 @@ def compare_tokenizers(
 
 
 def build_comparison(
-    tokenizers: Mapping[str, ImageTokenizer],
+    tokenizers: Mapping[str, SignalTokenizer],
     compared: Sequence[Compared],
     source: ImageSource,
     out: str | os.PathLike[str],
@@ -192,7 +192,7 @@ def comparison_table(compared: Sequence[Compared], title: str) -> Table:
 
 
 def side_by_side(
-    tokenizers: Mapping[str, ImageTokenizer], source: ImageSource, count: int
+    tokenizers: Mapping[str, SignalTokenizer], source: ImageSource, count: int
 ) -> list[Example]:
     """Examples at even distances over the source, each with what every tokenizer makes of it."""
     wanted = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round())
@@ -200,7 +200,7 @@ def side_by_side(
     return [_example(tokenizers, sample.path, sample.image) for sample in samples.values()]
 
 
-def _example(tokenizers: Mapping[str, ImageTokenizer], path: str, pixels: np.ndarray) -> Example:
+def _example(tokenizers: Mapping[str, SignalTokenizer], path: str, pixels: np.ndarray) -> Example:
     image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
     height, width = image.shape[-2:]
     pictures = [picture_of(to_array(as_unit(image)[0]), "original", part="original")]
@@ -210,7 +210,7 @@ def _example(tokenizers: Mapping[str, ImageTokenizer], path: str, pixels: np.nda
     return Example(path, f"{width} x {height} px", pictures, [])
 
 
-def _reconstructed(tokenizer: ImageTokenizer, image: Tensor) -> tuple[Tensor, float]:
+def _reconstructed(tokenizer: SignalTokenizer, image: Tensor) -> tuple[Tensor, float]:
     with inference(tokenizer) as device:
         x = as_unit(image.to(device))
         output = tokenizer.reconstruct(x)

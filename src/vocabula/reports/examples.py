@@ -17,7 +17,7 @@ from vocabula.evaluation.histogram import books_of
 from vocabula.evaluation.metrics import mse, psnr, ssim
 from vocabula.evaluation.rival import Rival
 from vocabula.reports.pictures import code_colours, data_uri, error_map, shrink, to_array
-from vocabula.tokenizers import Analysis, CodeLevel, ImageTokenizer
+from vocabula.tokenizers import Analysis, CodeLevel, SignalTokenizer
 from vocabula.tokenizers.inference import inference
 
 LARGEST_SIDE = 768
@@ -64,7 +64,7 @@ class Example:
 
 
 def make_examples(
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     source: ImageSource,
     count: int,
     *,
@@ -93,7 +93,7 @@ def make_examples(
 
 
 def _example(
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     sample: Sample,
     device: torch.device,
     scale: float,

@@ -11,7 +11,7 @@ from torch import Tensor
 from vocabula.evaluation.batches import BATCH_PIXELS
 from vocabula.evaluation.histogram import CodeHistogram
 from vocabula.reports.pictures import data_uri, to_array
-from vocabula.tokenizers import CodeLevel, ImageTokenizer
+from vocabula.tokenizers import CodeLevel, SignalTokenizer
 from vocabula.tokenizers.inference import inference
 
 MOST_CODEWORDS = 256
@@ -40,7 +40,9 @@ class Gallery:
     patches: list[Patch]
 
 
-def make_galleries(tokenizer: ImageTokenizer, histograms: Sequence[CodeHistogram]) -> list[Gallery]:
+def make_galleries(
+    tokenizer: SignalTokenizer, histograms: Sequence[CodeHistogram]
+) -> list[Gallery]:
     """A gallery for each of the first books of every level, codewords in falling order of use.
 
     In a tokenizer with several books the other books are held at their most used codeword.
@@ -76,7 +78,7 @@ def _shown(levels: Sequence[CodeLevel]) -> Iterator[int]:
         first += books
 
 
-def _decode(tokenizer: ImageTokenizer, codes: Tensor, book: int, usual: Sequence[int]) -> Tensor:
+def _decode(tokenizer: SignalTokenizer, codes: Tensor, book: int, usual: Sequence[int]) -> Tensor:
     """Patches (N, C, side, side) of codes (N,) of one book."""
     stride = tokenizer.stride
     at_once = max(1, BATCH_PIXELS // (_GRID * stride) ** 2)
@@ -91,7 +93,7 @@ def _decode(tokenizer: ImageTokenizer, codes: Tensor, book: int, usual: Sequence
     return torch.cat(parts) if parts else torch.empty(0)
 
 
-def _fields(tokenizer: ImageTokenizer, joint: Tensor) -> list[Tensor]:
+def _fields(tokenizer: SignalTokenizer, joint: Tensor) -> list[Tensor]:
     """The codes of every level, (N, h, w, *code_shape), that repeat joint (N, all books)."""
     side = _GRID * tokenizer.stride
     books = joint.split([len(level.codebook_sizes) for level in tokenizer.levels], dim=1)

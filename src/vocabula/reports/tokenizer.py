@@ -25,14 +25,14 @@ from vocabula.reports.examples import LARGEST_SIDE, Example, make_examples
 from vocabula.reports.gallery import make_galleries
 from vocabula.reports.page import render, settings_rows, versions
 from vocabula.reports.plots import bars, ranked_usage
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 
 MOST_BOOKS = 4
 MOST_DIMENSIONS = 256
 
 
 def build_report(
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     source: ImageSource,
     out: str | os.PathLike[str],
     *,
@@ -103,7 +103,7 @@ def build_report(
     return result
 
 
-def _header(tokenizer: ImageTokenizer, result: Evaluation, named: Path) -> dict[str, Any]:
+def _header(tokenizer: SignalTokenizer, result: Evaluation, named: Path) -> dict[str, Any]:
     levels = " and ".join(
         f"{type(level.quantizer).__name__}, one code position per {level.stride} x {level.stride} "
         "pixels"
@@ -144,7 +144,7 @@ def _header(tokenizer: ImageTokenizer, result: Evaluation, named: Path) -> dict[
 
 
 def _reconstructions(
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     source: ImageSource,
     result: Evaluation,
     count: int,
@@ -192,7 +192,7 @@ def _levels(result: Evaluation, examples: Sequence[Example]) -> dict[str, Any]:
     return {"levels": rows, "levels_note": note}
 
 
-def _codebook(tokenizer: ImageTokenizer, result: Evaluation) -> dict[str, Any]:
+def _codebook(tokenizer: SignalTokenizer, result: Evaluation) -> dict[str, Any]:
     shown = result.histograms[:MOST_BOOKS]  # the plot has that many colours
     if not shown:
         return {"books": []}
@@ -241,7 +241,7 @@ def _dimensions(result: Evaluation) -> dict[str, Any]:
     }
 
 
-def _settings(tokenizer: ImageTokenizer, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(tokenizer: SignalTokenizer, manifest: Mapping[str, Any]) -> dict[str, Any]:
     config = manifest.get("config")
     settings = config if isinstance(config, dict) else registry.spec(tokenizer)
     return {

@@ -2,7 +2,8 @@
 
     image --> encoder --> quantizer --> codes --> decoder --> likelihood --> image
 
-`Tokenizer` has one level of codes, `HierarchicalTokenizer` several; both are `ImageTokenizer`s.
+`Tokenizer` has one level of codes, `HierarchicalTokenizer` several; both are `SignalTokenizer`s
+(`ImageTokenizer` is its name of before).
 
 `build_tokenizer` makes one from settings, `load` from a saved folder.
 """
@@ -15,7 +16,7 @@ from vocabula import lazy_names
 
 if TYPE_CHECKING:
     from vocabula.tokenizers.analysis import Analysis, BitsPerDim, LevelAnalysis
-    from vocabula.tokenizers.base import ImageTokenizer
+    from vocabula.tokenizers.base import ImageTokenizer, SignalTokenizer
     from vocabula.tokenizers.builder import build_tokenizer
     from vocabula.tokenizers.categorical import Categorical
     from vocabula.tokenizers.code_level import CodeLevel
@@ -33,7 +34,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "analysis": ("Analysis", "BitsPerDim", "LevelAnalysis"),
-        "base": ("ImageTokenizer",),
+        "base": ("ImageTokenizer", "SignalTokenizer"),
         "builder": ("build_tokenizer",),
         "categorical": ("Categorical",),
         "code_level": ("CodeLevel",),
@@ -63,6 +64,7 @@ __all__ = [
     "Likelihood",
     "LogisticMixture",
     "PosteriorStatistics",
+    "SignalTokenizer",
     "Tokenizer",
     "build_tokenizer",
     "load",

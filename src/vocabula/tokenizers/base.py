@@ -1,7 +1,8 @@
-"""What every image tokenizer does, whether its codes have one level or several."""
+"""What every tokenizer does, whether its codes have one level or several."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TypeAlias, TypeVar
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 
 from vocabula.errors import OptionError, ShapeError
 from vocabula.levels import levels_of
-from vocabula.nn.base import Decoder, Encoder
+from vocabula.nn.base import Decoder, Encoder, dtype_of
 from vocabula.quantizers.base import Bottleneck, Quantizer
+from vocabula.signals import Signal
 from vocabula.tokenizers.analysis import (
     Analysis,
     BitsPerDim,
@@ -20,50 +22,51 @@ from vocabula.tokenizers.analysis import (
     evaluated,
     pass_in_tiles,
 )
-from vocabula.tokenizers.code_level import CodeLevel, check_codes, image_size, nested
-from vocabula.tokenizers.code_statistics import CodeStatistics
-from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
-from vocabula.tokenizers.images import (
-    as_images,
-    check_images,
-    cropped,
-    padded,
-    to_uint8,
-    to_unit,
+from vocabula.tokenizers.code_level import (
+    CodeLevel,
+    check_codes,
+    common_stride,
+    nested,
+    signal_size,
 )
+from vocabula.tokenizers.code_statistics import CodeStatistics
+from vocabula.tokenizers.extent import cropped, over_extent, padded
+from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
 from vocabula.tokenizers.likelihood import Likelihood, bits_per_dim
 from vocabula.tokenizers.saving import Pretrained
-from vocabula.tokenizers.tiles import Tile, gather, needs_tiles, paint, tiles
+from vocabula.tokenizers.tiles import Tile, cut_for, gather, paint
 from vocabula.types import Quantized, Reconstruction
 
 Codes: TypeAlias = Tensor | Sequence[Tensor]
-"""Codes (B, h, w, *code_shape): of the only level, or one tensor a level, the coarsest first."""
+"""Codes (B, *grid, *code_shape): of the only level, or one tensor a level, the coarsest first."""
 
 T = TypeVar("T")
 
 
-class ImageTokenizer(Pretrained, nn.Module, ABC):
-    """Turns images of any size into codes and codes into images, over one or several levels.
+class SignalTokenizer(Pretrained, nn.Module, ABC):
+    """Turns signals of any size into codes and codes into signals, over one or several levels.
 
-    Images are (B, C, H, W), uint8 or floating point in [0, 1], of any H and W from 1: they are
-    padded with their last row and column to multiples of `stride`, and the result is cropped back.
-    The encoder sees x - 1/2.
+    Signals are (B, C, *extent), as their kind, `signal`, says: images (B, C, H, W), vectors (B, C).
+    They are continued by their last element to multiples of `strides`, and the result is cropped
+    back. The encoder sees x - `signal.centre`.
 
     Large images pass `encode`, `decode` and `reconstruct` in tiles where the networks state their
     context (`Encoder.context`), the module is in evaluation mode on the CPU and gradients are off:
     the codes and pixels are those of the whole image, in a fraction of its memory.
 
     Attributes:
+        signal: the kind of signal.
         channels: C.
-        stride: pixels per code along each axis, at the coarsest level.
-        likelihood: the distribution of the image.
+        strides: elements of the signal per code of the coarsest level, along each axis.
+        likelihood: the distribution of the signal.
         code_statistics: counts of the training codes, which entropy models begin with; None where
             none were taken. They are saved with the tokenizer as long as its weights stay the same.
     """
 
     component_kind = "tokenizer"
+    signal: Signal
     channels: int
-    stride: int
+    strides: tuple[int, ...]
     likelihood: Likelihood
     code_statistics: CodeStatistics | None = None
 
@@ -93,15 +96,23 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
         return None
 
     @property
+    def stride(self) -> int:
+        """Pixels per code of the coarsest level, along every axis; see `common_stride`."""
+        return common_stride(self.strides)
+
+    @property
     def bits_per_pixel(self) -> float:
         """Bits of the codes of all levels at a fixed length, per pixel; 0 for a VAE."""
-        return sum(level.bits / level.stride**2 for level in self.levels)
+        return sum(level.bits / math.prod(level.strides) for level in self.levels)
 
-    def grids(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
-        """The (h, w) positions of each level's codes for an image of `height` by `width` pixels."""
-        rows, columns = -(-height // self.stride), -(-width // self.stride)
-        factors = [self.stride // level.stride for level in self.levels]
-        return tuple((rows * factor, columns * factor) for factor in factors)
+    def grids(self, *extent: int) -> tuple[tuple[int, ...], ...]:
+        """The positions of each level's codes, one number an axis, for a signal of an extent."""
+        pairs = zip(extent, self.strides, strict=True)
+        whole = [-(-size // stride) * stride for size, stride in pairs]
+        return tuple(
+            tuple(size // stride for size, stride in zip(whole, level.strides, strict=True))
+            for level in self.levels
+        )
 
     # ------------------------------------------------------------------ images
 
@@ -118,9 +129,9 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
         Raises:
             DataError: wrong shape, dtype, channels or values.
         """
-        x = as_images(x, self.channels)
+        x = self.signal.check(x)
         results, last = self._descend(x, _quantized)
-        parameters = self._describe(last, x.shape[-2:])
+        parameters = self._describe(last, x.shape[2:])
         reconstruction = self.likelihood.loss(parameters, x)
         loss, losses = reconstruction, {"reconstruction": reconstruction}
         for level, result in zip(self.levels, results, strict=True):
@@ -129,7 +140,7 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
         return Reconstruction(self.likelihood.mean(parameters), tuple(results), loss, losses)
 
     def decode(
-        self, codes: Codes, condition: None = None, *, size: tuple[int, int] | None = None
+        self, codes: Codes, condition: None = None, *, size: Sequence[int] | None = None
     ) -> Tensor:
         """Images (B, C, H, W) in [0, 1] of codes.
 
@@ -148,16 +159,16 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
 
     @torch.no_grad()
     def decode_uint8(
-        self, codes: Codes, condition: None = None, *, size: tuple[int, int] | None = None
+        self, codes: Codes, condition: None = None, *, size: Sequence[int] | None = None
     ) -> Tensor:
         """What `decode` gives, as uint8 images (B, C, H, W): a quarter of the memory."""
-        return self._decode_all(codes, condition, size, to_uint8)
+        return self._decode_all(codes, condition, size, self.signal.to_stored)
 
     def _decode_all(
         self,
         codes: Codes,
         condition: None,
-        size: tuple[int, int] | None,
+        size: Sequence[int] | None,
         finish: Callable[[Tensor], Tensor],
     ) -> Tensor:
         """Images of codes, finished part by part, in tiles where the images are large."""
@@ -168,13 +179,15 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
                 "this tokenizer's decoder takes no condition"
             )
         levels = check_codes(self.levels, levels_of(codes))
-        size = image_size(self.stride, size, levels[0].shape[1:3])
+        size = signal_size(
+            self.strides, size, levels[0].shape[1 : 1 + len(self.strides)], self.signal.unit
+        )
 
-        def shown(parts: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        def shown(parts: Sequence[Tensor], size: Sequence[int]) -> Tensor:
             pairs = zip(quantizers, parts, strict=True)
             return finish(self._shown([quantizer.decode(code) for quantizer, code in pairs], size))
 
-        cut = self._cut(levels[0], size, self.decode_context)
+        cut = cut_for(levels[0], size, self, self.strides, self.decode_context)
         if not cut:
             return shown(levels, size)
 
@@ -186,7 +199,7 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
         return paint(len(levels[0]), cut, seen)
 
     def decode_values(
-        self, values: Sequence[Tensor], *, size: tuple[int, int] | None = None
+        self, values: Sequence[Tensor], *, size: Sequence[int] | None = None
     ) -> Tensor:
         """Images (B, C, H, W) in [0, 1] of vectors as the bottlenecks give them, not codes.
 
@@ -198,8 +211,9 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
             ShapeError: wrong number of levels, or wrong shapes.
             OptionError: `size` is not the size of an image with that many positions.
         """
-        grids = [tuple(v.shape[1:3]) for v in values]
-        widths = [(*v.shape[3:],) for v in values]
+        axes = len(self.strides)
+        grids = [tuple(v.shape[1 : 1 + axes]) for v in values]
+        widths = [(*v.shape[1 + axes :],) for v in values]
         if widths != [(level.quantizer.dim,) for level in self.levels] or not nested(
             self.levels, grids
         ):
@@ -207,7 +221,9 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
                 f"decode_values: expected vectors (B, h, w, D) for each of {len(self.levels)} "
                 f"levels, got {[tuple(v.shape) for v in values]}; take them from analyse(x).levels"
             )
-        return self._shown(values, image_size(self.stride, size, values[0].shape[1:3]))
+        return self._shown(
+            values, signal_size(self.strides, size, values[0].shape[1:-1], self.signal.unit)
+        )
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -218,13 +234,13 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
         Raises:
             DataError: wrong shape, dtype, channels or values.
         """
-        check_images(x, self.channels)
+        self.signal.refuse(x)
 
         def shown(x: Tensor) -> Tensor:
-            last = self._descend(to_unit(x), evaluated)[1]
-            return self.likelihood.mean(self._describe(last, x.shape[-2:]))
+            last = self._descend(self.signal.to_values(x), evaluated)[1]
+            return self.likelihood.mean(self._describe(last, x.shape[2:]))
 
-        cut = self._cut(x, x.shape[-2:], self.encode_context, self.decode_context)
+        cut = cut_for(x, x.shape[2:], self, self.strides, self.encode_context, self.decode_context)
         if not cut:
             return shown(x)
         return paint(len(x), cut, lambda i, tile: shown(x[i : i + 1, :, *tile.seen()]))
@@ -266,18 +282,20 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
             DataError: wrong shape, dtype, channels or values.
             OptionError: the bottleneck is neither a quantizer nor a `GaussianBottleneck`.
         """
-        check_images(x, self.channels)
+        self.signal.refuse(x)
         first = self.levels[0].quantizer
         if isinstance(first, GaussianBottleneck):  # then it is the only level
             found = self._pass(x, seed)
-            latent_bits = first.kl_bits(found.levels[0].vectors).sum((1, 2))
+            latent_bits = over_extent(first.kl_bits(found.levels[0].vectors))
         else:
             self._discrete("analyse")
-            cut = self._cut(x, x.shape[-2:], self.encode_context, self.decode_context)
+            cut = cut_for(
+                x, x.shape[2:], self, self.strides, self.encode_context, self.decode_context
+            )
             strides = [level.stride for level in self.levels]
             found = pass_in_tiles(x, cut, strides, self._pass) if cut else self._pass(x)
             pairs = zip(self.levels, found.levels, strict=True)
-            bits = sum(level.bits * f.vectors.shape[1:3].numel() for level, f in pairs)
+            bits = sum(level.bits * f.vectors.shape[1:-1].numel() for level, f in pairs)
             latent_bits = torch.full((len(x),), bits, device=x.device)
         dims = x.shape[1:].numel()
         costs = BitsPerDim(latent_bits / dims, bits_per_dim(found.log_prob, dims))
@@ -315,15 +333,15 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
 
     def _centred(self, x: Tensor, encoder: Encoder) -> Tensor:
         """Checked images x as the encoder takes them: around 0, padded to whole codes."""
-        return padded((x - 0.5).to(dtype_of(encoder, x)), self.stride)
+        return padded((x - self.signal.centre).to(dtype_of(encoder, x)), self.strides)
 
-    def _describe(self, last: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    def _describe(self, last: Tensor, size: Sequence[int]) -> Tensor:
         """The likelihood's parameters (B, P, H, W) of what the last decoder gets, cropped."""
         decoder = self._last_decoder
         decoded: Tensor = decoder(last.movedim(-1, 1).to(dtype_of(decoder, last)))
         return cropped(decoded, size)
 
-    def _shown(self, values: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    def _shown(self, values: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """The images of the values (B, h, w, D) of each level."""
         return self.likelihood.mean(self._describe(self._ascend(values), size))
 
@@ -343,44 +361,37 @@ class ImageTokenizer(Pretrained, nn.Module, ABC):
 
     def _pass(self, x: Tensor, seed: int = 0) -> Passage:
         """Pass checked images; `seed` is of the sample, where the bottleneck is continuous."""
-        x = to_unit(x)
+        x = self.signal.to_values(x)
         found, last = self._descend(x, evaluated)
-        parameters = self._describe(last, x.shape[-2:])
+        parameters = self._describe(last, x.shape[2:])
         output = self.likelihood.mean(parameters)
         first = self.levels[0].quantizer
         if isinstance(first, GaussianBottleneck):
             generator = torch.Generator().manual_seed(seed)
             sample = first.sample(found[0].vectors, generator=generator)
-            parameters = self._describe(sample, x.shape[-2:])
+            parameters = self._describe(sample, x.shape[2:])
         return Passage(found, output, self.likelihood.log_prob(parameters, x))
 
     def _encode_all(self, x: Tensor) -> list[Tensor]:
         """The codes of each level of images x (B, C, H, W), in tiles where they are large."""
         self._discrete("encode")
-        check_images(x, self.channels)
-        cut = self._cut(x, x.shape[-2:], self.encode_context)
+        self.signal.refuse(x)
+        cut = cut_for(x, x.shape[2:], self, self.strides, self.encode_context)
         if not cut:
-            return self._codes(to_unit(x))
+            return self._codes(self.signal.to_values(x))
 
         def seen(image: int, tile: Tile) -> list[Tensor]:
-            return self._codes(to_unit(x[image : image + 1, :, *tile.seen()]))
+            part = x[image : image + 1, :, *tile.seen()]
+            return self._codes(self.signal.to_values(part))
 
         return gather(len(x), cut, [level.stride for level in self.levels], seen)
 
-    def _cut(self, x: Tensor, size: Sequence[int], *contexts: int | None) -> list[Tile]:
-        """The tiles in which images of a size pass networks of these contexts; none is whole."""
-        if not needs_tiles(x, size, self) or not len(x):
-            return []
-        known = [context for context in contexts if context is not None]
-        if len(known) < len(contexts):
-            return []
-        return list(tiles(size, self.stride, sum(known)))
+    def _size(self, size: Sequence[int] | None, grid: Sequence[int]) -> tuple[int, ...]:
+        return signal_size(self.strides, size, grid, self.signal.unit)
 
 
-def dtype_of(part: nn.Module, fallback: Tensor) -> torch.dtype:
-    """The floating-point type of a part's parameters, which its input must have."""
-    parameter = next(part.parameters(), None)
-    return fallback.dtype if parameter is None else parameter.dtype
+ImageTokenizer = SignalTokenizer
+"""Its name of before."""
 
 
 def _quantized(quantizer: Bottleneck, vectors: Tensor) -> tuple[Quantized, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 from vocabula import registry
 from vocabula.errors import OptionError
 from vocabula.levels import level_names
-from vocabula.tokenizers.base import ImageTokenizer
+from vocabula.tokenizers.base import SignalTokenizer
 from vocabula.tokenizers.hierarchical import HierarchicalTokenizer, Level
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.tokenizer import Tokenizer
@@ -18,7 +18,7 @@ FEATURES = 128
 """Channels that pass between the levels of a hierarchy, up and down, unless settings say."""
 
 
-def build_tokenizer(specs: Mapping[str, Any], channels: int) -> ImageTokenizer:
+def build_tokenizer(specs: Mapping[str, Any], channels: int) -> SignalTokenizer:
     """Build the parts and connect them.
 
     The quantizer comes first, since it knows its width; the encoder's ``in_channels`` and ``dim``
@@ -29,9 +29,10 @@ def build_tokenizer(specs: Mapping[str, Any], channels: int) -> ImageTokenizer:
     Args:
         specs: for each of ``encoder``, ``quantizer``, ``decoder`` and, if wanted, ``likelihood``
             a registered name, a ``{"name": ..., option: value}`` mapping or a ready-made part.
+            ``signal`` names another kind of signal than images, such as ``vector``.
             For a `HierarchicalTokenizer` ``level1`` (the coarsest), ``level2``, ... each hold
             their encoder, quantizer and decoder. Other keys are not looked at.
-        channels: channels of the images.
+        channels: channels of the signal.
 
     Raises:
         OptionError: a part is missing, unknown, has a wrong option or does not fit the others.
@@ -48,6 +49,7 @@ def build_tokenizer(specs: Mapping[str, Any], channels: int) -> ImageTokenizer:
     _require_parts(specs, "")
     quantizer = _build("quantizer", specs)
     likelihood = _likelihood(specs)
+    signal = specs.get("signal")
     return Tokenizer(
         _build("encoder", specs, in_channels=channels, dim=quantizer.dim),
         quantizer,
@@ -58,6 +60,7 @@ def build_tokenizer(specs: Mapping[str, Any], channels: int) -> ImageTokenizer:
             out_channels=likelihood.parameter_channels(channels),
         ),
         likelihood=likelihood,
+        signal=signal and registry.build("signal", signal, path="signal", channels=channels),
     )
 
 

@@ -19,12 +19,17 @@ class CodeLevel:
     Attributes:
         name: ``level1``, ``level2``, ... of several levels; empty for the only one.
         quantizer: the bottleneck, continuous for a VAE.
-        stride: pixels per position along each axis.
+        strides: elements of the signal per position, along each axis.
     """
 
     name: str
     quantizer: Bottleneck
-    stride: int
+    strides: tuple[int, ...]
+
+    @property
+    def stride(self) -> int:
+        """The stride of every axis; see `common_stride`."""
+        return common_stride(self.strides)
 
     @property
     def prefix(self) -> str:
@@ -60,67 +65,100 @@ class CodeLevel:
         return [f"{begin}book {i + 1}" for i in range(books)]
 
 
+def common_stride(strides: Sequence[int]) -> int:
+    """The stride of every axis, where all have the same, as those of an image; 1 without an axis.
+
+    Raises:
+        OptionError: they differ.
+    """
+    first, *others = strides or (1,)
+    if any(other != first for other in others):
+        raise OptionError(f"stride: expected one for all axes, got {strides}; use strides")
+    return first
+
+
 def check_codes(levels: Sequence[CodeLevel], codes: Sequence[Tensor]) -> Sequence[Tensor]:
     """Codes of each level, of the right number, rank and relative size.
 
     Args:
         levels: of the tokenizer, the coarsest first.
-        codes: (B, h, w, *code_shape) of each.
+        codes: (B, *grid, *code_shape) of each.
 
     Raises:
-        CodeError: they are of other levels, or of different images.
+        CodeError: they are of other levels, or of different signals.
     """
     if len(codes) != len(levels):
         raise CodeError(
             f"decode: expected codes of {plural(len(levels), 'level')}, the coarsest first, got "
             f"{len(codes)}; give what encode returned"
         )
+    axes = len(levels[0].strides)
+    names = "".join(f", {name}" for name in grid_names(axes))
     for level, code in zip(levels, codes, strict=True):
         check_tensor("decode, codes", code, CodeError)
-        if code.ndim != 3 + len(level.code_shape):
+        if code.ndim != 1 + axes + len(level.code_shape):
             where = f"decode, {level.title}" if level.name else "decode"
             books = "".join(f", {n}" for n in level.code_shape)
             raise CodeError(
-                f"{where}: expected codes (B, h, w{books}), got {tuple(code.shape)}; "
+                f"{where}: expected codes (B{names}{books}), got {tuple(code.shape)}; "
                 "add the missing batch or grid dimension"
             )
-    grids = [tuple(code.shape[1:3]) for code in codes]
+    grids = [tuple(code.shape[1 : 1 + axes]) for code in codes]
     batch = codes[0].shape[0]
     if not nested(levels, grids) or any(code.shape[0] != batch for code in codes[1:]):
-        factors = [levels[0].stride // level.stride for level in levels]
-        rows, columns = grids[0]
-        fitting = [(batch, rows * f, columns * f) for f in factors]
+        whole = [size * stride for size, stride in zip(grids[0], levels[0].strides, strict=True)]
+        fitting = [
+            (batch, *(size // stride for size, stride in zip(whole, level.strides, strict=True)))
+            for level in levels
+        ]
         raise CodeError(
-            f"decode: expected levels of {fitting} codes (B, h, w), got "
-            f"{[tuple(code.shape[:3]) for code in codes]}; give the levels of the same images"
+            f"decode: expected levels of {fitting} codes (B{names}), got "
+            f"{[tuple(code.shape[: 1 + axes]) for code in codes]}; give the levels of the same "
+            "images"
         )
     return codes
 
 
+def grid_names(axes: int) -> tuple[str, ...]:
+    """What messages call the axes of a grid of codes: ("h", "w") of an image."""
+    return ("t", "h", "w")[-axes:] if axes > 1 else ("t",) * axes
+
+
 def nested(levels: Sequence[CodeLevel], grids: Sequence[tuple[int, ...]]) -> bool:
-    """Whether the grids (h, w) of the levels cover the same pixels."""
+    """Whether the grids of the levels, one number an axis, cover the same part of a signal."""
     if len(grids) != len(levels):
         return False
-    pairs = zip(levels, grids, strict=True)
-    first, *others = [[side * level.stride for side in grid] for level, grid in pairs]
+    first, *others = [
+        [size * stride for size, stride in zip(grid, level.strides, strict=True)]
+        for level, grid in zip(levels, grids, strict=True)
+    ]
     # Compared one by one: a traced size has no hash.
     return all(side == top for other in others for side, top in zip(other, first, strict=True))
 
 
-def image_size(stride: int, size: tuple[int, int] | None, grid: Sequence[int]) -> tuple[int, int]:
-    """The size (H, W) of an image of the coarsest `grid` of codes, all that they cover if None.
+def signal_size(
+    strides: Sequence[int], size: Sequence[int] | None, grid: Sequence[int], unit: str
+) -> tuple[int, ...]:
+    """The extent of a signal of the coarsest `grid` of codes, all that they cover if None.
+
+    Args:
+        strides: of the coarsest level, along each axis.
+        size: the extent that is asked for, or None.
+        grid: positions of the coarsest level, along each axis.
+        unit: what the message counts in.
 
     Raises:
-        OptionError: `size` is not that of an image with so many codes.
+        OptionError: `size` is not that of a signal with so many codes.
     """
-    largest = (grid[0] * stride, grid[1] * stride)
+    largest = tuple(n * stride for n, stride in zip(grid, strides, strict=True))
     if size is None:
         return largest
-    if len(size) != 2 or any(
-        not top - stride < n <= top for n, top in zip(size, largest, strict=True)
+    if len(size) != len(largest) or any(
+        not top - stride < n <= top for n, top, stride in zip(size, largest, strides, strict=True)
     ):
+        each = " x ".join(str(stride) for stride in dict.fromkeys(reversed(strides)))
         raise OptionError(
-            f"decode: expected a size of {picture_size(*grid)} codes of {stride} pixels, "
-            f"at most {largest}, got {tuple(size)}; give the (H, W) of the encoded image"
+            f"decode: expected a size of {picture_size(*grid)} codes of {each or 1} {unit}s, "
+            f"at most {largest}, got {tuple(size)}; give the size of the encoded signal"
         )
-    return size
+    return tuple(size)

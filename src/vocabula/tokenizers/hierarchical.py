@@ -14,11 +14,12 @@ from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from vocabula.errors import OptionError
 from vocabula.levels import level_name
-from vocabula.nn.base import Decoder, Encoder
+from vocabula.nn.base import Decoder, Encoder, dtype_of
 from vocabula.quantizers.base import Bottleneck, Quantizer
 from vocabula.registry import component
+from vocabula.signals import Image
 from vocabula.tokenizers.analysis import evaluated
-from vocabula.tokenizers.base import ImageTokenizer, dtype_of
+from vocabula.tokenizers.base import SignalTokenizer
 from vocabula.tokenizers.code_level import CodeLevel
 from vocabula.tokenizers.gaussian import Gaussian
 from vocabula.tokenizers.likelihood import Likelihood
@@ -107,7 +108,7 @@ def of_channels(x: Tensor, channels: int) -> Tensor:
 
 
 @component("tokenizer", "hierarchical")
-class HierarchicalTokenizer(ImageTokenizer):
+class HierarchicalTokenizer(SignalTokenizer):
     """Turns images into codes of several levels: coarse ones for the whole, fine ones for detail.
 
     ::
@@ -172,9 +173,10 @@ class HierarchicalTokenizer(ImageTokenizer):
         self.hierarchy = nn.ModuleList(levels)
         self.likelihood: Likelihood = Gaussian() if likelihood is None else likelihood
         self.channels = levels[-1].encoder.in_channels
+        self.signal = Image(self.channels)
         factors = accumulate((level.encoder.stride for level in reversed(levels)), mul)
         self._strides = list(factors)[::-1]
-        self.stride = self._strides[0]
+        self.strides = (self._strides[0],) * len(self.signal.axes)
         self._check_levels()
 
     # ------------------------------------------------------------------ public
@@ -194,7 +196,7 @@ class HierarchicalTokenizer(ImageTokenizer):
     def levels(self) -> tuple[CodeLevel, ...]:
         """The levels of codes, the coarsest first."""
         return tuple(
-            CodeLevel(level_name(i), level.quantizer, stride)
+            CodeLevel(level_name(i), level.quantizer, (stride,) * len(self.signal.axes))
             for i, (level, stride) in enumerate(zip(self._levels, self._strides, strict=True))
         )
 
@@ -209,14 +211,14 @@ class HierarchicalTokenizer(ImageTokenizer):
 
     @property
     def encode_context(self) -> int | None:
-        """See `ImageTokenizer`: of all networks that finer codes depend on, one after another."""
+        """See `SignalTokenizer`: of all networks that finer codes depend on, one after another."""
         above = [level.decoder.context for level in self._levels[:-1]]
         encoders = [level.encoder.context for level in self._levels]
         return _in_pixels([*above, *encoders], [*self._strides[:-1], *self._strides])
 
     @property
     def decode_context(self) -> int | None:
-        """See `ImageTokenizer`: of all decoders, one after another."""
+        """See `SignalTokenizer`: of all decoders, one after another."""
         return _in_pixels([level.decoder.context for level in self._levels], self._strides)
 
     # --------------------------------------------------------------- internals

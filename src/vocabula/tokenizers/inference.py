@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import torch
 
-from vocabula.tokenizers.base import ImageTokenizer
+from vocabula.tokenizers.base import SignalTokenizer
 
 
 @contextmanager
-def inference(tokenizer: ImageTokenizer) -> Iterator[torch.device]:
+def inference(tokenizer: SignalTokenizer) -> Iterator[torch.device]:
     """Evaluation mode without gradients; yields the tokenizer's device, restores its mode."""
     training = tokenizer.training
     tokenizer.eval()
@@ -22,7 +22,7 @@ def inference(tokenizer: ImageTokenizer) -> Iterator[torch.device]:
         tokenizer.train(training)
 
 
-def device_of(tokenizer: ImageTokenizer) -> torch.device:
+def device_of(tokenizer: SignalTokenizer) -> torch.device:
     """The device of the tokenizer's first parameter, or the CPU if it has none."""
     first = next(tokenizer.parameters(), None)
     return torch.device("cpu") if first is None else first.device

@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from vocabula.tokenizers.extent import over_extent
+
 LEVELS = 256
 
 
@@ -44,7 +46,7 @@ class Likelihood(nn.Module, ABC):
 
 def bits_per_dim(log_prob: Tensor, dims: int) -> Tensor:
     """Bits (B,) per dimension, of log p (B, H, W) in nats of each pixel of an image."""
-    return -log_prob.sum((1, 2)) / (math.log(2) * dims)
+    return -over_extent(log_prob) / (math.log(2) * dims)
 
 
 def to_levels(x: Tensor) -> Tensor:

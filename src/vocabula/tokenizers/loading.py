@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vocabula.tokenizers.base import ImageTokenizer
+from vocabula.tokenizers.base import SignalTokenizer
 from vocabula.tokenizers.saving import load_saved
 
 
-def load(path: str | Path) -> ImageTokenizer:
+def load(path: str | Path) -> SignalTokenizer:
     """The tokenizer saved in a folder, on the CPU and in evaluation mode.
 
     Args:
@@ -21,5 +21,5 @@ def load(path: str | Path) -> ImageTokenizer:
     Example:
         >>> tokenizer = load("runs/photos")  # doctest: +SKIP
     """
-    tokenizer: ImageTokenizer = load_saved(path)
+    tokenizer: SignalTokenizer = load_saved(path)
     return tokenizer

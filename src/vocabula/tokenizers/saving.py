@@ -32,7 +32,7 @@ from vocabula.tokenizers.weights import fingerprint, write_weights
 
 
 class Saved(summary.Summarized, Protocol):
-    """What saving needs of a tokenizer; see `ImageTokenizer` for what each is."""
+    """What saving needs of a tokenizer; see `SignalTokenizer` for what each is."""
 
     code_statistics: CodeStatistics | None
 

@@ -126,24 +126,34 @@ def _ranges(length: int, side: int, stride: int, around: int) -> list[Range]:
     ]
 
 
-def needs_tiles(images: Tensor, size: Sequence[int], module: nn.Module) -> bool:
-    """Whether images of a size go through a module in tiles.
+def cut_for(
+    x: Tensor, size: Sequence[int], module: nn.Module, strides: Sequence[int], *contexts: int | None
+) -> list[Tile]:
+    """The tiles in which images, or their codes, pass a module; none where they go in whole.
 
     Not in training or for gradients, not while the module is compiled, and only on the CPU: other
     devices have libraries that choose their algorithm, and its rounding, by the image's size.
 
     Args:
-        images: the images, or their codes.
-        size: height and width of each in pixels.
-        module: what they go through.
+        x: the images, or their codes.
+        size: height and width of each in pixels; signals of other axes go in whole.
+        module: what they pass, with attention to `contexts`.
+        strides: tiles begin at multiples of it.
+        contexts: pixels around a part that each network depends on; None is the whole image.
     """
-    return (
-        not torch.compiler.is_compiling()
-        and not torch.is_grad_enabled()
-        and not module.training
-        and images.device.type == "cpu"
-        and math.prod(size) > WHOLE_PIXELS
-    )
+    known = [context for context in contexts if context is not None]
+    if (
+        torch.compiler.is_compiling()
+        or torch.is_grad_enabled()
+        or module.training
+        or x.device.type != "cpu"
+        or len(size) != 2
+        or math.prod(size) <= WHOLE_PIXELS
+        or len(known) < len(contexts)
+        or not len(x)
+    ):
+        return []
+    return list(tiles(size, strides[0], sum(known)))
 
 
 def paint(images: int, cut: Sequence[Tile], shown: Callable[[int, Tile], Tensor]) -> Tensor:

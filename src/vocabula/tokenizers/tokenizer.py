@@ -12,17 +12,17 @@ from vocabula.errors import OptionError
 from vocabula.nn.base import Decoder, Encoder
 from vocabula.quantizers.base import Bottleneck
 from vocabula.registry import component
-from vocabula.tokenizers.base import ImageTokenizer
+from vocabula.signals import Image, Signal
+from vocabula.tokenizers.base import SignalTokenizer
 from vocabula.tokenizers.code_level import CodeLevel
 from vocabula.tokenizers.gaussian import Gaussian
-from vocabula.tokenizers.images import as_images
 from vocabula.tokenizers.likelihood import Likelihood
 
 T = TypeVar("T")
 
 
 @component("tokenizer", "tokenizer")
-class Tokenizer(ImageTokenizer):
+class Tokenizer(SignalTokenizer):
     """Turns images of any size into codes and codes into images.
 
     ::
@@ -39,7 +39,8 @@ class Tokenizer(ImageTokenizer):
         encoder: images to vectors.
         quantizer: the bottleneck; any quantizer, or a `GaussianBottleneck` for a VAE.
         decoder: vectors to the likelihood's parameters.
-        likelihood: the distribution of the image; None is ``Gaussian()``.
+        likelihood: the distribution of the signal; None is ``Gaussian()``.
+        signal: the kind of signal; None is ``Image(encoder.in_channels)``.
 
     Attributes:
         channels: C.
@@ -67,14 +68,16 @@ class Tokenizer(ImageTokenizer):
         decoder: Decoder,
         *,
         likelihood: Likelihood | None = None,
+        signal: Signal | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.quantizer = quantizer
         self.decoder = decoder
         self.likelihood: Likelihood = Gaussian() if likelihood is None else likelihood
+        self.signal: Signal = Image(encoder.in_channels) if signal is None else signal
         self.channels = encoder.in_channels
-        self.stride = encoder.stride
+        self.strides = (encoder.stride,) * len(self.signal.axes)
         self._check_parts()
 
     # ------------------------------------------------------------------ public
@@ -95,12 +98,12 @@ class Tokenizer(ImageTokenizer):
         Raises:
             DataError: wrong shape, dtype, channels or values.
         """
-        return self._vectors(as_images(x, self.channels))
+        return self._vectors(self.signal.check(x))
 
     @property
     def levels(self) -> tuple[CodeLevel, ...]:
         """The only level of codes."""
-        return (CodeLevel("", self.quantizer, self.stride),)
+        return (CodeLevel("", self.quantizer, self.strides),)
 
     def parts(self) -> dict[str, list[nn.Module]]:
         """The modules by what they are: encoder, quantizer, decoder, likelihood."""
@@ -116,19 +119,19 @@ class Tokenizer(ImageTokenizer):
         """Bits of one grid position at a fixed length: sum of log2 K over books; 0 for a VAE."""
         return self.levels[0].bits
 
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """The (h, w) positions of codes that an image of `height` by `width` pixels gets."""
-        return self.grids(height, width)[0]
+    def grid(self, *extent: int) -> tuple[int, ...]:
+        """The positions of codes, one number an axis, that a signal of an extent gets."""
+        return self.grids(*extent)[0]
 
     @property
     def encode_context(self) -> int | None:
-        """See `ImageTokenizer`: the encoder's context."""
+        """See `SignalTokenizer`: the encoder's context."""
         context = self.encoder.context
         return context if context is None else context * self.stride
 
     @property
     def decode_context(self) -> int | None:
-        """See `ImageTokenizer`: the decoder's context."""
+        """See `SignalTokenizer`: the decoder's context."""
         context = self.decoder.context
         return context if context is None else context * self.stride
 
@@ -161,11 +164,14 @@ class Tokenizer(ImageTokenizer):
         dim, likelihood = self.quantizer.dim, self.likelihood
         parameters = likelihood.parameter_channels(self.channels)
         pairs = (
+            ("encoder.axes", self.encoder.axes, "the signal's", len(self.signal.axes)),
+            ("decoder.axes", self.decoder.axes, "the signal's", len(self.signal.axes)),
             ("encoder.dim", self.encoder.dim, "the quantizer's", dim),
             ("decoder.dim", self.decoder.dim, "the quantizer's", dim),
-            ("decoder.stride", self.decoder.stride, "the encoder's", self.stride),
+            ("decoder.stride", self.decoder.stride, "the encoder's", self.encoder.stride),
             ("decoder.out_channels", self.decoder.out_channels, "the likelihood's", parameters),
             ("quantizer.channel_dim", getattr(self.quantizer, "channel_dim", -1), "last", -1),
+            ("signal.channels", self.signal.channels, "the encoder's", self.channels),
         )
         for name, got, whose, expected in pairs:
             check_fit("tokenizer", name, got, whose, expected)

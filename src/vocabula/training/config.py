@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vocabula import registry
-from vocabula.errors import OptionError
+from vocabula.errors import OptionError, suggest
 from vocabula.files import input_error
 from vocabula.levels import is_level
 from vocabula.training.overrides import apply_override, parse_override
@@ -203,7 +203,7 @@ def _read(preset: str, seen: tuple[str, ...]) -> tuple[dict[str, Table], str]:
     if unknown:
         raise OptionError(
             f"{unknown[0]}: unknown section in {preset}, expected one of {', '.join(known)}"
-            f"{registry.suggest(unknown[0], known)}"
+            f"{suggest(unknown[0], known)}"
         )
     if parent is None:
         return _completed(document, preset), description
@@ -243,7 +243,7 @@ def _text(preset: str) -> str:
             ) from None
     raise OptionError(
         f"preset: expected one of {', '.join(places)} or a .toml file, got {preset!r}"
-        f"{registry.suggest(preset, places)}"
+        f"{suggest(preset, places)}"
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vocabula import registry
-from vocabula.errors import OptionError
+from vocabula.errors import OptionError, suggest
 from vocabula.levels import level_names
 from vocabula.training.sections import FLAT, kind_of
 from vocabula.training.swap import Table, as_table, swapped
@@ -70,7 +70,7 @@ def apply_override(sections: Table, keys: tuple[str, ...], value: Any, notes: li
             sections = apply_override(sections, (level, *rest[1:]), value, notes)
         return sections
     if section not in sections:
-        advice = registry.suggest(section, sections)
+        advice = suggest(section, sections)
         if levels and section in FLAT:
             advice = f"; write {levels[0]}.{section}, or levels.{EACH}.{section} for all"
         raise OptionError(
@@ -197,7 +197,7 @@ def _advice(
             named = [part["name"] for part in parts if "name" in part]
             if any(_has(option.kind, str(name), key) for name in named):
                 return f"; write {path}.{option.name}.{EACH}.{key}"
-    close = registry.suggest(key, known)
+    close = suggest(key, known)
     others = [name for name in registry.names(kind) if _has(kind, name, key)]
     if others and not close.endswith(f"{key!r}?"):
         return f"; {', '.join(others)} would have it: choose with {path}=NAME"

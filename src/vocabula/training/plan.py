@@ -9,7 +9,7 @@ import torch
 from vocabula.data import ImageSource
 from vocabula.errors import plural
 from vocabula.priors.data import PriorData
-from vocabula.tokenizers import CodeLevel, ImageTokenizer
+from vocabula.tokenizers import CodeLevel, SignalTokenizer
 from vocabula.training.forecast import Forecast, duration, gigabytes
 from vocabula.training.settings import TrainingOptions
 
@@ -18,7 +18,7 @@ LONG = 3 * 86_400.0
 
 
 def tokenizer_lines(
-    source: ImageSource, tokenizer: ImageTokenizer, size: Sequence[int], *, whole: bool
+    source: ImageSource, tokenizer: SignalTokenizer, size: Sequence[int], *, whole: bool
 ) -> list[str]:
     """Data and codes of a tokenizer's run.
 

@@ -18,7 +18,7 @@ from vocabula.files import dump_json, output_errors, replace_file
 from vocabula.priors import Prior, level_folder, save_tokenizer_beside
 from vocabula.priors.data import PriorData, Sources, read_prior_data
 from vocabula.priors.start import start_from_codebooks
-from vocabula.tokenizers import ImageTokenizer, load
+from vocabula.tokenizers import SignalTokenizer, load
 from vocabula.training.checkpoint import newest_step
 from vocabula.training.config import RunConfig, prior_preset_names
 from vocabula.training.folder import RunFolder, Subject, only_writer, restart_words
@@ -38,7 +38,7 @@ FORMAT = "vocabula-prior-run"
 
 def train_prior(
     config: RunConfig,
-    run: str | os.PathLike[str] | ImageTokenizer,
+    run: str | os.PathLike[str] | SignalTokenizer,
     tokens: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
@@ -86,14 +86,14 @@ def train_prior(
     """
     _check_options(config)
     options, accelerator = prepare(config)
-    tokenizer = run if isinstance(run, ImageTokenizer) else load(os.fspath(run))
+    tokenizer = run if isinstance(run, SignalTokenizer) else load(os.fspath(run))
     kind: type[Prior] = registry.lookup("prior", config.sections["prior"]["name"])
     classes = classes and kind.conditional
     sources = Sources(tokens, captions, caption_column, held_out, classes)
     data = _read(config, tokenizer, sources, options.seed)
     levels = len(tokenizer.levels)
     chosen = _chosen(level, levels)
-    name = "TOKENIZER" if isinstance(run, ImageTokenizer) else os.fspath(run)
+    name = "TOKENIZER" if isinstance(run, SignalTokenizer) else os.fspath(run)
     whole = _subject(config, name, sources, data, os.fspath(out))
     words = () if level is None else ("--level", str(level))
     subject = replace(whole, command=(*whole.command, *words))
@@ -135,7 +135,7 @@ def train_prior(
         return _summary(top.path, levels, write=is_main and levels > 1)
 
 
-def _finish(session: PriorSession, folder: Path, tokenizer: ImageTokenizer) -> None:
+def _finish(session: PriorSession, folder: Path, tokenizer: SignalTokenizer) -> None:
     """Train a level's prior to its end, with its tokenizer and figures beside it."""
     if session.is_main:
         save_tokenizer_beside(folder, tokenizer)
@@ -179,7 +179,7 @@ class _Plan:
 
     def say(
         self,
-        tokenizer: ImageTokenizer,
+        tokenizer: SignalTokenizer,
         folders: Mapping[int, RunFolder],
         continued: Mapping[int, bool],
         parameters: int,
@@ -216,7 +216,7 @@ class _Trainers:
         options: TrainingOptions,
         accelerator: Accelerator,
         data: PriorData,
-        tokenizer: ImageTokenizer,
+        tokenizer: SignalTokenizer,
         levels: list[int],
     ) -> None:
         self._config, self._options, self._accelerator = config, options, accelerator
@@ -237,7 +237,7 @@ class _Trainers:
         return make_prior_trainer(self._config, prior, self._options, self._accelerator)
 
 
-def _read(config: RunConfig, tokenizer: ImageTokenizer, sources: Sources, seed: int) -> PriorData:
+def _read(config: RunConfig, tokenizer: SignalTokenizer, sources: Sources, seed: int) -> PriorData:
     held_out: HeldOutOptions = config.build("held_out")
     captions: CaptionOptions = config.build("captions")
     return read_prior_data(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from vocabula.quantizers.base import Quantizer
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.training.settings import PARTS, Stage
 
 
@@ -23,7 +23,7 @@ def trained_parts(stages: Sequence[Stage], index: int) -> tuple[str, ...]:
     return tuple(stages[index].train) if index < len(stages) else PARTS
 
 
-def set_trained_parts(tokenizer: ImageTokenizer, trained: Collection[str]) -> None:
+def set_trained_parts(tokenizer: SignalTokenizer, trained: Collection[str]) -> None:
     """Freeze every part of a tokenizer that is not named; let the named ones learn.
 
     A part is that of all levels. A frozen part gets no gradients. A quantizer is frozen by its own

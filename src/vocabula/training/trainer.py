@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from vocabula.quantizers.base import Quantizer
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.training.base import BaseTrainer
 from vocabula.training.checkpoint import Checkpoint
 from vocabula.training.measures import code_figures, step_figures
@@ -40,7 +40,7 @@ class Trainer(BaseTrainer[Tensor]):
 
     def __init__(
         self,
-        tokenizer: ImageTokenizer,
+        tokenizer: SignalTokenizer,
         *,
         options: TrainingOptions,
         optimizer: OptimizerSettings,

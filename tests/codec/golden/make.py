@@ -24,7 +24,7 @@ from vocabula.codec.header import Header, Stage
 from vocabula.codec.layout import SignalKind
 from vocabula.codec.writer import CodedSignal, Target, write_signals
 from vocabula.priors import CodeGrid, Conditioning, PortablePrior
-from vocabula.tokenizers import ImageTokenizer, load
+from vocabula.tokenizers import SignalTokenizer, load
 
 FOLDER = Path(__file__).parent
 CASES = {
@@ -131,7 +131,7 @@ def golden_pixels(height: int, width: int, channels: int) -> NDArray[np.uint8]:
     return (values % 256).astype(np.uint8)
 
 
-def golden_tokenizer() -> ImageTokenizer:
+def golden_tokenizer() -> SignalTokenizer:
     """The tokenizer of the lossless golden file: small, and saved beside it."""
     return load(FOLDER / "tokenizer")
 

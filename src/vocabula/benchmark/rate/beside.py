@@ -12,11 +12,11 @@ from vocabula.benchmark.rate.matching import RivalPicture
 from vocabula.benchmark.rate.picture_codecs import CHANNELS, JPEG
 from vocabula.codec import to_bytes
 from vocabula.evaluation.rival import Rival
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 
 
 def jpeg_beside(
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
 ) -> Callable[[NDArray[np.uint8]], Rival] | None:
     """A function that gives the JPEG file of as many bytes as the tokenizer's file of a picture.
 

@@ -29,12 +29,12 @@ from vocabula.data import ImageSource
 from vocabula.data.png import to_bytes
 from vocabula.errors import OptionError
 from vocabula.evaluation.batches import as_unit, counted, image_count, read_batches
-from vocabula.tokenizers import ImageTokenizer
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of
 
 
 def measure_rates(
-    tokenizer: ImageTokenizer,
+    tokenizer: SignalTokenizer,
     source: ImageSource,
     *,
     entropy: str | EntropyModel = "adaptive",
@@ -120,7 +120,7 @@ def measure_rates(
 class _Work:
     """What is done with one picture."""
 
-    tokenizer: ImageTokenizer
+    tokenizer: SignalTokenizer
     model: EntropyModel
     header: Header
     rivals: Sequence[PictureCodec]
