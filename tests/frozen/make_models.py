@@ -24,7 +24,7 @@ from frozen.cases import (
     trained,
 )
 from frozen.store import new, put_arrays, put_json
-from vocabula import load, load_generator, open_source
+from vocabula import load, load_generator, open_source, pipelines
 from vocabula.priors import (
     CodeGrid,
     Condition,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vocabula.tokenizers.likelihood import Likelihood
     from vocabula.tokenizers.loading import load
     from vocabula.tokenizers.logistic_mixture import LogisticMixture
+    from vocabula.tokenizers.normal import Normal
     from vocabula.tokenizers.posterior import PosteriorStatistics
     from vocabula.tokenizers.saving import save
     from vocabula.tokenizers.tokenizer import Tokenizer
@@ -43,6 +44,7 @@ __getattr__ = lazy_names(
         "hierarchical": ("HierarchicalTokenizer", "Level"),
         "likelihood": ("Likelihood",),
         "logistic_mixture": ("LogisticMixture",),
+        "normal": ("Normal",),
         "posterior": ("PosteriorStatistics",),
         "loading": ("load",),
         "saving": ("save",),
@@ -63,6 +65,7 @@ __all__ = [
     "LevelAnalysis",
     "Likelihood",
     "LogisticMixture",
+    "Normal",
     "PosteriorStatistics",
     "SignalTokenizer",
     "Tokenizer",
