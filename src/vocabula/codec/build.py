@@ -24,8 +24,8 @@ def build_of(device: torch.device) -> str:
         device: where the network is.
 
     Example:
-        >>> build_of(torch.device("cpu"))  # doctest: +SKIP
-        '2.13.0+cpu AVX512'
+        >>> build_of(torch.device("cpu")).startswith(torch.__version__)  # 2.13.0+cpu AVX512
+        True
     """
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)

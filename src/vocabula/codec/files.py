@@ -197,8 +197,9 @@ def write(
         OutputError: the file exists or cannot be written.
 
     Example:
-        >>> write("photo.vcb", image[None], vocabula.load("runs/photos"))  # doctest: +SKIP
-        18342
+        >>> written = write("photos.vcb", images, vocabula.load("runs/photos"))
+        >>> read("photos.vcb", vocabula.load("runs/photos"))[0].shape
+        torch.Size([3, 12, 10])
     """
     model = choose_model(entropy, statistics_of(tokenizer, statistics))
     if names and len(names) != len(images):

@@ -74,8 +74,9 @@ def inspect(
         CodecError: the file is damaged, foreign or larger than the limits.
 
     Example:
-        >>> inspect("photo.vcb").bits_per_pixel  # doctest: +SKIP
-        0.51
+        >>> content = vocabula.codec.to_bytes(images, vocabula.load("runs/photos"))
+        >>> inspect(content).pixels
+        240
     """
     with opened(source) as (file, name):
         reader = Reader(file, name, limits=limits, stages=stages)

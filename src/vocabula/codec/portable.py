@@ -53,8 +53,11 @@ class PortableModel(StreamModel):
             float64 holds, or a weight is no finite number.
 
     Example:
-        >>> model = PortableModel([PortablePrior(CodeGrid((512,), (8, 8)))])  # doctest: +SKIP
-        >>> codec.write("photo.vcb", images, tokenizer, entropy=model)  # doctest: +SKIP
+        >>> tokenizer = vocabula.load("runs/photos")
+        >>> codes = vocabula.priors.CodeGrid(tokenizer.levels[0].codebook_sizes, (3, 3))
+        >>> model = PortableModel([vocabula.priors.PortablePrior(codes, hidden=16, layers=1)])
+        >>> vocabula.codec.write("photos.vcb", images, tokenizer, entropy=model) > 0
+        True
     """
 
     id = ModelId.PORTABLE

@@ -62,9 +62,10 @@ class PriorModel(EntropyModel):
         OptionError: there is no prior, or one needs a class or a text.
 
     Example:
-        >>> generator = vocabula.priors.load_generator("runs/prior")  # doctest: +SKIP
-        >>> model = PriorModel(generator.priors)  # doctest: +SKIP
-        >>> codec.write("photo.vcb", images, generator.tokenizer, entropy=model)  # doctest: +SKIP
+        >>> generator = vocabula.load_generator("runs/prior")
+        >>> model = PriorModel(generator.priors)
+        >>> vocabula.codec.write("photos.vcb", images, generator.tokenizer, entropy=model) > 0
+        True
     """
 
     id = ModelId.PRIOR

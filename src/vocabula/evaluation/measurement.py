@@ -49,8 +49,9 @@ def evaluate(
 
     Example:
         >>> from vocabula import load, open_source
-        >>> evaluate(load("runs/first"), open_source("sample:photos/test")).psnr  # doctest: +SKIP
-        29.4
+        >>> figures = evaluate(load("runs/photos"), open_source("sample:photos/test"))
+        >>> figures.images, 0 < figures.psnr < 100
+        (1, True)
     """
     meter = Meter(tokenizer)
     started = time.perf_counter()

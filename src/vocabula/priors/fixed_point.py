@@ -28,6 +28,7 @@ def stepped(x: Tensor, bits: int, end: float) -> Tensor:
         end: a multiple of the step.
 
     Example:
+        >>> import torch
         >>> stepped(torch.tensor([0.3, 0.126, 9.0]), bits=2, end=8.0)
         tensor([0.2500, 0.2500, 7.7500])
 

@@ -54,7 +54,8 @@ class Generator:
 
     Example:
         >>> from vocabula.priors import load_generator
-        >>> load_generator("runs/prior").sample(4, labels=7, seed=0)  # doctest: +SKIP
+        >>> load_generator("runs/prior").sample(4, seed=0).images.shape[:2]
+        torch.Size([4, 3])
 
     Source: Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2", section
     3.2: ancestral sampling from the top level down.

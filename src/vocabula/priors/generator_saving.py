@@ -55,7 +55,9 @@ def load_generator(path: str | Path) -> Generator:
         CheckpointError: a part is missing or damaged, or the parts do not belong together.
 
     Example:
-        >>> samples = load_generator("runs/prior").sample(4, seed=0)  # doctest: +SKIP
+        >>> samples = load_generator("runs/prior").sample(4, seed=0)
+        >>> len(samples.images)
+        4
     """
     folder = Path(path)
     if not folder.is_dir():

@@ -19,7 +19,9 @@ def load(path: str | Path) -> SignalTokenizer:
         CheckpointError: missing, damaged, foreign, of a newer format, or not of one piece.
 
     Example:
-        >>> tokenizer = load("runs/photos")  # doctest: +SKIP
+        >>> tokenizer = load("runs/photos")
+        >>> tokenizer.encode(images).shape
+        torch.Size([2, 3, 3])
     """
     tokenizer: SignalTokenizer = load_saved(path)
     return tokenizer

@@ -220,10 +220,6 @@ def nearest(
 
     Returns:
         (N,) int64.
-
-    Example:
-        >>> nearest(torch.rand(5, 4).cuda(), torch.rand(9, 4).cuda(), False).shape
-        torch.Size([5])
     """
     found = nearest_books(z.unsqueeze(1), codebook.unsqueeze(0), cosine, fast=fast, splits=splits)
     return found[:, 0]
