@@ -45,12 +45,14 @@ class Reconstruction:
         loss: (), the training loss: reconstruction plus the bottlenecks'.
         losses: unweighted terms by name, ``reconstruction`` among them; of several levels the
             bottlenecks' are named ``level1.commitment`` and so on.
+        target: the input in floating point, as the loss took it.
     """
 
     output: Tensor
     levels: tuple[Quantized, ...]
     loss: Tensor
-    losses: dict[str, Tensor] = field(default_factory=dict)
+    losses: dict[str, Tensor]
+    target: Tensor
 
     @property
     def quantized(self) -> Quantized:

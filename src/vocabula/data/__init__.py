@@ -1,4 +1,4 @@
-"""Reading signals: sources of images, batches for training, and files of tokens."""
+"""Reading signals: sources of images and vectors, batches for training, and files of tokens."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vocabula.data.token_file import TokenFile, read_tokens
     from vocabula.data.token_layout import CodeLayout, TokenRecord
     from vocabula.data.token_writer import TokenWriter, write_tokens
+    from vocabula.data.vector_files import open_vectors
+    from vocabula.data.vectors import VectorBatch, VectorSource
 
 __getattr__ = lazy_names(
     __name__,
@@ -31,6 +33,8 @@ __getattr__ = lazy_names(
         "token_file": ("TokenFile", "read_tokens"),
         "token_layout": ("CodeLayout", "TokenRecord"),
         "token_writer": ("TokenWriter", "write_tokens"),
+        "vector_files": ("open_vectors",),
+        "vectors": ("VectorBatch", "VectorSource"),
     },
 )
 
@@ -49,9 +53,12 @@ __all__ = [
     "TokenFile",
     "TokenRecord",
     "TokenWriter",
+    "VectorBatch",
+    "VectorSource",
     "default_evaluation",
     "held_out_split",
     "open_source",
+    "open_vectors",
     "read_tokens",
     "split_names",
     "write_tokens",

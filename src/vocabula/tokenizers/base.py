@@ -137,7 +137,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         for level, result in zip(self.levels, results, strict=True):
             loss = loss + result.loss
             losses |= {f"{level.prefix}{name}": term for name, term in result.losses.items()}
-        return Reconstruction(self.likelihood.mean(parameters), tuple(results), loss, losses)
+        return Reconstruction(self.likelihood.mean(parameters), tuple(results), loss, losses, x)
 
     def decode(
         self, codes: Codes, condition: None = None, *, size: Sequence[int] | None = None

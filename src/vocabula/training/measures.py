@@ -85,18 +85,17 @@ def _usage(prefix: str, reports: Sequence[UsageReport]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def step_figures(result: Reconstruction, images: Tensor) -> dict[str, Tensor]:
+def step_figures(result: Reconstruction) -> dict[str, Tensor]:
     """The figures of one forward pass, each ().
 
     Args:
         result: what the tokenizer returned.
-        images: (B, C, H, W) in [0, 1], what it was given.
 
     Returns:
-        ``loss``, ``mse`` (of values in [0, 1]) and ``losses/NAME`` for every term.
+        ``loss``, ``mse`` (of images on the scale [0, 1]) and ``losses/NAME`` for every term.
     """
-    output = result.output.detach().to(images.dtype)
-    figures = {"loss": result.loss.detach(), "mse": (output - images).square().mean()}
+    error = result.output.detach().to(result.target.dtype) - result.target
+    figures = {"loss": result.loss.detach(), "mse": error.square().mean()}
     for name, value in result.losses.items():
         figures[f"losses/{name}"] = value.detach().float().mean()
     return figures

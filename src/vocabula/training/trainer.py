@@ -84,7 +84,7 @@ class Trainer(BaseTrainer[Tensor]):
         """The loss of some images and its terms."""
         result: Reconstruction = self.call(part)
         self._codes.append([level.codes for level in result.levels])
-        return result.loss, step_figures(result, to_unit_interval(part))
+        return result.loss, step_figures(result)
 
     def finish_step(self) -> dict[str, Tensor]:
         """Let the codebooks learn; the perplexities of the step's codes."""
@@ -114,8 +114,3 @@ class Trainer(BaseTrainer[Tensor]):
         """
         super().load_checkpoint(checkpoint)
         self._stage = -1
-
-
-def to_unit_interval(images: Tensor) -> Tensor:
-    """Images as float32 in [0, 1]: uint8 is divided by 255."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
