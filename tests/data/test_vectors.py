@@ -65,6 +65,7 @@ def test_every_kind_of_file_gives_the_rows(kind: str, tmp_path: Path) -> None:
     found = np.concatenate([batch.values for batch in batches])
     np.testing.assert_allclose(found, ROWS, rtol=1e-6)
     assert found.dtype == np.float32 and source.skipped == 0
+    assert all(batch.values.flags.writeable for batch in batches)  # as torch wants them
     labels = source.labels(np.arange(7)).tolist()
     if kind in ("lists", "fixed lists", "csv"):
         assert (labels, source.label_names) == ([1, 0, 1, -1, 0, 0, 1], ["a", "b"])

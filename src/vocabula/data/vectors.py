@@ -98,7 +98,7 @@ class VectorSource:
     def gather(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Rows (B, D) in float32, as they are, finite or not."""
         with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite
-            return np.ascontiguousarray(self._vectors[indices], dtype=np.float32)
+            return np.array(self._vectors[indices], np.float32, order="C")  # a file is read-only
 
     def batches(self, batch_size: int = 2**14) -> Iterator[VectorBatch]:
         """All finite rows in order, in memory that does not depend on their number.
