@@ -1,4 +1,4 @@
-"""Levels: codes of a flat model are those of its only level, so that one and several go one way.
+"""Levels of codes: a flat model is a hierarchy of one level.
 
 Levels are counted from 1, the coarsest, down to the finest; their sections, losses and figures are
 named ``level1``, ``level2``, ...

@@ -34,15 +34,14 @@ class EntropyModel(ABC):
     """Turns the codes of one stage of a segment into bytes and back, each segment by itself.
 
     A model may look at everything that a decoder knows: the sizes of all grids, and the stages
-    before. In which order it takes the codes of a stage, and of which signal, is its own affair.
-    It may be used by several threads at once.
+    before. It may code signals and positions in any order. Several threads may use it at once.
 
     Attributes:
         id: its kind.
         hash: 8 bytes that differ wherever the probabilities do.
         books: K of each stream that it has learned, where it has; None serves any.
-        joins: whether its files have all books of a level in one stage, also those of a residual
-            quantizer, which are stages of their own else.
+        joins: whether its files have all books of a level in one stage; by default each residual
+            stage is stored separately.
     """
 
     id: ClassVar[ModelId]

@@ -3,7 +3,7 @@
     codes --> tokenizer in float64 --> v in [0, 255] --> floor(v + 1/2 + shift / 1024)
 
 Machines differ in the last bits of v, some 1e-13. Who writes chooses a shift for which no v lies
-so near a border; who reads then has the same bytes, whatever thread count and instructions.
+so near a border; the reader then gets identical bytes, whatever its threads and instructions.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Span:
 
     @property
     def signals(self) -> int:
-        """Signals of which the segment has something."""
+        """Number of signals with rows in this segment."""
         return sum(count for count, _ in self.runs)
 
     @property

@@ -121,8 +121,8 @@ def schema(layouts: Sequence[CodeLayout]) -> pa.Schema:
 def header_fields(layouts: Sequence[CodeLayout]) -> dict[str, Any]:
     """What the header says about the codes.
 
-    Those of one level are described as ever, so that every version reads them. Readers of version
-    1 find what they look for in several levels too, and then refuse the version.
+    Single-level files keep the version 1 header. A header of several levels has its fields, too, so
+    that a reader of version 1 understands it far enough to refuse the version.
     """
     sizes = [size for layout in layouts for size in layout.codebook_sizes]
     if len(layouts) == 1:

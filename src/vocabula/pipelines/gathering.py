@@ -105,7 +105,7 @@ def checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
     Args:
         path: the picture.
         channels: what it will be decoded to.
-        exact: refuse pictures of which that loses something.
+        exact: refuse pictures that conversion would alter.
 
     Raises:
         DataError: it is missing, a folder, no picture, of no size, or does not fit the channels.

@@ -144,7 +144,7 @@ class CodeGrid:
         return logits.masked_fill(values > highest[..., None], -math.inf)
 
     def check(self, codes: Tensor, grid: Sequence[int] | None = None) -> None:
-        """Refuse what are no codes of these books, or not on as many axes.
+        """Check codes against the codebooks and the number of axes.
 
         Args:
             codes: (B, *grid, *code_shape) integers.

@@ -1,4 +1,4 @@
-"""What a kind of signal is: its axes, its unit, and the check at the door."""
+"""What a kind of signal is: its axes, its unit, and what is a valid batch."""
 
 from __future__ import annotations
 

@@ -311,11 +311,11 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
 
         Args:
             x: (B, C, H, W) in [0, 1].
-            narrow: applied to each level's bottleneck and vectors (B, h, w, D); gives what is
-                wanted of them, and the values (B, h, w, D) that go on.
+            narrow: applied to each level's bottleneck and vectors (B, h, w, D); returns the result
+                to keep and the values (B, h, w, D) to pass on.
 
         Returns:
-            What is wanted of each level, and what the last decoder gets, (B, h, w, its width).
+            The result of each level, and the input of the last decoder, (B, h, w, its width).
         """
 
     @abstractmethod
