@@ -192,7 +192,7 @@ def lazy_names(package: str, names: Mapping[str, Sequence[str]]) -> Callable[[st
 
     Args:
         package: its full name.
-        names: the names that each of its modules gives it, or another by its full name.
+        names: the names that each module provides; a module outside the package by its full name.
     """
     homes = {
         name: module if module.startswith("vocabula.") else f"{package}.{module}"

@@ -7,9 +7,8 @@
       │◀─────────────── seconds             A B C A B C ..., the others idle
       ...
 
-A process of its own gives each library its own thread pool and allocator. Threads that have done
-their work spin for some milliseconds before they sleep; each turn begins after a rest longer than
-that.
+A process of its own gives each library its own thread pool and allocator. Idle threads spin for
+some milliseconds before they sleep; each turn begins after a longer rest.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Contestant:
 
     Args:
         threads: how many threads its libraries start with.
-        environment: variables it has beside the parent's.
+        environment: variables it has in addition to the parent's.
     """
 
     def __init__(self, threads: int, environment: dict[str, str] | None = None) -> None:
@@ -134,12 +133,12 @@ class Team:
     def prepare(
         self, case: Case, names: Iterable[str], *, memory: bool = False
     ) -> tuple[dict[str, Contestant], dict[str, dict[str, Any]]]:
-        """Let contestants prepare a case, all at once; those that can, and everyone's first answer.
+        """Let contestants prepare a case, all at once; gives those that can, and all first answers.
 
         Args:
             case: the case.
             names: who prepares.
-            memory: take processes in which peak memory can be measured.
+            memory: use processes in which peak memory can be measured.
         """
         environment = ENVIRONMENT if memory else {}
         for name in names:
@@ -170,7 +169,7 @@ class Team:
 
 
 def contest(team: Team, case: Case, settings: Settings) -> dict[str, Any]:
-    """Run one case: turns until there are enough, a check, and memory where it is wanted.
+    """Run one case: enough turns, a check, and a measurement of memory if requested.
 
     A rival that is far behind another takes two turns only, so that the time goes to the others.
 
@@ -207,7 +206,7 @@ def contest(team: Team, case: Case, settings: Settings) -> dict[str, Any]:
 
 
 def _far_behind(turns: dict[str, list[dict[str, Any]]]) -> set[str]:
-    """The rivals whose best turn took more than twice that of the best rival."""
+    """The rivals whose best turn took more than twice as long as the best rival's."""
     best = {
         name: min(turn["seconds"] for turn in taken)
         for name, taken in turns.items()
@@ -235,7 +234,7 @@ def _spread(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _memory(
     team: Team, case: Case, names: Iterable[str], figures: dict[str, dict[str, Any]]
 ) -> None:
-    """Add ``peak_bytes`` of contestants, measured one after the other in their own processes."""
+    """Add each contestant's ``peak_bytes``, measured one after another in separate processes."""
     for name in names:
         if name in YARDSTICKS:
             continue

@@ -1,4 +1,4 @@
-"""Growth: time and peak memory of the search as vectors or codewords become more."""
+"""Growth: time and peak memory of the search as the number of vectors or codewords grows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def cases(settings: Settings) -> list[Case]:
 
 
 def growth(rows: list[dict[str, Any]], axis: str, contestant: str, field: str) -> float | None:
-    """The fitted exponent of a figure in an axis; None where it was not measured."""
+    """The fitted exponent of a figure along an axis; None where it was not measured."""
     points = [
         (row["case"][axis], row["contestants"].get(contestant, {}).get(field))
         for row in rows
@@ -50,7 +50,7 @@ def growth(rows: list[dict[str, Any]], axis: str, contestant: str, field: str) -
 
 
 def floor(field: str) -> float:
-    """The least that a figure counts as."""
+    """The lower bound of a figure."""
     return FLOOR if field == "peak_bytes" else 0.0
 
 
@@ -73,7 +73,7 @@ finish = search.finish
 
 
 def exponents(rows: list[dict[str, Any]]) -> list[tuple[str, str, dict[str, float | None]]]:
-    """For each axis and figure the fitted exponent of every contestant, for tables and plots."""
+    """The fitted exponent of every contestant for each axis and figure, for tables and plots."""
     names = dict.fromkeys(name for row in rows for name in row["contestants"])
     return [
         (axis, figure, {name: growth(rows, axis, name, field) for name in names})

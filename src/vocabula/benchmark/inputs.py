@@ -21,14 +21,14 @@ CLEAR = 1e-5
 
 
 def normal(rows: int, dim: int, seed: int, offset: float = 0.0) -> Floats:
-    """Standard normal vectors (rows, dim) float32 about `offset`, by their seed and shape."""
+    """Normal float32 vectors (rows, dim) with mean `offset`; seed and shape determine them."""
     generator = np.random.default_rng([seed, rows, dim])
     x = generator.standard_normal((rows, dim), dtype=np.float32)
     return x + np.float32(offset) if offset else x
 
 
 def mixture(rows: int, dim: int, clusters: int, seed: int) -> Floats:
-    """Normal vectors about `clusters` normal centres that are twice as far apart as they are wide.
+    """Normal vectors around `clusters` normal centres that are twice as far apart as they are wide.
 
     The spread of a cluster is half that of the centres.
     """
@@ -84,7 +84,7 @@ def wrong_sign_codes(z: Any, codes: Any) -> int:
 
 
 def wrong_level_codes(z: Any, levels: Sequence[int], codes: Any) -> int:
-    """How many codes (N,) are not those of finite scalar quantization, where rounding is clear.
+    """How many codes (N,) differ from finite scalar quantization, where rounding is clear.
 
     Source:
         Mentzer et al. 2023, appendix A.1.
@@ -102,7 +102,7 @@ def wrong_level_codes(z: Any, levels: Sequence[int], codes: Any) -> int:
 
 
 def inertia(x: Any, centroids: Any) -> float:
-    """Mean squared distance of the rows of `x` (N, D) to their nearest centroid, in float64."""
+    """Mean squared distance from the rows of `x` (N, D) to their nearest centroids, in float64."""
     e, total = np.asarray(centroids, dtype=np.float64), 0.0
     size = np.square(e).sum(1)
     for block in np.array_split(np.asarray(x), max(1, len(x) // 4096)):

@@ -1,4 +1,4 @@
-"""K-means: `vocabula.functional.kmeans` beside faiss's, by time and by what it minimises."""
+"""K-means: `vocabula.functional.kmeans` against faiss's, by time and by objective."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _faiss(x: Any, size: int, seed: int) -> Any:
 
 
 def targets(rows: list[dict[str, Any]], settings: Settings) -> list[dict[str, Any]]:
-    """Not slower and not worse than faiss, on the mean of the seeds of each kind of data."""
+    """Neither slower nor worse than faiss, averaged over the seeds for each kind of data."""
     return [
         verdict(
             f"{figure}, ours / faiss, mean over {len(seeds)} of the method's seeds, {kind} data",
@@ -80,7 +80,7 @@ def targets(rows: list[dict[str, Any]], settings: Settings) -> list[dict[str, An
 
 
 def _ratio(rows: list[dict[str, Any]], field: str) -> float | None:
-    """Ours over the rival's, each summed over rows; None where one is missing."""
+    """Our figure over the rival's, each summed over rows; None where one is missing."""
     sums = []
     for name in (OURS, RIVAL):
         found = [row["contestants"].get(name, {}).get(field) for row in rows]

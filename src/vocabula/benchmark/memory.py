@@ -1,4 +1,4 @@
-"""Peak memory of one call beyond what was there before it and what it returns."""
+"""Peak memory of one call, excluding memory held before it and its results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "655
 
 
 def resident(field: str) -> int:
-    """A field of this process's status in bytes: VmRSS is resident now, VmHWM at the most."""
+    """A field of this process's status in bytes: VmRSS is resident now, VmHWM is its peak."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field + ":"):
             return 1024 * int(line.split()[1])
@@ -23,15 +23,15 @@ def resident(field: str) -> int:
 def peak_bytes(
     run: Callable[[], Any], output_bytes: Callable[[Any], int], device: str
 ) -> int | None:
-    """Most bytes that one call of `run` holds at a time beside its inputs and outputs.
+    """Most bytes that one call of `run` holds at a time, excluding its inputs and outputs.
 
     Args:
-        run: the call, made once before, so that code and threads are there.
+        run: the call, already made once, so that code is loaded and threads exist.
         output_bytes: bytes of its result that do not count.
         device: "cuda" asks torch's allocator, "cpu" the kernel.
 
     Returns:
-        Bytes, at least 0; None where the system does not tell (elsewhere than on Linux).
+        Bytes, at least 0; None where the system does not report it (only Linux does).
     """
     gc.collect()
     if device == "cuda":

@@ -1,4 +1,4 @@
-"""What every record of a measurement says beside its figures: machine, versions, command."""
+"""What every record of a measurement states besides its figures: machine, versions, command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def record(name: str, command: str, threads: int, figures: dict[str, Any]) -> di
     """The figures with name, command, commit, machine and versions.
 
     Args:
-        name: of the measurement.
+        name: name of the measurement.
         command: the command line that repeats it.
         threads: how many threads it took.
         figures: plain data.
@@ -81,7 +81,7 @@ def processor() -> str:
 
 
 def _git(*words: str) -> str:
-    """The output of a git command in the package's folder; empty where that is not tracked."""
+    """The output of a git command in the package's folder; empty if the folder is not tracked."""
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         command = ["git", "-C", str(PACKAGE), *words]

@@ -16,7 +16,7 @@ PACKAGES = {
 
 
 def installed(contestant: str) -> bool:
-    """Whether a contestant can take part: it needs nothing, or what it needs is there."""
+    """Whether a contestant can take part: it needs no package, or its package is installed."""
     if contestant not in PACKAGES:
         return True
     return importlib.util.find_spec(PACKAGES[contestant][0]) is not None

@@ -100,7 +100,7 @@ def _cdist(z: Any, codebook: Any, settings: Settings) -> Search:
 
 
 def _blocked(z: Any, codebook: Any, settings: Settings) -> Search:
-    """|e|²/2 - z·e of a block of rows in a tile that all blocks share; |e|²/2 is made before."""
+    """|e|²/2 - z·e of a block of rows in a tile that all blocks share; |e|²/2 is precomputed."""
     import torch
 
     x, e = (torch.from_numpy(a).to(settings.device) for a in (z, codebook))
@@ -120,12 +120,12 @@ def _blocked(z: Any, codebook: Any, settings: Settings) -> Search:
 
 
 def _block(rows: int, size: int) -> int:
-    """Rows of the tile: about `BLOCKED_SCORES` scores, but no fewer rows than a product wants."""
+    """Rows of the tile: about `BLOCKED_SCORES` scores, but enough rows for a fast product."""
     return min(rows, max(256, BLOCKED_SCORES // size))
 
 
 def _matmul(settings: Settings) -> Task:
-    """The yardstick: a product of two square matrices into ready memory."""
+    """The yardstick: a product of two square matrices into preallocated memory."""
     import torch
 
     a, b = (

@@ -1,4 +1,4 @@
-"""The suites by name, and how one is run."""
+"""The suites by name, and the function that runs one."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def missing_rivals() -> list[str]:
 
 
 def wrong_cases(result: dict[str, Any]) -> list[str]:
-    """The cases of a suite in which we failed, or a code of ours is not the right one."""
+    """The cases of a suite in which we failed or gave a wrong code."""
     return [
         _line(result["suite"], row)
         for row in result["cases"]

@@ -22,7 +22,7 @@ class Table:
 
 
 def suite_tables(result: dict[str, Any]) -> list[Table]:
-    """The tables of one suite's result, without that of the targets."""
+    """The tables of one suite's result, without the table of targets."""
     makers = {"search": _search, "training": _training, "kmeans": _kmeans, "growth": _growth}
     return [_filled(table) for table in makers[result["suite"]](result)]
 
@@ -45,14 +45,14 @@ def target_table(result: dict[str, Any]) -> Table:
 
 
 def figure(value: float | None, digits: int = 3) -> str:
-    """A number in so many digits, or a dash."""
+    """A number to a given number of digits, or a dash."""
     if value is None:
         return NONE
     return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
 
 
 def duration(found: dict[str, Any]) -> str:
-    """A contestant's median time, ± half of what lies between the quartiles."""
+    """A contestant's median time, ± half of the interquartile range."""
     if "median_s" not in found:
         return "failed" if "failed" in found else NONE
     unit, scale = ("s", 1.0) if found["median_s"] >= 1 else ("ms", 1e3)
@@ -79,7 +79,7 @@ def _ratio(row: dict[str, Any]) -> str:
 
 
 def _codes(row: dict[str, Any]) -> str:
-    """Who has wrong codes, and how many of those checked."""
+    """Which contestants have wrong codes, and how many of the codes checked."""
     found = row["contestants"].items()
     bad = [f"{n}: {f['wrong_codes']} wrong" for n, f in found if f.get("wrong_codes")]
     return ", ".join(bad) or "right"

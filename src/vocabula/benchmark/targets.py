@@ -1,4 +1,4 @@
-"""What the project has set itself to reach, and whether a run has reached it."""
+"""The project's targets, and whether a run has met them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def verdict(
     Args:
         target: what is meant, with its unit.
         measured: the figure, or None where it was not measured.
-        sign: which side of `bound` is wanted.
+        sign: which side of `bound` meets the target.
         bound: the target's value.
 
     Returns:
@@ -30,7 +30,7 @@ def verdict(
 
 
 def wrong(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The verdict that every code of ours is that of a float64 brute force."""
+    """The verdict that all our codes match a float64 brute force."""
     counts = [
         row["contestants"][OURS]["wrong_codes"]
         for row in rows

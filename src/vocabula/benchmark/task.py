@@ -67,7 +67,7 @@ class Task:
         output_bytes: size of what a result of `run` holds, including copies of the input.
         warm: a smaller `run`, where the whole one takes seconds.
         note: a remark for the record.
-        held_bytes: memory of the work that was taken before, and counts as its peak memory.
+        held_bytes: memory allocated before the run that counts towards its peak memory.
     """
 
     run: Callable[[], Any]
@@ -88,7 +88,7 @@ class Suite:
         task: builds a contestant's task from a case's values, in the contestant's process.
         finish: adds figures derived from others to a measured row.
         targets: the verdicts on all rows.
-        fresh: new processes for every case; else they live through the suite.
+        fresh: new processes for every case; otherwise they live through the suite.
         devices: where the suite can run.
     """
 
@@ -102,7 +102,7 @@ class Suite:
 
 
 def synchronized(run: Callable[[], Any], device: str) -> Callable[[], Any]:
-    """The same work, ended only when the device has ended it."""
+    """The same work, which returns only when the device has finished."""
     if device != "cuda":
         return run
     import torch

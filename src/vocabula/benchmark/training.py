@@ -1,8 +1,8 @@
-"""Training steps, forward, backward and update, beside vector-quantize-pytorch.
+"""Training steps (forward, backward and update) against vector-quantize-pytorch.
 
 Both in training mode, with moving averages of decay 0.99 and the straight-through gradient. Ours
-has its defaults but for one: the codebook is fitted by k-means to the first batch only, not again
-until step 128, so that the steps that are timed are those of the rest of a run.
+has its defaults with one exception: k-means fits the codebook to the first batch only, not again
+until step 128, so that the timed steps are typical of the rest of a run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MEGABYTE = 10**6
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a case shall reach on the CPU.
+    """What a case must reach on the CPU.
 
     Args:
         speed: how many times as fast as the rival.
@@ -80,12 +80,12 @@ def cases(settings: Settings) -> list[Case]:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A quantizer of either library, reduced to what a step needs.
+    """A quantizer from either library, reduced to what a step needs.
 
     Args:
         module: in training mode.
         forward: z (N, D) to values, codes (N,) or (N, books), and a scalar loss.
-        codebooks: the (K, D) codewords of each book, where there are such.
+        codebooks: the (K, D) codewords of each book, if it has any.
     """
 
     module: Any
@@ -105,7 +105,7 @@ def task(contestant: str, values: dict[str, Any], settings: Settings) -> Task:
         for i in range(BATCHES)
     ]
     on_device = [batch.to(settings.device) for batch in batches]
-    gradient = on_device[-1].clone()  # what the network behind would send back
+    gradient = on_device[-1].clone()  # the gradient that the following network would send back
     made = 0
 
     def step() -> tuple[Any, ...]:
@@ -178,7 +178,7 @@ def _ours(values: dict[str, Any]) -> Contender:
 def _rival(values: dict[str, Any]) -> Contender:
     rival = load(RIVAL)
     size, dim, books = values["K"], values["D"], values.get("books", 1)
-    # Its rotation of gradients, on by default, would take time that ours does not spend.
+    # Its gradient rotation, on by default, would take time that ours does not spend.
     plain = {"codebook_size": size, "decay": 0.99, "rotation_trick": False}
     makers: dict[str, Callable[[], Any]] = {
         "vector": lambda: rival.VectorQuantize(dim, **plain),
@@ -212,7 +212,7 @@ def _grouped(values: dict[str, Any]) -> bool:
 
 
 def targets(rows: list[dict[str, Any]], settings: Settings) -> list[dict[str, Any]]:
-    """So many times as fast as the rival, in little memory."""
+    """The required speedup over the rival, and a bound on memory."""
     if settings.device == "cuda":
         return [wrong(rows)]
     goals = {label(values): goal for values, goal in CASES}

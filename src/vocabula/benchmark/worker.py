@@ -1,6 +1,6 @@
 """A contestant's process: answers the messages of `contest`, one line of JSON each.
 
-It ends when its standard input does, so none is left behind by a parent that was killed.
+It ends when its standard input does, so a killed parent leaves none behind.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Worker:
         self, suite: str, contestant: str, values: dict[str, Any], settings: dict[str, Any]
     ) -> dict[str, Any]:
         """Build the task and warm it up: inputs, index, thread pools and code."""
-        self._task = self._result = None  # the former task's memory goes first
+        self._task = self._result = None  # free the former task's memory first
         self._settings = Settings(**settings)
         self._task = task = SUITES[suite].task(contestant, values, self._settings)
         _set_threads(self._settings.threads)
@@ -52,7 +52,7 @@ class Worker:
         return {"note": task.note}
 
     def turn(self, seconds: float) -> dict[str, Any]:
-        """Run for at least `seconds`, once at least; the median of the calls."""
+        """Run for at least `seconds` and at least once; gives the median of the calls."""
         task = self._ready()
         times: list[float] = []
         if self._last < seconds:
@@ -80,7 +80,7 @@ class Worker:
 
 
 def _set_threads(threads: int) -> None:
-    """Give the libraries that the task has loaded their number of threads."""
+    """Set the number of threads of the libraries that the task has loaded."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     if "faiss" in sys.modules:

@@ -1,4 +1,4 @@
-"""``vocabula benchmark``: measure the library beside its rivals on this machine."""
+"""``vocabula benchmark``: measure the library against its rivals on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``vocabula blocks``: pictures as blocks of a codebook that goes with them in the file."""
+"""``vocabula blocks``: pictures as blocks of a codebook that is stored in the file."""
 
 from __future__ import annotations
 

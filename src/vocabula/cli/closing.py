@@ -1,4 +1,4 @@
-"""How a command ends: a line that says what was made, and one with a command to go on with."""
+"""How a command ends: one line says what was made, and one suggests the next command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def close(made: str, purpose: str = "", *command: object) -> None:
-    """Say what was made and, on a line of its own to copy, what may come next.
+    """Say what was made and, on a separate line to copy, what to run next.
 
     Args:
         made: what was made, in words and numbers; empty where tables have said so.

@@ -72,7 +72,7 @@ def _list_presets() -> None:
 
 
 def _print_explained(rows: list[ExplainedOption]) -> None:
-    """Print every option, and below it, indented and wrapped to the terminal, what it is."""
+    """Print every option with its description below it, indented and wrapped to the terminal."""
     from rich.text import Text
 
     from vocabula.cli.console import stdout_console, wrapped
@@ -88,7 +88,7 @@ def _print_explained(rows: list[ExplainedOption]) -> None:
 
 
 def explained(row: ExplainedOption) -> tuple[str, str]:
-    """Of an option ``name = value``, with the default where that differs; and what it is."""
+    """``name = value`` of an option, with the default where it differs, and its description."""
     from vocabula.cli.toml import value_text
 
     head = f"{row.option} = {value_text(row.value)}"

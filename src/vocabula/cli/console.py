@@ -1,4 +1,4 @@
-"""Where commands print: results to standard output, and only from one of several processes."""
+"""Where commands print: results go to standard output, from the main process only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENDLESS = 100_000
 
 
 def stdout_console() -> Console:
-    """A console for results: lines have no end in pipes and files."""
+    """A console for results: lines are not wrapped in pipes and files."""
     from rich.console import Console
 
     return Console(
@@ -44,7 +44,7 @@ def results() -> TextIO:
 
 
 def _has_width() -> bool:
-    """Whether lines have an end: of a terminal, or as the user says."""
+    """Whether lines have a limited width: in a terminal, or if the user sets one."""
     return results().isatty() or "COLUMNS" in os.environ
 
 
@@ -94,7 +94,7 @@ def print_facts(rows: Sequence[tuple[str, str]]) -> None:
 def print_table(table: Table) -> None:
     """Print a table of results; met and missed targets in colour.
 
-    Columns that have no room beside the first are printed below, with the first again.
+    Columns that do not fit are printed below, with the first column repeated.
     """
     console = stdout_console()
     for part in _parts(table, console.width):
@@ -102,10 +102,10 @@ def print_table(table: Table) -> None:
 
 
 def _parts(table: Table, width: int) -> Iterator[Table]:
-    """The table, or several of its columns each, the first in all, that fit into a width."""
+    """The table, or parts of it that fit the width, each with the first column."""
     columns = list(zip(table.columns, *table.rows, strict=True))
     needs = [max(map(len, column)) + PADDING for column in columns]
-    needs[0] = min(needs[0], width // 2) + 1  # a longer first one is folded
+    needs[0] = min(needs[0], width // 2) + 1  # a longer first column is folded
     title, shown = table.title, [0]
     for place in range(1, len(columns)):
         if len(shown) > 1 and sum(needs[i] for i in [*shown, place]) > width:

@@ -1,4 +1,4 @@
-"""What sampling and completing share: their options, and opening a PRIOR."""
+"""What sampling and completing share: their options and the function that opens a PRIOR."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def open_generator(prior: str, device: str = "auto", *, compiled: bool = False) 
 
     Args:
         prior: its folder.
-        device: where to, "auto" for a GPU if there is one.
+        device: the device, "auto" for a GPU if there is one.
         compiled: whether its transformers compile their steps.
 
     Raises:
@@ -104,7 +104,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """(H, W) of words such as 32x64.
 
     Raises:
-        OptionError: it is no such pair of integers >= 1.
+        OptionError: it is not a pair of integers >= 1.
     """
     match = re.fullmatch(r"(\d{1,5})\s*[xX\u00d7]\s*(\d{1,5})", text.strip())
     height, width = (int(side) for side in match.groups()) if match else (0, 0)
@@ -117,7 +117,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def note_size(generator: Generator, size: tuple[int, int] | None) -> None:
-    """Say so where images of another size are wanted than the prior was trained on."""
+    """Note if the requested size differs from the prior's training images."""
     from vocabula.cli.console import note
 
     trained = generator.image_size
@@ -133,7 +133,7 @@ def is_picture(out: Path) -> bool:
     """Whether an output is one picture, not a folder.
 
     Raises:
-        OptionError: it is named like a picture that is no PNG.
+        OptionError: its name is that of a picture other than PNG.
     """
     from vocabula.files import is_stream
 
@@ -149,7 +149,7 @@ def is_picture(out: Path) -> bool:
 
 
 def interrupted(drawn: Drawn, out: Path, *, resumable: bool) -> Interrupted:
-    """What to say after Ctrl-C: what is kept, and how to get the rest."""
+    """The message after Ctrl-C: what is kept, and how to get the rest."""
     words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
     if resumable:
         more, then = ["--resume"], "go on"

@@ -102,7 +102,7 @@ def encode(
     else:
         what = f"{plural(count, 'square')} of {cut.side} x {cut.side} pixels"
     made = f"encoded {what}: {out}"
-    if cut is None:  # of any sizes, which a prior cannot learn from
+    if cut is None:  # images of several sizes, which a prior cannot learn from
         close(made, "see what the codes hold", "decode", run, out, "-o", "decoded")
     else:
         step = ("train-prior", run, out, "--model", "portable", "-o", "prior")
@@ -110,7 +110,7 @@ def encode(
 
 
 def _cut(crop: int | None, crops: int | None, resize: int | None, seed: int) -> Cut | None:
-    """What the options say about equal squares; None to encode whole images."""
+    """The equal squares that the options ask for; None to encode whole images."""
     from vocabula.data.cropped import Cut
     from vocabula.errors import OptionError
 

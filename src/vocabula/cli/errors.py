@@ -57,7 +57,7 @@ class Commands(TyperGroup):
                 **extra,
             )
             sys.stdout.flush()
-        except BrokenPipeError:  # `vocabula config | head`: the reader has gone
+        except BrokenPipeError:  # `vocabula config | head`: the reader has closed the pipe
             abandon(sys.stdout)
             sys.exit(1)
         except (Exception, KeyboardInterrupt) as error:
@@ -80,17 +80,17 @@ class Commands(TyperGroup):
 
 
 def interrupted() -> Interrupted:
-    """What to say of a command that was stopped and has nothing to keep."""
+    """The message for a command that was stopped and has nothing to keep."""
     return Interrupted("interrupted: nothing half-written was left behind; run the command again")
 
 
 def check_dashes(words: Sequence[str]) -> None:
     """Refuse names of files that the command line would read as options.
 
-    A pattern of the shell such as ``*.png`` gives them when a file's name begins with a dash.
+    A shell pattern such as ``*.png`` yields them when a file's name begins with a dash.
 
     Raises:
-        OptionError: a word before ``--`` begins with a dash, and a file is named so.
+        OptionError: a word before ``--`` begins with a dash and is the name of a file.
     """
     for word in words:
         if word == "--":
@@ -106,7 +106,7 @@ def check_dashes(words: Sequence[str]) -> None:
 
 
 def as_user_error(error: BaseException) -> VocabulaError | None:
-    """The one-line error that a failure amounts to, or None if it is a defect of the program."""
+    """The one-line error for a failure, or None if it is a defect of the program."""
     if isinstance(error, VocabulaError):
         return error
     if isinstance(error, KeyboardInterrupt):
@@ -139,19 +139,19 @@ def _out_of_memory(error: BaseException, text: str) -> bool:
 
 
 def print_failure(failure: VocabulaError) -> None:
-    """Print the line; of several processes, one speaks where all fail alike."""
+    """Print the line; if all of several processes fail alike, only one prints it."""
     if is_main_process():
         prefix = "" if isinstance(failure, Interrupted) else "error: "
     elif isinstance(failure, (OptionError, OutputError, Interrupted)):
         return
     else:
         prefix = f"error (process {process_index()}): "
-    with contextlib.suppress(OSError):  # the terminal may have gone
+    with contextlib.suppress(OSError):  # the terminal may be gone
         print(prefix + one_line(str(failure)), file=sys.stderr, flush=True)
 
 
 def _flush_or_abandon() -> None:
-    """Bring out what was printed; a stream that fails is not tried again."""
+    """Flush what was printed; a stream that fails is not tried again."""
     try:
         sys.stdout.flush()
     except OSError:

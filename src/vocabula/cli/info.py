@@ -37,7 +37,7 @@ def info(run: Run) -> None:
 
 
 def _summary(run: str) -> Summary:
-    """What a saved tokenizer says of itself; it is loaded where it does not."""
+    """The summary that a saved tokenizer stores; the tokenizer is loaded if it has none."""
     from vocabula.cli.runs import open_run
     from vocabula.tokenizers.saved_folder import read_tokenizer_config
     from vocabula.tokenizers.summary import saved_summary, summarize
@@ -48,7 +48,7 @@ def _summary(run: str) -> Summary:
 
 
 def model_rows(model: Summary) -> list[tuple[str, str]]:
-    """Name and value of what there is to say about a tokenizer."""
+    """Names and values that describe a tokenizer."""
     networks = f"{' and '.join(model.encoders)}, {' and '.join(model.decoders)}"
     rows = [_of(level, "quantizer", level.quantizer) for level in model.levels]
     rows += [
@@ -78,7 +78,7 @@ def model_rows(model: Summary) -> list[tuple[str, str]]:
 
 
 def prior_rows(folder: Path) -> list[tuple[str, str]]:
-    """Name and value of what there is to say about the priors of a folder and their tokenizer."""
+    """Names and values that describe the priors of a folder and their tokenizer."""
     from vocabula.codec.portable import PortableModel
     from vocabula.codec.prior import prior_hash
     from vocabula.priors import PortablePrior, load_generator
@@ -116,7 +116,7 @@ def _prior_rows(prior: Prior) -> list[tuple[str, str]]:
 
 
 def run_rows(manifest: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Name and value of what there is to say about the run."""
+    """Names and values that describe the run."""
     rows = []
     if "data" in manifest:
         unit = "signal" if "signals" in manifest else "image"
@@ -137,5 +137,5 @@ def run_rows(manifest: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[
 
 
 def _of(level: LevelSummary, name: str, value: str) -> tuple[str, str]:
-    """A row about one level, named after it where there are several."""
+    """A row about one level, whose name includes the level if there are several."""
     return (f"{level.title} {name}".strip(), value)

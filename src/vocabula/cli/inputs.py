@@ -1,4 +1,4 @@
-"""Arguments that name what is read: nothing is imported to read what is not there."""
+"""Arguments that name inputs: nothing is imported to read inputs that do not exist."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ V = TypeVar("V", bound="str | list[str] | None")
 
 
 def checked(check: Callable[[str], None]) -> Callable[[typer.Context, Any], Any]:
-    """The callback of an argument, one path or several, of which each is checked.
+    """The callback of an argument of one or several paths, each of which is checked.
 
-    Of several processes the main one checks; completion of the shell, which may have half a word,
-    goes without.
+    Only the main process checks; shell completion, which may have half a word, does not.
     """
 
     def callback(context: typer.Context, value: V) -> V:
@@ -32,7 +31,7 @@ def checked(check: Callable[[str], None]) -> Callable[[typer.Context, Any], Any]
 
 
 def existing(expected: str, got: str = "nothing there", fix: str = "check the path") -> Any:
-    """The callback of an argument that refuses paths where nothing is, in these words."""
+    """The callback of an argument that refuses missing paths with this message."""
 
     def check(path: str) -> None:
         try:
@@ -40,13 +39,13 @@ def existing(expected: str, got: str = "nothing there", fix: str = "check the pa
         except (FileNotFoundError, NotADirectoryError):
             raise DataError(f"{path}: expected {expected}, got {got}; {fix}") from None
         except (OSError, ValueError):
-            pass  # what opens it says more
+            pass  # the function that opens it says more
 
     return checked(check)
 
 
 def check_run(run: str) -> None:
-    """Refuse a folder that is no saved tokenizer, no prior and no run that has only begun.
+    """Refuse a folder that is neither a saved tokenizer, a prior nor an unfinished run.
 
     Raises:
         CheckpointError: see `read_tokenizer_config`.
@@ -60,7 +59,7 @@ def check_run(run: str) -> None:
 
 
 def check_data(data: str) -> None:
-    """Refuse data where nothing is, and unknown samples.
+    """Refuse missing data and unknown samples.
 
     Raises:
         DataError: see `check_place`.
@@ -71,10 +70,10 @@ def check_data(data: str) -> None:
 
 
 def seed_in_range(seed: int) -> int:
-    """The callback of a seed: what generators take.
+    """The callback of a seed: checks that generators accept it.
 
     Raises:
-        OptionError: it is larger.
+        OptionError: it is too large.
     """
     if seed >= 2**63:
         raise OptionError(f"--seed: expected 0 or more, below 2^63, got {seed}; choose another")

@@ -33,7 +33,7 @@ def inspect(
 
 
 def rows(found: Inspection) -> list[tuple[str, str]]:
-    """Name and value of what there is to say about a file."""
+    """Names and values that describe a file."""
     from vocabula.codec.layout import VERSION, Attachment, ModelId, Role
 
     header = found.header

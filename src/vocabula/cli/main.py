@@ -1,4 +1,4 @@
-"""The command line ``vocabula``: one file a command, nothing heavy imported before it is needed."""
+"""The command line ``vocabula``: one file per command, with heavy imports deferred."""
 
 from __future__ import annotations
 

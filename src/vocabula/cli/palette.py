@@ -1,4 +1,4 @@
-"""``vocabula palette``: pictures of few colours, chosen by k-means."""
+"""``vocabula palette``: reduce pictures to a few colours, chosen by k-means."""
 
 from __future__ import annotations
 

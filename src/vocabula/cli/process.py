@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TextIO
 
 P = ParamSpec("P")
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # numbers of glibc's malloc.h
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameter numbers of glibc's malloc.h
 _ONE_END = 5.0  # seconds within which further signals ask for the same end
 
 
@@ -31,7 +31,7 @@ def is_main_process() -> bool:
 
 
 def alone(command: Callable[P, None]) -> Callable[P, None]:
-    """The command, done by the main process; others, which a launcher may start, end at once."""
+    """The command, run by the main process only; others that a launcher starts end at once."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -42,9 +42,9 @@ def alone(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def lonely_launch() -> str | None:
-    """What to say where ``accelerate launch`` has started one process only; None elsewhere.
+    """The message if ``accelerate launch`` has started a single process; otherwise None.
 
-    It starts several for GPUs, but for the CPU one, whatever was asked for.
+    It starts several processes for GPUs, but always one for the CPU, whatever was asked for.
     """
     if "ACCELERATE_MIXED_PRECISION" not in os.environ or "WORLD_SIZE" in os.environ:
         return None
@@ -60,10 +60,10 @@ def lonely_launch() -> str | None:
 
 
 def catch_stops() -> None:
-    """From now on SIGTERM and SIGHUP do what Ctrl-C does: blocks are left in good order.
+    """From now on SIGTERM and SIGHUP act like Ctrl-C: blocks are left in good order.
 
     A second one, as a closing terminal or a batch system may send, does not disturb that. Signals
-    that are ignored, as SIGHUP under nohup, stay so.
+    that are ignored, such as SIGHUP under nohup, stay ignored.
     """
     last = -_ONE_END
 
@@ -81,10 +81,10 @@ def catch_stops() -> None:
 
 
 def ready_streams() -> None:
-    """Give the process the streams that it was started without, and let none refuse a character.
+    """Open the standard streams that are missing, and let none refuse a character.
 
-    A file that is opened while 0, 1 or 2 are free would get one of these numbers, and with it what
-    others print.
+    A file that is opened while descriptor 0, 1 or 2 is free would get that number, and with it the
+    output of other code.
     """
     with contextlib.suppress(OSError):
         while (opened := os.open(os.devnull, os.O_RDWR)) < 3:
@@ -99,7 +99,7 @@ def ready_streams() -> None:
 
 
 def abandon(stream: TextIO) -> None:
-    """Write no more to a stream that fails, so that the interpreter does not try at its end."""
+    """Stop writing to a stream that fails, so that the interpreter does not try at exit."""
     with contextlib.suppress(OSError, ValueError):
         number = stream.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -108,11 +108,11 @@ def abandon(stream: TextIO) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc's allocator keep what is freed for the next batch, which needs the same again.
+    """Let glibc's allocator keep freed memory for the next batch, which needs as much again.
 
     By default it returns large blocks to the system, which clears every page before it hands it
-    out anew: a tenth to a third of a step on the CPU. Does nothing where the allocator is another,
-    or where the user has set it by a variable ``MALLOC_...``.
+    out anew: a tenth to a third of a step on the CPU. Does nothing with another allocator, or if
+    the user has set a ``MALLOC_...`` variable.
     """
     if not sys.platform.startswith("linux") or any(
         name.startswith("MALLOC_") for name in os.environ

@@ -1,4 +1,4 @@
-"""``vocabula rate``: bits and fidelity of compressed files beside JPEG and WebP."""
+"""``vocabula rate``: bits and fidelity of compressed files against JPEG and WebP."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def rate(
 
 
 def _about(run: str, tokenizer: SignalTokenizer) -> dict[str, str]:
-    """What the figures were measured with."""
+    """The settings of the measurement."""
     import PIL
 
     import vocabula

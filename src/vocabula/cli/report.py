@@ -106,7 +106,7 @@ def report(
 
 
 def _refuse(options: dict[str, Any], what: str) -> None:
-    """Refuse options that have no meaning here."""
+    """Refuse options that do not apply here."""
     from vocabula.errors import OptionError
 
     for name, value in options.items():

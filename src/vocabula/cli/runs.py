@@ -147,11 +147,11 @@ def move_to(model: M, device: str) -> M:
 
 
 def open_entropy(tokenizer: SignalTokenizer, entropy: str, prior: str | None) -> EntropyModel:
-    """The entropy model that options name.
+    """The entropy model that the options name.
 
     Raises:
-        OptionError: there is none, or a prior is given that it does not use.
-        CheckpointError: the prior is damaged or none.
+        OptionError: there is no such model, or it does not use the prior that is given.
+        CheckpointError: the prior is damaged or is not a prior.
     """
     from vocabula.codec import ENTROPIES, NETWORKS, choose_model, offered_models
     from vocabula.codec.choice import statistics_of
@@ -185,7 +185,7 @@ def default_jobs(jobs: int | None) -> int:
 
 @contextmanager
 def keeping_finished() -> Iterator[None]:
-    """Ctrl-C ends a command that writes file after file with a line that says what is left."""
+    """Ctrl-C ends a command that writes many files, with a line that says what is kept."""
     try:
         yield
     except KeyboardInterrupt:
@@ -213,18 +213,18 @@ def open_data(
     strict: bool = False,
     value_range: tuple[float, float] | None = None,
 ) -> ImageSource:
-    """The images of DATA with the tokenizer's channels, arrays scaled as in the run's training.
+    """The images of DATA with the tokenizer's channels; arrays are scaled as in training.
 
     Args:
         data: as the user names them.
         tokenizer: what they are read for.
         run: the run's folder.
-        held_out: of data with several splits take the held-out one, not that of training.
-        strict: refuse files that are no readable images.
-        value_range: of the values in arrays.
+        held_out: use the held-out split of data with several splits, not the training split.
+        strict: refuse files that are not readable images.
+        value_range: range of the values in arrays.
 
     Raises:
-        DataError: missing, damaged, or of channels that do not convert.
+        DataError: the data are missing or damaged, or their channels do not convert.
     """
     from vocabula.data import open_source
     from vocabula.files.run_files import read_manifest
@@ -245,7 +245,7 @@ def check_apart_from(data: str, out: str | Path | None) -> None:
     """Refuse to write an output over the file that DATA is, or over a picture in its folder.
 
     Raises:
-        OutputError: they are one file, under whatever names.
+        OutputError: they are the same file, even under different names.
     """
     from vocabula.data.picture_formats import named_like_picture
     from vocabula.files import check_apart
@@ -264,7 +264,7 @@ def check_apart_from(data: str, out: str | Path | None) -> None:
 
 
 def chosen_split(data: str, *, held_out: bool) -> str:
-    """The part of DATA that is read: DATA itself unless it has splits."""
+    """The split of DATA that is read, or DATA itself if it has no splits."""
     from vocabula.data import held_out_split, split_names
 
     parts = split_names(data)
@@ -273,7 +273,7 @@ def chosen_split(data: str, *, held_out: bool) -> str:
 
 
 def say_split(data: str, *, held_out: bool) -> None:
-    """Say which split is read, where DATA has any."""
+    """Say which split is read, if DATA has any."""
     from vocabula.cli.console import note
     from vocabula.data import split_names
 
@@ -293,7 +293,7 @@ def _trained_range(manifest: dict[str, Any]) -> tuple[float, float] | None:
 
 @contextmanager
 def reading_data() -> Iterator[None]:
-    """Errors of the data name this command's options, not those of a training configuration."""
+    """Errors in the data name this command's options, not training options."""
     with plain_warnings():
         try:
             yield
@@ -304,7 +304,7 @@ def reading_data() -> Iterator[None]:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Print what readers and coders warn about, each line once, without the place in the code."""
+    """Print each warning of readers and coders once, without its place in the code."""
     from vocabula.cli.console import warn
     from vocabula.data import DataWarning
     from vocabula.errors import CodecWarning

@@ -8,11 +8,11 @@ from typing import Any
 
 
 def to_toml(options: Mapping[str, Any], description: str = "") -> str:
-    """Dotted options as TOML, one table a section.
+    """Dotted options as TOML, one table per section.
 
     Args:
-        options: values by dotted name, sections in order. An option that has options of its own
-            (``quantizer.learning`` beside ``quantizer.learning.decay``) holds a component's name.
+        options: values by dotted name, sections in order. An option with options below it
+            (``quantizer.learning`` and ``quantizer.learning.decay``) holds a component's name.
         description: a first line about the whole, left out if empty.
     """
     lines = [f"description = {value_text(description)}"] if description else []

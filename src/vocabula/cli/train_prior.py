@@ -98,7 +98,7 @@ def train_prior(
     config = load_config(model, overrides or [])
     for line in config.notes:
         note(line)
-    open_run(run, "cpu")  # of an unfinished run it says how to go on
+    open_run(run, "cpu")  # if the run is unfinished, it says how to continue
     from vocabula.training import train_prior as run_training
 
     if alone := lonely_launch():
@@ -123,7 +123,7 @@ def train_prior(
 
 
 def _sentence(figures: dict[str, float], levels: int) -> str:
-    """What a level's prior reaches on held-out codes, in a line."""
+    """A level's result on held-out codes, in one line."""
     name = f"level {figures['level']}: " if levels > 1 else ""
     above = figures["left_and_above"]
     beside = figures["left"] if above is None else min(figures["left"], above)

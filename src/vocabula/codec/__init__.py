@@ -3,7 +3,7 @@
     image --> tokenizer --> codes --> entropy model --> range coder --> .vcb
                                                                         header, checksums
 
-`write` and `read` compress images with a tokenizer, if wanted with their exact pixels;
+`write` and `read` compress images with a tokenizer, optionally with their exact pixels;
 `write_codes` and `read_codes` take codes of any origin; `write_blocks` and `read_blocks` need no
 tokenizer. `vocabula.pipelines` writes whole folders of files. The format: docs/vcb.md.
 """

@@ -15,7 +15,7 @@ from vocabula.tokenizers.code_statistics import CodeStatistics
 
 
 class AdaptiveModel(StreamModel):
-    """Binary decisions down a tree of the codes, each mixed from what five histories say.
+    """Binary decisions down a tree of the codes, each mixed from the predictions of five histories.
 
     ::
 
@@ -24,17 +24,18 @@ class AdaptiveModel(StreamModel):
 
     p_0 is the node's own history, p_c its history in a context c of neighbouring codes, which has
     been seen n_c times: the code to the left; the one above; both, in 17 classes each; both,
-    exactly. In a second book the last two are the book before at the same place, alone and with
-    the two classes; in later books with the book before that. A context that is new at a node takes
-    over p_0, and learns from there. The weights learn too, by the gradient of the code length.
+    exactly. In a second book the last two contexts are the previous book's code at the same place,
+    alone and with the two classes; in later books, alone and with the code of the book before that.
+    A context that is new at a node starts from p_0 and learns from there. The weights learn too, by
+    the gradient of the code length.
 
-    All of it is integer arithmetic, with tables that integers made: the same bytes on every
-    machine. Nothing is stored in the file. Given `statistics`, the histories begin with the counts
-    of training codes, and the tree has similar codes side by side, so that what is learned of one
-    serves the other.
+    All arithmetic and tables are integer, so the bytes are the same on every machine. Nothing is
+    stored in the file. Given `statistics`, the histories begin with the counts of training codes,
+    and the tree has similar codes side by side, so that what is learned about one serves the
+    others.
 
     Args:
-        statistics: of the tokenizer's codes; None begins with all codes alike.
+        statistics: counts of the tokenizer's codes; None begins with all codes equally likely.
 
     Source: logistic mixing: Mahoney 2005, "Adaptive weighing of context models for lossless data
     compression"; weights by how much a context has seen, and new contexts that inherit: ours.
@@ -80,7 +81,7 @@ class AdaptiveModel(StreamModel):
     def _before(self, block: Block, stage: int, stream: int) -> list[Codes]:
         """Ranks of the one or two streams before, the nearer first.
 
-        Those of other grids, as another level of a hierarchy has, say nothing place by place.
+        Streams on other grids, such as another level of a hierarchy, do not align and are left out.
         """
         whose = [number for number, books in enumerate(block.books) for _ in books]
         near: list[Codes] = []

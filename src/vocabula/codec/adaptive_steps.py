@@ -1,7 +1,7 @@
 """The adaptive model in plain Python, step by step: the reference of the compiled kernel.
 
-Where there is no compiled kernel it serves instead, some thousand times slower; its decisions are
-the same, which the tests see to.
+Without the compiled kernel it serves instead, about a thousand times slower; the tests ensure that
+its decisions are the same.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Kind(enum.Enum):
 
 @dataclass(slots=True)
 class _Slot:
-    """What a context has seen below a node: the probability of 1 in 2^16, or a single rank."""
+    """A context's history below a node: the probability of 1 in 2^16, or a single rank."""
 
     kind: _Kind
     value: int
@@ -122,7 +122,7 @@ class _Steps:
         own = self._own[node]
         base, total = self._stretch[own >> 10], self._own_weight[level] * self._stretch[own >> 10]
         self._start[level] = own >> 6
-        used: list[tuple[list[int], int, int]] = []  # weights, which of them, input
+        used: list[tuple[list[int], int, int]] = []  # weights, index into them, input
         for c, walk in enumerate(walks):
             one, seen = self._predict(walk, level, node)
             value = self._stretch[one >> 4] - base if seen else 0
@@ -148,7 +148,7 @@ class _Steps:
         return rank >> (self._stream.bits - 1 - level) & 1
 
     def _predict(self, walk: _Walk, level: int, node: int) -> tuple[int, int]:
-        """Probability of 1 in 2^16 that a context gives, and how often it has been here."""
+        """A context's probability of 1 in 2^16, and how often it has been at this node."""
         if walk.kind is _Kind.NODE:
             walk.at = self._find(walk.key, node)
             walk.kind = _Kind.EMPTY if walk.at is None else walk.at.kind
@@ -237,7 +237,7 @@ def run_steps(stream: AdaptiveStream, ranks: Codes, decide: Decide) -> None:
 
 
 def _neighbours(grids: NDArray[np.int64]) -> Iterator[tuple[int, int | None, int | None]]:
-    """Each position in order, with those to the left and above it where they are in its grid."""
+    """Each position in order, with its left and upper neighbours where its grid has them."""
     at = 0
     for count, height, width in grids.tolist():
         for row in range(count * height):

@@ -1,4 +1,4 @@
-"""A stream of codes as the adaptive coder sees it, whichever of the coders runs."""
+"""A stream of codes as the adaptive coder sees it, compiled or not."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class AdaptiveStream:
     Attributes:
         grids: (runs, 3) int64: count, height and width.
         symbols: K.
-        own: what `own_tables` gave.
-        own_seen: what `own_tables` gave.
+        own: probabilities from `own_tables`.
+        own_seen: counts from `own_tables`.
         before: ranks of the stream before at the same places, or None.
         earlier: ranks of the stream before that, or None.
     """

@@ -20,8 +20,8 @@ class Batch:
     """Signals whose grids are equal in every stage so far.
 
     Attributes:
-        grids: of each stage, up to the one that is coded.
-        firsts: (stages, B) where a signal's codes begin in the streams of each stage.
+        grids: grid of each stage, up to the one that is coded.
+        firsts: (stages, B) positions where a signal's codes begin in the streams of each stage.
     """
 
     grids: tuple[tuple[int, ...], ...]
@@ -33,7 +33,7 @@ class Batch:
         return self.firsts.shape[1]
 
     def places(self, stage: int) -> NDArray[np.int64]:
-        """Where the codes (B, n) of a stage are in each of its streams."""
+        """The positions (B, n) of a stage's codes in each of its streams."""
         return self.firsts[stage][:, None] + np.arange(math.prod(self.grids[stage]))
 
     def codes(self, block: Block, stage: int) -> NDArray[np.int64]:
@@ -46,12 +46,12 @@ class Batch:
 def batches(block: Block, stage: int) -> Iterator[Batch]:
     """The batches in which the signals of a segment are coded, for one of its stages.
 
-    Signals of equal grids come together, in the order of the first of each kind: at most 64 at a
-    time, and of large grids fewer, so that several have at most 2^16 positions together.
+    Signals of equal grids share batches, in the order of the first signal of each grid: at most 64
+    per batch, and fewer for large grids, so that several have at most 2^16 positions together.
 
     Args:
         block: the segment.
-        stage: the one that is coded.
+        stage: the stage that is coded.
     """
     found: dict[tuple[tuple[int, ...], ...], list[NDArray[np.int64]]] = {}
     at = np.zeros(stage + 1, np.int64)

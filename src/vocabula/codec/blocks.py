@@ -3,8 +3,8 @@
     images --cut, k-means--> codebook (K, bh, bw, C) --> attachment of the header
              nearest codeword --> codes (h, w) --> one stage, by the adaptive model
 
-The codebook is stored as an image, its codewords one below the other, similar ones side by side, by
-the model of exact pixels: half of its bytes, where zlib on differences saves a sixth.
+The codebook is stored as an image by the model of exact pixels, its codewords one below the other
+and similar ones side by side. That halves its bytes; zlib on differences saves a sixth.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class BlockFile:
 
     Attributes:
         codebook: (K, block height, block width, C) uint8.
-        codes: of each image (h, w) integers in [0, K).
-        sizes: (H, W) of each image.
+        codes: integers (h, w) in [0, K) of each image.
+        sizes: size (H, W) of each image.
     """
 
     codebook: NDArray[np.uint8]
@@ -68,7 +68,7 @@ def quantize_blocks(
     block: tuple[int, int] = (4, 4),
     seed: int = 0,
 ) -> BlockFile:
-    """Choose one codebook for images, in an order that stores well, and code them with it.
+    """Choose one codebook for images, in an order that compresses well, and code them with it.
 
     Args:
         images: (H, W), (H, W, 1) or (H, W, 3) uint8 each, all of the same channels.
@@ -106,7 +106,7 @@ def write_blocks(
     jobs: int = 1,
     overwrite: bool = False,
 ) -> int:
-    """Write images as blocks of one codebook, which goes with them: any reader opens the file.
+    """Write images as blocks of one codebook that is stored with them: any reader opens the file.
 
     Args:
         target: a path or a binary stream.
@@ -114,7 +114,7 @@ def write_blocks(
         codebook_size: most codewords, 1 to 65536.
         block: its height and width in pixels, 1 to 64 each.
         seed: of k-means.
-        names: of the images, stored in the file.
+        names: names of the images, stored in the file.
         jobs: threads that code.
         overwrite: replace an existing file.
 
@@ -123,7 +123,7 @@ def write_blocks(
 
     Raises:
         ShapeError: an image is no such array, or channels differ.
-        OptionError: a number is out of range, there is no image, or names for other images.
+        OptionError: a number is out of range, there is no image, or the number of names differs.
         OutputError: the file exists or cannot be written.
 
     Example:
@@ -148,7 +148,7 @@ def put_blocks(
     jobs: int = 1,
     overwrite: bool = False,
 ) -> int:
-    """Write what `quantize_blocks` gave; arguments as for `write_blocks`, and colour profiles."""
+    """Write the result of `quantize_blocks`; arguments as for `write_blocks`, plus profiles."""
     model = AdaptiveModel()
     size, height, width, channels = found.codebook.shape
     stage = Stage((size,), (height, width), (1, 1))
@@ -210,7 +210,7 @@ def block_images(reader: Reader, models: Models, *, jobs: int) -> Iterator[Tenso
     """The images (C, H, W) of a file of blocks, one by one.
 
     Args:
-        reader: of the file.
+        reader: reader of the file.
         models: gives the entropy model for a name in the header.
         jobs: threads that decode.
 
@@ -225,7 +225,7 @@ def block_images(reader: Reader, models: Models, *, jobs: int) -> Iterator[Tenso
 def _decoded(
     reader: Reader, book: NDArray[np.uint8], models: Models, jobs: int
 ) -> Iterator[tuple[NDArray[np.uint32], tuple[int, int]]]:
-    """Codes and size of each image, checked: whole blocks may be far larger than what is shown."""
+    """Codes and size of each image, checked: whole blocks may be far larger than the image."""
     for signal in read_signals(reader, models, jobs=jobs):
         assert signal is not None, "damage raises"
         codes = signal.streams[0]
@@ -234,7 +234,7 @@ def _decoded(
 
 
 def packed_codebook(book: NDArray[np.uint8]) -> bytes:
-    """A codebook (K, bh, bw, C) as the header holds it."""
+    """The attachment that stores a codebook (K, bh, bw, C) in the header."""
     channels = book.shape[3]
     planes = book.reshape(-1, channels).T[coding_order(channels)]
     encoder = new_encoder()
@@ -275,7 +275,7 @@ def codebook_of(header: Header, name: str, limits: Limits) -> NDArray[np.uint8]:
 
 
 def _scene(shape: tuple[int, ...]) -> Scene:
-    """A codebook as one image, about which nothing is known."""
+    """A codebook as one image without a reconstruction."""
     size, height, width, channels = shape
     grid = np.array([[1, size * height, width]], np.int64)
     return Scene(grid, np.full((channels, size * height * width), _MIDDLE, np.uint8))

@@ -1,4 +1,4 @@
-"""What a network runs on: other builds give other last bits, and with them other probabilities."""
+"""The build that a network runs on: other builds differ in last bits, and thus in probabilities."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _ONE_AT_A_TIME = threading.Lock()
 def build_of(device: torch.device) -> str:
     """The build that networks on a device run on, as files name it.
 
-    Torch's version, and the processor's instruction set or the GPU with its number of the
-    architecture; then the precision of matrix products, where it is not the highest. Threads are
-    not in it: `reproducible` sets their number.
+    It names Torch's version, the processor's instruction set or the GPU with its architecture
+    number, and the precision of matrix products if it is not the highest. Threads are not in it:
+    `reproducible` sets their number.
 
     Args:
-        device: where the network is.
+        device: the network's device.
 
     Example:
         >>> build_of(torch.device("cpu")).startswith(torch.__version__)  # 2.13.0+cpu AVX512
@@ -41,12 +41,11 @@ def build_of(device: torch.device) -> str:
 
 @contextmanager
 def reproducible(device: torch.device) -> Iterator[None]:
-    """A network's arithmetic on a device gives the same bits whoever calls it on the same build.
+    """Make a network's arithmetic on a device give the same bits in every run on the same build.
 
-    It runs on one thread, as torch's sums depend on how many share them; without gradients and
-    automatic precision, which other calls may have switched on; with the same convolutions each
-    time on a GPU; and no second network beside it, as these settings are torch's own and are put
-    back.
+    It runs on one thread, as torch's sums depend on the number of threads; without gradients and
+    automatic precision, which callers may have switched on; with deterministic convolutions on a
+    GPU; and one network at a time, as these settings are global to torch and restored afterwards.
     """
     same = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
     with _ONE_AT_A_TIME:

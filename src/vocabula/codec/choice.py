@@ -1,4 +1,4 @@
-"""Which entropy model to code with, and which one a file needs."""
+"""Choosing the entropy model to write with, and finding the one that a file needs."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def offered_models(
     """The networks that a tokenizer's codes can be coded with.
 
     Args:
-        tokenizer: whose codes.
+        tokenizer: the tokenizer of the codes.
         prior: a folder that ``vocabula train-prior --out`` wrote.
 
     Raises:
-        CheckpointError: a folder is none of these, or damaged.
-        OptionError: what it holds is of another tokenizer.
+        CheckpointError: the folder is not such a folder, or is damaged.
+        OptionError: its prior belongs to another tokenizer.
     """
     if prior is None:
         return []
@@ -58,9 +58,9 @@ def offered_models(
 def statistics_of(
     tokenizer: SignalTokenizer, given: CodeStatistics | None = None
 ) -> CodeStatistics | None:
-    """The counts to code with: those given, else the tokenizer's own, if they are still its own.
+    """The counts to code with: the given ones, or else the tokenizer's own if still valid.
 
-    A tokenizer that was trained on since it was loaded has other codes.
+    A tokenizer that was trained further since it was loaded has other codes.
     """
     own = tokenizer.code_statistics
     if given is not None or own is None:
@@ -78,10 +78,10 @@ def choose_model(
     Args:
         entropy: one of `ENTROPIES` or `NETWORKS`, or a model, which is taken as it is.
         statistics: counts of the tokenizer's codes, which ``static`` needs and ``adaptive`` uses.
-        models: the networks that there are, see `offered_models`.
+        models: the available networks, see `offered_models`.
 
     Raises:
-        OptionError: no such model, or it needs statistics or a network.
+        OptionError: there is no such model, or it lacks the statistics or network it needs.
     """
     if isinstance(entropy, EntropyModel):
         return entropy
@@ -118,7 +118,7 @@ def known_models(
     Args:
         name: what messages call the file.
         statistics: counts of the tokenizer's codes, if there are any.
-        models: further ones, such as those that a file was written with in Python.
+        models: further models, such as ones that a file was written with in Python.
     """
 
     def find(header: Header, wanted: ModelName) -> EntropyModel:
@@ -146,7 +146,7 @@ def known_models(
                 f"{have}; {_MENDED_BY.get(kind, counts)}"
             )
         if not found.serves(header.books):
-            # It would look up codes that its tables lack.
+            # The model would look up codes that its tables lack.
             raise CodecError(
                 f"{name}: expected an entropy model of books of {header.books} codewords, got "
                 f"{found.books}; give the run that compressed it"

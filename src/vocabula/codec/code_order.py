@@ -24,14 +24,14 @@ def orders_of(
 
     Args:
         quantizers: of all levels, the coarsest first.
-        counts: (K,) of each book, how often each code is used.
+        counts: (K,) for each book, how often each code is used.
     """
     single = [part for quantizer in quantizers for part in _single_books(quantizer)]
     return tuple(order_of(part, count) for part, count in zip(single, counts, strict=True))
 
 
 def _single_books(quantizer: Quantizer) -> Iterator[Quantizer]:
-    """The quantizers of one book each that a quantizer is made of, in the order of its codes."""
+    """The single-book quantizers that make up a quantizer, in the order of its codes."""
     if isinstance(quantizer, CompositeQuantizer):
         for part in quantizer.parts:
             yield from _single_books(part)
@@ -42,13 +42,13 @@ def _single_books(quantizer: Quantizer) -> Iterator[Quantizer]:
 def order_of(quantizer: Quantizer, counts: NDArray[np.int64]) -> NDArray[np.uint32]:
     """An order of a book's codes in which similar ones are neighbours.
 
-    Look-up free and finite scalar codes spell out their vectors and stay as they are. Codewords of
-    others are halved along their principal axis, each half again, and so on: the order of the
-    leaves of that tree.
+    Look-up free and finite scalar codes spell out their vectors and keep their order. Other
+    codebooks are halved along their principal axis recursively; the leaves of that tree give the
+    order.
 
     Args:
-        quantizer: of one book.
-        counts: (K,) how often each code is used; it weighs that much.
+        quantizer: a quantizer with one book.
+        counts: (K,) how often each code is used, which is its weight.
     """
     size = len(counts)
     own = isinstance(quantizer, LookupFreeQuantizer | FiniteScalarQuantizer)
@@ -63,7 +63,7 @@ def order_of(quantizer: Quantizer, counts: NDArray[np.int64]) -> NDArray[np.uint
 def principal_order(vectors: Tensor, weights: Tensor) -> Tensor:
     """The leaves (K,) of a balanced tree that halves vectors (K, D) along principal axes.
 
-    The tree has 2^ceil(log2 K) leaves, the missing ones at its end, as the adaptive model's has.
+    Like the adaptive model's tree, it has 2^ceil(log2 K) leaves, the missing ones at its end.
     """
     size, leaves = len(vectors), 1 << (len(vectors) - 1).bit_length()
     absent = leaves - size
@@ -76,7 +76,7 @@ def principal_order(vectors: Tensor, weights: Tensor) -> Tensor:
         inside, heavy = x[part], w[part][..., None]
         total = heavy.sum(1, keepdim=True).clamp_min(1e-30)
         centred = inside - (inside * heavy).sum(1, keepdim=True) / total
-        # The axis of the largest variance is a start that is never at right angles to the answer.
+        # The axis of largest variance is a start that is never orthogonal to the answer.
         variance = (centred.square() * heavy).sum(1)
         axis = torch.nn.functional.one_hot(variance.argmax(-1), x.shape[1]).to(x.dtype)
         for _ in range(_POWER_STEPS):

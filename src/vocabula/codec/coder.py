@@ -1,7 +1,7 @@
 """The range coder as entropy models see it: one message of codes, written or read in order.
 
-The compiled coder writes and reads tens of millions of codes a second; without it constriction
-does, with the same words.
+The compiled coder writes and reads tens of millions of codes a second; without it, constriction
+produces the same words.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ class Encoder(Protocol):
     """Writes one message."""
 
     def table(self, codes: Codes, table: Table) -> None:
-        """Append codes (N,), each by the same table of two codewords or more."""
+        """Append codes (N,), all by the same table of two or more codewords."""
 
     def shares(self, starts: Codes, widths: Codes) -> None:
-        """Append codes, each given by its own share [start, start + width) of 2^24, (N,) both."""
+        """Append codes, each given by its share [start, start + width) of 2^24; both are (N,)."""
 
     def adaptive(self, ranks: Codes, stream: AdaptiveStream, *, traced: bool = False) -> Codes:
         """Append ranks (N,) by the adaptive model.
 
         Returns:
-            If `traced`, the width in 2^24 of each decision's outcome; else nothing of use.
+            If `traced`, the width in 2^24 of each decision's outcome; otherwise nothing meaningful.
         """
 
     def pixels(self, values: Codes, scene: Scene, *, traced: bool = False) -> Codes:
@@ -50,7 +50,7 @@ class Encoder(Protocol):
 
 
 class Decoder(Protocol):
-    """Reads one message; of bytes that no encoder wrote, the codes may be any within range."""
+    """Reads one message; bytes that no encoder wrote may give any codes within range."""
 
     def table(self, count: int, table: Table) -> Codes:
         """The next codes (count,) by one table.
@@ -81,10 +81,10 @@ class Decoder(Protocol):
         """
 
     def end(self) -> None:
-        """Check that just the words were there that an encoder writes for what was read.
+        """Check that the message has exactly the words that an encoder writes for what was read.
 
         Raises:
-            CodecError: there are more, or others.
+            CodecError: there are more words, or different ones.
         """
 
 
@@ -97,7 +97,7 @@ def new_decoder(content: bytes) -> Decoder:
     """A decoder of the bytes of one message.
 
     Raises:
-        CodecError: they are no whole words.
+        CodecError: they are not a whole number of words.
     """
     words = words_of(content)
     return native.Decoder(words) if native.available() else fallback.Decoder(words)

@@ -1,7 +1,7 @@
-"""The range coder in Python, with constriction: where the compiled one was not built.
+"""The range coder in Python, with constriction, for when the compiled one was not built.
 
-Tables are coded as fast as constriction does; the adaptive model goes decision by decision through
-`adaptive_steps`, some thousand times slower than compiled.
+Tables are coded at constriction's speed; the adaptive model runs decision by decision through
+`adaptive_steps`, about a thousand times slower than compiled.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Encoder:
         return self._decided(lambda decide: run_pixels(scene, values.copy(), decide))
 
     def _decided(self, run: Callable[[Decide], None]) -> Codes:
-        """Run a model that knows its outcomes, and append its decisions; their widths."""
+        """Run a model that knows its outcomes and append its decisions; returns their widths."""
         ones: list[int] = []
         outcomes: list[int] = []
 
@@ -67,7 +67,7 @@ class Encoder:
         return self.decisions(ones, outcomes)
 
     def decisions(self, ones: list[int], outcomes: list[int]) -> Codes:
-        """Append decisions of given probabilities of 1 in 2^24; the widths of the outcomes."""
+        """Append decisions with probabilities of 1 in 2^24; returns the widths of the outcomes."""
         one, taken = np.array(ones, np.int64), np.array(outcomes, np.int32)
         self._coder.encode(taken, _DECISION, _shares(one))
         return np.where(taken, one, TOTAL - one).astype(np.uint32)
@@ -83,10 +83,10 @@ class Encoder:
 
 
 class Decoder:
-    """See `coder.Decoder`; encodes again what it reads, to compare the words at the end.
+    """See `coder.Decoder`; re-encodes what it reads, to compare the words at the end.
 
     Args:
-        words: of one message.
+        words: the words of one message.
     """
 
     def __init__(self, words: Codes) -> None:
@@ -154,14 +154,14 @@ _DECISION = constriction.stream.model.Categorical(perfect=False)
 def constriction_table(table: Table) -> Any:
     """A table as constriction's model of the same integer probabilities.
 
-    It gives each code 1 and shares out 2^24 - K in proportion to what it is handed. Handed
-    width - 1, whose sum is just that, it adds up integers below 2^24, which float64 holds.
+    It gives each code 1 and shares out 2^24 - K in proportion to what it is handed. It is handed
+    width - 1, whose sum is exactly that: integers below 2^24 are exact in float64.
     """
     return _weighted(table.widths)
 
 
 def _weighted(widths: NDArray[np.int64]) -> Any:
-    """A model of integer widths >= 1 of sum 2^24; None for a single one, which takes no bits."""
+    """A model of integer widths >= 1 that sum to 2^24; None for a single one: it takes no bits."""
     if len(widths) == 1:
         return None
     return constriction.stream.model.Categorical((widths - 1).astype(np.float64), perfect=False)

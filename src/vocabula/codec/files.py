@@ -47,9 +47,9 @@ class CodeFile:
 
     Attributes:
         header: what the file says about itself.
-        codes: of each signal (h, w) uint32 for one book, (h, w, books) for several; of several
-            levels a tuple of these, the coarsest first; None for a damaged signal that was passed
-            over.
+        codes: for each signal a uint32 array, (h, w) for one book or (h, w, books) for several; for
+            several levels a tuple of these, the coarsest first; None for a damaged signal that was
+            skipped.
         sizes: (height, width) of each signal, in the same order.
     """
 
@@ -68,15 +68,15 @@ def write_codes(
     jobs: int = 1,
     overwrite: bool = False,
 ) -> int:
-    """Write grids of codes, of whatever origin, to one file.
+    """Write grids of codes of any origin to one file.
 
     Args:
         target: a path or a binary stream.
-        codes: of each signal an integer grid (h, w) for one book or (h, w, books): an array, a
-            list of rows, or a tensor of any device, such as ``quantizer.encode`` gives.
+        codes: for each signal an integer grid, (h, w) for one book or (h, w, books): an array, a
+            list of rows, or a tensor on any device, such as ``quantizer.encode`` gives.
         codebook_sizes: K of each book.
         entropy: uniform, static, adaptive, or a model.
-        statistics: counts of such codes; static needs them, adaptive does better with them.
+        statistics: counts of such codes; static needs them, adaptive compresses better with them.
         jobs: threads.
         overwrite: replace an existing file.
 
@@ -127,21 +127,21 @@ def read_codes(
 
     Args:
         source: a path, bytes or a binary stream.
-        statistics: those that it was written with, if any.
+        statistics: the counts it was written with, if any.
         models: further entropy models that it may have been written with.
-        stages: read the first so many stages only.
+        stages: read only this many first stages.
         limits: caps on what the file may hold.
         jobs: threads.
         skip_damaged: give None for signals of a damaged segment, instead of raising.
 
     Raises:
-        CodecError: the file is damaged, foreign, of another entropy model or too large.
+        CodecError: the file is damaged, foreign, too large, or has another entropy model.
     """
     with opened(source) as (file, name):
         reader = Reader(
             file, name, limits=limits, stages=stages, skip_damaged=skip_damaged, gathers=True
         )
-        reader.stages -= reader.header.cut(reader.stages).lossless  # pixels are no codes
+        reader.stages -= reader.header.cut(reader.stages).lossless  # pixels are not codes
         found = CodeFile(reader.header, [], [])
         for signal in read_signals(reader, known_models(name, statistics, models), jobs=jobs):
             found.codes.append(None if signal is None else _grids(reader, signal))
@@ -150,7 +150,7 @@ def read_codes(
 
 
 def _grids(reader: Reader, signal: CodedSignal) -> Any:
-    """Codes (h, w) or (h, w, books) of each level, the only one by itself."""
+    """Codes (h, w) or (h, w, books) of each level; a single level is not in a tuple."""
     stages = reader.header.stages[: reader.stages]
     streams = iter(signal.streams)
     levels = []
@@ -180,10 +180,10 @@ def write(
         images: (B, C, H, W), or a sequence of (C, H, W) of any sizes; uint8, or in [0, 1].
         tokenizer: a tokenizer with a codebook.
         entropy: uniform, static, adaptive, or a model.
-        statistics: counts of its codes; static needs them, adaptive does better with them. None
-            takes the tokenizer's own.
-        stages: keep the first so many stages of a residual quantizer.
-        lossless: store the exact pixels too, of uint8 images, as a last stage.
+        statistics: counts of its codes; static needs them, adaptive compresses better with them.
+            None takes the tokenizer's own.
+        stages: keep only this many first stages of a residual quantizer.
+        lossless: also store the exact pixels of uint8 images, as a last stage.
         names: of the images, stored in the file.
         jobs: threads that code.
         overwrite: replace an existing file.
@@ -192,8 +192,8 @@ def write(
         Bytes written.
 
     Raises:
-        DataError: images of a wrong shape, type or value.
-        OptionError: no image, or an option does not fit the tokenizer.
+        DataError: images have a wrong shape, type or value.
+        OptionError: there is no image, or an option does not fit the tokenizer.
         OutputError: the file exists or cannot be written.
 
     Example:
@@ -227,10 +227,10 @@ def _encoded(
 def encode_images(
     tokenizer: SignalTokenizer, images: Tensor, *, lossless: bool = False
 ) -> list[CodedSignal]:
-    """The streams of each of a batch of images (B, C, H, W), with those of the pixels if wanted.
+    """The streams of each image of a batch (B, C, H, W), optionally with its pixels.
 
     Raises:
-        DataError: lossless, and the images are not uint8.
+        DataError: lossless is set, and the images are not uint8.
     """
     if lossless and images.dtype != torch.uint8:
         raise DataError(
@@ -264,9 +264,9 @@ def read(
     Args:
         source: a path, bytes or a binary stream.
         tokenizer: the one that wrote it; a file of `write_blocks` needs none.
-        statistics: those that it was written with, if any; None takes the tokenizer's own.
+        statistics: the counts it was written with, if any; None takes the tokenizer's own.
         models: further entropy models that it may have been written with.
-        stages: decode the first so many stages only.
+        stages: decode only this many first stages.
         limits: caps on what the file may hold.
         jobs: threads that decode.
 
@@ -274,8 +274,7 @@ def read(
         uint8 images (C, H, W).
 
     Raises:
-        CodecError: the file is damaged, foreign, of another tokenizer or entropy model, or too
-            large.
+        CodecError: the file is damaged, foreign, too large, or needs another tokenizer or model.
     """
     with opened(source) as (file, name):
         reader = Reader(file, name, limits=limits, stages=stages, gathers=True)
@@ -295,7 +294,7 @@ def read(
 def decoded_images(
     reader: Reader, tokenizer: SignalTokenizer | None, models: Models, *, jobs: int = 1
 ) -> Iterator[Tensor]:
-    """The images of a file one by one, as `read` gives them; some of equal size decode together.
+    """The images of a file one by one, as `read` gives them; images of equal size decode together.
 
     Args:
         reader: of the file.
@@ -304,7 +303,7 @@ def decoded_images(
         jobs: threads that decode codes.
 
     Raises:
-        CodecError: the file is damaged, or of another entropy model.
+        CodecError: the file is damaged or has another entropy model.
     """
     if holds_blocks(reader.header):
         yield from block_images(reader, models, jobs=jobs)
@@ -347,7 +346,7 @@ def cut(
     limits: Limits | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Copy a file with its first stages alone: a lower rate, without decoding anything.
+    """Copy only a file's first stages: a lower rate without decoding anything.
 
     Args:
         source: a path, bytes or a binary stream.
@@ -361,7 +360,7 @@ def cut(
 
     Raises:
         CodecError: the source is damaged or foreign.
-        OptionError: it has not so many stages, or its coarser levels take all of them.
+        OptionError: it has fewer stages, or its coarser levels take all of them.
         OutputError: the target exists or cannot be written.
     """
     with opened(source) as (file, name), opened_target(target, overwrite) as out:

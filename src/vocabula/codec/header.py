@@ -50,14 +50,14 @@ class ModelName:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Streams that are only of use together: a residual quantizer's stage, or all of the books.
+    """Streams that are useful only together: a residual quantizer's stage, or all books.
 
     Attributes:
         symbols: K of each stream (book).
-        strides: positions of the signal to one cell, for each dimension.
-        factors: codes to one cell, for each dimension: 1 for the coarsest level.
-        model: place of the entropy model in `Header.models`.
-        role: what the streams are.
+        strides: positions of the signal per cell, for each dimension.
+        factors: codes per cell, for each dimension: 1 for the coarsest level.
+        model: index of the entropy model in `Header.models`.
+        role: what the streams hold.
     """
 
     symbols: tuple[int, ...]
@@ -79,7 +79,7 @@ class Header:
     Attributes:
         tokenizer: SHA-256 of the tokenizer; 32 zeros without one.
         kind: what the signals are.
-        channels: of the signals; 0 for grids.
+        channels: channels of the signals; 0 for grids.
         models: the entropy models.
         stages: all stages of the tokenizer, first to last.
         kept: how many of them the file holds; fewer than all in a file that was cut.
@@ -101,7 +101,7 @@ class Header:
 
     @property
     def code_stages(self) -> tuple[Stage, ...]:
-        """The stages of codes that the file holds, without that of exact pixels."""
+        """The stages of codes that the file holds, without the stage of exact pixels."""
         return tuple(stage for stage in self.stages[: self.kept] if stage.role == Role.CODES)
 
     @property
@@ -116,7 +116,7 @@ class Header:
 
     @property
     def needed(self) -> dict[int, ModelName]:
-        """The entropy models of the stages that the file holds, by their place."""
+        """The entropy models of the stages that the file holds, by their index."""
         places = sorted({stage.model for stage in self.stages[: self.kept]})
         return {place: self.models[place] for place in places}
 
@@ -127,7 +127,7 @@ class Header:
 
     @property
     def build(self) -> str:
-        """What the network of the entropy model ran on; empty where none is named."""
+        """The build that the entropy model's network ran on; empty where none is named."""
         return self.attachments.get(Attachment.BUILD, b"").decode()
 
     @property
@@ -137,7 +137,7 @@ class Header:
         return content.decode().split("\0")[:-1]
 
     def cut(self, stages: int) -> Header:
-        """The header of the same file with the first `stages` stages alone."""
+        """The header of the same file with only the first `stages` stages."""
         return replace(self, kept=stages)
 
     def pack(self) -> bytes:
@@ -174,7 +174,8 @@ def header_length(prefix: bytes, name: str, limits: Limits) -> int:
     """Length of the whole header, from the first `PREFIX` bytes of a file.
 
     Raises:
-        CodecError: no such file, another version, unknown flags, or larger than the limits.
+        CodecError: it is not such a file, or has another version, unknown flags or too large a
+            header.
     """
     if not prefix:
         raise CodecError(
@@ -295,7 +296,7 @@ def _check_build(attachments: Mapping[int, bytes], name: str) -> None:
         printable = content.decode().isprintable()
     except UnicodeDecodeError:
         printable = False
-    if not printable:  # messages show it: what moves a terminal's cursor has no place in it
+    if not printable:  # messages show it: it must not hold characters that move a terminal's cursor
         raise damaged(name, "a build in printable UTF-8", "other bytes")
 
 

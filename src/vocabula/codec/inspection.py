@@ -20,11 +20,11 @@ class Inspection:
         header: the file's header.
         signals: signals in it.
         sizes: sizes of the signals as (count, size), in order.
-        segments: parts that are coded by themselves.
+        segments: number of independently coded parts.
         positions: codes of each stage's first book.
-        header_bytes: of the header.
-        head_bytes: of the heads of the segments.
-        stage_bytes: of the codes of each stage.
+        header_bytes: size of the header.
+        head_bytes: size of the heads of the segments.
+        stage_bytes: size of the codes of each stage.
     """
 
     header: Header
@@ -38,7 +38,7 @@ class Inspection:
 
     @property
     def file_bytes(self) -> int:
-        """Of the whole file."""
+        """Size of the whole file."""
         return self.header_bytes + self.head_bytes + sum(self.stage_bytes)
 
     @property
@@ -48,7 +48,7 @@ class Inspection:
 
     @property
     def bits_per_pixel(self) -> float:
-        """Of the whole file."""
+        """Bits per pixel of the whole file."""
         return 8 * self.file_bytes / self.pixels
 
     @property

@@ -1,7 +1,7 @@
 """The networks of a portable prior in integers: no rounding, so no machine differs from another.
 
-Values are multiples of 2^-8 and weights of 2^-12, held as integers in float64. A matrix product may
-add up in whatever order a library likes: every sum stays below 2^52 and is exact.
+Values are multiples of 2^-8 and weights of 2^-12, held as integers in float64. A library may sum a
+matrix product in any order: every sum stays below 2^52 and is exact.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ class IntegerNetwork:
     """A `SymbolNetwork` frozen to integers.
 
     Args:
-        network: as it was trained.
-        device: where to compute; any gives the same.
+        network: the trained network.
+        device: where to compute; all devices give the same result.
 
     Raises:
-        OptionError: some sum could reach 2^52, or a weight is no finite number.
+        OptionError: some sum could reach 2^52, or a weight is not finite.
     """
 
     def __init__(self, network: SymbolNetwork, device: torch.device) -> None:
@@ -89,7 +89,7 @@ class IntegerNetwork:
         return _bounded(_apply(self._last, _curve(h)))
 
     def content(self) -> Iterator[bytes]:
-        """All its integers, for a checksum."""
+        """All integers of the network, for a checksum."""
         for tensor in self._phases:
             yield _bytes(tensor)
         for layer in (self._first, *self._inner, *self._outer, self._last):
@@ -113,7 +113,7 @@ def _layer(layer: torch.nn.Module, device: torch.device) -> Layer:
 
 
 def _integers(x: Tensor, bits: int, end: float) -> Tensor:
-    if not bool(x.isfinite().all()):  # machines make different integers of NaN
+    if not bool(x.isfinite().all()):  # machines convert NaN to different integers
         raise OptionError(
             "portable: expected finite weights, got NaN or infinity; train the prior again"
         )
@@ -121,7 +121,7 @@ def _integers(x: Tensor, bits: int, end: float) -> Tensor:
 
 
 def _check_bound(layer: Layer) -> None:
-    """Refuse a layer one of whose sums could be no integer of float64, whatever comes in."""
+    """Refuse a layer if any input could make one of its sums inexact in float64."""
     largest = float(layer[0].abs().sum(1).max()) * _STATE
     if largest >= LARGEST:
         raise OptionError(
@@ -131,7 +131,7 @@ def _check_bound(layer: Layer) -> None:
 
 
 def _apply(layer: Layer, x: Tensor) -> Tensor:
-    """A matrix product back on the step of values, halves rounded up, and biases."""
+    """A matrix product rescaled to the step of values, halves rounded up, plus biases."""
     return (x @ layer[0].T * 2.0**-WEIGHT_BITS + 0.5).floor() + layer[1]
 
 
@@ -140,7 +140,7 @@ def _bounded(x: Tensor) -> Tensor:
 
 
 def _curve(x: Tensor) -> Tensor:
-    """The activation, by its table, and straight on above it."""
+    """The activation by its table, and the identity above it."""
     top = _CURVE - 1
     inside = x.clamp(-_CURVE, top).long() + _CURVE
     table = torch.from_numpy(curve_table()).to(x.device)

@@ -1,4 +1,4 @@
-"""The bytes of a compressed file: integers, checksums and what the numbers in it mean.
+"""The bytes of a compressed file: integers, checksums and the meaning of its numbers.
 
 docs/vcb.md specifies the format byte by byte.
 """
@@ -18,14 +18,14 @@ LONGEST_VARINT = 8
 
 
 class SignalKind(enum.IntEnum):
-    """What the signals of a file are, and with it how many dimensions their size has."""
+    """What the signals of a file are, which determines how many dimensions their size has."""
 
     GRID = 0  # codes alone: the size is the grid's
     IMAGE = 1  # height, width; channels of 8 bits
 
     @property
     def dims(self) -> int:
-        """Numbers in the size of a signal."""
+        """How many numbers the size of a signal has."""
         return 2
 
 
@@ -57,7 +57,7 @@ class Attachment(enum.IntEnum):
 
 
 class Packer:
-    """Puts integers together to bytes, little-endian."""
+    """Packs integers into bytes, little-endian."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -85,7 +85,7 @@ class Packer:
 
 
 class Unpacker:
-    """Takes integers out of bytes; a missing byte is a `CodecError`.
+    """Reads integers from bytes; a missing byte is a `CodecError`.
 
     Args:
         content: the bytes.
@@ -97,7 +97,7 @@ class Unpacker:
 
     @property
     def left(self) -> int:
-        """Bytes that have not been taken."""
+        """Number of bytes not yet read."""
         return len(self._content) - self._at
 
     def raw(self, count: int) -> bytes:
@@ -131,12 +131,12 @@ class Unpacker:
         return value
 
     def end(self) -> None:
-        """Refuse bytes that nobody has taken."""
+        """Refuse bytes that have not been read."""
         if self.left:
             raise self.damaged("no further bytes", str(self.left))
 
     def damaged(self, expected: str, got: str) -> CodecError:
-        """The error for content that no writer writes."""
+        """The error for content that no encoder writes."""
         return damaged(self._name, expected, got)
 
 

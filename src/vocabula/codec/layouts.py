@@ -43,11 +43,11 @@ def discrete(tokenizer: SignalTokenizer) -> list[Quantizer]:
 
 
 def tokenizer_stages(tokenizer: SignalTokenizer, *, joined: bool = False) -> list[Stage]:
-    """The stages of a tokenizer's files: those of a residual quantizer, else one for each level.
+    """The stages of a tokenizer's files: one for each residual stage, or else for each level.
 
     Args:
         tokenizer: the tokenizer.
-        joined: one for each level, whatever its quantizer; see `EntropyModel.joins`.
+        joined: one stage per level for any quantizer; see `EntropyModel.joins`.
 
     Raises:
         OptionError: see `discrete`.
@@ -68,7 +68,7 @@ def tokenizer_stages(tokenizer: SignalTokenizer, *, joined: bool = False) -> lis
 
 
 def least_stages(tokenizer: SignalTokenizer, *, joined: bool = False) -> int:
-    """Stages without which nothing can be decoded: of several levels one of the finest."""
+    """Stages without which nothing can be decoded: the finest level needs only its first."""
     last = tokenizer.levels[-1].quantizer
     optional = len(last.stages) - 1 if isinstance(last, ResidualQuantizer) and not joined else 0
     return len(tokenizer_stages(tokenizer, joined=joined)) - optional
@@ -90,7 +90,7 @@ def tokenizer_header(
         names: of the signals, in order; none are stored if empty.
 
     Raises:
-        OptionError: the tokenizer is continuous, or has not so many stages.
+        OptionError: the tokenizer is continuous or has fewer stages.
     """
     held = tokenizer_stages(tokenizer, joined=model.joins)
     least = least_stages(tokenizer, joined=model.joins)
@@ -115,7 +115,7 @@ def codes_header(codebook_sizes: Sequence[int], model: EntropyModel) -> Header:
     """The header of files of codes alone, whose signals are the grids themselves.
 
     Raises:
-        OptionError: there is no book, or one of a size that the format does not allow.
+        OptionError: there is no book, or the format does not allow the size of one.
     """
     sizes = tuple(int(size) for size in codebook_sizes)
     if not sizes or min(sizes) < 1 or max(sizes) > MAX_SYMBOLS:
@@ -129,13 +129,13 @@ def codes_header(codebook_sizes: Sequence[int], model: EntropyModel) -> Header:
 
 
 def name_attachment(names: Sequence[str]) -> Mapping[int, bytes]:
-    """The names of signals as the header holds them."""
+    """The attachment that stores the names of signals in the header."""
     if not names:
         return {}
     for name in names:
         if "\0" in name:
             raise OptionError(f"names: expected no zero bytes, got {name!r}; rename the signal")
-    texts = map(unicode_text, names)  # the name of a file may hold bytes that are no UTF-8
+    texts = map(unicode_text, names)  # the name of a file may hold bytes that are not UTF-8
     return {Attachment.NAMES: b"".join(text.encode() + b"\0" for text in texts)}
 
 
@@ -143,7 +143,7 @@ def to_signals(levels: Sequence[Tensor], size: tuple[int, ...]) -> list[CodedSig
     """The streams of each signal of a batch.
 
     Args:
-        levels: codes (B, h, w, *code_shape) of each level.
+        levels: the codes (B, h, w, *code_shape) of each level.
         size: (H, W) of every signal.
     """
     arrays = [codes.reshape(*codes.shape[:3], -1).cpu().numpy() for codes in levels]
@@ -178,9 +178,9 @@ def check_tokenizer(
 
     Args:
         header: of the file.
-        tokenizer: what is to decode it.
+        tokenizer: the tokenizer that is to decode it.
         name: what messages call the file.
-        fingerprint: of the tokenizer, which takes a pass over its weights.
+        fingerprint: the tokenizer's fingerprint, which takes a pass over its weights.
 
     Raises:
         CodecError: the error names the fingerprint that is needed.

@@ -1,4 +1,4 @@
-"""What a reader is willing to hold: checked against a file's own figures before any allocation."""
+"""Limits that a reader sets: a file's figures are checked against them before any allocation."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ MAX_SYMBOLS = 2**22
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Caps on a compressed file, set by who reads it.
+    """Caps on a compressed file, set by its reader.
 
     Args:
         signal_size: most values of one signal: height x width x channels of an image.
         signals: most signals in a file.
         books: most books, all stages together.
         symbols: most codewords of a book.
-        memory: most bytes of what is held at a time: decoded codes and images, tables of entropy
-            models, a compressed chunk, the header. What a tokenizer's network takes while it
-            decodes an image is not counted; `signal_size` bounds it.
+        memory: most bytes held at a time: decoded codes and images, tables of entropy models, a
+            compressed chunk, the header. What a tokenizer's network takes while it decodes an image
+            is not counted; `signal_size` bounds it.
 
     Example:
         >>> Limits(signal_size=4096 * 4096 * 3).signal_size
@@ -48,7 +48,7 @@ class Limits:
         Args:
             name: the file.
             limit: which cap.
-            value: what the file says.
+            value: the file's figure.
 
         Raises:
             CodecError: it is too large.

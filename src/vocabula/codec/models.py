@@ -1,4 +1,4 @@
-"""What an entropy model is; how models of one stream after another work; and the simplest."""
+"""The interface of entropy models, a base that codes streams in turn, and the simplest model."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class EntropyModel(ABC):
 
     Attributes:
         id: its kind.
-        hash: 8 bytes that differ wherever the probabilities do.
-        books: K of each stream that it has learned, where it has; None serves any.
+        hash: 8 bytes that differ if the probabilities do.
+        books: K of each stream that it has learned; None if it serves any.
         joins: whether its files have all books of a level in one stage; by default each residual
             stage is stored separately.
     """
@@ -55,23 +55,23 @@ class EntropyModel(ABC):
         return ModelName(int(self.id), self.hash)
 
     def serves(self, books: tuple[int, ...]) -> bool:
-        """Whether it codes streams of these K: those that it has learned, or the first of them."""
+        """Whether it codes streams of these K: all that it has learned, or the first of them."""
         return self.books is None or self.books[: len(books)] == books
 
     def attachments(self) -> Mapping[int, bytes]:
-        """What it adds to the header of the files that it writes."""
+        """Attachments that it adds to the header of its files."""
         return {}
 
     def refusal(self, grids: Sequence[tuple[int, ...]]) -> str:
-        """Why it cannot code a signal with these grids, one a stage; "" where it can."""
+        """Why it cannot code a signal with these grids, one per stage; "" if it can."""
         return ""
 
     def memory(self, block: Block, stage: int) -> int:
-        """About how many bytes decoding a stage takes, beside its codes."""
+        """About how many bytes decoding a stage takes, besides its codes."""
         return 0
 
     def hint(self, header: Header) -> str:
-        """What to do where the codes of an undamaged file do not come back; "" where unknown."""
+        """What to do if the codes of an undamaged file do not come back; "" if unknown."""
         return ""
 
     @abstractmethod
@@ -90,7 +90,7 @@ class EntropyModel(ABC):
         Args:
             block: a segment with the codes of the stages before.
             stage: which one.
-            content: what `encode` gave; of any other bytes the codes may be any.
+            content: the bytes from `encode`; any other bytes may give any codes.
 
         Raises:
             CodecError: no encoder writes these bytes.
@@ -102,7 +102,7 @@ class EntropyModel(ABC):
 
 
 class StreamModel(EntropyModel):
-    """A model that codes one stream after another, with one message of the range coder a stage.
+    """A model that codes one stream after another, with one range coder message per stage.
 
     A book of one codeword takes no part in the message.
     """
@@ -146,7 +146,7 @@ class StreamModel(EntropyModel):
 
 
 class UniformModel(StreamModel):
-    """Every code alike: log2 K bits each. Needs nothing, and is the measure of the others."""
+    """All codes equally likely: log2 K bits each. Needs nothing; the baseline for the others."""
 
     id = ModelId.UNIFORM
 

@@ -1,4 +1,4 @@
-"""The compiled coders: their part of the kernels' library, and calls of it.
+"""The compiled coders: their part of the kernel library, and calls to it.
 
 Unlike the search kernels they need no instruction set, so they serve on every processor for which
 the library was built. Every call releases the interpreter: segments are coded on several threads.
@@ -50,7 +50,7 @@ Words = NDArray[np.uint32]
 
 @functools.cache
 def _library() -> ctypes.CDLL | None:
-    """The library; None where it was not built, or is of another version of the source."""
+    """The library; None if it was not built or comes from another version of the source."""
     found = sorted(_KERNELS.glob("_kernels*.so"))
     if not found:
         return None
@@ -70,7 +70,7 @@ def available() -> bool:
 
 
 def _call(name: str, *arguments: Any) -> int:
-    """Call a function; arrays become their pointers, failures exceptions."""
+    """Call a function: arrays are passed as pointers, and failures become exceptions."""
     library = _library()
     assert library is not None, "ask `available` first"
     plain = (a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments)
@@ -88,10 +88,10 @@ Array = TypeVar("Array", bound="NDArray[Any] | None")
 
 
 def _checked(name: str, x: Array, dtype: Any, *shape: int | None, contiguous: bool = True) -> Array:
-    """An array, or none, that C may read as one of this type and shape, None being any length.
+    """An array, or None, that C may read with this type and shape; None in it is any length.
 
     Raises:
-        ShapeError: it is another.
+        ShapeError: type or shape differ.
     """
     if x is None:
         return x
@@ -106,9 +106,9 @@ def _checked(name: str, x: Array, dtype: Any, *shape: int | None, contiguous: bo
 
 
 def _grids(grids: NDArray[np.int64], positions: int) -> NDArray[np.int64]:
-    """Grids (runs, 3) of count, height and width, that have these positions together."""
+    """Grids (runs, 3) of count, height and width, with this total number of positions."""
     grids = _checked("grids", np.ascontiguousarray(grids), np.int64, None, 3)
-    # In float64, which a product that is too large does not wrap around.
+    # In float64, where a product that is too large does not wrap around.
     if (grids < 0).any() or grids.astype(np.float64).prod(1).sum() != positions:
         raise ShapeError(f"grids: expected {positions} positions in all, got others; count again")
     return grids
@@ -259,7 +259,7 @@ class _Job(ctypes.Structure):
 
 
 def _job(stream: AdaptiveStream, ranks: Words, trace: Words | None) -> tuple[_Job, list[Any]]:
-    """The struct for a stream, and the arrays that must live as long as it."""
+    """The struct for a stream, and the arrays that must live as long as the struct."""
     positions, nodes = len(ranks), 1 << stream.bits
     arrays = {
         "ranks": _checked("ranks", ranks, np.uint32, positions),
@@ -296,7 +296,7 @@ class _PixelJob(ctypes.Structure):
 
 
 def _pixel_job(scene: Scene, values: Words, trace: Words | None) -> tuple[_PixelJob, list[Any]]:
-    """The struct for images, and the arrays that must live as long as it."""
+    """The struct for images, and the arrays that must live as long as the struct."""
     arrays: dict[str, NDArray[Any] | None] = {
         "values": _checked("values", values, np.uint32, *values.shape),
         "reconstructed": _checked(

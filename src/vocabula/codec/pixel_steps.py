@@ -1,7 +1,7 @@
 """The model of exact pixels in plain Python, step by step: the reference of the compiled kernel.
 
-Where there is no compiled kernel it serves instead, some thousand times slower; its decisions are
-the same, which the tests see to. Predictions and errors count in eighths of a level.
+Without the compiled kernel it serves instead, about a thousand times slower; the tests ensure that
+its decisions are the same. Predictions and errors are in eighths of a level.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Cells = dict[int, list[int]]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Images whose pixels are coded, as far as both sides know them.
+    """Images whose pixels are coded: the part that both sides know.
 
     Attributes:
         grids: (runs, 3) int64: count, height and width.
@@ -47,7 +47,7 @@ _THIRD = (-14, -29, 17, *[0] * 12, 32, 15, -16, 11, 0, 19, 9, -13, 5)
 
 @functools.cache
 def start_filters() -> NDArray[np.int32]:
-    """(channels, inputs) what filters begin with, in 2^16: least squares on photographs, in 64ths.
+    """(channels, inputs) initial filters in 2^16: least squares on photographs, in 64ths.
 
     A fourth channel begins like the first: alpha says nothing about colour.
     """
@@ -59,7 +59,7 @@ def start_filters() -> NDArray[np.int32]:
 
 @functools.cache
 def start_table() -> Values:
-    """(levels, nodes) probability of 1 in 2^22 before anything is known: sizes fall off as powers.
+    """(levels, nodes) initial probability of 1 in 2^22: sizes fall off as powers.
 
     ::
 
@@ -84,7 +84,7 @@ def start_table() -> Values:
 
 @dataclass(slots=True)
 class _Place:
-    """What one value is predicted from."""
+    """The inputs to the prediction of one value."""
 
     x: int
     y: int
@@ -131,7 +131,7 @@ class _Steps:
                 at += height * width
 
     def _image(self, image: Values, shown: list[list[list[int]]]) -> None:
-        """Code one image in place; rows are lists with `_PAD` more places at either side."""
+        """Code one image in place; rows are lists with `_PAD` extra places on either side."""
         channels, height, width = image.shape
         self._shown, self._height, self._width = shown, height, width
         wide = width + 2 * _PAD
@@ -177,7 +177,7 @@ class _Steps:
         place.shown |= {"e": plane[y][right], "s": plane[down][x]}
 
     def _gather(self, place: _Place) -> None:
-        """The inputs of the filters: differences, so that brightness itself plays no part."""
+        """The inputs of the filters: differences, so that brightness itself has no effect."""
         v, q = place.near, place.shown
         base = v["w"] + v["n"] + 1 >> 1
         place.inputs = [v["n"] - v["w"]]
@@ -212,7 +212,7 @@ class _Steps:
         place.predictions = [max(0, min(_HIGHEST, p)) for p in found]
 
     def _blend(self, place: _Place) -> None:
-        """The predictions' mean, each weighing the more, the less it erred near by."""
+        """The weighted mean of the predictions; a smaller error nearby gives a larger weight."""
         total = weighted = 0
         for i, prediction in enumerate(place.predictions):
             here, above = self._errors[place.channel][i]
@@ -223,7 +223,7 @@ class _Steps:
         place.blend = (weighted + total // 2) // total
 
     def _choose_cells(self, place: _Place) -> None:
-        """How noisy it is here, and the contexts."""
+        """Find the local noise level and the contexts."""
         k, at, b, e = place.channel, place.x + _PAD, place.blend, place.predictions
         here, above = self._errors[k][_ERROR]
         first, second = (self._errors[c][_ERROR][0][at] if k > c else 0 for c in range(2))
@@ -272,7 +272,7 @@ class _Steps:
         return outcome
 
     def _code(self, place: _Place, value: int) -> int:
-        """Code how a value differs from the prediction: whether, to which side, by how much."""
+        """Code a value's difference from the prediction: zero or not, its sign and its size."""
         middle = place.blend + 4 >> 3
         if not self._step(place, 0, int(value != middle)):
             return middle
@@ -296,7 +296,7 @@ class _Steps:
         return middle - found if below else middle + found
 
     def _follow(self, place: _Place, value: int) -> None:
-        """Let filters and errors learn what the value was."""
+        """Update filters and errors with the value."""
         k, at = place.channel, place.x + _PAD
         self._rows[k][0][at] = value
         for track, prediction in zip(self._errors[k], place.predictions, strict=False):
@@ -330,7 +330,7 @@ def _padded(row: list[int]) -> list[int]:
 
 
 def _next(above: list[int], wide: int) -> list[int]:
-    """A row to be filled, which begins beside itself as the row above began."""
+    """A row to be filled, padded with the first value of the row above."""
     return [above[_PAD]] * _PAD + [0] * (wide - _PAD)
 
 
@@ -346,13 +346,13 @@ def _class(error: int) -> int:
 
 
 def _level(size: int) -> int:
-    """A size from 0 on in classes, two to an octave."""
+    """The class of a size >= 0, two classes per octave."""
     octave = (size + 1).bit_length() - 1
     return 2 * octave - 1 + (size + 1 >> octave - 1 & 1) if octave else 0
 
 
 def _texture(place: _Place) -> int:
-    """Which neighbours are above the prediction, and which way it goes: 8 bits."""
+    """Which neighbours exceed the prediction, and the gradient's direction: 8 bits."""
     v = place.near
     bits = [8 * v[n] > place.blend for n in ("w", "n", "nw", "ne", "ww", "nn")]
     bits += [v["w"] > v["ww"], v["n"] > v["nn"]]

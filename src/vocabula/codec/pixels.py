@@ -32,12 +32,12 @@ class PixelModel(EntropyModel):
                                    v
         pixels before --> prediction, contexts --> binary decisions --> range coder
 
-    All but the reconstruction is integer arithmetic, and the reconstruction the same bytes on every
-    machine; see `reconstruction`. A chunk is the shift of its rounding and one message of the
-    range coder. `pixel_steps` says how values are predicted.
+    All arithmetic except the reconstruction is integer, and the reconstruction gives the same bytes
+    on every machine; see `reconstruction`. A chunk is the shift of its rounding and one range coder
+    message. `pixel_steps` says how values are predicted.
 
     Args:
-        tokenizer: what made the codes.
+        tokenizer: the tokenizer that made the codes.
 
     Source: predictors blended by their errors near by: Seemann, Tischer 1997, "Generalized locally
     adaptive DPCM"; the logistic mixing of `AdaptiveModel`. Inputs and contexts are ours.
@@ -50,7 +50,7 @@ class PixelModel(EntropyModel):
         self._reconstructor = Reconstructor(tokenizer)
 
     def memory(self, block: Block, stage: int) -> int:
-        """See `EntropyModel.memory`: all but the tokenizer's network."""
+        """See `EntropyModel.memory`: everything except the tokenizer's network."""
         values = len(block.books[stage]) * block.positions(stage)
         widest = max(width for _, (_, width) in block.grids[stage])
         return _TABLE_BYTES + _VALUE_BYTES * values + _COLUMN_BYTES * widest
@@ -82,7 +82,7 @@ class PixelModel(EntropyModel):
         return float((24 - np.log2(widths.astype(np.float64))).sum())
 
     def _scene(self, block: Block, stage: int, shift: int | None) -> tuple[Scene, int]:
-        """What both sides know, and the shift, chosen here if it is not given."""
+        """The scene that both sides know, and the shift, chosen here if it is not given."""
         values = self._reconstructor.values(block, stage)
         if shift is None:
             shift = choose_shift(values)
@@ -96,7 +96,7 @@ def coding_order(channels: int) -> list[int]:
 
 
 def _values(block: Block, stage: int) -> Values:
-    """The pixels (channels, positions) in the order of coding."""
+    """The pixels (channels, positions), channels in the order of coding."""
     planes = [block.codes[stream] for stream in block.streams(stage)]
     return np.stack([planes[channel] for channel in coding_order(len(planes))])
 

@@ -29,7 +29,7 @@ CHUNK_BYTES = 2**25
 
 @dataclass(frozen=True)
 class _Level:
-    """The frozen networks of a level, and where its streams are among all."""
+    """The frozen networks of a level, and the range of its streams."""
 
     prior: PortablePrior
     table: Tensor
@@ -40,17 +40,17 @@ class _Level:
 class PortableModel(StreamModel):
     """Codes by the networks of portable priors, in integer arithmetic.
 
-    Encoding computes all positions at once, decoding position by position, those side by side
-    that need nothing of one another; whatever is computed together, and on whatever processor,
-    the probabilities are the same integers. Segments are coded independently.
+    Encoding computes all positions at once. Decoding goes position by position, with independent
+    positions side by side. The probabilities are the same integers for any grouping and any
+    processor. Segments are coded independently.
 
     Args:
         priors: one for each level of the tokenizer, the coarsest first.
-        device: where to compute; no part of a file depends on it.
+        device: where to compute; files do not depend on it.
 
     Raises:
-        OptionError: a prior is of another kind or of other levels, or its sums could leave what
-            float64 holds, or a weight is no finite number.
+        OptionError: a prior is of another kind or has other levels, its sums could exceed what
+            float64 holds exactly, or a weight is not finite.
 
     Example:
         >>> tokenizer = vocabula.load("runs/photos")
@@ -74,7 +74,7 @@ class PortableModel(StreamModel):
                 )
             wanted = [upper.codebook_sizes for upper in prior.upper]
             got = [level.prior.codes.codebook_sizes for level in self._levels]
-            if wanted != got:  # it would look at codes that its decoder does not have yet
+            if wanted != got:  # it would look at codes that the decoder does not have yet
                 raise OptionError(
                     f"entropy: expected a prior of coarser levels of {got} codewords at place "
                     f"{len(got) + 1}, got one of {wanted}; give a prior for each level, the "
@@ -90,7 +90,7 @@ class PortableModel(StreamModel):
         self.hash = short_hash(b"portable", *map(long_hash, parts))
 
     def memory(self, block: Block, stage: int) -> int:
-        """See `EntropyModel.memory`: the places of all symbols, and what is computed."""
+        """See `EntropyModel.memory`: the places of all symbols, and the computation."""
         prior = self.level(block.streams(stage).start).prior
         runs, slots = block.grids[stage], range(len(prior.codes.slots))
         computed = max(self._bytes(prior, slot) for slot in slots) * block.positions(stage)
@@ -104,7 +104,7 @@ class PortableModel(StreamModel):
     def _read(self, decoder: Decoder, block: Block, stage: int, stream: int) -> Codes:
         try:
             coded = _Stream(self, block, stage, stream)
-        except OptionError as error:  # grids that no tokenizer has
+        except OptionError as error:  # no tokenizer has such grids
             raise CodecError(str(error)) from None
         return coded.read(decoder)
 
@@ -117,7 +117,7 @@ class PortableModel(StreamModel):
         return next(level for level in self._levels if stream in level.streams)
 
     def context(self, block: Block, stage: int, stream: int) -> Context:
-        """What the predictions of a stream look at: all that is known before it.
+        """The context of a stream's predictions: everything that is known before it.
 
         Raises:
             OptionError: the grids of a coarser level are too small for those of this one.
@@ -152,21 +152,21 @@ class PortableModel(StreamModel):
         return weights_of(level.networks[slot].logits(x, context.phases(which)))
 
     def chunk(self, stream: int, slot: int) -> int:
-        """Positions to compute at a time."""
+        """How many positions to compute at a time."""
         return max(1, CHUNK_BYTES // self._bytes(self.level(stream).prior, slot))
 
     @staticmethod
     def _bytes(prior: PortablePrior, slot: int) -> int:
-        """What inputs and probabilities of a symbol take for a position."""
+        """Bytes that a symbol's inputs and probabilities take per position."""
         inputs: int = prior.networks[slot].first.in_features
         return 8 * (inputs + 4 * prior.codes.symbol_sizes[slot])
 
 
 class _Stream:
-    """One stream in the coding.
+    """One stream that is being coded.
 
-    Symbols follow one another by wave, within it by digit, within that in raster order: a wave's
-    positions need nothing of one another, see `Context.wave`.
+    Symbols are ordered by wave, then by digit, then in raster order. The positions of a wave do not
+    depend on one another; see `Context.wave`.
     """
 
     def __init__(self, model: PortableModel, block: Block, stage: int, stream: int) -> None:
@@ -198,7 +198,7 @@ class _Stream:
             spent += digit * slot.unit
         starts, widths = (np.concatenate(parts) for parts in zip(*found, strict=True))
         wave = np.tile(self._wave.cpu().numpy(), len(self._slots))
-        order = np.argsort(wave, kind="stable")  # by digit and raster order already
+        order = np.argsort(wave, kind="stable")  # already by digit and in raster order
         return starts[order], widths[order]
 
     @torch.inference_mode()
@@ -224,19 +224,19 @@ class _Stream:
     def _rows(
         self, number: int, slot: Slot, which: Tensor, spent: NDArray[np.int64]
     ) -> Iterator[tuple[Tensor, NDArray[np.uint32]]]:
-        """Positions (M,) in pieces, and cumulative probabilities (M, V + 1) of a symbol of theirs.
+        """Positions (M,) in pieces, with cumulative probabilities (M, V + 1) of a symbol.
 
         Args:
-            number: which symbol of a position.
-            slot: what it is.
-            which: positions.
-            spent: (N,) what the digits before it say of each position's code.
+            number: index of the symbol at a position.
+            slot: its slot.
+            which: the positions.
+            spent: (N,) what the earlier digits say about each position's code.
         """
         for part in which.split(self._model.chunk(self._stream, number)):
             weights = self._model.weights(self._context, self._stream, number, part)
-            if slot.limited:  # no code has some digits after some others
+            if slot.limited:  # some digits cannot follow some others in any code
                 left = np.maximum(self._symbols - 1 - spent[part.cpu().numpy()], 0)
-                highest = left // slot.unit  # of a damaged message none is left, and 0 as good
+                highest = left // slot.unit  # a damaged message may leave none; 0 is as good
                 weights[np.arange(slot.size) > highest[:, None]] = 0
             yield part, cumulative_rows(weights)
 
@@ -244,7 +244,7 @@ class _Stream:
 def _content(
     prior: PortablePrior, table: Tensor, networks: Sequence[IntegerNetwork]
 ) -> Iterator[bytes]:
-    """All that the probabilities depend on."""
+    """Everything that the probabilities depend on."""
     grids = [[grid.codebook_sizes, grid.largest_symbol] for grid in (prior.codes, *prior.upper)]
     shape = {"levels": grids, "factors": prior.factors, "reach": prior.reach}
     yield json.dumps(shape, separators=(",", ":")).encode()

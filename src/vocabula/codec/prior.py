@@ -1,4 +1,4 @@
-"""The prior model: a generator's networks predict each code from all before it."""
+"""The prior model: a generator's networks predict each code from all codes before it."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ Step = Callable[[Rows, Known], Codes]
 
 
 class PriorModel(EntropyModel):
-    """Each code by a prior's probabilities, given all codes before it; class and text withheld.
+    """Codes each code by a prior's probabilities given all codes before it, without class or text.
 
     ::
 
         codes so far --> prior, step by step --> logits --> integer widths --> range coder
 
-    Probabilities are floating-point numbers, which another build of torch or another processor may
-    compute to other last bits: then a file cannot be decoded there, and says on which build it was
-    made. The encoder goes the decoder's own steps, with the same signals in each batch, and decodes
-    what it wrote. Where that fails, the stage is coded by the adaptive model, without counts.
+    Probabilities are floating-point numbers, whose last bits may differ with another build of torch
+    or another processor. If they differ, a file cannot be decoded there; it says which build made
+    it. The encoder takes the same steps as the decoder, with the same signals in each batch, and
+    decodes what it wrote. If that fails, the adaptive model codes the stage, without counts.
 
     The books of a level are one stage of the file, as the prior predicts them together.
 
     Args:
-        priors: of each level, the coarsest first; they are put into evaluation mode.
+        priors: the priors of all levels, the coarsest first; they are put into evaluation mode.
         tokenizer: its fingerprint; None takes the one that the priors were trained for.
 
     Raises:
@@ -94,7 +94,7 @@ class PriorModel(EntropyModel):
 
     @property
     def build(self) -> str:
-        """What it runs on."""
+        """The build that it runs on."""
         return build_of(self.priors[0].device)
 
     def attachments(self) -> Mapping[int, bytes]:
@@ -111,7 +111,7 @@ class PriorModel(EntropyModel):
         )
 
     def serves(self, books: tuple[int, ...]) -> bool:
-        """Whether these are the books of its first levels, none of them in part."""
+        """Whether these are all books of its first levels."""
         ends = np.cumsum([len(prior.codes.codebook_sizes) for prior in self.priors])
         return len(books) in ends and super().serves(books)
 
@@ -144,8 +144,7 @@ class PriorModel(EntropyModel):
         """See `EntropyModel.encode`.
 
         Raises:
-            OptionError: the stage is no level of the priors, or of a grid that its prior has no way
-                to compute.
+            OptionError: no prior has this level, or its prior cannot compute the grid.
         """
         content = self._checked(block, stage)
         if content is not None:
@@ -184,7 +183,7 @@ class PriorModel(EntropyModel):
         return total
 
     def _checked(self, block: Block, stage: int) -> bytes | None:
-        """The message of a stage; None where decoding it does not give its codes."""
+        """The message of a stage; None if decoding it does not give back the codes."""
         streams = block.streams(stage)
         before = Block(block.books, block.grids, block.codes[: streams.start])
         try:
@@ -213,13 +212,13 @@ class PriorModel(EntropyModel):
         return codes
 
     def _run(self, block: Block, stage: int, step: Step, *, known: bool) -> list[Codes]:
-        """Go through a stage symbol by symbol; gives its streams.
+        """Run through a stage symbol by symbol and return its streams.
 
         Args:
             block: the segment.
-            stage: which level.
+            stage: the level.
             step: takes tables of the next symbols and gives the symbols.
-            known: whether the block has the codes, which `step` gets then.
+            known: whether the block has the codes; `step` then gets them.
         """
         prior = self._prior(block, stage)
         streams = np.zeros((len(block.books[stage]), block.positions(stage)), np.uint32)
@@ -249,11 +248,11 @@ class PriorModel(EntropyModel):
 
 
 def prior_hash(priors: Sequence[Prior], tokenizer: str) -> bytes:
-    """By what files name the model of priors.
+    """The hash by which files name the model of priors.
 
     Args:
-        priors: of each level, the coarsest first.
-        tokenizer: its fingerprint.
+        priors: the priors of all levels, the coarsest first.
+        tokenizer: the tokenizer's fingerprint.
     """
     names = [tokenizer, *(prior.fingerprint() for prior in priors)]
     return short_hash(b"prior", *map(bytes.fromhex, names))
@@ -264,11 +263,11 @@ def load_prior(folder: str | Path, tokenizer: SignalTokenizer) -> PriorModel:
 
     Args:
         folder: what ``vocabula train-prior --out`` wrote.
-        tokenizer: whose codes are coded.
+        tokenizer: the tokenizer of the codes.
 
     Raises:
         CheckpointError: a part of the folder is missing or damaged.
-        OptionError: the tokenizer is continuous, or the priors are of another.
+        OptionError: the tokenizer is continuous, or the priors belong to another tokenizer.
     """
     discrete(tokenizer)
     generator = load_generator(folder)
@@ -296,7 +295,7 @@ def _decoded(
     """The codes (books, B, n) of a batch, by cached decoding.
 
     Args:
-        prior: of the level.
+        prior: the level's prior.
         batch: the signals.
         upper: codes (B, *grid, books) of the coarser levels.
         known: symbols (B, n, S), or None.
@@ -322,7 +321,7 @@ def _decoded(
             decoding.push(here[:, number].to(prior.device, copy=True))
     codes = prior.codes.join(symbols).reshape(count, math.prod(grid), -1).permute(2, 0, 1).numpy()
     if (codes.max((1, 2)) >= prior.codes.codebook_sizes).any():
-        raise bad_words()  # digits that no code has
+        raise bad_words()  # digits that occur in no code
     return codes
 
 

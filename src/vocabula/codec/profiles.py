@@ -12,18 +12,18 @@ from vocabula.data.bare_pictures import LARGEST_PROFILE
 from vocabula.data.color_profile import color_profile, means_srgb
 from vocabula.data.source import DataWarning
 
-_MOST_BYTES = 2**26  # of all profiles of a file, unpacked
+_MOST_BYTES = 2**26  # bytes of all profiles of a file, unpacked
 
 
 def profile_to_keep(path: Path, channels: int, *, exact: bool) -> bytes:
     """The colour profile that is stored with a picture; empty where there is none.
 
-    A warning says where one does not hold for what is stored.
+    A warning says if a profile does not apply to the stored pixels.
 
     Args:
         path: the picture.
-        channels: that are stored of it.
-        exact: keep it also where it says what is assumed without one.
+        channels: number of channels that are stored.
+        exact: keep the profile even if it says what is assumed without one.
     """
     profile, lost = color_profile(path, channels)
     if lost:
@@ -32,10 +32,10 @@ def profile_to_keep(path: Path, channels: int, *, exact: bool) -> bytes:
 
 
 def profile_attachment(profiles: Sequence[bytes]) -> Mapping[int, bytes]:
-    """The profiles of signals as the header holds them; nothing where there are none.
+    """The attachments that store profiles in the header; empty if there are none.
 
     Args:
-        profiles: of each signal, in order; empty for one without.
+        profiles: the profile of each signal, in order; empty bytes for a signal without one.
     """
     different = list(dict.fromkeys(filter(None, profiles)))
     if not different:
@@ -52,10 +52,10 @@ def profile_attachment(profiles: Sequence[bytes]) -> Mapping[int, bytes]:
 
 
 def profiles_of(attachments: Mapping[int, bytes], name: str) -> list[bytes]:
-    """The profile of each signal; nothing where the header has none.
+    """The profile of each signal; empty if the header has none.
 
     Args:
-        attachments: of the header.
+        attachments: attachments of the header.
         name: what messages call the file.
 
     Raises:

@@ -1,11 +1,11 @@
-"""Rate and distortion of a tokenizer's files beside JPEG and WebP, at as many bytes.
+"""Rate and distortion of a tokenizer's files against JPEG and WebP of equal size.
 
     picture --> codes --> .vcb, cut after each stage --> decoded picture --> PSNR, SSIM
          |                 | bytes
          +--> JPEG, WebP of that size, between two qualities --> PSNR, SSIM
 
-`measure_rates` gives the figures, `write_rates` puts them into a folder, `verdict` is one sentence
-that says where the tokenizer wins and where it loses.
+`measure_rates` gives the figures, `write_rates` writes them to a folder, and `verdict` says in one
+sentence where the tokenizer wins and where it loses.
 """
 
 from vocabula.benchmark.rate.beside import jpeg_beside

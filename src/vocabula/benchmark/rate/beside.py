@@ -1,4 +1,4 @@
-"""One picture beside its reconstruction: the JPEG file of as many bytes, for reports."""
+"""A JPEG file as large as the tokenizer's file of a picture, for reports."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from vocabula.tokenizers import SignalTokenizer
 def jpeg_beside(
     tokenizer: SignalTokenizer,
 ) -> Callable[[NDArray[np.uint8]], Rival] | None:
-    """A function that gives the JPEG file of as many bytes as the tokenizer's file of a picture.
+    """A function that gives a JPEG file as large as the tokenizer's file of a picture.
 
-    The tokenizer's file is a whole ``.vcb`` file with the adaptive entropy model. Where even the
-    smallest JPEG file is larger, that one is given.
+    The tokenizer's file is a whole ``.vcb`` file with the adaptive entropy model. If even the
+    smallest JPEG file is larger, it gives that one.
 
     Returns:
         A function of a picture (H, W, C) uint8; None where there is nothing to compare: the
-        tokenizer is continuous, or JPEG does not hold its channels.
+        tokenizer is continuous, or JPEG does not support its channels.
     """
     if tokenizer.channels not in CHANNELS or not all(x.codebook_sizes for x in tokenizer.levels):
         return None

@@ -15,14 +15,14 @@ from vocabula.benchmark.rate.words import ONE_FOR_ALL
 from vocabula.files import printable
 
 _COLOURS = ("#0b6e4f", "#c8553d", "#3d5a98", "#8e6c8a")
-_APART = 0.9  # one file for all is drawn where it is at least so much smaller
+_APART = 0.9  # one file for all is drawn only if it is at least this much smaller
 _AROUND = 1.8
 """The axis goes from the lowest of our rates over this to the highest times this."""
 _RIVAL_COLOURS = {"JPEG": "#8a8a8a", "WebP": "#1f1f1f"}
 
 
 def rate_figure(studies: Sequence[tuple[str, RateStudy]], title: str) -> bytes:
-    """A PNG file: PSNR over bits per pixel, rates on a logarithmic scale, around our points.
+    """A PNG file: PSNR over bits per pixel (logarithmic), limited to the range of our points.
 
     Args:
         studies: a name for the legend and its figures, all on the same pictures; the rivals'
@@ -71,9 +71,9 @@ def rate_figure(studies: Sequence[tuple[str, RateStudy]], title: str) -> bytes:
 def plot_limits(
     studies: Sequence[tuple[str, RateStudy]],
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The range of bits per pixel around all of our points, and of PSNR of what lies in it.
+    """The range of bits per pixel around our points, and the range of PSNR within it.
 
-    Rivals' curves go on beyond it: they reach rates that a tokenizer's files do not have.
+    Rivals' curves continue beyond it: they reach rates that a tokenizer's files do not.
     """
     own = [point for _, study in studies for point in (*study.points, *study.one_file)]
     rates = [point.bits_per_pixel for point in own]
@@ -90,5 +90,5 @@ def plot_limits(
 
 
 def _shown(name: str) -> str:
-    """A name as matplotlib shows it, which reads formulas between dollar signs."""
+    """A name escaped for matplotlib, which reads formulas between dollar signs."""
     return printable(name).replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""A rival at our rate: the quality whose file is as large as ours, between two if need be."""
+"""A rival at our rate: the quality whose file is as large as ours, interpolated if needed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from vocabula.evaluation.metrics import mse, psnr, ssim
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """How near a decoded picture is to its original.
+    """How close a decoded picture is to its original.
 
     Attributes:
-        psnr_db: of all its values.
+        psnr_db: PSNR over all its values.
         ssim: structural similarity, at most 1.
     """
 
@@ -29,7 +29,7 @@ class Fidelity:
 
 
 def fidelity(output: NDArray[np.uint8], image: NDArray[np.uint8]) -> Fidelity:
-    """How near a picture (H, W, C) is to another."""
+    """How close a picture (H, W, C) is to another."""
     found, wanted = (
         torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].double() / 255
         for pixels in (output, image)
@@ -43,7 +43,7 @@ def log_linear(rate: float, low: tuple[float, float], high: tuple[float, float])
     Args:
         rate: above 0.
         low: (rate, value) of one point.
-        high: of the other, at another rate.
+        high: (rate, value) of the other, at another rate.
 
     Example:
         >>> log_linear(2.0, (1.0, 30.0), (4.0, 36.0))
@@ -72,7 +72,7 @@ def on_curve(rate: float, points: Sequence[tuple[float, float]]) -> float | None
 
 
 class RivalPicture:
-    """One picture as files of a rival; each quality is encoded, and decoded, once.
+    """One picture as a rival's files; each quality is encoded and decoded once.
 
     Args:
         codec: the rival.
@@ -85,19 +85,19 @@ class RivalPicture:
         self._found: dict[int, Fidelity] = {}
 
     def size(self, quality: int) -> int:
-        """Bytes of the file of a quality."""
+        """Size in bytes of the file at a quality."""
         if quality not in self._files:
             self._files[quality] = self._codec.encode(self._pixels, quality)
         return len(self._files[quality])
 
     def fidelity(self, quality: int) -> Fidelity:
-        """How near the file of a quality comes to the picture."""
+        """How close the file at a quality comes to the picture."""
         if quality not in self._found:
             self._found[quality] = fidelity(self.pixels(quality), self._pixels)
         return self._found[quality]
 
     def pixels(self, quality: int) -> NDArray[np.uint8]:
-        """The picture (H, W, C) that the file of a quality decodes to."""
+        """The picture (H, W, C) that the file at a quality decodes to."""
         self.size(quality)
         return self._codec.decode(self._files[quality], self._pixels.shape[2])
 
@@ -115,10 +115,10 @@ class RivalPicture:
         return low
 
     def at(self, size: int) -> Fidelity | None:
-        """What the rival does with so many bytes.
+        """The rival's fidelity at a file size.
 
-        Two neighbouring qualities, one of at most so many bytes and one of more, are found by
-        bisection, and the figures interpolated on the logarithm of the bytes.
+        Bisection finds two neighbouring qualities, one of at most this size and one larger; the
+        figures are interpolated on the logarithm of the bytes.
 
         Args:
             size: bytes of a whole file.

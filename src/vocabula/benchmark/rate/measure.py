@@ -1,4 +1,4 @@
-"""Compresses pictures at every rate of a tokenizer, decodes them, and does the same with rivals."""
+"""Compresses and decodes pictures at every rate of a tokenizer, and likewise with rivals."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def measure_rates(
     rivals: Sequence[PictureCodec] = PICTURE_CODECS,
     progress: bool = False,
 ) -> RateStudy:
-    """Bytes of whole files and fidelity of what they decode to, beside JPEG and WebP.
+    """Measure the size of whole files and the fidelity of their pictures against JPEG and WebP.
 
-    Every picture goes to a file of its own with each number of stages that the tokenizer can
-    decode, and all of them to one file. Rivals get as many bytes for a picture as ours took.
-    Values in [0, 1] are rounded to 8 bits first, for all alike.
+    Every picture is written to its own file with each number of stages that the tokenizer can
+    decode, and all pictures together to one file. Rivals get as many bytes per picture as our file
+    takes. Values in [0, 1] are first rounded to 8 bits for all codecs.
 
     Args:
         tokenizer: with a codebook, of 1 or 3 channels.
-        source: the pictures, of as many channels.
+        source: the pictures, with the same number of channels.
         entropy: the entropy model; see `codec.write`.
         statistics: counts of the tokenizer's codes; static needs them, adaptive uses them.
         limit: measure the first `limit` pictures only.
@@ -118,7 +118,7 @@ def measure_rates(
 
 @dataclass(frozen=True)
 class _Work:
-    """What is done with one picture."""
+    """The work on one picture."""
 
     tokenizer: SignalTokenizer
     model: EntropyModel
@@ -134,7 +134,7 @@ class _Work:
     def own(
         self, signal: CodedSignal, pixels: NDArray[np.uint8]
     ) -> tuple[tuple[int, Fidelity], ...]:
-        """Our files of a picture and how near they come to it."""
+        """Our files of a picture and how close they come to it."""
         whole = io.BytesIO()
         write_signals(whole, self.header, [self.model], [signal])
         found = []
@@ -150,7 +150,7 @@ class _Work:
     def beside(
         self, path: str, pixels: NDArray[np.uint8], own: tuple[tuple[int, Fidelity], ...]
     ) -> Picture:
-        """The rivals' files of a picture, on their curves and at the bytes of ours."""
+        """The rivals' files of a picture, on their curves and at our file sizes."""
         curves, matched = {}, {}
         for rival in self.rivals:
             files = RivalPicture(rival, pixels)
@@ -160,7 +160,7 @@ class _Work:
 
 
 def _cut_size(file: BinaryIO, stages: int) -> int:
-    """Bytes of a file with its first stages alone."""
+    """Size in bytes of a file with its first stages alone."""
     file.seek(0)
     with open(os.devnull, "wb") as nowhere:
         return cut(file, nowhere, stages)

@@ -34,7 +34,7 @@ def write_rates(folder: Path, study: RateStudy, about: Mapping[str, Any]) -> Non
     Args:
         folder: where; it exists.
         study: the figures.
-        about: what else the JSON says, such as the run, which names the curve.
+        about: further entries of the JSON, such as the run, which names the curve.
     """
     content = {**about, **study.to_dict(), "verdict": verdict(study)}
     name = str(about.get("run", "vocabula"))

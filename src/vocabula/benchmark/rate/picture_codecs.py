@@ -23,9 +23,9 @@ class PictureCodec:
     """A lossy picture format of Pillow.
 
     Attributes:
-        name: of the format, for Pillow and for readers.
-        options: how it is written, beside the quality.
-        qualities: those that draw its curve, rising; the first and last are its limits.
+        name: the format's name, for Pillow and for readers.
+        options: how it is written, apart from the quality.
+        qualities: the qualities of its curve, rising; the first and last are its limits.
     """
 
     name: str
@@ -33,7 +33,7 @@ class PictureCodec:
     qualities: tuple[int, ...]
 
     def encode(self, pixels: NDArray[np.uint8], quality: int) -> bytes:
-        """A file of a picture.
+        """Encode a picture as a file.
 
         Args:
             pixels: (H, W, 1) grey or (H, W, 3) RGB.
@@ -54,7 +54,7 @@ class PictureCodec:
         return file.getvalue()
 
     def decode(self, content: bytes, channels: int) -> NDArray[np.uint8]:
-        """The picture (H, W, channels) of a file."""
+        """Decode a file to a picture (H, W, channels)."""
         return decode(content, channels)
 
 
@@ -70,7 +70,7 @@ def check_channels(channels: int) -> None:
     """Refuse images that the formats cannot hold.
 
     Raises:
-        OptionError: they have other channels than one or three.
+        OptionError: they do not have one or three channels.
     """
     if channels not in CHANNELS:
         raise OptionError(

@@ -19,9 +19,9 @@ class Picture:
     Attributes:
         path: where it came from.
         pixels: height times width.
-        own: bytes of a file and its fidelity, at each rate of the tokenizer.
-        rivals: the same of each rival's qualities, by its name.
-        matched: what each rival does with as many bytes as each of `own`; None where it cannot.
+        own: size and fidelity of our file, at each rate of the tokenizer.
+        rivals: the same for each rival's qualities, by the rival's name.
+        matched: each rival's fidelity at each file size in `own`; None where it has no such file.
     """
 
     path: str
@@ -37,11 +37,11 @@ class RatePoint:
 
     Attributes:
         setting: stages kept, or the quality.
-        bytes: of all files, headers included.
+        bytes: size of all files, headers included.
         bits_per_pixel: mean over the pictures.
-        bits_per_pixel_all: of all bytes over all pixels.
+        bits_per_pixel_all: all bits over all pixels.
         psnr_db: mean over the pictures.
-        psnr_db_all_pixels: of the mean squared error of all pixels, at most about `psnr_db`.
+        psnr_db_all_pixels: PSNR of the mean squared error over all pixels, at most about `psnr_db`.
         ssim: mean over the pictures.
     """
 
@@ -60,15 +60,12 @@ class Comparison:
 
     Attributes:
         codec: the rival.
-        stages: of our point.
-        images: pictures that the rival can make as small; the figures below are means over these.
-        smallest_bits_per_pixel: of the rival's smallest files, mean over all pictures.
-        smallest_psnr_db: of these files.
-        own_psnr_db: ours; None where `images` is 0, as all that follow.
-        psnr_db: the rival's.
-        own_ssim: ours.
-        ssim: the rival's.
-        wins: pictures that are nearer to the original as our file; None also for sums of files.
+        stages: stages of our point.
+        images: pictures that the rival can compress to our size; the figures below are means over
+        these. smallest_bits_per_pixel: rate of the rival's smallest files, mean over all pictures.
+        smallest_psnr_db: PSNR of these files. own_psnr_db: ours; None where `images` is 0, as are
+        all below. psnr_db: the rival's. own_ssim: ours. ssim: the rival's. wins: pictures whose
+        PSNR is higher in our file; None also for sums of files.
     """
 
     codec: str
@@ -99,13 +96,13 @@ class RateStudy:
         entropy: the entropy model.
         images: pictures measured.
         skipped: pictures that could not be read.
-        pixels: of all pictures.
-        points: ours, a file a picture, for each number of stages.
-        curves: each rival's, for each quality.
+        pixels: total over all pictures.
+        points: our rates with one file per picture, for each number of stages.
+        curves: each rival's points, one for each quality.
         comparisons: each rival at each of our points, picture by picture at equal bytes.
-        one_file: ours with all pictures in one file; empty where there is one picture.
-        one_file_comparisons: each rival at these rates: the sum of its files, one quality for all,
-            on its curve.
+        one_file: our points with all pictures in one file; empty for a single picture.
+        one_file_comparisons: each rival at these rates: the sum of its files on its curve, with one
+            quality for all pictures.
     """
 
     data: str
@@ -120,7 +117,7 @@ class RateStudy:
     one_file_comparisons: tuple[Comparison, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as JSON holds them."""
+        """The figures as plain data for JSON."""
         found = dataclasses.asdict(self)
         for name in ("comparisons", "one_file_comparisons"):
             for row, one in zip(found[name], getattr(self, name), strict=True):
@@ -145,9 +142,10 @@ def summarize(
         data: name of the source.
         entropy: the entropy model.
         skipped: pictures that could not be read.
-        stages: kept at each of a picture's `own`.
-        qualities: of each rival.
-        one_file_bytes: of one file of all pictures, for each of `stages`; none of one picture.
+        stages: stages kept in each entry of a picture's `own`.
+        qualities: qualities of each rival.
+        one_file_bytes: size of one file of all pictures, for each of `stages`; empty for one
+            picture.
     """
     pixels = sum(picture.pixels for picture in pictures)
     points = _points(pictures, stages, [picture.own for picture in pictures])
@@ -217,7 +215,7 @@ def _at_equal_bytes(
     point: RatePoint,
     pictures: Sequence[Picture],
 ) -> Comparison:
-    """One rival at one of our points, each picture at the bytes of its own file."""
+    """One rival at one of our points, each picture at the size of our file."""
     pairs = [(picture.own[place][1], picture.matched[name][place]) for picture in pictures]
     reached = [(own, other) for own, other in pairs if other is not None]
     least = [min(picture.rivals[name], key=lambda file: file[0]) for picture in pictures]

@@ -1,4 +1,4 @@
-"""What a rate-distortion measurement found, in tables and in one sentence."""
+"""The results of a rate-distortion measurement, in tables and in one sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ONE_EACH, ONE_FOR_ALL = "a file for each picture", "all pictures in one .vcb fil
 
 
 def rate_tables(study: RateStudy) -> list[Table]:
-    """The tables: a file for each picture, and, of several, one for all."""
+    """The tables: one file per picture and, for several pictures, one file for all."""
     found = [_table(ONE_EACH, study.points, study.comparisons, study.images)]
     if study.one_file:
         title = f"{ONE_FOR_ALL}, beside the sum of the others' files"
@@ -41,7 +41,7 @@ def _table(
 
 
 def _cell(one: Comparison, images: int) -> str:
-    """A rival's PSNR and how far we are above it, or that it has no such files."""
+    """A rival's PSNR and our gain over it, or a note that it has no files this small."""
     if one.psnr_db is None or one.gain_db is None:
         return f"cannot reach this rate (smallest {one.smallest_bits_per_pixel:.4g})"
     some = "" if one.images == images else f", {one.images} of {images} pictures"
@@ -81,7 +81,7 @@ def _judged(points: Sequence[RatePoint], comparisons: Sequence[Comparison], imag
 
 
 def _below(found: Sequence[Comparison], rates: dict[int, float]) -> str:
-    """The rates of some comparisons that the rival cannot reach, with what it can."""
+    """The rates of some comparisons that the rival cannot reach, with its lowest rate."""
     at = _listed([f"{rates[one.stages]:.3g}" for one in found])
     least = found[0]
     return (
@@ -91,7 +91,7 @@ def _below(found: Sequence[Comparison], rates: dict[int, float]) -> str:
 
 
 def _where(found: Sequence[Comparison], rates: dict[int, float], images: int) -> str:
-    """The rates of some comparisons, with by how much, and of how many pictures."""
+    """The rates of some comparisons, with the gain and the number of pictures."""
     gains = sorted(abs(one.gain_db or 0) for one in found)
     spread = f"{gains[0]:.2f}" if len(gains) == 1 else f"{gains[0]:.2f} to {gains[-1]:.2f}"
     at = _listed(
