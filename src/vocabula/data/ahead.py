@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 AHEAD_PIXELS = 2**24
 """Most pixels of the tasks that are under way or wait for the caller: 50 MB of RGB."""
-_SPARE_TASKS = 16  # ready results beside those under way: several batches, at any speed of either
+_SPARE_TASKS = 16 # ready results besides those under way: several batches, whichever side is faster
 
 
 def cores() -> int:
@@ -23,7 +23,7 @@ def cores() -> int:
 
 
 def local_processes() -> int:
-    """How many processes of a run share this machine; their launcher says so."""
+    """How many processes of a run share this machine, according to their launcher."""
     words = os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1"))
     return int(words) if words.isdigit() and int(words) > 0 else 1
 
@@ -42,9 +42,9 @@ def map_ahead(
 ) -> Generator[Result, None, None]:
     """``function(task)`` of every task, in order, computed by threads ahead of use.
 
-    Threads suffice where the work leaves Python's lock: Pillow's decoders and NumPy's copies do.
-    Of tasks that are under way or done and not yet taken, there are at most 16 + 2 `workers`, of
-    at most `AHEAD_PIXELS` together; one task alone may have more. Close the iterator to stop the
+    Threads suffice where the work releases Python's lock, as Pillow's decoders and NumPy's copies
+    do. At most 16 + 2 `workers` tasks are under way or done and not yet taken, with at most
+    `AHEAD_PIXELS` pixels together; a single task may have more. Close the iterator to stop the
     threads before its end.
 
     Args:
@@ -52,8 +52,8 @@ def map_ahead(
         tasks: (task, pixels) pairs; iterated in the caller's thread, no further than needed.
         workers: number of threads; 0 calls `function` in the caller's thread.
         overlap: go on while the caller is busy with results. False: work only while the caller
-            waits for more, which is faster where it keeps all cores busy itself: a thread that
-            took a core from one of its threads would make all of them wait.
+            waits for more, which is faster if the caller keeps all cores busy: taking a core from
+            one of its threads would make all of them wait.
 
     Yields:
         The results, in the order of the tasks.

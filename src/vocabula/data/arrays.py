@@ -43,8 +43,8 @@ class ArraySource(ImageSource):
         images: the array.
         labels: (N,) whole numbers or texts, see `labels_of`; or None.
         name: what messages call the data.
-        channels: requested channels; None keeps those of the data.
-        value_range: (low, high) of the values; default (0, 1) for floats, needed for other types.
+        channels: requested channels; None keeps those of the data. value_range: (low, high) of the
+            values; default (0, 1) for floats, needed for other types.
         label_names: class names by label.
 
     Raises:
@@ -98,7 +98,7 @@ class ArraySource(ImageSource):
         return convert_channels(self._scale(indices), self.channels, self.name)
 
     def labels(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Labels (B,), -1 where there is none."""
+        """Labels (B,), -1 for an image without a label."""
         if self._labels is None:
             return np.full(len(indices), -1, np.int64)
         return self._labels[indices]
@@ -217,7 +217,7 @@ def _channel_last(images: NDArray[Any], name: str) -> NDArray[Any]:
     if images.ndim == 4:
         return np.moveaxis(images, 1, 3) if _is_channel_first(images.shape) else images
     count, height, width = images.shape
-    if width <= 4 and height > width:  # not a grey picture that anybody has
+    if width <= 4 and height > width:  # not a plausible grey picture
         raise DataError(
             f"{name}: expected several images, got shape {images.shape}, which is one image of"
             f" {height}x{count} pixels (width x height) and {width} channels; add the axis of"
@@ -234,7 +234,7 @@ def _channel_last(images: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def _is_channel_first(shape: tuple[int, ...]) -> bool:
-    """Whether the second axis of four is that of the channels, and not the last."""
+    """Whether the channels are the second of four axes rather than the last."""
     usual = [shape[axis] in (1, 3, 4) for axis in (1, 3)]
     return usual[0] if usual[0] != usual[1] else shape[1] < shape[3]
 
@@ -242,7 +242,7 @@ def _is_channel_first(shape: tuple[int, ...]) -> bool:
 def _known_range(
     dtype: np.dtype[Any], value_range: tuple[float, float] | None, name: str
 ) -> tuple[float, float] | None:
-    """The range to scale by, or None for values that are 8-bit already."""
+    """The range to scale by, or None for values that are already 8-bit."""
     if value_range is None:
         if dtype in (np.uint8, np.bool_):
             return None

@@ -1,4 +1,4 @@
-"""Picture files stripped of what has nothing to do with their pixels, and notes behind those."""
+"""Picture files reduced to what their pixels need, and the metadata that follows the pixels."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _SCAN = 0xDA
 
 
 def info_behind_pixels(file: IO[bytes]) -> dict[Any, Any]:
-    """What the chunks between pixels and end of a PNG file say about how it is turned.
+    """The orientation noted in the chunks between a PNG file's pixels and its end.
 
-    The pixels are passed over, in a few steps where their chunks are of equal size.
+    The pixels are skipped, in a few steps if their chunks have equal size.
 
     Args:
-        file: at the data of its first chunk of pixels, where it is left.
+        file: positioned at the data of its first chunk of pixels, and left there.
 
     Returns:
         Entries for Pillow's ``info``.
@@ -44,7 +44,7 @@ def info_behind_pixels(file: IO[bytes]) -> dict[Any, Any]:
             if name in (b"", b"IEND"):
                 break
             if name in _NOTES and length <= _LONGEST_NOTE:
-                with contextlib.suppress(ValueError, SyntaxError, OSError):  # a damaged one
+                with contextlib.suppress(ValueError, SyntaxError, OSError):  # a damaged chunk
                     stream.call(name, at + 8, length)
             at += 12 + length
     finally:
@@ -54,36 +54,36 @@ def info_behind_pixels(file: IO[bytes]) -> dict[Any, Any]:
 
 
 def _after_pixels(file: IO[bytes], at: int) -> int:
-    """Where the first chunk that holds no pixels begins, from one that does."""
+    """Where the first chunk without pixels begins, starting from a chunk with pixels."""
     while True:
         head = _head(file, at)
         if head[1] != b"IDAT":
             return at
         size, count = 12 + head[0], 1
-        while _head(file, at + 2 * count * size) == head:  # 64 bits that pixels do not hit on
+        while _head(file, at + 2 * count * size) == head:  # 64 bits, unlikely in pixels
             count *= 2
         at += count * size
 
 
 def _head(file: IO[bytes], at: int) -> tuple[int, bytes]:
-    """Length and name of the chunk at a place; the name is empty at the end of the file."""
+    """Length and name of the chunk at an offset; the name is empty at the end of the file."""
     file.seek(at)
     head = file.read(8)
     return int.from_bytes(head[:4], "big"), head[4:] if len(head) == 8 else b""
 
 
 def pixels_alone(content: bytes) -> tuple[bytes, dict[Any, Any]] | None:
-    """A PNG or JPEG file with its pixels alone, and what else of it is worth keeping.
+    """A PNG or JPEG file with only its pixels, and the metadata that is worth keeping.
 
-    Readers refuse files for what has nothing to do with their pixels: texts that are long, or
-    damaged, or unpack to more than a limit.
+    Readers refuse files for content unrelated to their pixels: texts that are too long, damaged, or
+    unpack to more than a limit.
 
     Args:
         content: the file.
 
     Returns:
         The shorter file and entries for Pillow's ``info``: EXIF data and the colour profile. None
-        where it is neither, or holds nothing else.
+        if it is neither, or holds only pixels.
     """
     if content.startswith(SIGNATURE):
         return _bare_png(content)
@@ -112,7 +112,7 @@ def _bare_jpeg(content: bytes) -> tuple[bytes, dict[Any, Any]] | None:
         marker, data = content[at + 1], content[at + 4 : end]
         if marker == 0xE1 and data.startswith(_EXIF):
             info.setdefault("exif", data)
-        of_pixels = not 0xE0 <= marker <= 0xEF and marker != 0xFE  # applications' and comments
+        of_pixels = not 0xE0 <= marker <= 0xEF and marker != 0xFE  # application data and comments
         profile = marker == 0xE2 and data.startswith(b"ICC_PROFILE\0") and len(data) > 13
         colours = marker == 0xEE and data.startswith(b"Adobe") and len(data) > 11
         if of_pixels or profile or colours:

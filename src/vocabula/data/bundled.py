@@ -1,4 +1,4 @@
-"""Data that comes with installed packages: photographs of scikit-image, digits of scikit-learn."""
+"""Data that comes with installed packages: scikit-image's photographs, scikit-learn's digits."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ TEST_DIGITS = 297
 def open_photos(
     split: str = "train", *, strict: bool = False, channels: int | None = None
 ) -> ImageSource:
-    """scikit-image's colour photographs, from the files that it installs; nothing is fetched.
+    """scikit-image's colour photographs, from its installed files; nothing is downloaded.
 
     Args:
         split: "train" (`TRAIN_PHOTOS`) or "test" (`TEST_PHOTOS`).
         strict: refuse a broken installation instead of skipping files.
-        channels: 1 (grey), 3 (RGB) or None, which is RGB.
+        channels: 1 (grey), 3 (RGB) or None for RGB.
 
     Raises:
         DataError: scikit-image is not installed.
     """
-    spec = importlib.util.find_spec("skimage")  # its import takes long, its folder is enough
+    spec = importlib.util.find_spec("skimage")  # its import takes long, and its folder is enough
     if spec is None or spec.origin is None:
         raise DataError(
             "sample:photos: expected scikit-image to be installed, got none;"
@@ -68,7 +68,7 @@ def open_digits(
     Args:
         split: "train" (the first 1500) or "test" (the last 297).
         strict: has no effect, the digits are checked by scikit-learn.
-        channels: 1 (grey), 3 (RGB) or None, which is grey.
+        channels: 1 (grey), 3 (RGB) or None for grey.
 
     Raises:
         DataError: scikit-learn is not installed.

@@ -32,7 +32,7 @@ class ImageCache:
         self._started = False
 
     def gather(self, indices: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]] | None:
-        """Images (B, H, W, C) and labels (B,) at once, or None where they must be read singly."""
+        """Images (B, H, W, C) and labels (B,) at once, or None if they must be read one by one."""
         images = self._source.gather(indices)
         if images is not None:
             labels = self._source.labels(indices)
@@ -74,7 +74,7 @@ class ImageCache:
             self._labels[index] = -1 if sample.label is None else sample.label
             self._filled[index] = True
             return
-        self._array = None  # sizes differ after all: images are kept one by one from here on
+        self._array = None  # sizes differ after all: from here on, images are kept one by one
         if self._bytes + sample.image.nbytes <= self._limit:
             self._bytes += sample.image.nbytes
             self._others[index] = sample

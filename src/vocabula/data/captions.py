@@ -36,7 +36,7 @@ def read_captions(
         source: a ``.parquet`` file with a column of texts, or of lists of texts, and a column of
             paths or as many rows as there are signals; or a folder with a ``.txt`` file for each
             signal, at the signal's path, a caption a line.
-        paths: where each signal came from, as the file of tokens says.
+        paths: where each signal came from, according to the file of tokens.
         column: the column of texts; None takes the first of `TEXT_COLUMNS`.
 
     Returns:
@@ -98,7 +98,7 @@ def _from_parquet(file: Path, paths: Sequence[str], column: str | None) -> Capti
 
 
 def _keys(table: TableFile) -> list[Any] | None:
-    """The path of each row; None where there is no column of them."""
+    """The path of each row; None if there is no column of paths."""
     named = [name for name in PATH_COLUMNS if name in table.names]
     for name in named:
         kind = table.type_of(name)
@@ -144,5 +144,5 @@ def _texts(item: Any) -> tuple[str, ...]:
 
 
 def _kept(texts: Iterable[Any]) -> tuple[str, ...]:
-    """Those texts that have a character in them."""
+    """The texts that are not blank."""
     return tuple(text.strip() for text in texts if isinstance(text, str) and text.strip())

@@ -34,7 +34,7 @@ class CodeArrays:
         labels: (N,) int64 classes, -1 where there is none.
         sizes: (N, 2) int64, height and width of each image in pixels.
         paths: (N,) where each signal came from.
-        crops: how many squares of each picture there are.
+        crops: the number of squares cut from each picture.
     """
 
     name: str
@@ -78,7 +78,7 @@ class CodeArrays:
         return torch.from_numpy(self.levels[level][indices].astype(np.int64))
 
     def digest(self) -> str:
-        """SHA-256 (hex) of codes and labels: what a resumed run must find unchanged."""
+        """SHA-256 (hex) of codes and labels, which a resumed run must find unchanged."""
         total = hashlib.sha256()
         for array in (*self.levels, self.labels):
             total.update(f"{array.dtype}{array.shape}".encode())
@@ -175,7 +175,7 @@ def split_codes(
     Args:
         pictures: the picture of each signal, or the number of signals, each of its own picture.
         share: fraction held out, in (0, 1); at least one picture is.
-        most: largest number held out, unless one picture has more.
+        most: largest number of signals held out, unless one picture has more.
         seed: of the draw.
     """
     names = [""] * pictures if isinstance(pictures, int) else list(pictures)
@@ -196,14 +196,14 @@ def split_codes(
 
 
 def _groups(names: Sequence[str]) -> NDArray[np.int64]:
-    """The number of each signal's picture; those without a name are pictures of their own."""
+    """The index of each signal's picture; a signal without a name counts as its own picture."""
     numbers: dict[str | int, int] = {}
     return np.array([numbers.setdefault(n or i, len(numbers)) for i, n in enumerate(names)])
 
 
 @dataclass(frozen=True, slots=True)
 class CodeBatch:
-    """Codes with what is known about them.
+    """Codes with their labels, indices and random numbers.
 
     Attributes:
         levels: (B, *grid, *code_shape) int64 of each level.

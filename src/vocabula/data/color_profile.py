@@ -1,4 +1,4 @@
-"""Colour profiles of pictures (ICC): what the numbers of their pixels look like."""
+"""Colour profiles of pictures (ICC), which define what colours their pixels stand for."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from vocabula.data.picture_file import with_picture
 
 _SPACES = {1: b"GRAY", 3: b"RGB ", 4: b"RGB "}
 _NAMES = {b"GRAY": "grey", b"RGB ": "RGB"}
-_SHORTEST = 128  # bytes of the header alone
+_SHORTEST = 128  # size of the header alone
 _EQUAL = 2  # of 255: rounding in two places
 
 
 def color_profile(file: Path | bytes, channels: int) -> tuple[bytes, str]:
-    """The profile that holds for what `decode` gives, which it leaves as the file has it.
+    """The profile that applies to what `decode` gives, exactly as the file stores it.
 
     Args:
         file: a path, or the bytes of a file, that `read_header` reads.
         channels: 1 (grey), 3 (RGB) or 4 (RGBA) that it is decoded to.
 
     Returns:
-        The profile, empty where there is none; and in words why one that is there does not hold.
+        The profile, empty if there is none; and the reason, in words, if it does not apply.
     """
     profile = with_picture(file, lambda picture: picture.info.get("icc_profile"))
     if not isinstance(profile, bytes) or len(profile) < _SHORTEST or profile[36:40] != b"acsp":
@@ -42,9 +42,9 @@ def color_profile(file: Path | bytes, channels: int) -> tuple[bytes, str]:
 
 @lru_cache(maxsize=64)
 def means_srgb(profile: bytes) -> bool:
-    """Whether a profile says what is assumed without one: that colours are those of sRGB.
+    """Whether a profile says what is assumed without one: that colours are sRGB.
 
-    A grid of colours is converted by it; they have to stay. Where Pillow cannot, the answer is no.
+    It must leave a grid of colours unchanged. If Pillow cannot convert them, the answer is no.
     """
     from PIL import ImageCms  # where Pillow is built without it, its functions raise ImportError
 

@@ -1,6 +1,6 @@
-"""What files and arrays hold, as a short hash: a copy elsewhere has the same one.
+"""A short hash of what files and arrays hold: a copy elsewhere has the same hash.
 
-Sizes count in full, contents by a sample of bounded size, so that terabytes are told apart in a
+It covers all sizes and a bounded sample of the contents, so that terabytes are told apart in a
 second. A change of the same length that falls between the samples is not seen.
 """
 
@@ -54,14 +54,14 @@ def content_of_items(length: int, items: Iterable[NDArray[Any]]) -> str:
 
 
 def _spread(length: int, most: int) -> list[int]:
-    """Places of items spread evenly over a sequence, the first and last among them."""
+    """Indices of items spread evenly over a sequence, including the first and last."""
     if length <= most:
         return list(range(length))
     return [int(place) for place in np.linspace(0, length - 1, most).round()]
 
 
 def _sample(path: Path, room: int) -> bytes:
-    """A file, or the pieces at its beginning, middle and end where it has more than `room`."""
+    """A whole file, or the pieces at its beginning, middle and end if it exceeds `room`."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size <= room:

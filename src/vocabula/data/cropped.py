@@ -33,10 +33,10 @@ class Cut:
         crop: side of each square, in pixels; None takes the central square of the resized picture.
         crops: squares of each picture.
         resize: pixels of the shorter side before cutting; None leaves the size.
-        seed: of the places. Those of a picture follow from the seed and its number alone.
+        seed: seed of the positions, which depend only on it and the picture's index.
 
     Raises:
-        OptionError: a number is out of range, or does not go with the others.
+        OptionError: a number is out of range or does not fit the others.
     """
 
     crop: int | None = None
@@ -74,10 +74,10 @@ class Cut:
 
 
 class CroppedSource(ImageSource):
-    """The squares of the pictures of another source, those of one picture after one another.
+    """The squares of another source's pictures, picture by picture.
 
-    A picture that is smaller than the squares is skipped like a broken one. Where there are several
-    squares of a picture, number k of ``cat.jpg`` is named ``cat#k.jpg``; see `picture_of`.
+    A picture that is smaller than the squares is skipped like a broken one. With several squares
+    per picture, square k of ``cat.jpg`` is named ``cat#k.jpg``; see `picture_of`.
 
     Args:
         source: the pictures.
@@ -90,7 +90,7 @@ class CroppedSource(ImageSource):
         )
         self.source, self.cut = source, cut
         self.crops = cut.crops
-        self._kept = threading.local()  # the picture that each thread has decoded last
+        self._kept = threading.local()  # the picture that each thread decoded last
         self._skipped: set[int] = set()
 
     def __len__(self) -> int:
@@ -145,16 +145,16 @@ class CroppedSource(ImageSource):
         super()._note_broken(index, reason)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the pictures that threads keep."""
+        """The state without the pictures that threads keep."""
         return {**self.__dict__, "_kept": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """What `__getstate__` gave."""
+        """Restore the state from `__getstate__`."""
         self.__dict__.update(state, _kept=threading.local())
 
 
 def resize_image(image: NDArray[Any], shorter: int) -> NDArray[Any]:
-    """An (H, W, C) image whose shorter side has so many pixels, by antialiased bicubic filtering.
+    """An (H, W, C) image resized to a shorter side, by antialiased bicubic filtering.
 
     Args:
         image: (H, W, C), uint8, or float32 in [0, 1].

@@ -40,7 +40,7 @@ class FolderSource(ImageSource):
 
     Args:
         root: the folder that paths are relative to.
-        files: the picture files, in order; found below `root` when None.
+        files: the picture files, in order; None finds them below `root`.
         name: what messages call the data; the root when empty.
         strict: refuse files that are broken or no pictures, instead of skipping them.
         channels: 1, 3 or 4; None takes 1 if every picture is grey and 3 otherwise.
@@ -119,13 +119,13 @@ class FolderSource(ImageSource):
 
 
 def find_images(root: Path) -> tuple[list[Path], list[str]]:
-    """Find picture files below a folder: by their names, or by first bytes where those say nothing.
+    """Find picture files below a folder by their names, or by first bytes if names do not tell.
 
-    Links to folders are followed, each real folder once. Hidden files and folders are left out,
-    and what operating systems put into folders.
+    Links to folders are followed, each real folder once. Hidden files and folders, and files that
+    operating systems add, are left out.
 
     Returns:
-        The picture files sorted by path, and what else there is, with the reason why it is none.
+        The picture files sorted by path, and all other files, each with the reason.
 
     Raises:
         DataError: the folder itself cannot be opened.
@@ -162,7 +162,7 @@ def find_images(root: Path) -> tuple[list[Path], list[str]]:
 
 
 def is_left_out(name: str) -> bool:
-    """Whether a file or folder is none of the user's: hidden, or put there by a system."""
+    """Whether a file or folder is not the user's: hidden, or added by an operating system."""
     return name.startswith(".") or name.lower() in _JUNK
 
 
@@ -178,7 +178,7 @@ def _why_no_picture(file: Path) -> str:
         if kind:
             return f"a {kind}, not a file"
         if named_like_picture(file):
-            return ""  # whatever it is, reading its header says
+            return ""  # reading its header shows what it is
         if has_no_ending(file):
             with open(file, "rb") as opened:
                 if begins_like_picture(opened.read(LONGEST_BEGINNING)):
@@ -193,7 +193,7 @@ def _why_no_picture(file: Path) -> str:
 def _readable(
     root: Path, files: Sequence[Path]
 ) -> tuple[list[Path], list[Header], list[str], list[str]]:
-    """The readable ones of some files, their headers, what is wrong with the others, and notes."""
+    """The readable files, their headers, what is wrong with the others, and notes."""
     kept, headers, broken, notes = [], [], [], []
     for file in reported(files):
         said: list[str] = []

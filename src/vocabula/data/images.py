@@ -31,7 +31,7 @@ CACHE_LIMIT = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images with what is known about them.
+    """Images with their labels, indices and paths.
 
     Attributes:
         images: (B, C, H, W), uint8, or float32 in [0, 1].
@@ -50,8 +50,8 @@ class Batch:
 class ImageData:
     """How images are read, cropped, flipped and batched.
 
-    Batch k of a training run is a function of the data, these options, the seed and k alone: it
-    depends neither on the batches before it nor on the number of workers.
+    Batch k of a training run depends only on the data, these options, the seed and k: neither the
+    batches before it nor the number of workers matter.
 
         source --order(seed, epoch)--> items --crop, flip--> rank r takes items r::world_size
 
@@ -121,8 +121,8 @@ class ImageData:
     ) -> Iterator[Batch]:
         """Endless training batches, from batch number `start` on.
 
-        Epochs follow each other without a seam, so a batch may be larger than the data: items then
-        repeat, each time with another crop.
+        Epochs follow each other without a gap, so a batch may be larger than the data: items then
+        repeat, each time with a different crop.
 
         Args:
             source: the images.
@@ -133,7 +133,7 @@ class ImageData:
             world_size: number of processes; the global batch has batch_size * world_size items.
 
         Returns:
-            An endless iterator of batches whose images are all of one size.
+            An endless iterator of batches whose images all have the same size.
 
         Raises:
             DataError: images are smaller than the crop, or differ in size and there is no crop.
@@ -161,11 +161,11 @@ class ImageData:
 
         Args:
             source: the images.
-            batch_size: images to a batch at most.
-            batch_pixels: pixels of a batch of several images at most; None sets no limit.
+            batch_size: most images of a batch.
+            batch_pixels: most pixels of a batch of several images; None sets no limit.
             limit: number of images to stop after; None reads all.
-            workers: threads that decode ahead; 0 decodes in this thread. Unlike the processes of
-                training, which are an option of this class, they start at once.
+            workers: threads that decode ahead; 0 decodes in this thread. Unlike training's
+                processes, which are an option of this class, they start at once.
             overlap: whether they go on while the caller is busy with a batch.
 
         Yields:
@@ -195,7 +195,7 @@ class ImageData:
             batch_size=None,
             sampler=_From(start),
             num_workers=self.readers(),
-            # without its own, the loader would draw from the generator that training draws from
+            # otherwise the loader would draw from the generator that training uses
             generator=torch.Generator(),
         )
         for batch in ready:
@@ -204,14 +204,14 @@ class ImageData:
             yield batch
 
     def readers(self) -> int:
-        """How many processes read ahead: as many as asked for, and no more than there are cores."""
+        """How many processes read ahead: as many as requested, but no more than there are cores."""
         return min(self.workers, max(1, cores() // local_processes()))
 
     def check_sizes(self, source: ImageSource) -> None:
-        """Refuse images that are smaller than the crop, where that is known cheaply.
+        """Refuse images that are smaller than the crop, if sizes are known cheaply.
 
         Raises:
-            DataError: there are such.
+            DataError: there are such images.
         """
         smallest = source.smallest()
         if self.crop is not None and not self.pad and smallest is not None:
@@ -279,7 +279,7 @@ class _Batches(Dataset[Batch | VocabulaError]):
 
 
 class _From:
-    """The numbers from `start` on, as a sampler."""
+    """A sampler of the numbers from `start` on."""
 
     def __init__(self, start: int) -> None:
         self._start = start

@@ -1,4 +1,4 @@
-"""Labels of whatever type a file holds: whole numbers as they are, texts as classes by name."""
+"""Labels of any type: whole numbers as they are, texts as class names."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class Labels:
 
 
 class UnusableLabelsError(Exception):
-    """Values are no labels; the text says what was got."""
+    """Values are not labels; the text says what they are instead."""
 
 
 def labels_of(column: Any, names: Sequence[str] | None = None) -> Labels:
     """The labels that an Arrow column holds.
 
     - Whole numbers, as integers, floats, decimals or booleans, are indices of classes; null, NaN
-      and -1 mean no label. Where there are values below -1 or from `LARGEST` on, and no `names`,
-      each different value becomes a class that is named by it.
-    - Texts become classes by name: those of `names`, else all that occur, sorted. Null and empty
-      texts mean no label.
+      and -1 mean no label. If there are values below -1 or from `LARGEST` on, and no `names`, each
+      different value becomes a class named after it.
+    - Texts become classes by name: the classes in `names`, or else all that occur, sorted. Null and
+      empty texts mean no label.
 
     Args:
         column: an array or chunked array of any type.
-        names: what the classes are called, where the file says so.
+        names: what the classes are called, if the file says so.
 
     Raises:
         UnusableLabelsError: the values are neither whole numbers nor texts.
@@ -78,7 +78,7 @@ def labels_of_array(array: NDArray[Any], names: Sequence[str] | None = None) -> 
 
 
 def kept_labels(name: str, read: Callable[[], Labels]) -> Labels | None:
-    """What `read` gives; where the labels are unusable, none, with one warning that says why.
+    """The result of `read`; if the labels are unusable, None, with one warning that says why.
 
     Args:
         name: what the warning calls the labels, such as ``cats.parquet: column 'label'``.
@@ -105,7 +105,7 @@ def plain(column: Any) -> Any:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Whether a type holds strings, of whatever layout: writers of parquet differ in it."""
+    """Whether a type holds strings, in any layout: parquet writers differ in layout."""
     if pa.types.is_dictionary(kind):
         return is_text(kind.value_type)
     layouts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
@@ -113,7 +113,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether a type holds lists, of whatever layout."""
+    """Whether a type holds lists, in any layout."""
     layouts = (
         pa.types.is_list,
         pa.types.is_large_list,
@@ -131,7 +131,7 @@ def is_number(kind: pa.DataType) -> bool:
 
 
 def _whole(column: Any) -> pa.Array:
-    """A column of int64, or uint64 where that is needed; null where there is no number."""
+    """A column of int64, or uint64 if needed; null where there is no number."""
     kind = column.type
     if not is_number(kind):
         raise UnusableLabelsError(str(kind))
@@ -176,7 +176,7 @@ def _by_name(column: Any, names: list[str] | None) -> Labels:
 
 
 def _numbers_first(text: str) -> tuple[bool, int, str]:
-    """Sorts texts by letter, and those that are whole numbers by number, before them."""
+    """Sorts whole numbers by value first, then other texts by letter."""
     number = text.removeprefix("-")
     is_one = number.isascii() and number.isdecimal() and len(number) < 40
     return (not is_one, int(text) if is_one else 0, text)

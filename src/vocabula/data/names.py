@@ -17,26 +17,26 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  
 
 
 class OutputNames:
-    """Hands out a relative ``.png`` path for each source path, no two alike in any letter case.
+    """Gives each source path a relative ``.png`` path, unique even when letter case is ignored.
 
     Args:
-        folder: where the files will go. A name that a folder has there is not given to a file, nor
-            a file's to a folder. None looks at no disk.
+        folder: where the files will go. The name of a folder there is not given to a file, nor a
+            file's name to a folder. None does not look at the disk.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._root = folder
         self._files: set[str] = set()
         self._folders: set[str] = set()
-        self._copies: dict[str, int] = {}  # where to look for a free number of a file's name
+        self._copies: dict[str, int] = {}  # first number to try for a name that is taken
 
     def take(self, path: str) -> PurePosixPath:
         """The name for the image that came from `path`.
 
-        Sub-folders of a relative path are kept, as many as file systems take; of an absolute one
-        only the last part. Parts that lead upwards are dropped, characters that file systems
-        dislike become ``_``, long parts are cut, and a name that is taken gets ``-2``, ``-3`` and
-        so on.
+        Sub-folders of a relative path are kept, as many as file systems allow; an absolute path
+        keeps only its last part. Parts that lead upwards are dropped, characters that file systems
+        reject become ``_``, long parts are cut, and a name that is taken gets ``-2``, ``-3`` and so
+        on.
         """
         parts = [p for p in re.split(r"[/\\]+", path) if p not in ("", ".", "..")]
         if re.match(r"[/\\]|[A-Za-z]:[/\\]", path):
@@ -48,7 +48,7 @@ class OutputNames:
         return place
 
     def _folder(self, parts: list[str]) -> PurePosixPath:
-        """The sub-folder for some parts; others are taken where files have their names."""
+        """The sub-folder for some parts, renamed where files already have these names."""
         place = PurePosixPath()
         for part in parts:
             place = self._free(place / part, "", file=False)
@@ -56,7 +56,7 @@ class OutputNames:
         return place
 
     def _free(self, place: PurePosixPath, suffix: str, *, file: bool) -> PurePosixPath:
-        """The place with a suffix, and a number where that is taken."""
+        """The path with a suffix, and a number if that is taken."""
         key = _key(place) + suffix
         copy = self._copies.get(key, 1) if file else 1
         while True:
@@ -82,11 +82,11 @@ def _key(place: PurePosixPath) -> str:
 
 
 def _clean(part: str) -> str:
-    """A part of a path that every file system takes."""
+    """A part of a path that every file system accepts."""
     kept = re.sub(r"[^\w.\-]+", "_", unicodedata.normalize("NFC", part)).strip("._ ")
     try:
         os.fsencode(kept)
-    except UnicodeEncodeError:  # under a locale that has only some characters
+    except UnicodeEncodeError:  # under a locale with few characters
         kept = re.sub(r"[^!-~]+", "_", kept)
     kept = cut_name(kept[:_LONGEST], _MOST_BYTES).rstrip("._ ") or "image"
     return f"_{kept}" if _RESERVED.fullmatch(kept) else kept

@@ -25,15 +25,15 @@ from vocabula.errors import DataError
 from vocabula.files import input_errors, one_line
 
 _MAGIC = b"\x93NUMPY"
-_LONGEST = 2**16  # bytes of a header; that of an array of numbers has about a hundred
-_PIECE = 2**24  # bytes that are read at a time
+_LONGEST = 2**16  # bytes of a header; an array of numbers has about a hundred
+_PIECE = 2**24  # bytes read at a time
 _SCALAR = re.compile(r"\bnp\.u?int\d*\((\d+)\)|\b(\d+)L\b")
 """Whole numbers as `repr` gave them in NumPy 2 and in Python 2."""
 _KIND = re.compile(r"[<>|=]?[?bBhHiIlLqQefdguUSOVcMm]\d*(\[\w+\])?")
 
 
 class BadArrayError(Exception):
-    """A file holds no array of numbers; the text says what it holds instead."""
+    """A file does not hold an array of numbers; the text says what it holds instead."""
 
 
 class PythonObjectsError(BadArrayError):
@@ -77,7 +77,7 @@ class NpzFile:
         names: the names of the members, without ``.npy``.
 
     Raises:
-        DataError: the file cannot be read, or is no zip archive.
+        DataError: the file cannot be read or is not a zip archive.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,7 +104,7 @@ class NpzFile:
         """One array.
 
         Raises:
-            BadArrayError: the member is damaged, encrypted or no array of numbers or texts.
+            BadArrayError: the member is damaged, encrypted or not an array of numbers or texts.
         """
         with input_errors(self._path), _reasons():
             info = self._archive.getinfo(self._members[name])
@@ -149,8 +149,8 @@ def _reasons() -> Iterator[None]:
     except MemoryError as error:
         raise BadArrayError("an array that does not fit into memory") from error
     except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # a place outside of the file is content
-            raise  # about the file, not about its content
+        if error.errno not in (None, errno.EINVAL):  # an offset outside the file is content
+            raise  # an error about the file, not about its content
         raise BadArrayError(f"a damaged or foreign file ('{_line(error)}')") from error
     except Exception as error:
         raise BadArrayError(f"a damaged or foreign file ('{_line(error)}')") from error
@@ -180,7 +180,7 @@ def _parse(text: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
     """Type, shape and order of an array from the Python literal in its header."""
     wrong = BadArrayError("a damaged or foreign file (its header cannot be read)")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the syntax of a damaged header
+        warnings.simplefilter("ignore")  # warnings about the syntax of a damaged header
         try:
             fields = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -214,7 +214,7 @@ def _check_room(header: _Header, room: int) -> None:
 
 
 def _check_memory(header: _Header) -> None:
-    """Refuse early what this machine cannot hold: memory is taken page by page, then too late."""
+    """Refuse early what this machine cannot hold: memory is taken by page and fails too late."""
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""From what a user types as DATA to a source of images."""
+"""Turns what a user types as DATA into a source of images."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def open_source(
             - an .npy or .npz file (see `ArraySource`);
             - ``sample:photos`` or ``sample:digits``, or a split of them: ``sample:photos/test``.
 
-            A folder whose sub-folders or shards are named by splits (train, test, ...) stands for
-            its training split, or the only one; see `find_splits`.
+            A folder whose sub-folders or shards are named after splits (train, test, ...) stands
+            for its training split, or its only split; see `find_splits`.
         strict: refuse files that are broken or no pictures, instead of skipping them with a
             `DataWarning`.
-        channels: requested channels, 1 (grey), 3 (RGB) or those of the data; None keeps them.
+        channels: requested channels, 1 (grey) or 3 (RGB); None keeps those of the data.
         value_range: (low, high) of the values in .npy and .npz files, default (0, 1) for floats.
 
     Raises:
@@ -82,13 +82,13 @@ def open_source(
 
 
 def default_evaluation(path_or_name: str | os.PathLike[str]) -> str | None:
-    """The data that a model trained on `path_or_name` is evaluated on, if they can be known.
+    """The data for evaluating a model trained on `path_or_name`, if they can be determined.
 
-    ``sample:photos`` has ``sample:photos/test``; a file, pattern or folder whose name says train,
-    and a folder of splits, have the test (or validation) split beside it.
+    For ``sample:photos`` it is ``sample:photos/test``; for a file, pattern or folder whose name
+    says train, and for a folder of splits, it is the neighbouring test (or validation) split.
 
     Returns:
-        Something for `open_source`, or None.
+        An argument for `open_source`, or None.
     """
     name = os.fspath(path_or_name)
     parts = split_names(name)
@@ -111,11 +111,11 @@ def default_evaluation(path_or_name: str | os.PathLike[str]) -> str | None:
 
 
 def split_names(path_or_name: str | os.PathLike[str]) -> dict[str, str]:
-    """The splits of data that have several, each as something for `open_source`.
+    """The splits of data with several splits, each as an argument for `open_source`.
 
     Returns:
-        Names by split: of a built-in sample named without a split, of a folder whose sub-folders
-        or shards are named by splits; empty where there are none.
+        Names by split, for a built-in sample named without a split or a folder whose sub-folders or
+        shards are named after splits; empty if there are no splits.
 
     Raises:
         DataError: see `find_splits`.
@@ -136,7 +136,7 @@ def split_names(path_or_name: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def held_out_split(path_or_name: str | os.PathLike[str]) -> str | None:
-    """The split to evaluate on, for `open_source`, of data that have several; else None."""
+    """The split to evaluate on, as an argument for `open_source`; None unless there are several."""
     parts = split_names(path_or_name)
     return next((parts[split] for split in EVALUATION_SPLITS if split in parts), None)
 
@@ -181,7 +181,7 @@ def _training_folder(name: str, folders: dict[str, Path]) -> Path:
 
 
 def is_picture_file(path: Path) -> bool:
-    """Whether a file that was named is tried as a picture: its name or its first bytes say so."""
+    """Whether a named file is tried as a picture: its name or its first bytes say so."""
     if named_like_picture(path):
         return True
     with open(path, "rb") as file:

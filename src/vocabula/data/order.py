@@ -1,4 +1,4 @@
-"""In which order a training run visits its items: a pure function of seed and epoch."""
+"""The order in which a training run visits its items: a pure function of seed and epoch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _WORD = 2**64 - 1
 
 
 def generator(seed: int, epoch: int, stream: int) -> np.random.Generator:
-    """A random generator that depends on its three arguments alone.
+    """A random generator that depends only on its three arguments.
 
     Philox is counter-based: seed and epoch are its key and the stream is the high word of its
     counter, so any epoch is reached without drawing those before it.
@@ -60,7 +60,7 @@ class Stream:
     """An endless sequence of items: epoch after epoch, each in its own order.
 
     Position p is item p mod N of epoch p // N, so any position is found without those before it.
-    With each item come three random numbers of that (seed, epoch, item), for augmentation.
+    Each item comes with three random numbers for augmentation, determined by (seed, epoch, item).
 
     Args:
         length: number of items N.

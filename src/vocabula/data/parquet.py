@@ -22,7 +22,7 @@ from vocabula.data.tables import TableFile
 from vocabula.errors import DataError
 from vocabula.files import input_errors
 
-_MEMORY = 512 * 2**20  # bytes of encoded pictures kept at a time
+_MEMORY = 512 * 2**20  # bytes of encoded pictures kept in memory
 _OPEN = 16  # files kept open at a time
 _LOOKED_AT = 256  # pictures whose headers decide between grey and colour
 
@@ -33,9 +33,9 @@ class ParquetSource(ImageSource):
     The image column is the ``Image`` feature in the file's ``huggingface`` metadata (the column
     named image if there are several), else the first column of structs with a field ``bytes``,
     else the first binary column. The label column is the ``ClassLabel`` feature, else a column
-    named as in `LABEL_NAMES`; `labels_of` says what its values mean. Row groups are read when they
-    are needed and the most recent ones are kept, 512 MiB of them; files that fit in there are kept
-    whole and shuffled freely.
+    named as in `LABEL_NAMES`; `labels_of` says what its values mean. Row groups are read when
+    needed and the most recent 512 MiB of them are kept; files that fit into that are kept whole and
+    shuffled freely.
 
     Args:
         files: the shards, in order.
@@ -44,7 +44,7 @@ class ParquetSource(ImageSource):
         channels: 1, 3 or 4; None takes 1 if the first 256 pictures are grey and 3 otherwise.
 
     Raises:
-        DataError: a file is damaged, without an image column, empty, or unlike the first one.
+        DataError: a file is damaged, empty, without an image column, or unlike the first one.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class ParquetSource(ImageSource):
         return f"{self._files[number].name}[{index - int(self._bounds[first])}]"
 
     def pixels(self, index: int) -> int:
-        """Height times width of one picture, from its header; 0 where that is broken."""
+        """Height times width of one picture, from its header; 0 if the header is broken."""
         block = self._block(index)
         row = index - int(self._bounds[block])
         try:
@@ -188,13 +188,13 @@ class ParquetSource(ImageSource):
         return 1
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without open files and cached rows, for worker processes that are not forked."""
+        """The state without open files and cached rows, for workers that are not forked."""
         state = {**self.__dict__, "_open": {}, "_cache": OrderedDict()}
         del state["_lock"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """What `__getstate__` gave, with a lock of its own."""
+        """Restore the state from `__getstate__`, with a new lock."""
         self.__dict__.update(state, _lock=threading.Lock())
 
 
@@ -216,6 +216,6 @@ class _Rows:
         return _Rows(pictures, paths)
 
     def path(self, row: int) -> str:
-        """Where a picture came from, as the file says; empty where it does not."""
+        """Where a picture came from, according to the file; empty if it does not say."""
         found = None if self.paths is None else self.paths[row].as_py()
         return found if isinstance(found, str) else ""

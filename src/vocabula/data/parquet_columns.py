@@ -34,10 +34,10 @@ class Columns:
 
     Attributes:
         image: name of the column of images.
-        is_struct: whether that holds structs of bytes and path, rather than bytes.
+        is_struct: whether it holds structs of bytes and path rather than bytes.
         label: name of the column of labels, or None.
-        label_names: what the file's metadata call the classes, or None.
-        others: columns that could be labels too.
+        label_names: class names from the file's metadata, or None.
+        others: further columns that could be labels.
     """
 
     image: str
@@ -74,7 +74,7 @@ def find_columns(table: TableFile) -> Columns:
     candidates = list(dict.fromkeys([*candidates, *usable, *named]))
     label = candidates[0] if candidates else None
     if label is not None:
-        table.type_of(label)  # there once
+        table.type_of(label)  # exactly once
     names = features.get(label or "", {}).get("names")
     names = [str(name) for name in names] if isinstance(names, list) else None
     return Columns(image, pa.types.is_struct(kind), label, names, tuple(candidates[1:]))
@@ -86,9 +86,9 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 
 
 def put_together(name: str, parts: Sequence[Any], columns: Sequence[Columns]) -> Labels | None:
-    """The labels of several files; None, with one warning that says why, where they are unusable.
+    """The labels of several files; if unusable, None, with one warning that says why.
 
-    Where files name their classes differently, labels are put together by name.
+    If files name their classes differently, labels are matched by name.
 
     Args:
         name: what messages call the data.
@@ -128,7 +128,7 @@ def _texts(column: Any, names: Sequence[str] | None) -> Any:
 
 
 def _joined(parts: Sequence[Any]) -> Any:
-    """One column of the columns of several files, whose types may differ."""
+    """The columns of several files as one column; their types may differ."""
     parts = [plain(part) for part in parts]
     kinds = {part.type for part in parts if not pa.types.is_null(part.type)}
     if len(kinds) > 1:

@@ -42,26 +42,26 @@ stays for all else in the process, is a third of it."""
 
 _here = threading.local()
 _raising = threading.Lock()
-_raised: list[int | None] = []  # Pillow's limit before, once for each thread that has raised it
+_raised: list[int | None] = []  # Pillow's previous limit, once for each thread that has raised it
 
 
 def with_picture(
     file: Path | bytes, function: Callable[[Image.Image], Result], notes: list[str] | None = None
 ) -> Result:
-    """The value of a function of an opened picture.
+    """The result of a function that is called with an opened picture.
 
-    Opening reads the header; the pixels are decoded when the function asks for them. Of a PNG or
-    JPEG file with anything but its pixels damaged or too large, the pixels are used alone.
+    Opening reads the header; the pixels are decoded when the function asks for them. If something
+    other than the pixels of a PNG or JPEG file is damaged or too large, only the pixels are used.
 
     Args:
         file: a path, or the bytes of a file.
         function: takes Pillow's picture, in this thread; it may be called twice.
-        notes: gets what Pillow warns about; nothing is said elsewhere.
+        notes: receives Pillow's warnings, which appear nowhere else.
 
     Raises:
-        RefusedImageError: no plain file, no permission, a known format that is not opened, or more
-            than `MAX_PIXELS`.
-        BrokenImageError: damaged, or no picture.
+        RefusedImageError: it is not a regular file or may not be read, its format is known but not
+            opened, or it has more than `MAX_PIXELS`.
+        BrokenImageError: it is damaged or not a picture.
     """
     with _listening([] if notes is None else notes):
         try:
@@ -74,7 +74,7 @@ def with_picture(
 
 
 def add_note(text: str) -> None:
-    """Say something about the picture that this thread has opened; see `with_picture`."""
+    """Add a note about the picture that this thread has opened; see `with_picture`."""
     _here.notes.append(text)
 
 
@@ -92,7 +92,7 @@ def _with_limit(
     function: Callable[[Image.Image], Result],
     info: dict[Any, Any] | None = None,
 ) -> Result:
-    """Open with Pillow's limit, which it checks before it decodes, and with ours if that is met."""
+    """Open with Pillow's limit, checked before decoding, and with ours if that is exceeded."""
     try:
         return _use(file, function, info)
     except Image.DecompressionBombError:
@@ -121,7 +121,7 @@ def _use(
 def _again(
     file: Path | bytes, function: Callable[[Image.Image], Result], error: Exception
 ) -> Result:
-    """A second try where one may help; else the error, in words."""
+    """A second try if it may help; otherwise the error, in words."""
     if isinstance(error, Image.DecompressionBombError) or getattr(error, "errno", None):
         raise _in_words(error, file, b"") from error
     content = file if isinstance(file, bytes) else _start(file)
@@ -166,10 +166,10 @@ def _in_words(error: Exception, file: Path | bytes, start: bytes) -> BrokenImage
 
 @contextmanager
 def _limit_raised() -> Iterator[None]:
-    """Our limit in the place of Pillow's, a variable of its module, while any thread wants it."""
+    """Use our limit in place of Pillow's, a module variable, while any thread needs it."""
     with _raising:
         _raised.append(Image.MAX_IMAGE_PIXELS)
-        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses what is above twice that
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses more than twice this
     try:
         yield
     finally:
@@ -182,7 +182,7 @@ def _limit_raised() -> Iterator[None]:
 
 @contextmanager
 def _listening(notes: list[str]) -> Iterator[None]:
-    """Let this thread's warnings of Pillow go to a list."""
+    """Send this thread's Pillow warnings to a list."""
     before = getattr(_here, "notes", None)
     _here.notes = notes
     try:
@@ -194,8 +194,8 @@ def _listening(notes: list[str]) -> Iterator[None]:
 class _Warnings:
     """The module `warnings`, for Pillow's modules: warnings about our pictures become notes.
 
-    Python's own filters belong to the whole process: changing them while other threads decode
-    would lose warnings of theirs.
+    Python's own filters belong to the whole process: changing them while other threads decode would
+    lose their warnings.
     """
 
     def __getattr__(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The formats of pictures that may be opened, how their names end, and how others begin."""
+"""The picture formats that may be opened, their file name endings, and first bytes of others."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
     "QOI": ("PIL.QoiImagePlugin", (".qoi",)),
     "ICO": ("PIL.IcoImagePlugin", (".ico",)),
     "TGA": ("PIL.TgaImagePlugin", (".tga", ".icb", ".vda", ".vst")),
-    "HEIF": ("", (".heic", ".heif", ".hif")),  # of another package, see `register_heic`
+    "HEIF": ("", (".heic", ".heif", ".hif")),  # from another package, see `register_heic`
 }
-_NAMELESS = "TGA"  # has no first bytes to know it by: the name of the file must say it
+_NAMELESS = "TGA"  # has no characteristic first bytes: the file name must tell
 
 IMAGE_SUFFIXES = tuple(suffix for _, suffixes in _FORMATS.values() for suffix in suffixes)
 """Names of picture files end in one of these, in small or capital letters."""
@@ -108,12 +108,12 @@ def has_no_ending(path: PurePath) -> bool:
 
 
 def named_like_picture(path: PurePath) -> bool:
-    """Whether a name ends as those of pictures do, be they of a format that is opened or not."""
+    """Whether a name ends like that of a picture, in a format that is opened or not."""
     return path.suffix.lower() in IMAGE_SUFFIXES or path.suffix.lower() in _OTHERS
 
 
 def begins_like_picture(start: bytes) -> bool:
-    """Whether the first bytes of a file are those of a format that is opened."""
+    """Whether a file begins like a format that is opened."""
     return any(re.match(pattern, start, re.DOTALL) for pattern in _OPENED)
 
 
@@ -122,7 +122,7 @@ def camera_raw(file: Path | bytes, tags: Container[int]) -> tuple[str, str] | No
 
     Args:
         file: a path, or the bytes of a file.
-        tags: of its first directory.
+        tags: tags of its first directory.
     """
     raw = isinstance(file, Path) and file.suffix.lower() in _RAW_SUFFIXES
     return _OTHERS[".dng"] if raw or _DNG_VERSION in tags else None
@@ -155,7 +155,7 @@ PLUGINS = tuple(_imported())
 def openable(file: Path | bytes) -> list[str]:
     """The formats that a file may be opened as, for Pillow.
 
-    None of them starts another program, as PostScript does. HEIC is one where pillow-heif is
+    None of them starts another program, as PostScript does. HEIC is included if pillow-heif is
     installed.
     """
     ending = file.suffix.lower() if isinstance(file, Path) else ""
@@ -164,7 +164,7 @@ def openable(file: Path | bytes) -> list[str]:
 
 
 def register_heic(start: bytes) -> bool:
-    """Let pillow-heif open HEIC, if a file begins so and it was not registered before.
+    """Let pillow-heif open HEIC, if a file begins like one and it is not registered yet.
 
     Returns:
         Whether trying again may help.

@@ -47,16 +47,16 @@ def read_header(file: Path | bytes, notes: list[str] | None = None) -> Header:
 
     Args:
         file: a path, or the bytes of a file.
-        notes: gets what is wrong with the picture's metadata, in words.
+        notes: receives what is wrong with the picture's metadata, in words.
 
     Raises:
-        BrokenImageError: it is not a picture that is opened; see `with_picture`.
+        BrokenImageError: it cannot be opened as a picture; see `with_picture`.
     """
     return with_picture(file, _header, notes)
 
 
 def what_is_lost(file: Path | bytes, channels: int) -> str:
-    """What `decode` to so many channels cannot give back, in words; empty where it is exact.
+    """What `decode` to this many channels loses, in words; empty if it is exact.
 
     Args:
         file: a path, or the bytes of a file, that `read_header` reads.
@@ -81,7 +81,7 @@ def what_is_lost(file: Path | bytes, channels: int) -> str:
 def _has_more_frames(picture: Image.Image) -> bool:
     try:
         return bool(getattr(picture, "is_animated", False))
-    except Exception:  # of a damaged file, which `decode` refuses
+    except Exception:  # the file is damaged, and `decode` refuses it
         return False
 
 
@@ -90,22 +90,22 @@ def decode(file: Path | bytes, channels: int) -> NDArray[np.uint8]:
 
     EXIF rotation is applied. Transparent pixels are laid over white (for 4 channels, alpha is
     kept instead). Palettes become colours. 16-bit grey is scaled by 1/257, so 65535 becomes 255;
-    32-bit float grey is taken to lie in [0, 1]. Of several frames the first is read. Values are
-    those of the file, whatever its colour profile; see `color_profile`.
+    32-bit float grey is taken to lie in [0, 1]. Only the first of several frames is read. Values
+    are the file's own; the colour profile is not applied, see `color_profile`.
 
     Args:
         file: a path, or the bytes of a file.
         channels: 1 (grey), 3 (RGB) or 4 (RGBA).
 
     Raises:
-        BrokenImageError: the picture is damaged, not a picture, or its values have no known range.
+        BrokenImageError: it is damaged, not a picture, or its values have no known range.
     """
 
     def pixels(picture: Image.Image) -> NDArray[np.uint8]:
         found, turn = _header(picture), _turn(picture)
         picture.load()
         upright: Image.Image = picture
-        if turn in _TURNS and picture.format != "TIFF":  # which Pillow has turned by itself
+        if turn in _TURNS and picture.format != "TIFF":  # which Pillow has already rotated
             upright = picture.transpose(_TURNS[turn])
         array = np.asarray(_to_mode(upright, channels), dtype=np.uint8)
         if array.shape[:2] != (found.height, found.width):
@@ -122,7 +122,7 @@ def _header(picture: Image.Image) -> Header:
     """Upright size and channels of an opened picture."""
     width, height = picture.size
     turned = _turn(picture) in _SIDEWAYS
-    if isinstance(picture, TiffImagePlugin.TiffImageFile):  # whose `size` may be turned already
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):  # whose `size` may already be rotated
         tags = picture.tag_v2
         width, height = tags[ExifTags.Base.ImageWidth], tags[ExifTags.Base.ImageLength]
     if turned:
@@ -131,9 +131,9 @@ def _header(picture: Image.Image) -> Header:
 
 
 def _turn(picture: Image.Image) -> int:
-    """The orientation that a picture's metadata note, 1 where they say none."""
+    """The orientation in a picture's metadata, 1 if there is none."""
     try:
-        # of PNG, the method of its own class would decode the picture
+        # for PNG, the method of its own class would decode the picture
         found = Image.Image.getexif(picture).get(ExifTags.Base.Orientation, 1)
         return found if found in range(1, 9) else 1
     except Exception:  # Pillow raises nearly every type on damaged metadata
@@ -177,7 +177,7 @@ def check_convertible(name: str, have: int, want: int) -> None:
 
 
 def channel_error(name: str, want: int, have: int) -> DataError:
-    """The error for channel counts that do not go together."""
+    """The error for channel counts that do not convert."""
     return DataError(
         f"{name}: expected images of {plural(want, 'channel')}, got {have};"
         f" use data with {plural(want, 'channel')} or set data.channels={have}"
@@ -193,7 +193,7 @@ def _to_mode(picture: Image.Image, channels: int) -> Image.Image:
             picture = Image.merge("LA", (picture, alpha))
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
     if picture.mode == mode and (channels == 4 or not picture.has_transparency_data):
-        return picture  # as most are: converting would copy every pixel
+        return picture  # as for most pictures: converting would copy every pixel
     if channels == 4:
         return picture.convert(mode)
     if picture.has_transparency_data:

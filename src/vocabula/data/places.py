@@ -1,4 +1,4 @@
-"""Data by name: what can be told from a name and the file system, with nothing opened."""
+"""Data by name: what the name and the file system tell, without opening anything."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SPLIT_SUFFIXES = ("", "/train", "/test")
 
 
 def check_place(name: str) -> None:
-    """Refuse a name of data where nothing is, and a sample that is unknown.
+    """Refuse names of missing data and unknown samples.
 
     Args:
         name: see `open_source`.
 
     Raises:
-        DataError: it is such a name.
+        DataError: the data are missing or the sample is unknown.
     """
     if name.startswith("sample:"):
         _check_sample(name)
@@ -30,7 +30,7 @@ def check_place(name: str) -> None:
 
 
 def matches(name: str, path: Path) -> list[Path]:
-    """The .parquet files that a name matches as a pattern, sorted; none where it is no pattern."""
+    """The .parquet files that match a name as a pattern, sorted; empty if it is not a pattern."""
     if not any(character in name for character in "*?["):
         return []
     return [Path(file) for file in sorted(glob.glob(str(path))) if file.endswith(".parquet")]

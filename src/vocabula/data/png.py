@@ -22,11 +22,11 @@ def check_channels(channels: int, verb: str) -> None:
     """Refuse a tokenizer whose images PNG cannot hold.
 
     Args:
-        channels: of the tokenizer's images.
-        verb: what the message begins with.
+        channels: channels of the tokenizer's images.
+        verb: the beginning of the message.
 
     Raises:
-        OptionError: they are other than 1, 3 or 4.
+        OptionError: there are not 1, 3 or 4 channels.
     """
     if channels not in MODES:
         raise OptionError(
@@ -42,7 +42,7 @@ def to_bytes(images: Tensor) -> np.ndarray:
 
 
 def picture(pixels: np.ndarray) -> Image.Image:
-    """The picture of an array (H, W, C), uint8, of 1, 3 or 4 channels."""
+    """An array (H, W, C), uint8, of 1, 3 or 4 channels as Pillow's picture."""
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 

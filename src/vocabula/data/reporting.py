@@ -1,4 +1,4 @@
-"""Telling a caller how far the opening of many files has come, without a word in between."""
+"""Reports to a caller how many of many files have been opened."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _advance: ContextVar[Advance | None] = ContextVar("advance", default=None)
 
 @contextmanager
 def reporting(advance: Advance) -> Iterator[None]:
-    """Within the block `advance` is called with how many files are opened, and of how many."""
+    """Within the block, `advance` is called with the number of files opened and their total."""
     token = _advance.set(advance)
     try:
         yield
@@ -25,7 +25,7 @@ def reporting(advance: Advance) -> Iterator[None]:
 
 
 def reported(items: Sequence[T]) -> Iterable[T]:
-    """The items, each counted as it is taken; see `reporting`."""
+    """The items, each counted when it is taken; see `reporting`."""
     advance = _advance.get()
     if advance is None:
         return items

@@ -1,4 +1,4 @@
-"""What a source of images is, and how broken items are skipped."""
+"""The interface of image sources, and how broken items are skipped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BrokenImageError(Exception):
 
 
 class RefusedImageError(BrokenImageError):
-    """One image is not read, though it may be whole.
+    """One image is not read, although it may be intact.
 
     Args:
         got: what it is, such as a format that is not opened.
@@ -44,7 +44,7 @@ class RefusedImageError(BrokenImageError):
 def picture_error(
     path: object, reason: Exception, otherwise: str = "a broken file ({}); leave it out"
 ) -> DataError:
-    """The error for a picture that was named and cannot be read.
+    """The error for a named picture that cannot be read.
 
     Args:
         path: of the picture.
@@ -65,8 +65,8 @@ class Sample:
         image: (H, W, C), uint8, or float32 in [0, 1].
         label: the class index, or None.
         path: where the image came from: a file's path relative to the data, or ``name[index]``.
-        index: the index that was really read; it differs from the one that was asked for when
-            that image is broken and the next readable one took its place.
+        index: the index that was actually read; it differs from the requested one if that image is
+            broken and the next readable one took its place.
     """
 
     image: NDArray[Any]
@@ -125,7 +125,7 @@ class ImageSource(ABC):
 
     @abstractmethod
     def pixels(self, index: int) -> int:
-        """Height times width of one image, without decoding it; 0 where its header is broken."""
+        """Height times width of one image, without decoding it; 0 if its header is broken."""
 
     @property
     def block_size(self) -> int:
@@ -135,7 +135,7 @@ class ImageSource(ABC):
     def content(self) -> str:
         """Hash of the images, the same for a copy of them elsewhere; see `content_of_files`.
 
-        Sources that know nothing cheaper decode 16 images, spread evenly.
+        Sources without a cheaper way decode 16 images, spread evenly.
         """
         places = np.unique(np.linspace(0, len(self) - 1, 16).round().astype(np.int64))
         images = []
@@ -156,7 +156,7 @@ class ImageSource(ABC):
             index: position in [0, len).
 
         Returns:
-            The sample; its `index` says which image it really is.
+            The sample; its `index` says which image was actually read.
 
         Raises:
             DataError: the image is broken and `strict` is set, or no image is readable.
@@ -180,7 +180,7 @@ class ImageSource(ABC):
     ) -> Generator[Sample, None, None]:
         """Read images from the first on, in order, each once; broken ones are left out.
 
-        What is left out stands in `problems`, in order, with one warning each. Samples, problems
+        Images left out are listed in `problems`, in order, with one warning each. Samples, problems
         and errors do not depend on `workers`.
 
         Args:
@@ -207,7 +207,7 @@ class ImageSource(ABC):
             raise self._all_broken()
 
     def _tasks(self, count: int) -> Iterator[tuple[range, int]]:
-        """Runs of the first `count` indices that are read at a time, and how many pixels each."""
+        """The first `count` indices in runs that are read together, and the pixels of each run."""
         start = pixels = 0
         for end in range(1, count + 1):
             pixels += self.pixels(end - 1)
@@ -226,8 +226,8 @@ class ImageSource(ABC):
             except BrokenImageError as reason:
                 found.append((index, reason))
                 continue
-            # Batches are (B, C, H, W). Moving the channels takes as long as a tenth of decoding,
-            # so it belongs here, where it is done in parallel.
+            # Batches are (B, C, H, W). Moving the channels takes a tenth of the decoding time, so
+            # it is done here, in parallel.
             planes = np.ascontiguousarray(sample.image.transpose(2, 0, 1))
             found.append((index, replace(sample, image=planes.transpose(1, 2, 0))))
         return found
@@ -243,7 +243,7 @@ class ImageSource(ABC):
         return None
 
     def labels(self, indices: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """The labels (B,) that belong to `gather`, -1 where there is none; None like `gather`."""
+        """The labels (B,) that belong to `gather`, -1 for none; None where `gather` gives None."""
         return None
 
     def smallest(self) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Training and test splits as people lay them out: sub-folders and shards named by the split."""
+"""Common layouts of training and test splits: sub-folders and shards named after the split."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SPELLINGS = {
 }
 _PLAIN = {"set", "split", "data", "images", "image", "imgs", "img", "pictures", "photos"}
 _COMPANIONS = {"annotation", "annotations", "ann", "anns", "label", "labels", "mask", "masks"}
-_COMPANIONS |= {"gt", "groundtruth"}  # their pictures, if any, say what is in others
+_COMPANIONS |= {"gt", "groundtruth"}  # any pictures in them annotate others
 _DEEPEST = 4
 
 
@@ -37,7 +37,7 @@ class Splits:
 
     Attributes:
         folders: the folder of each split; empty where there are none.
-        doubt: a sentence, where a folder is taken for a class that may be a split.
+        doubt: a sentence, if a folder that is taken for a class may be a split.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
@@ -45,12 +45,12 @@ class Splits:
 
 
 def find_splits(root: Path, depth: int = _DEEPEST) -> Splits:
-    """The splits that the sub-folders of a folder are named by.
+    """The splits that the sub-folders of a folder are named after.
 
-    Names count in any letter case, with numbers, and with words that the names of two splits
-    share: ``Train``, ``train2017``, ``test_images``, ``seg_train`` beside ``seg_test``. Folders
-    without pictures or parquet files do not count, nor do hidden ones, those of annotations and
-    those that operating systems add. A folder that is alone is looked into, `depth` times.
+    Names count in any letter case, with numbers, and with words that two splits' names share:
+    ``Train``, ``train2017``, ``test_images``, ``seg_train`` beside ``seg_test``. Folders without
+    pictures or parquet files do not count, nor do hidden folders, annotation folders and folders
+    that operating systems add. If there is only one folder, it is searched too, `depth` times.
 
     Raises:
         DataError: it is unclear what to read: a split has two folders, or there are other pictures
@@ -74,7 +74,7 @@ def find_splits(root: Path, depth: int = _DEEPEST) -> Splits:
 
 
 def beside(folder: Path) -> dict[str, Path]:
-    """The splits whose folders lie beside that of a split, whatever else lies there."""
+    """The splits whose folders lie next to a split's folder, ignoring everything else there."""
     folders = {f.name: f for f in _sub_folders(folder.parent)}
     named = split_names_among(folders)
     own = named.get(folder.name)
@@ -86,11 +86,11 @@ def beside(folder: Path) -> dict[str, Path]:
 
 
 def split_shards(root: Path) -> dict[str, list[Path]]:
-    """The parquet files of a folder by split; those that name no split are under "".
+    """The parquet files of a folder by split; files that name no split are under "".
 
-    Files are looked for in the folder itself and, where it has none, in its folder ``data`` or in
-    the only one that holds data. A folder that holds pictures as well is a folder of pictures, so
-    it has no shards.
+    Files are searched in the folder itself and, if it has none, in its folder ``data`` or in the
+    only folder that holds data. A folder that also holds pictures is a folder of pictures, so it
+    has no shards.
     """
     if any(is_picture(file) for file in _files(root)):
         return {}
@@ -108,10 +108,10 @@ def split_shards(root: Path) -> dict[str, list[Path]]:
 
 
 def split_names_among(names: Iterable[str], *, by_start: bool = False) -> dict[str, str]:
-    """Those names that are of splits, with the split.
+    """The names that denote splits, each with its split.
 
     Args:
-        names: of folders or files that lie side by side.
+        names: names of folders or files in the same folder.
         by_start: whether beginning with the word for a split is enough.
     """
     read = {name: _read(name) for name in names}
@@ -124,20 +124,20 @@ def split_names_among(names: Iterable[str], *, by_start: bool = False) -> dict[s
 
 
 def _read(name: str) -> tuple[str | None, tuple[str, ...], bool]:
-    """The split in a name, the words that make it more than that, and whether it comes first."""
+    """The split in a name, the name's other words, and whether the split comes first."""
     stem = name.removesuffix(".parquet")
     words = [w.lower() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", stem)]
     words = [w for w in words if w != "of"]  # train-00000-of-00002
     found = {_SPELLINGS[word] for word in words if word in _SPELLINGS}
     if "train" in found and found <= {"train", "validation", "valid", "val", "dev"}:
-        found = {"train"}  # train_val: what is trained on in the end
+        found = {"train"}  # train_val: the data of the final training
     rest = tuple(word for word in words if word not in _SPELLINGS and word not in _PLAIN)
     first = bool(words) and words[0] in _SPELLINGS
     return (found.pop() if len(found) == 1 else None), rest, first
 
 
 def _inside(root: Path, holders: Sequence[Path], depth: int) -> Splits:
-    """The splits in the only folder that holds data; of several, none may have any."""
+    """The splits in the only folder that holds data; if there are several, none may have splits."""
     loose = any(_is_data(file) for file in _files(root))
     if len(holders) == 1 and not loose:
         return find_splits(holders[0], depth - 1) if depth else Splits()
@@ -152,7 +152,7 @@ def _inside(root: Path, holders: Sequence[Path], depth: int) -> Splits:
 
 
 def _one_beside(folder: Path, others: Sequence[Path], loose: bool) -> Splits:
-    """What one folder named by a split is, among others: a class, if it looks like one."""
+    """Decide about the only folder that is named after a split: a class, if it looks like one."""
     inner = {f.name for f in _sub_folders(folder)}
     same = bool(inner & {f.name for f in others})  # test/cat beside cat
     if folder.name.lower() not in SPLITS or len(others) + loose < 2 or same:
@@ -180,7 +180,7 @@ def _joined(name: str) -> str:
 
 
 def _sub_folders(root: Path) -> list[Path]:
-    """Folders of a folder that are the user's, by name; none where it cannot be read."""
+    """The user's own sub-folders of a folder, by name; empty if it cannot be read."""
     return sorted(Path(entry.path) for entry in _entries(root) if entry.is_dir())
 
 

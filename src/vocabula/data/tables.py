@@ -29,7 +29,7 @@ class TableFile:
         groups: the number of rows and of bytes of each row group.
 
     Raises:
-        VocabulaError: of the `kind`; the file cannot be read, or is damaged or foreign.
+        VocabulaError: of the `kind`; the file cannot be read, is damaged or is foreign.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class TableFile:
         return sum(count for count, _ in self.groups)
 
     def type_of(self, name: str) -> pa.DataType:
-        """The type of a column, which must be there once.
+        """The type of a column, which must exist exactly once.
 
         Raises:
-            VocabulaError: there is no column of that name, or several.
+            VocabulaError: there is no column of that name, or there are several.
         """
         count = self.names.count(name)
         if count != 1:
@@ -88,7 +88,7 @@ class TableFile:
 
     @contextlib.contextmanager
     def reporting(self) -> Iterator[None]:
-        """Turn every failure into one line: readers raise nearly every type on damaged files."""
+        """Turn every failure into one line: readers raise nearly any exception on damaged files."""
         try:
             yield
         except VocabulaError:

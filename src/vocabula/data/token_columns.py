@@ -1,7 +1,7 @@
-"""From the columns of a table of tokens to records, each value checked.
+"""Turns the columns of a table of tokens into records and checks each value.
 
-Other programs write the same values in other types: pandas makes floats of whole numbers with a
-gap, polars large lists, DuckDB lists of its own. What is clear is read, the rest is refused.
+Other programs write the same values in other types: pandas turns whole numbers with gaps into
+floats, polars writes large lists, DuckDB its own lists. Clear values are read, others refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vocabula.data.token_layout import CodeLayout, TokenRecord, check_record
 from vocabula.errors import TokensError
 
 _REDO = "the file is damaged, encode again"
-_LARGEST = 2**31  # pixels of a side
+_LARGEST = 2**31  # pixels per side
 
 
 def column_faults(kinds: Mapping[str, pa.DataType], levels: int) -> str:
@@ -48,7 +48,7 @@ def column_faults(kinds: Mapping[str, pa.DataType], levels: int) -> str:
 
 
 def is_nested(kind: pa.DataType, depth: int) -> bool:
-    """Whether a type is that of lists, of lists and so on, of numbers."""
+    """Whether a type is nested lists, to any depth, of numbers."""
     for _ in range(depth):
         if not is_list(kind):
             return False
@@ -64,7 +64,7 @@ def records_of(
     Args:
         rows: the columns of a file of tokens, without faults.
         layouts: what the codes of each level are.
-        names: what the classes are called, where labels are texts.
+        names: what the classes are called, if labels are texts.
         file: what messages call the file.
 
     Raises:
@@ -87,11 +87,11 @@ def records_of(
 
 
 class _Whole:
-    """Reads columns as whole numbers, and names the record that has none.
+    """Reads columns as whole numbers, and names a record whose value is not one.
 
     Args:
         file: what messages call the file.
-        places: what they call the records.
+        places: what messages call the records.
     """
 
     def __init__(self, file: str, places: list[str]) -> None:
@@ -99,7 +99,7 @@ class _Whole:
         self.places = places
 
     def numbers(self, column: Any, name: str) -> NDArray[np.int64]:
-        """One whole number a record."""
+        """One whole number per record."""
         values = _chunk(plain(column))
         whole = _as_int64(values)
         if whole is None or whole.null_count:
@@ -108,7 +108,7 @@ class _Whole:
         return np.asarray(whole.to_numpy(zero_copy_only=False))
 
     def lists(self, column: Any, name: str) -> tuple[NDArray[np.int64], list[int]]:
-        """The whole numbers of all records' lists, and where each list begins and the last ends."""
+        """The whole numbers of all records' lists, the start of each list and the last end."""
         lists = _chunk(plain(column))
         if lists.null_count:
             row = pc.index(lists.is_null(), True).as_py()
@@ -139,7 +139,7 @@ def _chunk(column: Any) -> Any:
 
 
 def _as_int64(values: Any) -> Any:
-    """Numbers as int64, nulls kept; None where one is not whole or too large."""
+    """Numbers as int64, nulls kept; None if one is not whole or is too large."""
     try:
         return _exact(values).cast(pa.int64())
     except pa.ArrowInvalid:
@@ -152,7 +152,7 @@ def _exact(values: Any) -> Any:
 
 
 def _first_fault(values: Any) -> int:
-    """The place of the first value that is null, not whole or too large."""
+    """The index of the first value that is null, not whole or too large."""
     numbers = pc.fill_null(_exact(values).cast(pa.float64(), safe=False), float("nan"))
     found = numbers.to_numpy(zero_copy_only=False)
     with np.errstate(invalid="ignore"):
@@ -175,7 +175,7 @@ def _sides(column: Any, name: str, whole: _Whole) -> NDArray[np.int64]:
 
 def _labels(column: Any, names: Sequence[str] | None, file: str) -> list[int | None]:
     column = plain(column)
-    if pa.types.is_integer(column.type):  # as vocabula writes them, negative ones too
+    if pa.types.is_integer(column.type):  # as vocabula writes them, negative labels included
         return column.to_pylist()
     try:
         values = labels_of(column, names).values
@@ -187,7 +187,7 @@ def _labels(column: Any, names: Sequence[str] | None, file: str) -> list[int | N
 
 
 def _split(flat: NDArray[np.int64], sides: Any, levels: int, where: str) -> list[NDArray[Any]]:
-    """The flat codes as one array a level, of the shapes `sides`."""
+    """The flat codes as one array per level, with the shapes `sides`."""
     shapes = [_shape(side) for side in sides or ()]
     known = len(shapes) == levels and None not in shapes
     sizes = [math.prod(shape or ()) for shape in shapes]
@@ -202,7 +202,7 @@ def _split(flat: NDArray[np.int64], sides: Any, levels: int, where: str) -> list
 
 
 def _shape(sides: Any) -> tuple[int, ...] | None:
-    """Sides as whole numbers; None where they are none."""
+    """Sides as whole numbers; None if they are not."""
     if not sides or len(sides) > 32:
         return None
     whole = all(side is not None and 0 <= side < 2**31 and side == int(side) for side in sides)
@@ -210,7 +210,7 @@ def _shape(sides: Any) -> tuple[int, ...] | None:
 
 
 def _is_value(kind: pa.DataType) -> bool:
-    """Whether a type is that of numbers, categories of numbers, or of nothing but nulls."""
+    """Whether a type is numbers, categories of numbers, or only nulls."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return is_number(kind) or pa.types.is_null(kind)

@@ -1,4 +1,4 @@
-"""Files of codes: reading them, with every record checked before it gets out.
+"""Reading files of codes; every record is checked before it is returned.
 
 The layout is described in token_layout.py; token_writer.py writes.
 """
@@ -32,7 +32,7 @@ __all__ = ["TokenFile", "TokenRecord", "TokenWriter", "read_tokens", "write_toke
 class TokenFile:
     """An open file of codes; iterate over it for its records, as often as needed.
 
-    Every record is checked as it is read, so wrong codes never get out.
+    Every record is checked as it is read, so wrong codes are never returned.
 
     Attributes:
         path: the file.
@@ -41,7 +41,7 @@ class TokenFile:
         codebook_sizes: K of each book of all levels.
         source: name of the data that were encoded.
         label_names: class names by label, or None.
-        crops: how many squares of each picture there are; see `crop_name`.
+        crops: the number of squares cut from each picture; see `crop_name`.
     """
 
     def __init__(self, table: TableFile, header: dict[str, Any]) -> None:
@@ -58,7 +58,7 @@ class TokenFile:
 
     @property
     def code_shape(self) -> tuple[int, ...]:
-        """() for one book, (books,) for several, where there is one level."""
+        """() for one book, (books,) for several; only for a single level."""
         return only(self.levels, f"{self.path}: code_shape").code_shape
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ class TokenFile:
             yield from records_of(rows, self.levels, self.label_names, str(self.path))
 
     def _name_classes(self) -> None:
-        """Labels that somebody has written as texts are classes by name."""
+        """Labels that another program wrote as texts become classes by name."""
         try:
             found = labels_of(self._table.read(["label"])["label"], self.label_names)
         except UnusableLabelsError as got:
@@ -83,16 +83,16 @@ class TokenFile:
 def read_tokens(path: str | os.PathLike[str], *, fingerprint: str | None = None) -> TokenFile:
     """Open a file of codes.
 
-    A table that another program has changed is read as well, as long as its metadata are kept and
-    its values are clear: whole numbers as floats, any layout of lists, classes by name.
+    A table that another program has changed can also be read if its metadata are kept and its
+    values are clear: whole numbers as floats, any layout of lists, classes by name.
 
     Args:
         path: the file.
         fingerprint: hash of the tokenizer that is to decode them; None takes any.
 
     Raises:
-        TokensError: the file is missing, damaged, no file of codes, of a newer version, or made by
-            another tokenizer.
+        TokensError: the file is missing, damaged, not a file of codes, of a newer version, or made
+            by another tokenizer.
     """
     path = Path(path)
     if path.is_dir() or not path.exists():
@@ -109,7 +109,7 @@ def read_tokens(path: str | os.PathLike[str], *, fingerprint: str | None = None)
 
 
 def _header(table: TableFile) -> dict[str, Any]:
-    """The header of a file of tokens, whose columns are then of the right kinds."""
+    """The header of a file of tokens, after a check of the types of its columns."""
     path, schema = table.path, table.schema
     stored = (schema.metadata or {}).get(KEY)
     missing = [name for name in COLUMNS if name not in table.names]

@@ -54,7 +54,7 @@ class CodeLayout:
         """The layout of any sequences of integers.
 
         Raises:
-            TokensError: there is not one size for each book of a code, or no book at all.
+            TokensError: the number of sizes differs from the number of books, or there is no book.
         """
         layout = cls(tuple(map(int, codebook_sizes)), tuple(map(int, code_shape)))
         sizes, shape = layout.codebook_sizes, layout.code_shape
@@ -72,12 +72,12 @@ class TokenRecord:
     """The codes of one signal.
 
     Args:
-        codes: integers of shape (h, w, *code_shape); of several levels one array each, the
+        codes: integers of shape (h, w, *code_shape); for several levels one array each, the
             coarsest first.
         path: where the signal came from.
         label: class index, or None.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
 
     Attributes:
         levels: the codes of each level, the coarsest first.
@@ -104,7 +104,7 @@ class TokenRecord:
 
     @property
     def codes(self) -> NDArray[Any]:
-        """The codes (h, w, *code_shape), where there is one level."""
+        """The codes (h, w, *code_shape), if there is one level."""
         return only(self.levels, f"{self.path}: codes")
 
 

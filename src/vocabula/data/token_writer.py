@@ -1,4 +1,4 @@
-"""Writing files of codes: streamed by row groups, complete or not there at all."""
+"""Writing files of codes: streamed by row groups, complete or absent."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class TokenWriter:
         fingerprint: the tokenizer's hash.
         codebook_sizes: K of each book, where there is one level.
         code_shape: () for one book, (books,) for several, where there is one level.
-        levels: instead of these two, the layout of each level's codes, the coarsest first.
+        levels: the layout of each level's codes, the coarsest first, instead of these two.
         source: name of the data that were encoded.
         label_names: class names by label, or None.
-        crops: how many squares of each picture were encoded; their paths are those of `crop_name`.
+        crops: the number of squares encoded per picture; `crop_name` gives their paths.
         overwrite: replace an existing file.
 
     Attributes:
@@ -58,7 +58,7 @@ class TokenWriter:
 
     Raises:
         OutputError: the file exists, its folder is not writable, or the disk is full.
-        OptionError: the file's name says another format.
+        OptionError: the file's name indicates another format.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class TokenWriter:
             The number of records.
 
         Raises:
-            OutputError: the disk is full, or the file has come to exist meanwhile.
+            OutputError: the disk is full, or the file was created in the meantime.
         """
         self._flush()
         with self._reporting():
@@ -139,8 +139,8 @@ class TokenWriter:
         return self.count
 
     def discard(self) -> None:
-        """Give up: remove what was written so far."""
-        # Closing writes the footer, which fails on a full disk; the file goes away anyway.
+        """Abort: remove what was written so far."""
+        # Closing writes the footer, which fails on a full disk; the file is removed anyway.
         with contextlib.suppress(OSError, pa.ArrowException, ValueError, AttributeError):
             self._writer.close()
         with contextlib.suppress(OSError, AttributeError):
@@ -205,7 +205,7 @@ def write_tokens(
 
     Args:
         path: the file to write.
-        records: the codes, one record a signal.
+        records: the codes, one record per signal.
         **options: fingerprint, codebook_sizes, code_shape, levels, source, label_names, crops and
             overwrite of `TokenWriter`.
 
@@ -223,10 +223,10 @@ def write_tokens(
 
 
 def check_name(path: Path) -> None:
-    """Refuse a name that says another format than parquet, before any work is done.
+    """Refuse a name that indicates a format other than parquet, before any work is done.
 
     Raises:
-        OptionError: it ends so.
+        OptionError: the name has such an ending.
     """
     if _OTHER_FORMATS.fullmatch(path.suffix):
         raise OptionError(

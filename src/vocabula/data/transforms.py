@@ -1,4 +1,4 @@
-"""Random crops and flips, driven by numbers that are given, so that they can be repeated."""
+"""Random crops and flips, driven by given numbers so that they can be repeated."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def pad_image(image: NDArray[Any], size: int) -> NDArray[Any]:
 
 
 def flip_images(images: NDArray[Any], draws: NDArray[np.float32]) -> NDArray[Any]:
-    """Mirror left and right those of the (B, H, W, C) images whose draw (B,) is below one half."""
+    """Mirror left to right the (B, H, W, C) images whose draw (B,) is below one half."""
     chosen = draws < 0.5
     flipped = images.copy()
     flipped[chosen] = images[chosen, :, ::-1]
@@ -67,7 +67,7 @@ def flip_images(images: NDArray[Any], draws: NDArray[np.float32]) -> NDArray[Any
 
 
 def too_small(name: str, height: int, width: int, crop: int) -> DataError:
-    """The error for an image that a crop does not fit into."""
+    """The error for an image that is smaller than the crop."""
     return DataError(
         f"{name}: expected images of at least {crop} x {crop} pixels, got "
         f"{picture_size(height, width)}; set data.crop={min(height, width)} or less, or "

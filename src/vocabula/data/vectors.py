@@ -1,4 +1,4 @@
-"""Vectors as data: rows of one array, which may lie on disk, with their labels and keys."""
+"""Vectors as data: rows of one array, possibly on disk, with their labels and keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vocabula.data.labels import kept_labels, labels_of_array
 from vocabula.data.source import DataWarning
 from vocabula.errors import DataError, plural
 
-_FLOATS = "efd"  # float16, float32, float64; longer ones differ between machines
+_FLOATS = "efd"  # float16, float32, float64; longer types differ between machines
 _NAMED = 3  # rows that a message names
 
 
@@ -51,10 +51,11 @@ class VectorSource:
         width: D.
         keys: a name for each row, or None.
         label_names: class names by label, or None.
-        skipped: rows left out by what was read last to the end.
+        skipped: number of rows left out in the last complete pass.
 
     Raises:
-        DataError: shape or type do not fit, there is no row, or labels or keys of another number.
+        DataError: shape or type do not fit, there is no row, or the number of labels or keys
+            differs.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class VectorSource:
                 self._labels, self.label_names = found.values, found.names
 
     def __len__(self) -> int:
-        """The number of rows, those that are not finite included."""
+        """The number of rows, including rows that are not finite."""
         return len(self._vectors)
 
     def labels(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -96,12 +97,12 @@ class VectorSource:
         return content_of_array(self._vectors)
 
     def gather(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Rows (B, D) in float32, as they are, finite or not."""
-        with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite
+        """Rows (B, D) in float32, unchanged, finite or not."""
+        with np.errstate(over="ignore"):  # values too large for float32 become infinite
             return np.array(self._vectors[indices], np.float32, order="C")  # a file is read-only
 
     def batches(self, batch_size: int = 2**14) -> Iterator[VectorBatch]:
-        """All finite rows in order, in memory that does not depend on their number.
+        """All finite rows in order; memory does not depend on their number.
 
         Raises:
             DataError: a row is not finite and the source is strict, or no row is finite.

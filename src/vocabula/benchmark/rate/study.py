@@ -62,10 +62,14 @@ class Comparison:
         codec: the rival.
         stages: stages of our point.
         images: pictures that the rival can compress to our size; the figures below are means over
-        these. smallest_bits_per_pixel: rate of the rival's smallest files, mean over all pictures.
-        smallest_psnr_db: PSNR of these files. own_psnr_db: ours; None where `images` is 0, as are
-        all below. psnr_db: the rival's. own_ssim: ours. ssim: the rival's. wins: pictures whose
-        PSNR is higher in our file; None also for sums of files.
+            these.
+        smallest_bits_per_pixel: rate of the rival's smallest files, mean over all pictures.
+        smallest_psnr_db: PSNR of these files.
+        own_psnr_db: ours; None where `images` is 0, as are all below.
+        psnr_db: the rival's.
+        own_ssim: ours.
+        ssim: the rival's.
+        wins: pictures whose PSNR is higher in our file; None also for sums of files.
     """
 
     codec: str
