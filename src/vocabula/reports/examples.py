@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vocabula.data import ImageSource, Sample
 from vocabula.evaluation.ablation import without_each_level
-from vocabula.evaluation.batches import as_unit
+from vocabula.evaluation.batches import as_unit, counted
 from vocabula.evaluation.histogram import books_of
 from vocabula.evaluation.metrics import mse, psnr, ssim
 from vocabula.evaluation.rival import Rival
@@ -71,6 +71,7 @@ def make_examples(
     scale: float,
     mean_values: Sequence[Tensor] = (),
     beside: Callable[[NDArray[np.uint8]], Rival] | None = None,
+    progress: bool = False,
 ) -> list[Example]:
     """Examples at even distances over the source.
 
@@ -82,14 +83,20 @@ def make_examples(
         mean_values: (D,) of each level, as `Evaluation.mean_values` has them: of several levels,
             each example is also decoded with one level's values replaced by their mean.
         beside: gives the rival of a picture (H, W, C), to show beside the reconstruction.
+        progress: show a progress bar on a terminal.
     """
     wanted = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round())
     samples = [source.read(int(index)) for index in wanted]
     distinct = {sample.index: sample for sample in samples}  # broken ones hand out a neighbour
-    with inference(tokenizer) as device:
-        return [
-            _example(tokenizer, s, device, scale, mean_values, beside) for s in distinct.values()
-        ]
+    examples = []
+    with (
+        inference(tokenizer) as device,
+        counted("drawing examples", len(distinct), show=progress) as advance,
+    ):
+        for one in distinct.values():
+            examples.append(_example(tokenizer, one, device, scale, mean_values, beside))
+            advance(1)
+    return examples
 
 
 def _example(

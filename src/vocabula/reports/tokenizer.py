@@ -88,7 +88,7 @@ def build_report(
     manifest = read_manifest(Path(run)) if run is not None else {}
     context = {
         **_header(tokenizer, result, Path(run) if run is not None else out),
-        **_reconstructions(tokenizer, source, result, examples, beside),
+        **_reconstructions(tokenizer, source, result, examples, beside, progress),
         **_codebook(tokenizer, result),
         **_dimensions(result),
         **_settings(tokenizer, manifest),
@@ -149,6 +149,7 @@ def _reconstructions(
     result: Evaluation,
     count: int,
     beside: Callable[[NDArray[np.uint8]], Rival] | None,
+    progress: bool,
 ) -> dict[str, Any]:
     scale = min(1.0, max(0.02, 4 * math.sqrt(result.mse)))
     note = (
@@ -161,7 +162,13 @@ def _reconstructions(
     if beside is not None:
         note += " The other format's file is the largest that takes at most as many bytes."
     examples = make_examples(
-        tokenizer, source, count, scale=scale, mean_values=result.mean_values, beside=beside
+        tokenizer,
+        source,
+        count,
+        scale=scale,
+        mean_values=result.mean_values,
+        beside=beside,
+        progress=progress,
     )
     return {
         "examples": examples,
