@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 AHEAD_PIXELS = 2**24
 """Most pixels of the tasks that are under way or wait for the caller: 50 MB of RGB."""
-_SPARE_TASKS = 16 # ready results besides those under way: several batches, whichever side is faster
+_SPARE_TASKS = 16  # ready results besides those under way: several batches at any speed
 
 
 def cores() -> int:
