@@ -1,4 +1,4 @@
-"""Exceptions that a user can cause and mend: one line each, with the remedy in it."""
+"""Exceptions that a user can cause and fix: one line each, with the remedy in it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class OptionError(VocabulaError, ValueError):
 
 
 class UnknownOptionError(OptionError, TypeError):
-    """A constructor has no option of that name; also a `TypeError`, as Python raises for it."""
+    """A constructor has no option of that name; also a `TypeError`, as in Python itself."""
 
 
 class UnknownNameError(OptionError):
-    """No component of that kind and name is known; one of one's own may need its module."""
+    """No component of that kind and name is known; a custom one may need its module imported."""
 
 
 class ShapeError(VocabulaError, ValueError):
@@ -49,11 +49,11 @@ class CodecError(VocabulaError, ValueError):
 
 
 class CodecWarning(UserWarning):
-    """Signals are coded otherwise than asked for; nothing is lost."""
+    """Signals are coded differently than requested; nothing is lost."""
 
 
 class CheckpointError(VocabulaError):
-    """A saved model or checkpoint is missing, damaged, foreign or of another shape."""
+    """A saved model or checkpoint is missing, damaged, foreign or has another shape."""
 
 
 class OutputError(VocabulaError):
@@ -65,7 +65,7 @@ class TrainingError(VocabulaError):
 
 
 class Interrupted(VocabulaError):  # noqa: N818 - what happened is no error
-    """Work was stopped from outside (Ctrl-C) after everything finished had been saved."""
+    """Work was stopped from outside (Ctrl-C) after everything that was finished had been saved."""
 
     exit_code = 130
 
@@ -91,7 +91,7 @@ def plural(count: object, thing: str, things: str = "") -> str:
 
 
 def picture_size(*sides: int) -> str:
-    """Sides as people read them, width first: those of arrays, (height, width), the other way.
+    """Sides as people read them, width first; arrays have them as (height, width).
 
     Example:
         >>> picture_size(480, 640)

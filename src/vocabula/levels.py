@@ -26,10 +26,10 @@ def level_name(position: int) -> str:
 
 
 def level_names(names: Iterable[str]) -> list[str]:
-    """Those of `names` that name levels, the coarsest first; none for a flat model.
+    """The `names` that denote levels, the coarsest first; none for a flat model.
 
     Raises:
-        OptionError: a level is missing between others.
+        OptionError: a level between others is missing.
 
     Example:
         >>> level_names(["level2", "level1", "data"])
@@ -46,24 +46,24 @@ def level_names(names: Iterable[str]) -> list[str]:
 
 
 def is_level(name: str) -> bool:
-    """Whether a section's name is that of a level."""
+    """Whether a section's name denotes a level."""
     return _NAME.fullmatch(name) is not None
 
 
 def levels_of(codes: T | Sequence[T]) -> tuple[T, ...]:
-    """Codes as one item a level: a tuple or list as it is, anything else as the only level."""
+    """Codes as one item per level: a tuple or list is kept, anything else is the only level."""
     if isinstance(codes, (tuple, list)):
         return tuple(codes)
     return (cast("T", codes),)
 
 
 def array_of(codes: Any) -> NDArray[Any]:
-    """Codes as an array of numpy: a tensor of any device, nested lists, or an array as it is.
+    """Codes as a numpy array, from a tensor on any device, nested lists, or an array.
 
     Raises:
         ShapeError: rows of lists differ in length.
     """
-    import numpy as np  # here, so that names of levels cost no import
+    import numpy as np  # imported here, so that names of levels need no import
 
     if hasattr(codes, "detach"):
         codes = codes.detach().cpu().numpy()
@@ -79,7 +79,7 @@ def only(levels: Sequence[T], what: str) -> T:
     """The only one of `levels`.
 
     Args:
-        levels: one item a level.
+        levels: one item per level.
         what: what the message says was asked for.
 
     Raises:

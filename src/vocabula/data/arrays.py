@@ -43,7 +43,8 @@ class ArraySource(ImageSource):
         images: the array.
         labels: (N,) whole numbers or texts, see `labels_of`; or None.
         name: what messages call the data.
-        channels: requested channels; None keeps those of the data. value_range: (low, high) of the
+        channels: requested channels; None keeps those of the data.
+        value_range: (low, high) of the
             values; default (0, 1) for floats, needed for other types.
         label_names: class names by label.
 

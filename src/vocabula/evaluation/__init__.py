@@ -1,4 +1,4 @@
-"""Figures: how near reconstructions are, what the codes cost, and how the codebook is used."""
+"""Figures: how close reconstructions are, what the codes cost, and how the codebook is used."""
 
 from __future__ import annotations
 

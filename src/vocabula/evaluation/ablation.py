@@ -1,4 +1,4 @@
-"""What each level of a hierarchy holds: images decoded with one level replaced by its mean."""
+"""The contribution of each level of a hierarchy: images with one level replaced by its mean."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def without_each_level(
     size: tuple[int, int] | torch.Size,
     mean_values: Sequence[Tensor],
 ) -> Iterator[tuple[CodeLevel, Tensor]]:
-    """Decode images once for each of several levels, with that level's values at their mean.
+    """Decode images once per level, with that level's values replaced by their mean.
 
-    The other levels keep the codes that they have: nothing is encoded anew.
+    The other levels keep their codes: nothing is encoded again.
 
     Args:
         tokenizer: the tokenizer.
-        found: what `analyse` found out about the images.
+        found: the result of `analyse` for the images.
         size: (H, W) of the images.
         mean_values: (D,) of each level, as `Evaluation.mean_values` has them.
 
     Yields:
-        each level, the coarsest first, with the images (B, C, H, W) in [0, 1]; nothing where
-        there is one level, without which no image is left.
+        each level, the coarsest first, with the images (B, C, H, W) in [0, 1]; nothing if there is
+        only one level, as no image would remain without it.
     """
     if len(mean_values) < 2:
         return

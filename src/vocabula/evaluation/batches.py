@@ -1,4 +1,4 @@
-"""Reads a source once, in order, in batches that fit into memory whatever the images' size."""
+"""Reads a source once, in order, in batches that fit into memory for any image size."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def read_batches(
         batch_size: most images of a batch; a batch also ends at `BATCH_PIXELS` pixels.
         limit: read the first `limit` images only; None reads all.
         workers: threads that decode ahead; None takes one for each core, 0 decodes in this one.
-        device: where the model runs that the batches are for. If it runs on the CPU with a thread
-            for each core, the workers decode while it waits, and not beside it.
+        device: where the model that uses the batches runs. If it runs on the CPU with a thread for
+            each core, the workers decode only while it waits.
 
     Raises:
         DataError: no image can be read, or one holds NaN or infinity.
@@ -83,7 +83,7 @@ def image_count(source: ImageSource, limit: int | None) -> int:
 
 
 def label_of(batch: Batch, position: int) -> int | None:
-    """The label of one image of a batch, or None where it has none."""
+    """The label of one image of a batch, or None if it has none."""
     label = int(batch.labels[position])
     return None if label < 0 else label
 

@@ -1,4 +1,4 @@
-"""How well codes are predicted: nats per code of a prior, and what counting reaches."""
+"""How well codes are predicted: nats per code of a prior, and of simple counting models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CodeNats:
     Attributes:
         signals: how many signals were measured.
         nats_per_token: mean of -log p over all codes.
-        bits_per_dim: bits of a signal's codes over the values of its image.
+        bits_per_dim: bits of a signal's codes divided by the number of values in its image.
         by_position: (*grid) nats per code at each position.
         by_book: (books,) nats per code of each book.
     """
@@ -41,11 +41,11 @@ class CodeNats:
 def measure_codes(
     prior: Prior, data: ConditionedCodes, *, batch_size: int = 64, withheld: bool = False
 ) -> CodeNats:
-    """Measure a prior on codes, in evaluation mode, and leave it in the mode it was in.
+    """Measure a prior on codes in evaluation mode, then restore its mode.
 
     Args:
         prior: the model.
-        data: codes of its grid, at least one signal, with the conditions that it knows.
+        data: codes on its grid, at least one signal, with conditions that it knows.
         batch_size: most signals of a batch.
         withheld: keep class and text from the prior.
     """
@@ -72,13 +72,13 @@ def measure_codes(
 
 @dataclass(frozen=True, slots=True)
 class CountedNats:
-    """What simple models of the same held-out codes reach, in nats per code.
+    """Nats per code of simple models on the same held-out codes.
 
     Attributes:
         uniform: ln K, mean over books.
         order0: the code's frequency.
         left: given the code before it in its row (of its book).
-        left_and_above: given that and the code above it; None on a grid of one axis.
+        left_and_above: given that code and the code above; None on a grid of one axis.
     """
 
     uniform: float
@@ -88,12 +88,12 @@ class CountedNats:
 
     @property
     def neighbours(self) -> float:
-        """The better of the models with neighbours."""
+        """The better result of the models with neighbours."""
         return min(self.left, self.left_and_above or math.inf)
 
 
 def count_nats(fitted: ConditionedCodes, held_out: ConditionedCodes) -> CountedNats:
-    """Fit models of counts on codes and measure them on held-out ones; see `context_nats`.
+    """Fit counting models on codes and measure them on held-out codes; see `context_nats`.
 
     At most `MOST_COUNTED` codes of each book are counted, of signals drawn at random.
     """
@@ -118,7 +118,7 @@ def _mean(fitted: ConditionedCodes, held_out: ConditionedCodes, neighbours: int)
 
 
 def _some(data: ConditionedCodes) -> ConditionedCodes:
-    """As many signals, drawn at random, as have `MOST_COUNTED` positions."""
+    """Randomly drawn signals with `MOST_COUNTED` positions in total."""
     positions = math.prod(data.arrays.grids[data.level])
     most = max(1, MOST_COUNTED // positions)
     if len(data) <= most:

@@ -1,4 +1,4 @@
-"""What is gathered of one level of codes while a tokenizer is measured."""
+"""The figures of one level of codes, gathered while a tokenizer is measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class LevelMeter:
     Attributes:
         quantizer: its bottleneck.
         histograms: the counts of each book; none for a continuous bottleneck.
-        bits: of all codes added, at a fixed length.
+        bits: bits of all codes added, at a fixed length.
     """
 
     def __init__(self, level: CodeLevel) -> None:

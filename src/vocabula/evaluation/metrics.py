@@ -1,4 +1,4 @@
-"""How near a reconstruction is to its image: squared error, PSNR and SSIM, one number an image."""
+"""How close a reconstruction is to its image: squared error, PSNR and SSIM per image."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def ssim(output: Tensor, image: Tensor) -> Tensor:
     A Gaussian window of 11 x 11 pixels with a standard deviation of 1.5, population covariances,
     K1 = 0.01, K2 = 0.03 and peak 1, averaged over the windows that lie inside the image. An image
     with a side below 11 pixels gets the largest odd window that fits, with the standard deviation
-    scaled alike; such figures are not comparable with those of larger images.
+    scaled accordingly; such figures are not comparable with figures of larger images.
 
     Args:
         output: (B, C, H, W), the reconstruction in [0, 1].
@@ -117,7 +117,7 @@ def ssim_window(height: int, width: int) -> int:
 
 
 def _bands(images: Tensor, overlap: int = 0) -> Iterator[Tensor]:
-    """Images (B, C, H, W) in bands of rows, each of which begins `overlap` rows before its own."""
+    """Images (B, C, H, W) in bands of rows; each begins with `overlap` extra rows."""
     height, width = images.shape[-2:]
     rows = max(1, _BAND_PIXELS // width)
     for first in range(0, max(1, height - overlap), rows):

@@ -1,4 +1,4 @@
-"""The nearest of many signals, by their codes and by their pixels: are samples copies?"""
+"""The nearest of many signals, by codes and by pixels, to see whether samples are copies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AT_ONCE = 2**24
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """The nearest signal of each of some others.
+    """The nearest neighbour of each of several signals.
 
     Attributes:
         indices: (n,) where it is.
@@ -32,7 +32,7 @@ def nearest_by_codes(levels: Sequence[Tensor], others: Sequence[Tensor]) -> Near
         others: (N, ...) codes of each level, to find the nearest among.
 
     Returns:
-        Distances are the fraction of all codes, of all levels, that differ.
+        The distance is the fraction of codes that differ, over all levels.
     """
     flat = torch.cat([codes.flatten(1) for codes in levels], 1)
     found = torch.cat([codes.flatten(1) for codes in others], 1)
@@ -51,7 +51,7 @@ def nearest_by_pixels(images: Tensor, others: Tensor) -> Nearest:
     """
     flat, found = images.flatten(1).double(), others.flatten(1)
     rows = max(1, _AT_ONCE // flat.shape[1])
-    # chunk by chunk in float64: the usual |a|^2 - 2ab + |b|^2 would blur what is nearly a copy
+    # chunk by chunk in float64: the usual |a|^2 - 2ab + |b|^2 would be inexact for near copies
     parts = [torch.cdist(flat, part.double()) for part in found.split(rows)]
     least = torch.cat(parts, 1).min(1)
     return Nearest(least.indices, least.values / flat.shape[1] ** 0.5)

@@ -21,15 +21,15 @@ Conditions = Callable[[Batch], Condition | None]
 
 @dataclass(frozen=True, slots=True)
 class PriorLikelihood:
-    """What images cost, codes by the priors and pixels by the decoder, in bits per dimension.
+    """The cost of images, codes by the priors and pixels by the decoder, in bits per dimension.
 
     Attributes:
-        images: how many were measured.
+        images: number of images measured.
         skipped: images that could not be read.
         nats_per_code: -log p of a code, mean over all codes of each level, the coarsest first.
         code_bits_per_dim: -log2 p(codes), per channel of a pixel.
         likelihood_bits_per_dim: -log2 p(image | codes), per channel of a pixel.
-        fixed_code_bits_per_dim: what the codes cost at a fixed length, log2 K each.
+        fixed_code_bits_per_dim: cost of the codes at a fixed length, log2 K each.
     """
 
     images: int
@@ -56,9 +56,9 @@ def image_bits(
         bits(x) = (-sum_l log2 p(c_l | c_1 ... c_{l-1}, condition) - log2 p(x | c)) / (C H W)
 
     with c = encode(x), an upper bound on -log2 p(x | condition) / (C H W): the model's p(x) sums
-    p(c) p(x | c) over all codes c, of which this takes one. p(x | c) is the probability of the
-    8-bit image by the tokenizer's likelihood: exact for `Categorical` and `LogisticMixture`; for
-    `Gaussian` the mass of the discretized Gaussian of variance `noise_variance` (see there).
+    p(c) p(x | c) over all codes c, and this takes only one of them. p(x | c) is the probability of
+    the 8-bit image by the tokenizer's likelihood: exact for `Categorical` and `LogisticMixture`;
+    for `Gaussian` the mass of the discretized Gaussian of variance `noise_variance` (see there).
 
     Args:
         generator: tokenizer and priors.
@@ -90,7 +90,7 @@ def prior_likelihood(
     Args:
         generator: tokenizer and priors.
         source: the images, with the tokenizer's number of channels.
-        conditions: gives the condition of a batch, such as `by_label`; None: nothing is known.
+        conditions: gives the condition of a batch, such as `by_label`; None for no condition.
         batch_size: most images of a batch.
         limit: measure the first `limit` images only.
         workers: threads that decode ahead; None takes one for each core, 0 decodes in this one.
@@ -130,7 +130,7 @@ def prior_likelihood(
 
 
 def by_label(batch: Batch) -> Condition:
-    """The class of every image; of those without a label none."""
+    """The class of every image; none for images without a label."""
     return Condition(batch.labels)
 
 

@@ -1,4 +1,4 @@
-"""The figures of an evaluation, what each means, and how they are written down."""
+"""The figures of an evaluation, their meaning, and their output formats."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BookUsage:
     """How one book was used over a whole data set.
 
     Attributes:
-        name: ``book 1``, ``book 2``, ...; of several levels ``level 1``, or ``level 1, book 1``.
+        name: ``book 1``, ``book 2``, ...; with several levels ``level 1``, or ``level 1, book 1``.
         size: K, its number of codewords.
         used: codewords used at least once.
         usage: `used` over `size`, in [0, 1].
@@ -57,9 +57,9 @@ class LevelUsage:
     Attributes:
         name: ``level 1`` (the coarsest), ``level 2``, ...
         stride: pixels per position along each axis.
-        code_bits_per_pixel: bits of the level's codes over the pixels of the original images.
+        code_bits_per_pixel: bits of the level's codes per pixel of the original images.
         usage: fraction of the codewords used, mean over the level's books.
-        perplexity: of the codes, mean over the level's books.
+        perplexity: perplexity of the codes, mean over the level's books.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What `evaluate` measured. Images are on the scale [0, 1]; bits are of 8-bit images.
+    """The result of `evaluate`. Images are on the scale [0, 1]; bits refer to 8-bit images.
 
     Attributes:
         data: name of the source.
@@ -97,15 +97,15 @@ class Evaluation:
             channel of a pixel.
         bits_per_dim_likelihood: bits of the image given its latent, likewise.
         bits_per_dim: the sum of both.
-        code_bits_per_pixel: bits of the codes of all levels, those of padding included, over the
-            pixels of the original images; None for a VAE.
+        code_bits_per_pixel: bits of the codes of all levels, including padding, per pixel of the
+            original images; None for a VAE.
         usage: fraction of the codewords used over the whole data, mean over books; None for a VAE.
         perplexity: perplexity over the whole data, mean over books; None for a VAE.
         books: figures of each book of every level; empty for a VAE.
         kl_per_dimension: mean KL divergence of each latent dimension, nats; None unless a VAE.
         variance_per_dimension: variance of each posterior mean over the data; None unless a VAE.
         active_units: dimensions whose variance exceeds 0.01; None unless a VAE.
-        levels: figures of each level, the coarsest first; empty where there is only one.
+        levels: figures of each level, the coarsest first; empty for a single level.
         histograms: the counts behind `books`; not part of the JSON.
         mean_values: (D,) of each level, the mean of its values over all positions; not part of
             the JSON.
@@ -136,9 +136,9 @@ class Evaluation:
     mean_values: tuple[Tensor, ...] = field(default=(), repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as JSON holds them; infinite or undefined ones as None."""
+        """The figures as plain data for JSON, with None for infinite or undefined ones."""
         names = [f.name for f in dataclasses.fields(self) if f.repr]
-        if not self.levels:  # the figures of the only level are those of the whole
+        if not self.levels:  # a single level's figures are those of the whole
             names.remove("levels")
         return {name: _plain(getattr(self, name)) for name in names}
 
@@ -218,7 +218,7 @@ def _table(rows: Sequence[Row], title: str) -> Table:
 
 
 def in_form(value: float | None, form: str) -> str:
-    """A figure as text in a format, or a dash where there is none."""
+    """A figure as formatted text, or a dash if there is none."""
     return "-" if value is None else format(value, form)
 
 

@@ -1,4 +1,4 @@
-"""What another format makes of a picture, which reports show beside ours."""
+"""A picture in another format, which reports show beside ours."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """What another format makes of a picture in about as many bytes.
+    """A picture in another format, in a file of about the same size.
 
     Attributes:
-        name: of the format.
+        name: name of the format.
         pixels: (H, W, C) uint8, decoded.
-        bytes: of its file.
-        own_bytes: of the tokenizer's file.
+        bytes: size of its file.
+        own_bytes: size of the tokenizer's file.
     """
 
     name: str

@@ -17,13 +17,13 @@ from vocabula.files.streams import is_stream, send
 
 
 class Draft:
-    """A file that is written under a hidden name beside its place, and renamed when complete.
+    """A file that is written under a hidden name in the same folder, and renamed when complete.
 
-    A symbolic link is followed: the file that it leads to is written. Of a device or a pipe, which
-    is no file to replace, the content is sent to it when it is complete.
+    A symbolic link is followed: the file that it leads to is written. A device or a pipe cannot be
+    replaced, so it receives the content when it is complete.
 
     Args:
-        path: the file; its folder is made if need be.
+        path: the file; its folder is created if needed.
         overwrite: replace an existing file.
 
     Attributes:
@@ -47,7 +47,7 @@ class Draft:
         self.hidden = hidden_name(self._place)
 
     def publish(self) -> None:
-        """Put the complete file into its place, when the disk has it.
+        """Put the complete file into its place after it has reached the disk.
 
         Raises:
             OutputError: something has come to exist there meanwhile.
@@ -61,7 +61,7 @@ class Draft:
             sync_folder(self._place.parent)
 
     def rename(self) -> None:
-        """Put a file that the disk has into its place; `sync_folder` makes the name last.
+        """Put a file that is on the disk into its place; `sync_folder` makes the name durable.
 
         Raises:
             OutputError: something has come to exist there meanwhile.
@@ -76,7 +76,7 @@ class Draft:
         self._renamed = True
 
     def discard(self) -> None:
-        """Remove what was written aside; nothing happens after `publish`."""
+        """Remove the hidden file; nothing happens after `publish`."""
         if self._sent:
             shutil.rmtree(self.hidden.parent, ignore_errors=True)
         elif not self._renamed:
@@ -86,7 +86,7 @@ class Draft:
 
 @contextlib.contextmanager
 def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A hidden path, whose file goes to `path` when the block ends without an error.
+    """A hidden path; its file moves to `path` when the block ends without an error.
 
     Raises:
         OutputError: see `Draft`.
@@ -100,9 +100,9 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def new_files(contents: Iterable[tuple[Path, bytes]], *, overwrite: bool = False) -> None:
-    """Write small files, each whole or absent; the disk is asked for their names once.
+    """Write small files, each complete or absent; their folder is synced only once.
 
-    Those before one that fails stay.
+    If one fails, the files before it stay.
 
     Raises:
         OutputError: see `Draft`; or the disk refuses.
@@ -124,13 +124,13 @@ def new_files(contents: Iterable[tuple[Path, bytes]], *, overwrite: bool = False
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write or replace a file; at every moment the old or the new content is there."""
+    """Write or replace a file; at every moment either the old or the new content exists."""
     with new_file(path, overwrite=True) as hidden:
         hidden.write_bytes(content)
 
 
 def write_bytes(path: Path, *content: bytes | memoryview) -> None:
-    """Write a file in place, from one or several pieces, and wait until the disk has it."""
+    """Write a file in place, from one or several pieces, and wait until it is on the disk."""
     with open(path, "wb") as file:
         for piece in content:
             file.write(piece)
@@ -140,15 +140,15 @@ def write_bytes(path: Path, *content: bytes | memoryview) -> None:
 
 @contextlib.contextmanager
 def new_folder(path: Path, *, overwrite: bool = False, last: str = "") -> Iterator[Path]:
-    """A hidden folder, whose files move into `path` when the block ends well.
+    """A hidden folder; its files move into `path` when the block ends without an error.
 
-    It lies beside `path`, or inside where that exists, so that both are on one disk. With
+    It lies beside `path`, or inside it if it exists, so that both are on one disk. With
     `overwrite`, files of the same name are replaced; all others in `path` stay.
 
     Args:
         path: the folder.
         overwrite: whether it may hold something.
-        last: name of the file that moves last, as the sign that the others are there.
+        last: name of the file that moves last, as a sign that the others are complete.
 
     Raises:
         OutputError: see `check_new_folder`; or its parent cannot be made; or a file has come to
@@ -168,7 +168,7 @@ def new_folder(path: Path, *, overwrite: bool = False, last: str = "") -> Iterat
 
 
 def replace_folder(hidden: Path, path: Path) -> None:
-    """Rename a complete folder to `path`; a folder already there is put aside and removed."""
+    """Rename a complete folder to `path`; an existing folder is moved aside and removed."""
     if path.exists():
         remove_folder(path)
     os.replace(hidden, path)
@@ -176,14 +176,14 @@ def replace_folder(hidden: Path, path: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder; under a hidden name first, so that no half-removed one is ever seen."""
+    """Remove a folder after hiding it, so that a half-removed folder is never visible."""
     hidden = hidden_name(path)
     os.replace(path, hidden)
     shutil.rmtree(hidden, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names in a folder; where that exists as an operation."""
+    """Wait until the names in a folder are on the disk, where the system offers this."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -203,7 +203,7 @@ def _move_into(source: Path, target: Path, last: str) -> None:
 
 
 def _move(file: Path, place: Path) -> None:
-    """Move a complete file to its place, behind links, and from disk to disk."""
+    """Move a complete file to its place, following links, also between disks."""
     if is_stream(place):
         send(file, place)
         return

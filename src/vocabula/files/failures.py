@@ -21,7 +21,7 @@ def output_errors(path: Path | str, *, then: str = "", kept: str = "") -> Iterat
 
     Args:
         path: the file or folder being written.
-        then: what to do after mending the cause, such as "and run again with --resume".
+        then: what to do after fixing the cause, such as "and run again with --resume".
         kept: what is unharmed.
     """
     try:

@@ -23,12 +23,12 @@ def hidden_name(path: Path) -> Path:
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a path is named like a file or folder that is being written."""
+    """Whether a path has the name of a file or folder that is being written."""
     return _HIDDEN.fullmatch(path.name) is not None
 
 
 def cut_name(name: str, most: int) -> str:
-    """The beginning of a name that takes at most so many bytes, in whole characters."""
+    """The beginning of a name within a number of bytes, in whole characters."""
     kept = os.fsencode(name)
     if len(kept) <= most:
         return name
@@ -49,14 +49,14 @@ def hidden_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_hidden(folder: Path) -> None:
-    """Remove what interrupted writes have left in a folder."""
+    """Remove remains of interrupted writes from a folder."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if is_hidden(path):
             _remove(path)
 
 
 def clear_folder(folder: Path) -> None:
-    """Remove what is in a folder; the folder stays, also where it is a symbolic link."""
+    """Remove the contents of a folder; the folder stays, even if it is a symbolic link."""
     for path in folder.iterdir() if folder.is_dir() else ():
         _remove(path)
 

@@ -1,4 +1,4 @@
-"""A lock on a folder that one process at a time may write for a long while, such as a run's."""
+"""A lock on a folder that only one process at a time may write, such as a run's."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _NONE_THERE = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}  # on
 
 @contextlib.contextmanager
 def locked_folder(path: Path) -> Iterator[None]:
-    """Keep other processes out of a folder, which is made if need be.
+    """Keep other processes out of a folder, which is created if needed.
 
-    The system holds the lock on a file in the folder, for as long as the process lives: one that
-    is killed leaves no lock behind, though perhaps the file, which the next one takes over. At the
-    end the file goes, and with it what was made of the folder, if it is empty. On disks that know
-    no locks, nothing is kept out.
+    The system holds the lock on a file in the folder while the process lives. A killed process
+    leaves no lock, though perhaps the file, which the next one takes over. At the end the file is
+    removed, with any folder that was created and is empty. On disks without locks, nothing is kept
+    out.
 
     Args:
         path: the folder.
@@ -46,7 +46,7 @@ def locked_folder(path: Path) -> Iterator[None]:
             yield
     finally:
         for place in made:
-            with contextlib.suppress(OSError):  # it is used, or others have made more of it
+            with contextlib.suppress(OSError):  # it is in use, or others have added to it
                 place.rmdir()
 
 
@@ -59,10 +59,10 @@ def _lock(path: Path, place: Path) -> Iterator[None]:
         os.write(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode())
         yield
     finally:
-        if sys.platform == "win32":  # where no open file can be removed
+        if sys.platform == "win32":  # where an open file cannot be removed
             os.close(descriptor)
         with contextlib.suppress(OSError):
-            place.unlink()  # before the lock goes, so that nobody loses one taken after it
+            place.unlink()  # before the lock is released, so that no later lock is lost
         if sys.platform != "win32":
             os.close(descriptor)
 
@@ -87,7 +87,7 @@ def _locked(path: Path, place: Path) -> int:
                 f"{path}: expected a folder that no other process writes, got a run in progress"
                 f"{holder}; wait for it or choose another folder"
             ) from None
-        os.close(descriptor)  # another process has just ended and removed the file: once more
+        os.close(descriptor)  # another process has just ended and removed the file: try again
 
 
 def _is_there(descriptor: int, place: Path) -> bool:
@@ -112,7 +112,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _ask(descriptor: int) -> None:
-        os.lseek(descriptor, 2**20, os.SEEK_SET)  # beyond the text, which stays readable
+        os.lseek(descriptor, 2**20, os.SEEK_SET)  # lock beyond the text, which stays readable
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
 else:

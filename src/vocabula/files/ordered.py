@@ -1,19 +1,19 @@
-"""Bytes of safetensors files in one order, so that equal contents are equal files."""
+"""Bytes of safetensors files in a fixed order, so that equal contents give equal files."""
 
 from __future__ import annotations
 
 import json
 
-_LENGTH, _UNIT = 8, 8  # bytes: of the header's length, and what the header is a multiple of
+_LENGTH, _UNIT = 8, 8  # bytes of the header's length; the header is a multiple of it
 
 
 def in_stable_order(content: bytes) -> tuple[bytes, memoryview]:
-    """A safetensors file with its metadata in the order of their keys.
+    """A safetensors file with its metadata sorted by key.
 
     The library writes them in an order that changes from call to call.
 
     Args:
-        content: what the library's ``save`` gives.
+        content: the result of the library's ``save``.
 
     Returns:
         The new header, and the tensors as they are in `content`: together, the file.

@@ -16,15 +16,15 @@ from vocabula.files.streams import is_stream, take_stdout
 
 
 def check_new_file(path: Path, *, overwrite: bool) -> None:
-    """Refuse a place where no file may be written; devices and pipes are written to as they are.
+    """Refuse a path where no file may be written; devices and pipes are accepted.
 
     Args:
         path: the file to write.
         overwrite: whether it may exist.
 
     Raises:
-        OutputError: it exists and `overwrite` is off; or it is a folder, a socket or a disk; or
-            its folder is no folder or read-only.
+        OutputError: it exists and `overwrite` is off; or it is a folder, a socket or a disk; or its
+            folder is not a folder or is read-only.
     """
     found = _found(path)
     if found is not None and is_stream(path):
@@ -42,15 +42,15 @@ def check_new_file(path: Path, *, overwrite: bool) -> None:
 
 
 def check_new_folder(path: Path, *, overwrite: bool) -> None:
-    """Refuse a place where no folder may be written, or that holds something already.
+    """Refuse a path where no folder may be written, or that already holds something.
 
     Args:
         path: the folder to write.
         overwrite: whether it may hold files.
 
     Raises:
-        OutputError: it holds something and `overwrite` is off; or it is no folder; or it, or the
-            folder it is in, is read-only.
+        OutputError: it holds something and `overwrite` is off; or it is not a folder; or it or its
+            parent is read-only.
     """
     found = _found(path)
     if found is None:
@@ -65,7 +65,7 @@ def check_new_folder(path: Path, *, overwrite: bool) -> None:
 
 
 def holds_something(folder: Path) -> bool:
-    """Whether a folder has entries, apart from what interrupted writes have left.
+    """Whether a folder has entries, apart from remains of interrupted writes.
 
     Raises:
         OutputError: it cannot be read.
@@ -77,15 +77,15 @@ def holds_something(folder: Path) -> bool:
 
 
 def real_place(path: Path) -> Path:
-    """The absolute path behind a symbolic link, or many; where the last leads nowhere, that place.
+    """The absolute path behind one or more symbolic links; it need not exist.
 
-    Folders above it may be links still.
+    Folders above it may still be links.
     """
     return Path(os.path.realpath(path)) if path.is_symlink() else path.absolute()
 
 
 def check_apart(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Refuse to write over what is read, under whatever name.
+    """Refuse to write over an input, even under another name.
 
     Raises:
         OutputError: an output is one of the inputs.
@@ -102,10 +102,10 @@ def check_apart(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, where they are not there.
+    """Create a folder and missing folders above it.
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: it cannot be created.
     """
     try:
         real_place(path).mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def make_folder(path: Path) -> None:
 
 
 def _found(path: Path) -> os.stat_result | None:
-    """What is at a path; None where nothing is, or a link leads to nothing."""
+    """What is at a path; None if nothing is there or a link is broken."""
     try:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -127,9 +127,9 @@ def _found(path: Path) -> os.stat_result | None:
 
 
 def _check_place(place: Path, path: Path) -> None:
-    """Refuse a place whose folder cannot be written, or with a name that no disk takes.
+    """Refuse a path whose folder cannot be written, or whose name no disk accepts.
 
-    Where the folder is not there, the name would show only when all work is done.
+    If the folder does not exist, a bad name would otherwise show only after all work is done.
     """
     try:
         longest = max(len(os.fsencode(name)) for name in place.parts)
@@ -147,7 +147,7 @@ def _check_place(place: Path, path: Path) -> None:
 
 
 def _check_above(above: Path) -> None:
-    """Refuse a folder in which nothing can be made; the nearest that is there counts."""
+    """Refuse a folder in which nothing can be created; its nearest existing parent counts."""
     while (found := _found(above)) is None:
         above = above.parent
     if not stat.S_ISDIR(found.st_mode):

@@ -1,4 +1,4 @@
-"""Files that cannot be read for reasons outside of their content, said in one line."""
+"""Errors of one line for files that cannot be read for reasons outside their content."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _REASONS = {
 def input_errors(
     path: Path | str | os.PathLike[str], kind: type[VocabulaError] = DataError
 ) -> Iterator[None]:
-    """Turn a failing read into one line that names the reason, such as missing rights.
+    """Turn a failing read into one line that names the reason, such as missing permissions.
 
     An `OSError` about the content, as readers of formats raise, passes unchanged.
 
@@ -57,10 +57,10 @@ def input_error(
     error: BaseException,
     kind: type[VocabulaError] = DataError,
 ) -> VocabulaError | None:
-    """The one-line error for a read of `path` that failed for reasons outside of its content.
+    """The one-line error for a read of `path` that failed for reasons outside its content.
 
-    Libraries hide the reason behind errors of their own, so where `error` has no number, the file
-    is opened once more.
+    Libraries hide the reason behind their own errors, so if `error` has no number, the file is
+    opened once more.
 
     Args:
         path: the file.
@@ -68,7 +68,7 @@ def input_error(
         kind: the error to make.
 
     Returns:
-        The error to raise; None where the content is at fault.
+        The error to raise; None if the content is at fault.
     """
     number = getattr(error, "errno", None) if isinstance(error, OSError) else None
     what: str | None
@@ -82,10 +82,10 @@ def input_error(
 
 
 def special_kind(path: Path | str | os.PathLike[str]) -> str | None:
-    """What is at a path beside a regular file, symbolic links followed.
+    """What is at a path other than a regular file; symbolic links are followed.
 
     Returns:
-        "folder", "pipe", "socket" or "device"; None for a regular file, or where nothing is.
+        "folder", "pipe", "socket" or "device"; None for a regular file, or if nothing is there.
     """
     try:
         mode = os.stat(path).st_mode
@@ -102,11 +102,11 @@ def special_kind(path: Path | str | os.PathLike[str]) -> str | None:
 
 
 def check_plain(path: Path, what: str, kind: type[VocabulaError] = DataError) -> None:
-    """Refuse what is waited for, perhaps for ever, or has no end; a folder or nothing passes.
+    """Refuse pipes, sockets and devices, which may block or never end; other paths pass.
 
     Args:
         path: what the user named.
-        what: is expected there, such as "a parquet file".
+        what: what is expected there, such as "a parquet file".
         kind: the error to raise.
 
     Raises:
@@ -119,10 +119,10 @@ def check_plain(path: Path, what: str, kind: type[VocabulaError] = DataError) ->
 
 @contextlib.contextmanager
 def utf8_path(path: Path) -> Iterator[Path]:
-    """The path, or for libraries that take UTF-8 only a link to what has another name.
+    """The path, or, for libraries that need UTF-8 names, a link to a file with another name.
 
     Args:
-        path: of a file that is there.
+        path: path of an existing file.
     """
     if unicode_text(str(path)) == str(path):
         yield path

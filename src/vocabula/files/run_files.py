@@ -1,4 +1,4 @@
-"""What a run's folder says about itself: its manifest and its log, as far as they can be read."""
+"""What a run's folder says about itself: the readable parts of its manifest and log."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from vocabula.files import input_errors
 
 
 def read_manifest(run: Path) -> dict[str, Any]:
-    """The content of ``run.json``; empty for a saved tokenizer that is no run.
+    """The content of ``run.json``; empty for a saved tokenizer that is not a run.
 
     Raises:
-        CheckpointError: it is there, but cannot be read.
+        CheckpointError: it exists but cannot be read.
     """
     path = run / "run.json"
     try:
@@ -31,7 +31,7 @@ def is_unfinished(folder: Path) -> bool:
 
 
 def is_prior(folder: Path) -> bool:
-    """Whether a folder is that of a prior: a tokenizer lies in it, or its run began."""
+    """Whether a folder belongs to a prior: it holds a tokenizer, or the prior's run has begun."""
     return (folder / "tokenizer" / "config.json").is_file() or "sources" in read_manifest(folder)
 
 

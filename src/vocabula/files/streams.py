@@ -1,4 +1,4 @@
-"""Outputs that are no files: devices, pipes, and open files of this process such as /dev/stdout.
+"""Outputs that are not files: devices, pipes, and open files of this process like /dev/stdout.
 
 They are written to, and never replaced.
 """
@@ -20,7 +20,7 @@ from vocabula.errors import OutputError
 READER_SECONDS = 5.0
 """How long a pipe may take to get a reader."""
 
-_LONGEST_CHAIN = 40  # of symbolic links, as Linux has it
+_LONGEST_CHAIN = 40  # limit of symbolic links, as in Linux
 _taken: set[tuple[int, int]] = set()
 
 
@@ -41,28 +41,28 @@ def send(content: Path, path: Path) -> None:
         path: the stream.
 
     Raises:
-        OutputError: a pipe that nobody reads.
+        OutputError: it is a pipe without a reader.
         OSError: the stream refuses.
     """
     if sys.stdout is not None:
-        sys.stdout.flush()  # what was printed stays before what is written
+        sys.stdout.flush()  # printed text stays before what is written
     with open(content, "rb") as source, _opened(path) as target:
         shutil.copyfileobj(source, target, 2**20)
 
 
 def take_stdout(path: Path) -> None:
-    """Note that a stream which is an output may be the standard output; see `stdout_is_taken`."""
+    """Note that an output stream may be standard output; see `stdout_is_taken`."""
     if (place := _identity(1)) is not None and place == _identity(path):
         _taken.add(place)
 
 
 def stdout_is_taken() -> bool:
-    """Whether an output of this process goes to standard output, so that words must not."""
+    """Whether an output of this process goes to standard output, so that text must not."""
     return bool(_taken) and _identity(1) in _taken
 
 
 def _opened(path: Path) -> BinaryIO:
-    """A stream opened for writing; of a pipe, a reader is awaited for some seconds."""
+    """A stream opened for writing; for a pipe, a reader is awaited for some seconds."""
     number = _descriptor(path)
     if number is not None:
         return os.fdopen(os.dup(number), "wb")
@@ -100,7 +100,7 @@ def _descriptor(path: str | os.PathLike[str]) -> int | None:
 
 
 def _identity(file: int | Path) -> tuple[int, int] | None:
-    """Device and number of what an open file or a path is."""
+    """Device and inode number of an open file or a path."""
     try:
         found = os.stat(file)
     except OSError:

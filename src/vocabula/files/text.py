@@ -1,4 +1,4 @@
-"""Text that every file and terminal takes, and JSON."""
+"""Text that every file and terminal accepts, and JSON."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 from typing import Any
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_RAW_BYTES = range(0xDC80, 0xDD00)  # how Python holds the bytes of names that are no UTF-8
+_RAW_BYTES = range(0xDC80, 0xDD00)  # how Python holds bytes of names that are not UTF-8
 
 
 def unicode_text(text: str) -> str:
-    r"""The text with what no encoding takes written out; other text is returned as it is.
+    r"""The text with characters that no encoding accepts escaped; other text is unchanged.
 
-    Names of files may hold any bytes. Those that are no UTF-8 become ``\xe9`` and the like.
+    Names of files may hold any bytes. Bytes that are not UTF-8 become ``\xe9`` and the like.
 
     Example:
         >>> unicode_text("caf\udce9.png")
@@ -25,7 +25,7 @@ def unicode_text(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    r"""The text with what a terminal would act on, or cannot show, written out; it is one line.
+    r"""The text as one line, with characters that a terminal acts on or cannot show escaped.
 
     Example:
         >>> printable("a\nb\x1b[2Jc")
@@ -35,7 +35,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Printable text with every run of blanks and line breaks as one space."""
+    """Printable text with each run of blanks and line breaks replaced by one space."""
     return printable(" ".join(text.split()))
 
 

@@ -1,7 +1,7 @@
-"""Operators that torch's compiler knows, ready at once.
+"""Operators that torch's compiler knows, ready without delay.
 
-``torch.library.custom_op`` imports the whole compiler at an operator's first call: 1.5 s and
-115 MB, which a command that only encodes would pay for nothing.
+``torch.library.custom_op`` imports the whole compiler at an operator's first call: 1.5 s and 115
+MB, wasted for a command that only encodes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Operator:
 
     Args:
         name: ``vocabula::...``.
-        schema: what goes in and comes out, in torch's words.
+        schema: inputs and outputs, in torch's notation.
         function: computes it on any device, without gradients.
     """
 
@@ -36,21 +36,21 @@ class Operator:
         return self.overload(*args)
 
     def register_fake(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Say the shapes and types of what comes out."""
+        """Register the function that gives the shapes and types of the result."""
         torch.library.register_fake(self._name)(function)
         return function
 
     def register_vmap(self, function: Callable[..., Any]) -> None:
-        """Say how it is applied to many inputs at a time."""
+        """Register the function that applies it to many inputs at a time."""
         torch.library.register_vmap(self._name, function)
 
     def register_kernel(self, device: str, function: Callable[..., Any]) -> None:
-        """Compute it otherwise on a type of device; the last function given counts."""
+        """Register another implementation for a type of device; the last one given counts."""
         if device not in self._kernels:
             torch.library.impl(self._name, device)(lambda *args: self._kernels[device](*args))
         self._kernels[device] = function
 
 
 def operator(name: str, *, schema: str) -> Callable[[Callable[..., Any]], Operator]:
-    """Make an `Operator` of the function below."""
+    """Make an `Operator` from the decorated function."""
     return lambda function: Operator(name, schema, function)

@@ -73,7 +73,7 @@ def _row_blocks(rows: int, bits: int) -> list[slice]:
 
 
 def _composed(logits: Tensor, mask: Tensor) -> Tensor:
-    """What `_binary_joint` returns, in operations that every transform knows."""
+    """The result of `_binary_joint`, in operations that every transform knows."""
     left, books = logits.shape[2] // 2, []
     for part in logits.permute(1, 2, 0).unbind():
         books.append((_probabilities(part[:left]) * mask) @ _probabilities(part[left:]).t())
@@ -186,11 +186,11 @@ def binary_entropies(
 
         sample = mean_n H(p(·|z_n)),     batch = H(mean_n p(·|z_n)).
 
-    Both are exact, no constant is added to a probability, and differentiable everywhere. Memory is
-    that of 2^bits numbers and blocks of N rows by 2^(bits/2).
+    Both are exact, no constant is added to a probability, and differentiable everywhere. Memory
+    holds 2^bits numbers and blocks of N rows by 2^(bits/2).
 
-    In a process group, `batch` is the entropy of the joined batch, and `sample` averages over ranks
-    to that of the joined batch; every rank must call, also with an empty batch or mask.
+    In a process group, `batch` is the entropy of the joined batch, and the mean of `sample` over
+    ranks is that of the joined batch; every rank must call this, even with an empty batch or mask.
 
     Args:
         z: (N, books, bits), before binarisation; 1 <= bits <= 24. Masked rows may hold anything.

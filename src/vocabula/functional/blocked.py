@@ -7,8 +7,8 @@
                                                            └──────────────┘
 
 One product scores all codewords, about the codebook's mean so that an offset costs no digits. A
-rigorous bound on its rounding says which codewords could still be the nearest; only they, where
-more than one, are measured again in float64: the result is that of a float64 brute force.
+rigorous bound on its rounding tells which codewords could be the nearest; if there are several,
+they are measured again in float64: the result is that of a float64 brute force.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Book:
     """A codebook made ready for search.
 
     Attributes:
-        exact: (K, D) codewords as they are, or for the cosine normalised in float64.
+        exact: (K, D) codewords unchanged, or normalised in float64 for the cosine.
         center: (D,) the mean of `exact`, rounded to the working dtype.
         table: (K, D + 1) rows (-e, |e|² / 2) about the center, in the working dtype, so that one
             product with (z, 1) gives the scores.
@@ -89,7 +89,7 @@ def _prepare(codebook: Tensor, cosine: bool) -> _Book:
         if lifted:
             # A zero codeword has cosine 0 with everything, like a unit vector of its own dimension.
             exact = torch.cat([exact, zero.double()], -1)
-    # Any point serves as center that z and e share exactly: their differences then round only once.
+    # Any center serves that z and e share exactly: their differences then round only once.
     center = exact.mean(0).to(codebook.dtype)
     centered = exact - center
     norm = torch.linalg.vector_norm(centered, dim=-1, dtype=torch.float64)
@@ -112,7 +112,7 @@ def _prepare(codebook: Tensor, cosine: bool) -> _Book:
 
 
 def _exact_rows(z: Tensor, book: _Book) -> Tensor:
-    """Return rows as they are, or for the cosine in float64, normalised and lifted."""
+    """Return rows unchanged, or in float64, normalised and lifted, for the cosine."""
     if not book.cosine:
         return z
     rows = _normalise(z.double())
@@ -122,7 +122,7 @@ def _exact_rows(z: Tensor, book: _Book) -> Tensor:
 def _tile(rows: int, book: _Book) -> tuple[Tensor, Tensor, int]:
     """Return the operand (step, D + 1) and the scores (step, K) that all blocks share, and step.
 
-    At 2048 x 512 x 64 a product into ready memory takes two thirds of an addmm into new memory.
+    At 2048 x 512 x 64 a product into existing memory takes two thirds of an addmm into new memory.
     """
     size, width = book.table.shape
     # Half a tile stays in the cache, but fewer than 256 rows waste the product.
@@ -181,7 +181,7 @@ def _exact_nearest(rows: Tensor, scores: Tensor, norm: Tensor, count: int, book:
 
 
 def _decide(exact_rows: Tensor, scores: Tensor, norm: Tensor, book: _Book) -> Tensor:
-    """Return the (rows,) nearest codes of one tile, in two passes over it where all is clear."""
+    """Return the (rows,) nearest codes of one tile, in two passes if no row is in doubt."""
     best, codes = scores.min(-1)
     finite = torch.isfinite(norm)
     norm = norm.to(scores.dtype)
@@ -197,7 +197,7 @@ def _decide(exact_rows: Tensor, scores: Tensor, norm: Tensor, book: _Book) -> Te
 
 
 def _finite(z: Tensor) -> Tensor:
-    """Replace rows that are not finite by zeros, so that they make no work."""
+    """Replace rows that are not finite by zeros, so that they cost no work."""
     return torch.where(torch.isfinite(z).all(-1, keepdim=True), z, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""What counting can predict: codes by their frequency, and by the codes beside them."""
+"""Predictions by counting: codes by their frequency, and by neighbouring codes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _CONCENTRATIONS = tuple(2.0**power for power in range(-6, 19))
 def context_nats(codes: Tensor, held_out: Tensor, codebook_size: int, neighbours: int) -> Tensor:
     """Nats per held-out code under a model of counts, fitted on other codes.
 
-    With 0 neighbours it is the code's frequency (order 0), with 1 its frequency after the code
-    before it along the last axis (left), with 2 after that and the one before it along the axis
-    before (above), and so on. Counts of a context c are smoothed with the shorter context's
-    prediction q, the shortest with q = 1 / K:
+    With 0 neighbours it uses the code's frequency (order 0); with 1, its frequency after the
+    preceding code along the last axis (left); with 2, after that code and the preceding one along
+    the second-last axis (above); and so on. Counts of a context c are smoothed with the shorter
+    context's prediction q, the shortest with q = 1 / K:
 
         p(k | c) = (n(c, k) + a q(k)) / (n(c) + a)
 
     Each context length has its own a, the power of 2 under which the fitted codes themselves are
-    most probable when each is left out of the counts. Beyond the border stands a code of its own.
+    most probable when each is left out of the counts. A separate code stands beyond the border.
 
     Args:
         codes: (N, *grid) integers in [0, K) to count, N >= 1.
@@ -69,10 +69,10 @@ def context_nats(codes: Tensor, held_out: Tensor, codebook_size: int, neighbours
 
 
 def _smoothed(context: Tensor, pair: Tensor, lower: Tensor, fitted: int) -> Tensor:
-    """Probabilities of codes in their contexts; those that were fitted are left out of the counts.
+    """Probabilities of codes in their contexts; each fitted code is left out of its own counts.
 
     Args:
-        context: (N + M,) number of each code's context; the first N are fitted.
+        context: (N + M,) index of each code's context; the first N are fitted.
         pair: (N + M,) number of context and code together.
         lower: (N + M,) probabilities given the shorter context.
         fitted: N.
@@ -93,6 +93,6 @@ def _smoothed(context: Tensor, pair: Tensor, lower: Tensor, fitted: int) -> Tens
 
 
 def _before(codes: Tensor, axis: int, border: int) -> Tensor:
-    """The code before each along an axis, and `border` before the first."""
+    """The code before each code along an axis, and `border` before the first."""
     first = torch.full_like(codes.narrow(axis, 0, 1), border)
     return torch.cat([first, codes.narrow(axis, 0, codes.shape[axis] - 1)], axis).long()

@@ -3,8 +3,7 @@
 Whether a group exists is looked up at every call and never remembered, so a module that was built,
 or compiled, before ``init_process_group`` synchronises from its first step in the group. Under
 ``torch.compile`` the reductions are opaque operators: the same graph serves with and without a
-group. Every rank must call every reduction, whatever its data: a rank without vectors contributes
-zeros.
+group. Every rank must call every reduction: a rank without vectors contributes zeros.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ __all__ = [
 ]
 
 
-_apart = 0  # of the whole process, as a backward pass may run in other threads
+_apart = 0  # for the whole process, as a backward pass may run in other threads
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Within the block this process reduces over itself alone, whatever group it belongs to.
+    """Within the block this process reduces over itself alone, even if it belongs to a group.
 
-    For work that one rank does and the others do not.
+    This is for work that only one rank does.
     """
     global _apart
     _apart += 1
@@ -185,8 +184,8 @@ def all_reduce_sum_grad(tensor: Tensor) -> Tensor:
     With y = Σ_r x_r(w) and the same loss L(y) on every rank, dL/dw = Σ_r L'(y) dx_r/dw. Each rank
     can only add its own term, and DistributedDataParallel then divides the sum over ranks by their
     number W. The backward pass therefore multiplies by W, and after the average the gradient is
-    that of one process on the joined batch. It needs no collective of its own, because y, and so
-    L'(y), is the same on every rank.
+    that of one process on the joined batch. It needs no collective, because y, and so L'(y), is the
+    same on every rank.
 
     Args:
         tensor: (...), the same shape and dtype on every rank.

@@ -1,4 +1,4 @@
-"""Gradient estimators: how a gradient passes the step from vectors to codewords.
+"""Gradient estimators: how a gradient passes from codewords back to vectors.
 
 Every estimator takes the vectors z and their codewords, returns the codewords bit for bit, and
 sends a gradient to z only. The codebook learns by its own rule, not through the estimator.
@@ -18,7 +18,7 @@ from vocabula.functional.modes import transforming
 __all__ = ["rotation", "straight_through"]
 
 
-# Operators rather than autograd.Function: those trace as one graph, but with a DeprecationWarning.
+# Operators, because autograd.Function traces as one graph only with a DeprecationWarning.
 @torch.library.custom_op(
     "vocabula::straight_through", mutates_args=(), schema="(Tensor z, Tensor values) -> Tensor"
 )
@@ -103,7 +103,7 @@ def straight_through(z: Tensor, values: Tensor) -> Tensor:
     """Return `values`; the gradient goes to `z` unchanged.
 
     Forward: values, bit for bit. Backward: dL/dz = dL/dvalues. The usual z + sg(values - z) rounds,
-    so that what a decoder is trained on differs from what it is given later.
+        so that a decoder's training input differs from its later input.
 
     Args:
         z: (*batch, D) vectors.
@@ -131,7 +131,7 @@ def straight_through(z: Tensor, values: Tensor) -> Tensor:
 
 
 def rotation(z: Tensor, values: Tensor, max_gain: float = 4.0) -> Tensor:
-    """Return `values`; the gradient is turned and scaled as z is turned and scaled into `values`.
+    """Return `values`; the gradient is rotated and scaled as z is rotated and scaled into `values`.
 
     Forward: values = e, bit for bit. Backward: with ẑ = z/|z|, ê = e/|e|, r = (ẑ + ê)/|ẑ + ê| and
     gain = min(|e|/|z|, max_gain), all constants,

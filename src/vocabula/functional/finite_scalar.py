@@ -1,7 +1,7 @@
 """Finite scalar quantization: each coordinate bounded, rounded to a few levels, and counted.
 
-float32 on the CPU runs one pass of the compiled kernel, forward and backward, where it was built.
-Anything else, and every traced graph, runs the same formulas in torch operations.
+float32 on the CPU uses one pass of the compiled kernel, forward and backward, if it was built.
+Everything else, including traced graphs, runs the same formulas in torch operations.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class _Compiled(torch.autograd.Function):
         (z,) = ctx.saved_tensors
         if grad is None:
             return torch.zeros_like(z), None
-        if torch.is_grad_enabled():  # to be differentiated again, which the kernel cannot be
+        if torch.is_grad_enabled():  # to be differentiated again, unlike the kernel
             constants = _rows(z, ctx.levels)
             shift, slope = constants[0], constants[-1]
             return grad * slope * (1 - torch.tanh(z + shift).square()), None
@@ -69,7 +69,7 @@ class _Compiled(torch.autograd.Function):
 
 
 def _rows(z: Tensor, levels: tuple[int, ...]) -> list[Tensor]:
-    """The constants (levels,) each, as z is."""
+    """The constants (levels,) each, with z's dtype and device."""
     return [torch.tensor(row, dtype=z.dtype, device=z.device) for row in _constants(levels)]
 
 
@@ -96,7 +96,7 @@ def _check_levels(levels: Sequence[int]) -> tuple[int, ...]:
 def finite_scalar_terms(z: Tensor, levels: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
     """Return what `finite_scalar` does, and a zero () whose gradient to z is zero.
 
-    For a quantizer whose loss is that zero. Arguments are not checked, but for their shape.
+    For a quantizer whose loss is that zero. Only the shape of arguments is checked.
 
     Raises:
         ShapeError: z is not (N, levels).
@@ -150,7 +150,7 @@ def finite_scalar(z: Tensor, levels: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 
 def finite_scalar_values(codes: Tensor, levels: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Return the values (N, levels) of codes (N,), bit for bit those of `finite_scalar`.
+    """Return the values (N, levels) of codes (N,), bit for bit as in `finite_scalar`.
 
     Args:
         codes: (N,) int64 in [0, prod L).

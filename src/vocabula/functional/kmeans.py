@@ -1,4 +1,4 @@
-"""K-means for a codebook's first position: k-means++ in rounds, Lloyd steps, no dead centroid."""
+"""K-means to initialize a codebook: k-means++ in rounds, Lloyd steps, no dead centroid."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
     An exponential race: the smallest Exp(1) / weight wins (Efraimidis, Spirakis 2006).
     """
-    # Drawn on the CPU, so that one seed means one start on every device.
+    # Drawn on the CPU, so that a seed gives the same start on every device.
     noise = torch.empty(weights.shape[0], dtype=torch.float64, device="cpu")
     noise.exponential_(generator=generator)
     keys = noise.to(weights.device) / weights
@@ -64,7 +64,7 @@ def _weighted(distance: Tensor, weights: Tensor | None) -> Tensor:
 def _best_of(
     x: Tensor, weights: Tensor | None, distance: Tensor, count: int, generator: torch.Generator
 ) -> Tensor:
-    """Draw a few rows by distance and keep the one that lowers the total distance most."""
+    """Draw a few rows by distance and keep the one that reduces the total distance most."""
     trials = 2 + int(math.log(count))
     rows = _draw(_weighted(distance, weights), trials, generator)
     if rows.numel() == 0:
@@ -77,8 +77,8 @@ def _best_of(
 def _distinct(x: Tensor) -> Tensor:
     """Return which rows of `x` (N, D) float32 are the first of their kind; it sorts N numbers.
 
-    Equal rows have equal sums of their bits times odd numbers. Of rows with one sum those count
-    as copies that equal the first.
+    Equal rows have equal sums of their bits times odd numbers. Among rows with equal sums, those
+    that equal the first count as copies.
     """
     bits = (x + 0.0).contiguous().view(torch.int32)  # + 0.0, as 0.0 equals -0.0
     odd = torch.tensor([_ODD ** (i + 1) % 2**63 for i in range(x.shape[1])], device=x.device)
@@ -91,7 +91,7 @@ def _distinct(x: Tensor) -> Tensor:
 
 
 def _start(x: Tensor, weights: Tensor | None, clusters: int, generator: torch.Generator) -> Tensor:
-    """Choose up to `clusters` distinct rows of `x`, each far from those before: k-means++."""
+    """Choose up to `clusters` distinct rows of `x`, each far from the earlier ones: k-means++."""
     ones = torch.ones(x.shape[0], dtype=torch.float64, device=x.device)
     centroids = x[_draw(_weighted(ones, weights), 1, generator)]
     distance = _nearest(x, centroids)[1]
@@ -112,7 +112,7 @@ def _start(x: Tensor, weights: Tensor | None, clusters: int, generator: torch.Ge
 
 
 def _fill(centroids: Tensor, clusters: int, spread: float, generator: torch.Generator) -> Tensor:
-    """Append jittered copies up to `clusters` rows: there are fewer distinct vectors than that."""
+    """Append jittered copies up to `clusters` rows when there are fewer distinct vectors."""
     missing = clusters - centroids.shape[0]
     if missing == 0:
         return centroids
@@ -161,7 +161,7 @@ def _lloyd(
 
 
 def _separate(centroids: Tensor, spread: float, generator: torch.Generator) -> Tensor:
-    """Move apart centroids that are equal after rounding to float32, by ever larger steps."""
+    """Separate centroids that are equal after rounding to float32, by increasing steps."""
     for _ in range(20):
         twins = (~_distinct(centroids)).nonzero().squeeze(-1)
         if twins.numel() == 0:
@@ -212,7 +212,7 @@ def _kmeans(
             "start from random codewords instead"
         )
     generator = torch.Generator().manual_seed(seed)
-    # In units of the data's own spread, about its mean: float32 then serves data at any offset.
+    # In units of the data's spread, about its mean: float32 then suffices at any offset.
     mean, size = _spread(x, weights)
     fallback = float(mean.abs().max()) or 1.0
     unit = size if size > 1e-7 * fallback else fallback
@@ -256,7 +256,8 @@ def kmeans(
 ) -> tuple[Tensor, Tensor]:
     """Cluster vectors: centroids that lower Σ_n w_n min_k |z_n - centroid_k|², by Lloyd's steps.
 
-    Each step but the last moves a centroid 1.5 times as far as its mean, which converges sooner.
+    Every step except the last moves a centroid 1.5 times as far as its mean, which converges
+    sooner.
 
     The start is k-means++ on 32 vectors a cluster, with weights on at least 4096 (for more than 64
     clusters in 64 rounds of K / 64 draws each). A cluster that runs empty restarts at a vector
@@ -265,14 +266,15 @@ def kmeans(
     root mean square deviation (of its magnitude, where all vectors are equal): no two centroids are
     equal, and none is left at zero.
 
-    Deterministic: the generator is its own, seeded, and the global one is not touched. In a process
-    group each rank computes on its own rows; gather them first (`all_gather_rows`) for one result.
+    It is deterministic: it has its own seeded generator and does not touch the global one. In a
+    process group each rank computes on its own rows; gather them first (`all_gather_rows`) for one
+    result.
 
     Args:
         z: (N, D) vectors; those with NaN or infinity do not take part.
         clusters: K >= 1.
         iterations: >= 0 Lloyd steps; fewer when the assignment no longer changes.
-        seed: of the start and the restarts.
+        seed: seed of the start and the restarts.
         mask: (N,) bool, true where a vector takes part; None takes all.
         weights: (N,) int64, w >= 0: how often each vector counts, as if it stood there that many
             times; None counts each once.

@@ -1,7 +1,7 @@
-"""What the modes of torch ask of an operator: transforms, tracing, devices without data, autocast.
+"""Support for torch's modes: transforms, tracing, devices without data, autocast.
 
-The compiled kernels and the opaque operators know plain tensors only. Under a transform the same
-formulas run in torch operations, searches fold what vmap adds into their rows, and a check of
+The compiled kernels and the opaque operators accept only plain tensors. Under a transform the same
+formulas run in torch operations, searches fold vmap's dimension into their rows, and a check of
 values looks at the tensor under the wrappers.
 """
 
@@ -39,10 +39,10 @@ def transforming() -> bool:
 
 
 def readable(tensor: Tensor) -> Tensor | None:
-    """Return the tensor whose values can be looked at: `tensor`, or what torch.func wraps.
+    """Return the tensor whose values can be read: `tensor`, or the one that torch.func wraps.
 
     Returns:
-        None where there are no values: in a graph being traced, and on the meta device.
+        None if there are no values: in a graph being traced, and on the meta device.
     """
     if torch.compiler.is_compiling():
         return None
@@ -59,7 +59,7 @@ def differentiable_gradient(
 ) -> list[Tensor | None]:
     """Return the gradients of `formula` to its inputs, with a graph to differentiate again.
 
-    For the backward pass of an opaque operator, whose own gradient has none.
+    It is for the backward pass of an opaque operator, whose own gradient has no graph.
 
     Args:
         formula: the operator in torch operations.

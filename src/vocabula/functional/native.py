@@ -1,8 +1,8 @@
-"""The compiled kernels: their library, found and loaded once, and what it can be asked for.
+"""The compiled kernels: their library, found and loaded once, and its functions.
 
-`kernels/*.c` are built when the package is installed where a C compiler is found, and come ready
-in a wheel; without them everything runs in torch operations. The library uses torch's own
-threads, through `torch_parallel_for`, and so obeys `torch.set_num_threads` and shares its pool.
+`kernels/*.c` are built at installation if a C compiler is found, and come prebuilt in a wheel;
+without them everything runs in torch operations. The library uses torch's own threads, through
+`torch_parallel_for`, and so obeys `torch.set_num_threads` and shares its pool.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _ARGUMENTS = {
 
 @dataclass(frozen=True, slots=True)
 class _Kernel:
-    """The library, the instruction set it must use, None for its choice, and torch's threads."""
+    """The library, its instruction set (None for its own choice), and torch's threads."""
 
     library: ctypes.CDLL
     instructions: str | None
@@ -82,7 +82,7 @@ class _Kernel:
 
 @functools.cache
 def _load() -> _Kernel | None:
-    """Load the library; None where it was not built or cannot serve this processor or torch."""
+    """Load the library; None if it was not built or does not support this processor or torch."""
     found = sorted(Path(__file__).parent.glob("_kernels*.so"))
     if not found or sys.platform not in _LIBRARIES:
         return None
@@ -106,7 +106,7 @@ def _load() -> _Kernel | None:
 
 
 def instructions(dim: int = 64) -> str | None:
-    """Return what a search among vectors of `dim` runs on: "avx512", "avx2", "neon", or None."""
+    """Return the instruction set for vectors of `dim`: "avx512", "avx2", "neon", or None."""
     kernel = _load()
     return None if kernel is None else kernel.fastest(dim)
 
@@ -129,16 +129,16 @@ def searches(z: Tensor) -> bool:
 
 
 def _plain(x: Tensor) -> Tensor:
-    """The values of a tensor in a row, as a kernel reads them."""
+    """A tensor with contiguous values, as a kernel reads them."""
     x = x.contiguous()
     return x.resolve_neg() if x.is_neg() else x
 
 
 def _address(name: str, x: Tensor, dtype: torch.dtype, *shape: int) -> int:
-    """The address of a tensor's values, the one door to the kernels.
+    """The address of a tensor's values, after the check that all kernel calls share.
 
     Raises:
-        ShapeError: a kernel would find other values there than it expects, or none.
+        ShapeError: the values are not what a kernel expects, or there are none.
     """
     if x.dtype == dtype and x.shape == shape and x.is_cpu and x.is_contiguous():
         address = x.data_ptr()
@@ -152,7 +152,7 @@ def _address(name: str, x: Tensor, dtype: torch.dtype, *shape: int) -> int:
 
 @functools.cache
 def _starts(sizes: tuple[int, ...]) -> ctypes.Array[ctypes.c_int64]:
-    """Where the counts of each book begin; numbers of C, so that no mode of torch touches them."""
+    """Where the counts of each book begin, as C numbers that no mode of torch touches."""
     return (_SIZE * len(sizes))(*accumulate(sizes[:-1], initial=0))
 
 
@@ -226,7 +226,7 @@ def finite_scalar(z: Tensor, lattice: Lattice) -> tuple[Tensor, Tensor]:
 
 
 def finite_scalar_backward(grad: Tensor, z: Tensor, lattice: Lattice) -> Tensor:
-    """Return the gradient to z (N, levels) of that to the values (N, levels).
+    """Return the gradient of z (N, levels), given the gradient of the values (N, levels).
 
     Raises:
         ShapeError: a dtype, shape or device is another.

@@ -1,6 +1,6 @@
 """The nearest codeword, exactly: the operators that choose how to search, and their functions.
 
-float32 on the CPU runs the compiled kernel where it was built (`native`); anything else runs
+float32 on the CPU runs the compiled kernel if it was built (`native`); everything else runs
 `blocked`, the same search in torch operations. Both return the codes of a float64 brute force.
 """
 
@@ -73,7 +73,7 @@ def _nearest_several(z: Tensor, codebook: Tensor, count: int, cosine: bool) -> T
     return blocked.nearest_several(z, codebook, count, cosine)
 
 
-# The short form `custom_op(tags=...)` is younger than torch 2.6.
+# The short form `custom_op(tags=...)` is newer than torch 2.6.
 torch.library.define(
     "vocabula::sample",
     "(Tensor z, Tensor codebook, float temperature, bool cosine) -> Tensor",
@@ -108,7 +108,7 @@ def _(z: Tensor, codebook: Tensor, temperature: float, cosine: bool) -> Tensor:
 
 
 def _register_vmap() -> None:
-    """Teach vmap the searches: rows do not know of each other, so what it adds becomes rows."""
+    """Register the searches with vmap: rows are independent, so its dimension becomes rows."""
     for search in (_nearest, _nearest_of_books, _residual_codes, _nearest_several):
         search.register_vmap(functools.partial(fold_rows, search))
     torch.library.register_vmap("vocabula::sample", _sample_each)
@@ -189,7 +189,7 @@ def nearest_of_books(z: Tensor, codebooks: Tensor) -> Tensor:
 
 
 def residual_codes(z: Tensor, codebooks: Tensor) -> Tensor:
-    """Return the greedy codes of a residual quantizer: each stage codes what the others left.
+    """Return the greedy codes of a residual quantizer: each stage codes the remaining residual.
 
     Args:
         z: (N, D) vectors, float32 or float64.

@@ -40,7 +40,7 @@ def _log_probabilities(z: Tensor, codebook: Tensor, temperature: Tensor) -> Tens
 def _composed(
     z: Tensor, codebook: Tensor, mask: Tensor, temperature: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """What `_soft_assignment` returns, in operations that every transform knows; (N, K) memory."""
+    """The result of `_soft_assignment`, in operations that every transform knows; (N, K) memory."""
     logits = (z @ codebook.t() - codebook.square().sum(-1) / 2) * (2 / temperature)
     log_p = logits.log_softmax(-1)
     p = log_p.exp()
@@ -156,11 +156,12 @@ def soft_assignment_entropies(
 
         sample = mean_n H(p(·|z_n)),     batch = H(mean_n p(·|z_n)).
 
-    Low `sample` means sure assignments, high `batch` means that the whole codebook is used. Memory
-    stays below 64 MiB (while one row of K does) in both passes. Gradients flow to both arguments.
+    A low `sample` means confident assignments; a high `batch` means that all codewords are used.
+    Memory stays below 64 MiB (while one row of K does) in both passes. Gradients flow to both
+    arguments.
 
-    In a process group, `batch` is the entropy of the joined batch, and `sample` averages over ranks
-    to that of the joined batch; every rank must call, also with an empty batch or mask.
+    In a process group, `batch` is the entropy of the joined batch, and the mean of `sample` over
+    ranks is that of the joined batch; every rank must call this, even with an empty batch or mask.
 
     Args:
         z: (N, D) vectors; masked rows may hold anything.

@@ -33,7 +33,7 @@ def _check_layout(codes: Tensor, codebook_size: int, mask: Tensor | None) -> Non
 
 
 def _check_codes(codes: Tensor, codebook_size: int, mask: Tensor | None) -> Tensor:
-    """Return flat codes, masked ones replaced by 0, after checking what costs nothing to check."""
+    """Return flat codes, with masked ones replaced by 0, after all checks that cost nothing."""
     _check_layout(codes, codebook_size, mask)
     if mask is not None:
         codes = torch.where(mask, codes, 0)
@@ -92,7 +92,7 @@ def code_sums(z: Tensor, codes: Tensor, codebook_size: int, mask: Tensor | None 
         mask: (*batch) bool, true where a vector counts; None counts all.
 
     Returns:
-        (K, D) float32, whatever the dtype of `z`: sums in half precision stall. No gradient flows.
+        (K, D) float32 for any dtype of `z`: sums in half precision stall. No gradient flows.
 
     Raises:
         CodeError: a code is out of range (checked on the CPU).
@@ -218,9 +218,9 @@ def entropy(p: Tensor, dim: int = -1) -> Tensor:
 def masked_row_mean(x: Tensor, mask: Tensor | None) -> Tensor:
     """Return the mean over the rows of `x` whose mask is true.
 
-    In a process group: world_size * (sum here) / (rows on all ranks), so that the average over
-    ranks, which DistributedDataParallel takes of gradients, is that of the joined batch. Every rank
-    must call it, also one whose mask is all false.
+    In a process group it is world_size * (sum here) / (rows on all ranks), so that the average over
+    ranks, which DistributedDataParallel takes of gradients, is the mean of the joined batch. Every
+    rank must call it, even if its mask is all false.
 
     Args:
         x: (N, ...) values; masked rows may hold anything, NaN included.
@@ -243,7 +243,7 @@ def masked_row_mean(x: Tensor, mask: Tensor | None) -> Tensor:
         mask = torch.ones(x.shape[:1], dtype=torch.bool, device=x.device)
     total = torch.where(mask.reshape(-1, *[1] * (x.dim() - 1)), x, 0.0).sum(0)
     count = mask.sum()
-    # The number of ranks comes out of the same collective: a compiled graph does not freeze it.
+    # The number of ranks comes from the same collective: a compiled graph does not freeze it.
     rows, ranks = all_reduce_sum(torch.stack([count, torch.ones_like(count)])).unbind()
     return total * (ranks.to(total.dtype) / rows.clamp_min(1))
 

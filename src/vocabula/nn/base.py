@@ -1,4 +1,4 @@
-"""What every encoder and decoder shares: how many channels go in and out, axes and stride."""
+"""The interface of every encoder and decoder: channels in and out, axes and stride."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Encoder(nn.Module, ABC):
         in_channels: channels of the images.
         dim: width of the vectors, the quantizer's ``dim``.
         stride: pixels per grid position along each axis.
-        axes: how many axes the signal has: 2 of an image, 0 of a vector.
+        axes: how many axes the signal has: 2 for an image, 0 for a vector.
     """
 
     component_kind = "encoder"
@@ -33,9 +33,9 @@ class Encoder(nn.Module, ABC):
     def context(self) -> int | None:
         """How many grid positions on each side a vector depends on, each with its own pixels.
 
-        None, the default, says that it may depend on all of them, so that images go in whole. A
-        network that states its context gives the same vectors wherever an image is cut, at
-        multiples of `stride`: large images then go in tiles, in evaluation.
+        None, the default, says that it may depend on all of them, so that images are passed whole.
+        A network that states its context gives the same vectors when an image is cut at multiples
+        of `stride`: large images are then passed in tiles in evaluation.
         """
         return None
 
@@ -62,7 +62,7 @@ class Decoder(nn.Module, ABC):
 
     @property
     def context(self) -> int | None:
-        """How many grid positions on each side the pixels of one depend on; see `Encoder`."""
+        """How many positions on each side the pixels of a position need; see `Encoder`."""
         return None
 
     @abstractmethod
@@ -71,7 +71,7 @@ class Decoder(nn.Module, ABC):
 
 
 def dtype_of(part: nn.Module, fallback: Tensor) -> torch.dtype:
-    """The floating-point type of a part's parameters, which its input must have."""
+    """The floating-point type of a part's parameters, which its input must share."""
     parameter = next(part.parameters(), None)
     return fallback.dtype if parameter is None else parameter.dtype
 

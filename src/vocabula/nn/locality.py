@@ -1,12 +1,12 @@
-"""How far a network looks: which positions of its input a position of its output depends on.
+"""A network's receptive field: the input positions that an output position depends on.
 
 Computed from the layers, one axis at a time, from the output back to the input::
 
     convolution             o  <-  s o - p   ...  s o - p + d (k - 1)
     transposed convolution  o  <-  ceil((o + p - d (k - 1)) / s)  ...  floor((o + p) / s)
 
-with kernel k, stride s, padding p and dilation d. What works on each position alone changes
-nothing. Any other layer may depend on everything: attention and group normalization do.
+with kernel k, stride s, padding p and dilation d. Layers that work on each position alone change
+nothing. Any other layer may depend on everything, as attention and group normalization do.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def context_of(layers: Iterable[nn.Module], *, inputs: int, outputs: int) -> int
     """How many blocks on each side of its own a block of outputs depends on.
 
     Args:
-        layers: what the network applies, in order.
+        layers: the network's layers, in order.
         inputs: positions of a block of the input, along each axis.
         outputs: positions that the network makes of a block.
 
     Returns:
-        Blocks on the side that needs more of them; None if a layer may depend on everything.
+        The number of blocks on the side that needs more; None if a layer may depend on everything.
 
     Example:
         >>> context_of([nn.Conv2d(3, 8, 4, stride=2, padding=1)], inputs=2, outputs=1)
@@ -51,7 +51,7 @@ def context_of(layers: Iterable[nn.Module], *, inputs: int, outputs: int) -> int
 
 
 def _needed(layer: nn.Module, span: Span, axis: int) -> Span | None:
-    """The inputs of a layer that a span of its outputs depends on; None is all of them.
+    """The inputs of a layer that a span of its outputs depends on; None means all of them.
 
     Types are compared exactly: a class that inherits from one of these may do something else.
     """

@@ -1,4 +1,4 @@
-"""Networks of vectors: residual perceptrons, and the identity."""
+"""Networks for vectors: residual perceptrons, and the identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Group normalization that says which option is wrong, and accepts images of a single pixel."""
+"""Group normalization that names a wrong option and accepts images of a single pixel."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Downsample(nn.Module):
 class Upsample(nn.Module):
     """Double height and width: repeat every pixel, then smooth with a 3 x 3 convolution.
 
-    Nearest neighbour followed by a convolution has none of the checkerboard that a transposed
+    Nearest neighbour followed by a convolution avoids the checkerboard that a transposed
     convolution can leave.
 
     Args:

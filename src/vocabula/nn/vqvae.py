@@ -153,7 +153,7 @@ class VQVAEDecoder(Decoder):
 
     @property
     def context(self) -> int | None:
-        """Grid positions on each side that the pixels of one depend on; None with attention."""
+        """Positions on each side that the pixels of a position need; None with attention."""
         layers = (self.conv, self.attention, self.residual, self.upsampling)
         return context_of(layers, inputs=1, outputs=self.stride)
 

@@ -1,4 +1,4 @@
-"""Networks of one's own, any `nn.Module`, as the encoder and decoder of a tokenizer."""
+"""Custom networks, any `nn.Module`, as the encoder and decoder of a tokenizer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vocabula.registry import component
 
 
 class Network(ABC):  # noqa: B024 - nothing derives from it
-    """Any `nn.Module`: what an option takes that is not one of our networks."""
+    """Any `nn.Module`: the type of options that accept other networks than ours."""
 
     component_kind = "network"
 
@@ -25,7 +25,7 @@ class Network(ABC):  # noqa: B024 - nothing derives from it
 
 @component("encoder", "wrapped")
 class WrappedEncoder(Encoder):
-    """A network of one's own as an encoder.
+    """A custom network as an encoder.
 
     Args:
         network: maps images (B, in_channels, H, W), values in [-1/2, 1/2], to vectors
@@ -60,7 +60,7 @@ class WrappedEncoder(Encoder):
 
 @component("decoder", "wrapped")
 class WrappedDecoder(Decoder):
-    """A network of one's own as a decoder.
+    """A custom network as a decoder.
 
     Args:
         network: maps vectors (B, dim, h, w) to the likelihood's parameters
@@ -104,8 +104,8 @@ def wrap(
 ) -> tuple[WrappedEncoder, WrappedDecoder]:
     """Make a pair of networks the encoder and decoder of a tokenizer.
 
-    A tokenizer of them can be saved where the class of each network is under
-    ``@component("network", NAME)``, and be loaded where the module that does so was imported.
+    A tokenizer of them can be saved if each network's class is under ``@component("network",
+    NAME)``, and loaded if the module that registers them was imported.
 
     Args:
         encoder: maps images (B, channels, H, W), values in [-1/2, 1/2], to vectors
@@ -117,7 +117,7 @@ def wrap(
         out_channels: parameters per pixel of the likelihood; None is `channels`, for a Gaussian.
 
     Raises:
-        OptionError: one is no `nn.Module`, or a number is below 1.
+        OptionError: one is not an `nn.Module`, or a number is below 1.
 
     Example:
         >>> import torch
@@ -135,7 +135,7 @@ def wrap(
 def _checked(
     part: str, owner: WrappedEncoder | WrappedDecoder, given: Tensor, got: Any, shape: Any
 ) -> Tensor:
-    """What the network gave, which must be a tensor of a shape."""
+    """The network's result, which must be a tensor of a given shape."""
     if isinstance(got, Tensor) and got.shape == shape:
         return got
     what = tuple(got.shape) if isinstance(got, Tensor) else f"a {type(got).__name__}"

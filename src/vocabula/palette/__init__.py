@@ -2,8 +2,8 @@
 
     image ──fit──▶ codebook, uint8          image, codebook ──encode──▶ codes ──decode──▶ image
 
-What `decode` returns is a function of the codes and the integer codebook alone: the two can stand
-in a file and give the same pixels everywhere.
+The result of `decode` depends only on the codes and the integer codebook: stored in a file, the two
+give the same pixels everywhere.
 
 Example:
     >>> import numpy as np

@@ -20,7 +20,7 @@ def as_image(image: ArrayLike, channels: tuple[int, ...]) -> NDArray[np.uint8]:
         channels: what C may be.
 
     Raises:
-        ShapeError: it is no image, has no pixels, or other channels.
+        ShapeError: it is not an image, has no pixels, or has other channels.
     """
     pixels = np.asarray(image)
     shape = pixels.shape
@@ -43,7 +43,7 @@ def as_image(image: ArrayLike, channels: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def as_codebook(name: str, codebook: ArrayLike, dimensions: int) -> NDArray[np.uint8]:
-    """The codebook as a contiguous array of so many dimensions, none of them zero.
+    """The codebook as a contiguous array with a number of dimensions, none of them zero.
 
     Raises:
         ShapeError: it is not uint8, has other dimensions or is empty.
@@ -61,7 +61,7 @@ def as_codes(codes: ArrayLike, size: int) -> NDArray[Any]:
     """The codes as an (h, w) array of integers in [0, size).
 
     Raises:
-        ShapeError: they are no integers or have other dimensions.
+        ShapeError: they are not integers or have other dimensions.
         CodeError: one is out of range.
     """
     grid = array_of(codes)
@@ -82,7 +82,7 @@ def as_count(name: str, count: int, most: int) -> int:
     """The count as an int in [1, most].
 
     Raises:
-        OptionError: it is no whole number in that range.
+        OptionError: it is not a whole number in that range.
     """
     try:
         number = operator.index(count)

@@ -1,10 +1,10 @@
-"""Classic vector quantization: blocks of pixels, and a codebook that goes with the image.
+"""Classic vector quantization: blocks of pixels, and a codebook stored with the image.
 
     image (H, W, C) ──pad, cut──▶ blocks (h w, bh bw C) ──nearest──▶ codes (h, w)
                                        k-means ▼                        │
                              codebook (K, bh, bw, C) uint8 ─────────────┴──▶ image
 
-Codes and codebook are integers: a file that holds both needs no model, and decodes alike anywhere.
+Codes and codebook are integers: a file with both needs no model and decodes the same anywhere.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def fit_blocks(
 ) -> NDArray[np.uint8]:
     """Choose a codebook of blocks that lowers Σ |block - nearest codeword|², by k-means.
 
-    An image of no more different blocks than that keeps them all, exactly. The blocks at the right
-    and lower border are filled up with copies of the last column and row.
+    An image with no more different blocks than `codebook_size` keeps them all, exactly. The blocks
+    at the right and lower border are padded with copies of the last column and row.
 
     Args:
         image: (H, W), (H, W, 1) or (H, W, 3) uint8: grey or RGB.
@@ -55,7 +55,7 @@ def fit_blocks(
         lexicographic order.
 
     Raises:
-        ShapeError: `image` is no such array or has no pixels.
+        ShapeError: `image` is not such an array or has no pixels.
         OptionError: a number is out of range.
 
     Example:
@@ -74,7 +74,7 @@ def as_block_images(images: Sequence[ArrayLike]) -> list[NDArray[np.uint8]]:
     """Images as (H, W, C) arrays of the same channels, at least one.
 
     Raises:
-        ShapeError: one is no grey or RGB image of uint8, or the channels differ.
+        ShapeError: one is not a grey or RGB image of uint8, or the channels differ.
         OptionError: there is none.
     """
     arrays = [as_image(image, _CHANNELS) for image in images]
@@ -96,10 +96,10 @@ def fit_shared_blocks(
     iterations: int = ITERATIONS,
     seed: int = 0,
 ) -> NDArray[np.uint8]:
-    """Choose one codebook for the blocks of several images; all else as in `fit_blocks`.
+    """Choose one codebook for the blocks of several images, as in `fit_blocks`.
 
     Args:
-        images: what `as_block_images` gave.
+        images: images from `as_block_images`.
         codebook_size: 1 to 65536.
         block: its height and width in pixels, 1 to 64 each.
         iterations: >= 1 steps of k-means.
@@ -121,8 +121,8 @@ def encode_blocks(image: ArrayLike, codebook: ArrayLike) -> NDArray[np.int64]:
         codebook: (K, block height, block width, C) uint8 of the same channels.
 
     Returns:
-        (h, w) int64 in [0, K), h = ceil(H / block height) and w = ceil(W / block width); of
-        codewords equally near, the first.
+        (h, w) int64 in [0, K), h = ceil(H / block height) and w = ceil(W / block width); the first
+        of equally near codewords.
 
     Raises:
         ShapeError: an array is not as described, or the channels differ.
@@ -159,7 +159,7 @@ def decode_blocks(
         (H, W, C) uint8.
 
     Raises:
-        ShapeError: an array has another shape or dtype, or the codes are not those of this size.
+        ShapeError: an array has another shape or dtype, or the codes do not fit this size.
         CodeError: a code is out of range.
 
     Example:

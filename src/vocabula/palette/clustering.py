@@ -13,11 +13,11 @@ from vocabula.functional import kmeans
 
 @dataclass(frozen=True, slots=True)
 class DistinctRows:
-    """The rows that occur, each once.
+    """The distinct rows.
 
     Attributes:
         rows: (n, D) uint8, in lexicographic order.
-        places: (N,) int64, which of them each row was.
+        places: (N,) int64, index of each original row in `rows`.
         counts: (n,) int64, how often each occurs.
     """
 
@@ -29,8 +29,8 @@ class DistinctRows:
 def distinct(rows: NDArray[np.uint8]) -> DistinctRows:
     """Find the distinct rows of (N, D) bytes.
 
-    A photograph of 768 x 512 pixels has 13,000 to 64,000 colours: k-means over them, counted, is
-    that over all pixels in a tenth of the time.
+    A photograph of 768 x 512 pixels has 13,000 to 64,000 colours: k-means over them with their
+    counts equals k-means over all pixels in a tenth of the time.
     """
     if rows.shape[1] > 4:
         found, places, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
@@ -49,8 +49,8 @@ def cluster(
 ) -> NDArray[np.uint8]:
     """A codebook of at most `size` rows of bytes, for distinct rows (n, D) and their counts (n,).
 
-    Where there are no more rows than that, it is the rows themselves: nothing is lost. Else it is
-    the centroids of k-means, rounded; equal ones stand there once.
+    If there are no more rows than `size`, it is the rows themselves: nothing is lost. Otherwise it
+    is the rounded centroids of k-means, without duplicates.
     """
     if len(rows) <= size:
         return rows

@@ -1,4 +1,4 @@
-"""Colour palettes: the colours that stand for all of an image's, and which one each pixel gets."""
+"""Colour palettes: the colours that replace an image's colours, and the choice for each pixel."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _CHANNELS = (1, 3, 4)
 
 
 def premultiplied(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """RGBA (..., 4) with its colours times alpha, rounded; other channel counts as they are.
+    """RGBA (..., 4) with its colours times alpha, rounded; other channel counts unchanged.
 
-    There the distance of two colours is what they differ by where they are seen: that of two
-    transparent ones is zero.
+    The distance between two such colours is their visible difference: between two transparent
+    colours it is zero.
     """
     if colors.shape[-1] != 4:
         return colors
@@ -35,7 +35,7 @@ def premultiplied(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _straight(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The inverse of `premultiplied`, but for rounding; black where alpha is zero."""
+    """The inverse of `premultiplied` up to rounding; black where alpha is zero."""
     if colors.shape[-1] != 4:
         return colors
     alpha = colors[..., 3:].astype(np.uint32)
@@ -57,17 +57,17 @@ def fit(
     """Choose a palette: colours that lower Σ |pixel - nearest colour|², by k-means.
 
     Every distinct colour takes part once, weighted by the number of its pixels: the same sum, ten
-    times as fast. An image of no more colours than that keeps them all, exactly.
+    times as fast. An image with no more than `colors` colours keeps them all, exactly.
 
     Args:
-        image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8: grey, RGB or RGBA. Colours of RGBA
-            are compared as they are seen, multiplied by alpha, beside alpha.
+        image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8: grey, RGB or RGBA. RGBA colours are
+            compared as they are seen, multiplied by alpha, together with alpha.
         colors: 1 to 256.
         iterations: >= 1 steps of k-means.
         seed: of its start.
 
     Returns:
-        (K, C) uint8, K <= colors, different colours in lexicographic order (RGBA: in that of the
+        (K, C) uint8, K <= colors, different colours in lexicographic order (for RGBA, of the
         colours times alpha).
 
     Raises:
@@ -93,16 +93,16 @@ def fit(
 
 
 def encode(image: ArrayLike, palette: ArrayLike, *, dither: bool = False) -> NDArray[np.uint8]:
-    """Return the palette's colour for each pixel: the nearest, or with dithering Floyd-Steinberg's.
+    """Return the palette's colour for each pixel: the nearest, or Floyd-Steinberg's if dithered.
 
     Args:
         image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8.
         palette: (K, C) uint8 of the same channels, K <= 256.
-        dither: pass on what a pixel misses to its neighbours, so that areas keep their mean colour;
+        dither: pass each pixel's error on to its neighbours, so that areas keep their mean colour;
             the error of single pixels grows.
 
     Returns:
-        (H, W) uint8 in [0, K); of colours equally near, the first.
+        (H, W) uint8 in [0, K); the first of equally near colours.
 
     Raises:
         ShapeError: an array is not as described.
@@ -155,7 +155,7 @@ def as_palette(palette: ArrayLike) -> NDArray[np.uint8]:
     """The palette as a (K, C) array.
 
     Raises:
-        ShapeError: it is no such array of bytes.
+        ShapeError: it is not such an array of bytes.
         OptionError: it has more than 256 colours.
     """
     book = as_codebook("palette", palette, 2)

@@ -28,7 +28,7 @@ def _diffuse(image: NDArray[np.int32], palette: NDArray[np.int32]) -> NDArray[np
         x = front - 2 * y
         values = np.clip(image[y, x] + error[y, x + 1], 0, DITHER_MOST)
         distance = np.square(values[:, None] - palette).sum(-1)
-        found = codes[y, x] = distance.argmin(-1)  # of equal ones the first
+        found = codes[y, x] = distance.argmin(-1)  # the first of equal ones
         left_over = values - palette[found]
         right, left, down = (7 * left_over) >> 4, (3 * left_over) >> 4, (5 * left_over) >> 4
         error[y, x + 2] += right
@@ -62,17 +62,17 @@ def _(image: Tensor, palette: Tensor) -> Tensor:
 
 
 def floyd_steinberg(image: Tensor, palette: Tensor) -> Tensor:
-    """Return codes whose local mean follows the image: what a pixel misses, its neighbours make up.
+    """Return codes whose local mean follows the image: neighbours make up for a pixel's error.
 
     Row by row from the left, a pixel plus the errors that reached it, clamped to [0, 255], gets the
-    nearest colour, ties to the lowest index; what is left, e, goes on to
+    nearest colour, ties to the lowest index; the remaining error e is passed on:
 
                    pixel    7/16 e
         3/16 e    5/16 e    1/16 e
 
-    and is lost beyond the border. All in whole numbers, 64ths of a level: shares are rounded down
-    and the last takes the rest, so that no error is lost on the way, and the codes are the same on
-    every processor.
+    and is lost beyond the border. All numbers are whole, in 64ths of a level: shares are rounded
+    down and the last takes the rest, so that no error is lost on the way, and the codes are the
+    same on every processor.
 
     Args:
         image: (H, W, C) int32 in [0, DITHER_MOST]: levels 0 to 255 times DITHER_UNIT; C is 1 to 4.

@@ -43,15 +43,15 @@ def indexed_picture(codes: ArrayLike, palette: ArrayLike) -> Image.Image:
 
 
 def png_bytes(codes: ArrayLike, palette: ArrayLike, *, profile: bytes = b"") -> bytes:
-    """Return an indexed PNG file: 1, 2, 4 or 8 bits a pixel as the palette needs, compressed well.
+    """Return a well-compressed indexed PNG file with 1, 2, 4 or 8 bits per pixel, as needed.
 
-    Its colours stand in the order of their brightness, whatever that of `palette`: with 16 colours,
-    two pixels a byte, photographs take a tenth fewer bytes than with the most frequent ones first.
+    Its colours are sorted by brightness, independently of `palette`: with 16 colours, two pixels
+    per byte, photographs take a tenth fewer bytes than with the most frequent colours first.
 
     Args:
         codes: (H, W) integers in [0, K), at least one.
         palette: (K, C) uint8: grey, RGB or RGBA.
-        profile: of the colours (ICC), for RGB; it is stored in the file, none if empty.
+        profile: colour profile (ICC) for RGB, stored in the file; none if empty.
 
     Raises:
         ShapeError: an array has another shape or dtype.

@@ -1,4 +1,4 @@
-"""The verbs over a whole source: encode, decode, compress, decompress, sample, complete, export."""
+"""Operations on whole sources: encode, decode, compress, decompress, sample, complete, export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From picture files to files of blocks with their codebook."""
+"""Turns picture files into files of blocks with their codebook."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from vocabula.pipelines.gathering import checked_size, takes_all, targets_of
 
 @dataclass(frozen=True, slots=True)
 class BlockOptions:
-    """What codebooks are made with; see `quantize_blocks`.
+    """Options of codebooks; see `quantize_blocks`.
 
     Attributes:
-        codewords: 1 to 65536, at most.
+        codewords: most codewords, 1 to 65536.
         block: height and width in pixels, 1 to 64 each.
-        seed: of k-means.
+        seed: seed of k-means.
     """
 
     codewords: int = 256
@@ -42,8 +42,8 @@ class WrittenBlocks:
         path: where it is.
         bytes: its size.
         pixels: height times width of its images.
-        codewords: of its codebook.
-        psnr: dB over all its images; infinite where they are exact.
+        codewords: number of codewords in its codebook.
+        psnr: PSNR in dB over all its images; infinite if they are exact.
     """
 
     path: Path
@@ -62,25 +62,25 @@ def write_block_files(
     overwrite: bool = False,
     done: Callable[[WrittenBlocks], None] = lambda one: None,
 ) -> list[WrittenBlocks]:
-    """Write picture files as blocks, each with a codebook of its own, or all in one file with one.
+    """Write picture files as blocks, each with its own codebook, or all in one file with one.
 
-    Grey pictures stay grey, unless others of the same file have colours; transparent pixels are
+    Grey pictures stay grey, unless others in the same file have colours; transparent pixels are
     laid over white.
 
     Args:
         files: pictures.
-        out: a name ending in ``.vcb`` takes all into one file, any other is a folder; None writes
+        out: a name ending in ``.vcb`` puts all into one file, any other is a folder; None writes
             beside each picture.
-        options: of the codebooks.
+        options: options of the codebooks.
         jobs: threads that code.
         overwrite: replace existing files.
-        done: called with each file as soon as it is there.
+        done: called with each file as soon as it is written.
 
     Returns:
         The files written, in order.
 
     Raises:
-        DataError: a picture is missing, a folder, damaged or of no size.
+        DataError: a picture is missing, is a folder, is damaged or has no pixels.
         OptionError: an option is out of range, or two pictures would share an output.
         OutputError: an output exists or cannot be written.
     """

@@ -1,4 +1,4 @@
-"""Completions of images as files: a part is kept, the rest drawn anew."""
+"""Completions of images as files: a part is kept, and the rest is drawn anew."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read_images(files: Sequence[Path], generator: Generator) -> Tensor:
 
     Args:
         files: pictures of one size.
-        generator: what will complete them.
+        generator: the generator that will complete them.
 
     Raises:
         DataError: one cannot be read, they differ in size, or a prior cannot compute that size.
@@ -72,7 +72,7 @@ def complete_grid(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Drawn:
-    """Complete images into one picture: a row each, what is kept first, then the completions.
+    """Complete images into one picture: a row per image, the kept part first, then completions.
 
     After Ctrl-C the picture holds the rows that were finished.
 
@@ -126,7 +126,7 @@ def complete_folder(
         keep: see `complete_grid`.
         options: see `complete_grid`.
         out: the folder to write.
-        names: of the images, for the files' names.
+        names: names of the images, for the files' names.
         paste: see `complete_grid`.
         overwrite: write into a folder that has files; those of the same name are replaced.
         progress: see `complete_grid`.
@@ -200,12 +200,12 @@ def _complete(
 
 
 def _until_interrupted(batches: Iterator[Tensor], keep: Callable[[Tensor], None]) -> int:
-    """Hand all batches over, or those before Ctrl-C; how many images they were."""
+    """Hand over all batches, or those before Ctrl-C; returns the number of images."""
     finished = 0
     try:
         for batch in batches:
             keep(batch)
             finished += len(batch)
     except KeyboardInterrupt:
-        pass  # what is finished is kept; the caller sees that some are missing
+        pass  # finished images are kept; the caller sees that some are missing
     return finished

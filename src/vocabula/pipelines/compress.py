@@ -1,4 +1,4 @@
-"""From picture files to compressed files."""
+"""Turns picture files into compressed files."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Compressed:
         path: where it is.
         bytes: its size.
         pixels: height times width of its images.
-        pictures: how many it holds.
-        original_bytes: of the files of these.
+        pictures: number of pictures in it.
+        original_bytes: total size of their original files.
     """
 
     path: Path
@@ -105,36 +105,35 @@ def compress_files(
     fidelity: Fidelity | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> list[Compressed]:
-    """Compress picture files, each to a file of its own or all to one.
+    """Compress picture files, each to its own file or all to one.
 
     Everything that can be checked without decoding is checked before anything is written. Each
-    file appears under its name when it is complete; those that are finished stay, whatever happens
-    after. Colour profiles go into the files; of lossy ones, those that mean sRGB do not.
+    file appears under its name when it is complete; finished files stay, even if a later one fails.
+    Colour profiles are stored in the files, except sRGB profiles in lossy files.
 
     Args:
         tokenizer: a tokenizer with a codebook.
-        files: pictures, and folders of pictures, of which each is read with all below it.
-        out: a path ending in ``.vcb`` takes all of them into one file; any other is a folder for
-            one file each, which mirrors folders; None writes each beside its picture.
+        files: pictures, and folders of pictures, which are read recursively.
+        out: a path ending in ``.vcb`` puts all of them into one file; any other is a folder with
+            one file per picture, which mirrors folders; None writes each beside its picture.
         entropy: uniform, static, adaptive, or a model.
         statistics: counts of the tokenizer's codes; static needs them, adaptive uses them. None
             takes the tokenizer's own.
-        stages: keep the first so many stages of a residual quantizer.
-        target_bpp: keep the most stages for which a file has at most so many bits per pixel.
-        lossless: store the exact pixels too, which decompression then returns.
+        stages: keep only this many first stages of a residual quantizer.
+        target_bpp: keep the most stages with which a file has at most this many bits per pixel.
+        lossless: also store the exact pixels, which decompression then returns.
         batch_size: most pictures of a batch.
-        jobs: threads that code, beside the network.
+        jobs: threads that code, in addition to the network.
         overwrite: replace existing files.
-        strict: refuse what is no picture in a folder too, instead of leaving it out with a warning.
-        fidelity: measures how near the pictures are to the originals.
+        strict: also refuse files in a folder that are not pictures, instead of warning about them.
+        fidelity: measures how close the pictures are to the originals.
         advance: called with the number of pictures finished.
 
     Returns:
         The files written, in order.
 
     Raises:
-        DataError: a picture is missing, damaged, of no size, or in colour for a grey
-            tokenizer.
+        DataError: a picture is missing, damaged, without pixels, or in colour for a grey tokenizer.
         OptionError: an option does not fit the tokenizer, or two pictures would share an output.
         OutputError: an output exists or cannot be written.
     """
@@ -184,7 +183,7 @@ def compress_files(
 
 
 def _warn_of(damaged: Mapping[int, DataError], *, of: int) -> None:
-    """Say which pictures of folders were left out because they are damaged.
+    """Warn about pictures in folders that were left out because they are damaged.
 
     Raises:
         DataError: all of them are.
@@ -203,7 +202,7 @@ def _warn_of(damaged: Mapping[int, DataError], *, of: int) -> None:
 
 
 def _batches(sizes: Sequence[tuple[int, int]], batch_size: int) -> Iterator[range]:
-    """Neighbours of equal size, of at most `BATCH_PIXELS` pixels."""
+    """Neighbours of equal size, with at most `BATCH_PIXELS` pixels together."""
     first = 0
     for i in range(1, len(sizes) + 1):
         most = max(1, min(batch_size, BATCH_PIXELS // math.prod(sizes[first])))
@@ -250,13 +249,13 @@ def _signals(job: _Job, batch_size: int) -> Iterator[tuple[int, CodedSignal]]:
                 if fidelity is not None:
                     fidelity.look(i, image, signal)
                 yield i, signal
-            del pixels, image, signal, signals  # nothing keeps it for longer
+            del pixels, image, signal, signals  # nothing else keeps it alive
 
 
 def _has_room_beside(tokenizer: SignalTokenizer) -> bool:
-    """Whether work beside the network gains time.
+    """Whether work in parallel with the network saves time.
 
-    Where the network fills all cores, a thread that takes one makes every thread of it wait.
+    If the network uses all cores, a thread that takes one makes all its threads wait.
     """
     return device_of(tokenizer).type != "cpu" or torch.get_num_threads() < cores()
 
@@ -294,7 +293,7 @@ def _one_each(
             written.extend(done)
             advance(len(done))
 
-    # Leaving the pools finishes the files whose codes are known, also where a later picture fails.
+    # Leaving the pools finishes the files whose codes are known, even if a later picture fails.
     with ThreadPoolExecutor(_SAVERS) as savers, ThreadPoolExecutor(jobs) as coders:
         try:
             try:
@@ -306,7 +305,7 @@ def _one_each(
             finally:
                 submit()
             finish(0)
-        except KeyboardInterrupt:  # who stops it does not want to wait for the rest
+        except KeyboardInterrupt:  # a user who stops it does not want to wait for the rest
             for pool in (coders, savers):
                 pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -321,7 +320,7 @@ def _compressed(path: Path, size: int, pictures: Sequence[Picture]) -> Compresse
 
 
 def _measure(job: _Job, file_of: Callable[[int], Path | bytes]) -> None:
-    """Measure the fidelity that is asked for, of as many streams as each file holds."""
+    """Measure the requested fidelity with as many streams as each file holds."""
 
     def kept(number: int) -> int:
         header = job.header
@@ -338,7 +337,7 @@ def _measure(job: _Job, file_of: Callable[[int], Path | bytes]) -> None:
 def _all_in_one(
     job: _Job, target: Path, batch_size: int, jobs: int, advance: Callable[[int], None]
 ) -> Compressed:
-    """One file of all pictures; of those only that are not damaged, in a second pass."""
+    """One file of all pictures; a second pass leaves out damaged ones."""
     try:
         return _together(job, target, batch_size, jobs, advance)
     except _DamagedError:
@@ -351,7 +350,7 @@ def _all_in_one(
 
 
 class _DamagedError(Exception):
-    """Some pictures are damaged, whose names are in the file that is being written."""
+    """Some pictures whose names are in the file being written are damaged."""
 
 
 def _together(
@@ -380,7 +379,7 @@ def _together(
 
 
 def _coded(job: _Job, signals: Iterable[CodedSignal], target: Path, *, jobs: int = 1) -> bytes:
-    """The bytes of one file, of the most stages that the target rate allows."""
+    """The bytes of one file, with the most stages that the target rate allows."""
     file = io.BytesIO()
     write_signals(file, job.header, job.models, signals, jobs=jobs)
     content = file.getvalue()

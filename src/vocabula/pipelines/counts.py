@@ -1,4 +1,4 @@
-"""Counting the codes of a data set, which the entropy models begin with."""
+"""Counting the codes of a data set, as initial counts of the entropy models."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def learn_statistics(
 
     Args:
         tokenizer: a tokenizer with a codebook.
-        source: the images that it was trained on, or others like those to be compressed.
+        source: the images that it was trained on, or images like those to be compressed.
         batch_size: most images of a batch.
         limit: count the first `limit` images only; it also ends when a book has `ENOUGH_CODES` and,
-            on average, `ENOUGH_EACH` to a codeword.
+            on average, `ENOUGH_EACH` per codeword.
         advance: called with the images of each batch.
 
     Returns:
-        The statistics; `CodeStatistics.save` puts them into the run's folder.
+        The statistics; `CodeStatistics.save` writes them to the run's folder.
 
     Raises:
         OptionError: the tokenizer is continuous.

@@ -1,4 +1,4 @@
-"""From a file of codes back to images."""
+"""Decodes a file of codes to images."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def decode_tokens(
         The files written, in the order of the records.
 
     Raises:
-        TokensError: the file is missing, damaged, empty of codes, or of another tokenizer.
+        TokensError: the file is missing, damaged, without codes, or made by another tokenizer.
         OptionError: the tokenizer's images have a number of channels that PNG cannot hold.
         OutputError: the folder is not empty, cannot be written, or the disk is full.
     """
@@ -76,7 +76,7 @@ def decode_tokens(
 
 
 def _batches(records: Iterable[TokenRecord], batch_size: int) -> Iterator[list[TokenRecord]]:
-    """Consecutive records of the same size, of at most `BATCH_PIXELS` pixels."""
+    """Consecutive records of the same size, with at most `BATCH_PIXELS` pixels together."""
     if batch_size < 1:
         raise OptionError(f"batch size: expected an integer >= 1, got {batch_size}")
     waiting: list[TokenRecord] = []
@@ -94,5 +94,5 @@ def _batches(records: Iterable[TokenRecord], batch_size: int) -> Iterator[list[T
 
 
 def _shapes(record: TokenRecord) -> tuple[object, ...]:
-    """What records of one batch have in common: the shapes of all levels and the image's size."""
+    """What the records of a batch share: the shapes of all levels and the image's size."""
     return (*(codes.shape for codes in record.levels), record.height, record.width)

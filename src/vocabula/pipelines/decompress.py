@@ -1,4 +1,4 @@
-"""From compressed files back to pictures."""
+"""Decompresses files to pictures."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def decompress_files(
 
     A file of one image becomes one picture of its name; a file of several becomes a folder of its
     name, with pictures named as the originals or numbered. Every file's structure is checked before
-    the first is decoded; each picture or folder appears when it is complete, and those that are
-    finished stay, whatever happens after.
+    the first is decoded; each picture or folder appears when it is complete, and finished ones
+    stay, even if a later file fails.
 
     Args:
-        tokenizer: the one that compressed them; None where all are files of blocks.
-        files: what `compress_files` wrote, and folders of it; `out` mirrors what lies in folders.
-        out: for one file of one image a path ending in ``.png``; else a folder; None writes beside
-            each file.
-        statistics: counts of the tokenizer's codes, if it was compressed with any; None takes the
+        tokenizer: the one that compressed them; None if all are files of blocks.
+        files: compressed files, and folders of them, whose structure `out` mirrors.
+        out: a path ending in ``.png`` for one file of one image, otherwise a folder; None writes
+            beside each file.
+        statistics: the counts of codes that the files were compressed with, if any; None takes the
             tokenizer's own.
-        models: further entropy models that it may have been compressed with.
-        stages: decode the first so many stages only.
+        models: further entropy models that they may have been compressed with.
+        stages: decode only this many first stages.
         limits: caps on what a file may hold.
         jobs: threads that decode codes.
         overwrite: replace existing pictures.
@@ -77,7 +77,7 @@ def decompress_files(
         The pictures written, in order.
 
     Raises:
-        CodecError: a file is damaged, foreign, of another tokenizer or entropy model, or too large.
+        CodecError: a file is damaged, foreign, too large, or needs another tokenizer or model.
         OptionError: the tokenizer's images have a number of channels that PNG cannot hold.
         OutputError: an output exists or cannot be written.
     """
@@ -106,7 +106,7 @@ def decompress_files(
 
 
 def list_files(files: Sequence[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:
-    """The compressed files of files and of folders with all below, and their places in folders.
+    """Compressed files, given directly or found below folders, with their paths in the folders.
 
     Raises:
         CodecError: a folder holds none.
@@ -132,7 +132,7 @@ def _checked(
     statistics: CodeStatistics | None,
     models: Sequence[EntropyModel],
 ) -> list[EntropyModel]:
-    """Entropy models beside the usual ones, after a check that every file can be decoded."""
+    """Entropy models besides the usual ones, after a check that every file can be decoded."""
     more = list(models)
     fingerprint = ""
     if tokenizer is not None:
@@ -153,7 +153,7 @@ def _write_one(
     images: Iterable[_Shown], found: Inspection, target: Path, overwrite: bool
 ) -> Iterator[Path]:
     with new_file(target, overwrite=overwrite) as draft:
-        for image in images:  # one; to the end of the file, where trailing bytes show
+        for image in images:  # one; read to the end of the file, where trailing bytes show
             _save(image, draft)
     yield target
 
@@ -202,7 +202,7 @@ def _targets(
         except OutputError:
             if out is not None or not target.exists():
                 raise
-            raise OutputError(  # not to tempt anyone into replacing originals
+            raise OutputError(  # so as not to tempt anyone into replacing originals
                 f"{target}: expected a new output, got an existing one, perhaps the original; name "
                 "another place with -o"
             ) from None

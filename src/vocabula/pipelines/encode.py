@@ -1,4 +1,4 @@
-"""From images to a file of codes."""
+"""Encodes images to a file of codes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def encode_dataset(
     Args:
         tokenizer: a tokenizer with a codebook.
         source: the images, with the tokenizer's number of channels.
-        out: the file to write; its name ends in ``.parquet``, or says no other format.
+        out: the file to write; its name ends in ``.parquet`` or indicates no other format.
         batch_size: most images of a batch.
         limit: encode the first `limit` images only.
         workers: threads that decode ahead; None takes one for each core, 0 decodes in this one.
@@ -46,7 +46,7 @@ def encode_dataset(
         The number of images encoded; unreadable ones are left out.
 
     Raises:
-        OptionError: the tokenizer is continuous and has no codes, or `out` says another format.
+        OptionError: the tokenizer is continuous and has no codes, or `out` names another format.
         DataError: no image can be read, or the channels differ from the tokenizer's.
         OutputError: the file exists, its folder cannot be written or the disk is full.
     """

@@ -1,4 +1,4 @@
-"""A run as a folder to share: all that opens its files, and a card with held-out figures."""
+"""A run as a folder to share: everything that opens its files, and a card with figures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Exported:
         folder: where.
         files: the files, relative to the folder.
         bytes: their total size.
-        figures: what was measured on held-out data, if anything was.
+        figures: the figures on held-out data, if any were measured.
     """
 
     folder: Path
@@ -56,13 +56,13 @@ def export_tokenizer(
 ) -> Exported:
     """Write the tokenizer of a run into a folder that is complete everywhere.
 
-    The folder holds settings, weights, counts of the training codes where the run has them, and a
+    The folder holds settings, weights, counts of the training codes if the run has them, and a
     card. Checkpoints and logs stay behind. Weights and codes are those of the run.
 
     Args:
         run: a run's folder or a saved tokenizer.
         out: the folder to write.
-        tokenizer: the run's, if it is loaded already.
+        tokenizer: the run's tokenizer, if it is already loaded.
         held_out: images that it did not learn from, measured for the card; None leaves the card's
             figures as they are.
         batch_size: most images of a batch while measuring.
@@ -113,7 +113,7 @@ def export_prior(
             f"{source}: expected a trained prior, got another folder; use export_tokenizer"
         )
     target = _target(source, Path(out), overwrite)
-    levels = len(load_generator(source).tokenizer.levels)  # every part is there and whole
+    levels = len(load_generator(source).tokenizer.levels)  # every part exists and is intact
     places = [level_folder(source, level, levels) for level in range(levels)]
     with output_errors(target), new_folder(target, overwrite=overwrite, last=CONFIG) as draft:
         for file in _saved_files([source / TOKENIZER, *places]):

@@ -1,7 +1,7 @@
-"""How near compressed pictures are to the originals, measured on few of their pixels.
+"""How close compressed pictures are to the originals, measured on a few of their pixels.
 
-Decoding takes as long as encoding. So of many pixels only some tiles are decoded, as many as
-`MOST_PIXELS` hold, spread evenly over all pictures; of few pixels all are.
+Decoding takes as long as encoding, so only tiles of up to `MOST_PIXELS` pixels in total are
+decoded, spread evenly over all pictures. If there are fewer pixels, all are decoded.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Fidelity:
     """The peak signal-to-noise ratio of compressed pictures, for `compress_files` to fill in.
 
     Attributes:
-        psnr: over all pixels that were measured, in dB, infinite where they are exact; None before,
-            and where the pictures are too large for a network that sees everything.
-        share: of the pixels that were measured.
+        psnr: PSNR in dB over all measured pixels, infinite if they are exact; None before, and if
+            the pictures are too large for a network that sees everything.
+        share: fraction of pixels that were measured.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Fidelity:
         self._budget = min(self._total, MOST_PIXELS)
 
     def exact(self) -> None:
-        """Say that the files hold the exact pixels."""
+        """Note that the files hold the exact pixels."""
         self.psnr, self.share = math.inf, 1.0
 
     def look(self, picture: int, image: Tensor, signal: CodedSignal) -> None:
@@ -72,10 +72,10 @@ class Fidelity:
             self._parts.append(_Part(picture, tile, image[:, *tile.at()].clone(), codes))
 
     def finish(self, kept: Callable[[int], int]) -> None:
-        """Decode what was kept.
+        """Decode the kept tiles.
 
         Args:
-            kept: how many streams of codes the file of a picture holds.
+            kept: the number of streams of codes in a picture's file.
         """
         error, values = 0.0, 0
         with inference(self._tokenizer) as device:
@@ -106,7 +106,7 @@ class Fidelity:
         return [Tile(next(whole), next(whole), (height, width))]
 
     def _alike(self, kept: Callable[[int], int]) -> Iterator[tuple[int, list[_Part]]]:
-        """Neighbours whose tiles and streams are alike, of few pixels together."""
+        """Neighbours with equal tiles and streams, with few pixels together."""
         group: list[_Part] = []
         streams = 0
         for part in self._parts:

@@ -1,4 +1,4 @@
-"""Which pictures are compressed, of files and folders that a user names, and where each goes."""
+"""Finds the pictures in files and folders that a user names, and their targets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class Picture:
     Attributes:
         path: where it is.
         name: its path in what is written: below its folder, or the file's name.
-        folder: in which it was found, if it may be left out; None of a file that has to be read.
+        folder: the folder it was found in, if it may be left out; None for a file that must be
+            read.
         size: height and width, from its header.
     """
 
@@ -48,16 +49,16 @@ def gather_pictures(
 ) -> list[Picture]:
     """The pictures of files and, recursively, of folders, each looked at by its header.
 
-    Of folders, what is no picture is left out with a warning. Files that the user named have to be
-    pictures; the error names all that are none.
+    Files in folders that are not pictures are left out with a warning. Files that the user named
+    must be pictures; the error names all that are not.
 
     Args:
-        files: files and folders. Of several, what lies in a folder keeps the folder's name.
-        size_of: height and width of a picture; raises what is wrong with it.
-        strict: refuse also what is no picture in a folder.
+        files: files and folders. If there are several, pictures in a folder keep its name.
+        size_of: gives height and width of a picture, or raises an error.
+        strict: also refuse files in a folder that are not pictures.
 
     Raises:
-        DataError: a file is no picture, or there is none.
+        DataError: a file is not a picture, or there is none.
     """
     found: list[Picture] = []
     wrong: list[DataError] = []
@@ -104,11 +105,11 @@ def checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
 
     Args:
         path: the picture.
-        channels: what it will be decoded to.
+        channels: the channels it will be decoded to.
         exact: refuse pictures that conversion would alter.
 
     Raises:
-        DataError: it is missing, a folder, no picture, of no size, or does not fit the channels.
+        DataError: it is missing, a folder, not a picture, empty, or does not fit the channels.
     """
     if path.is_dir():
         raise DataError(f"{path}: expected a picture file, got a folder; name the files in it")
@@ -138,7 +139,7 @@ def checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
 
 
 def takes_all(out: Path) -> bool:
-    """Whether an output is one file for all pictures, not a folder for a file each."""
+    """Whether an output is one file for all pictures, not a folder with one file each."""
     return out.suffix == SUFFIX or is_stream(out)
 
 
@@ -151,7 +152,7 @@ def targets_of(
         paths: the pictures.
         out: a folder; None puts each file beside its picture.
         overwrite: allow existing files.
-        names: relative paths of the pictures, which `out` mirrors; none puts all into it.
+        names: relative paths of the pictures, which `out` mirrors; None puts all directly into it.
 
     Raises:
         OptionError: two pictures would share an output.

@@ -1,4 +1,4 @@
-"""Which part of an image is kept when the rest is drawn anew: words or a picture as a mask."""
+"""The mask of the kept part of an image, from words or from a picture."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ FORMS = "top:F, bottom:F, left:F or right:F with 0 < F < 1, or box:LEFT,TOP,RIGH
 
 
 def keep_mask(words: str, size: tuple[int, int]) -> Tensor:
-    """A mask (H, W), true where a pixel is kept, of words such as ``top:0.5``.
+    """A mask (H, W), true where a pixel is kept, from words such as ``top:0.5``.
 
     Args:
         words: ``top:F``, ``bottom:F``, ``left:F``, ``right:F``: the fraction F of the image on
-            that side is kept, rounded to whole pixels; or ``box:x0,y0,x1,y1``: the pixels
-            x0 <= x < x1 and y0 <= y < y1 are.
+            that side is kept, rounded to whole pixels; or ``box:x0,y0,x1,y1``: the pixels with x0
+            <= x < x1 and y0 <= y < y1 are kept.
         size: (H, W) of the image.
 
     Raises:
-        OptionError: other words, or a box that does not lie in the image.
+        OptionError: the words are unknown, or a box does not lie in the image.
     """
     side, _, amount = words.strip().partition(":")
     if side == "box":
@@ -45,9 +45,9 @@ def keep_mask(words: str, size: tuple[int, int]) -> Tensor:
 
 
 def mask_picture(path: Path, size: tuple[int, int]) -> Tensor:
-    """A mask (H, W), true where a pixel is kept: where a picture is black.
+    """A mask (H, W), true where a pixel is kept: where a mask picture is black.
 
-    White pixels, in truth all that are lighter than the middle, are drawn anew.
+    White pixels, or all that are lighter than middle grey, are drawn anew.
 
     Args:
         path: a picture of the image's size.

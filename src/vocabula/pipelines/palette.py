@@ -1,4 +1,4 @@
-"""Pictures to indexed PNG files, each with a palette of its own."""
+"""Turns pictures into indexed PNG files, each with its own palette."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class PaletteFile:
 
     Attributes:
         path: the file.
-        colors: of its palette.
-        psnr: dB between it and the picture it was made from, channels times alpha and alpha;
-            100 where they are equal.
-        size: bytes of the file.
+        colors: number of colours in its palette.
+        psnr: PSNR in dB against the original picture, over channels times alpha and alpha; 100 if
+            they are equal.
+        size: size of the file in bytes.
     """
 
     path: Path
@@ -51,10 +51,10 @@ class PaletteFile:
 
 @dataclass(frozen=True, slots=True)
 class PaletteOptions:
-    """What a palette is made with; see `vocabula.palette.fit` and `encode`.
+    """Options of a palette; see `vocabula.palette.fit` and `encode`.
 
     Attributes:
-        colors: 1 to 256, at most.
+        colors: most colours, 1 to 256.
         dither: whether Floyd-Steinberg's error diffusion is applied.
         seed: of k-means.
     """
@@ -76,25 +76,24 @@ def write_palettes(
     """Write each picture as an indexed PNG file with the palette that suits it.
 
     Files are read as `vocabula.data.pixels.decode` does: upright, 16 bits as 8, CMYK and palettes
-    as RGB. Transparency goes into the palette, the colour profile into the file. Each file is
-    complete or absent, and those finished before a failure stay.
+    as RGB. Transparency is stored in the palette, the colour profile in the file. Each file is
+    complete or absent, and files finished before a failure stay.
 
     Args:
         images: picture files, and folders of them, which are searched.
-        out: for one file a ``.png``, or a folder; else a folder. Names come from the pictures, with
-            their sub-folders; see `OutputNames`.
-        options: of the palettes; None takes 256 colours.
+        out: a ``.png`` or a folder for one file, otherwise a folder. Names come from the pictures,
+            with their sub-folders; see `OutputNames`.
+        options: options of the palettes; None takes 256 colours.
         overwrite: replace files that exist.
         progress: show a progress bar on a terminal.
         done: called with each file as soon as it is there.
 
     Returns:
-        What was written, in order.
+        The files written, in order.
 
     Raises:
-        DataError: nothing is there, or a picture cannot be read; of several, the others are
-            written first.
-        OptionError: `out` is one file for several pictures, or no PNG; or an option is out of
+        DataError: there is no picture, or one cannot be read; all others are written first.
+        OptionError: `out` is one file for several pictures, or not a PNG; or an option is out of
             range.
         OutputError: an output exists, is one of the pictures, or cannot be written.
         Interrupted: Ctrl-C.
@@ -129,7 +128,7 @@ def write_palettes(
 
 
 def _kept(count: int) -> str:
-    """What a failing write adds to its message."""
+    """The addition to the message of a failing write."""
     if count == 0:
         return ""
     return "the 1 finished file is kept" if count == 1 else f"the {count} finished files are kept"
@@ -185,7 +184,7 @@ def _in_folder(root: Path) -> list[tuple[Path, str]]:
 
 
 def _check_outputs(jobs: list[tuple[Path, Path]], *, overwrite: bool) -> None:
-    """Refuse what cannot be written before any work is done."""
+    """Refuse outputs that cannot be written, before any work is done."""
     check_apart([place for _, place in jobs], [file for file, _ in jobs])
     for _, place in jobs:
         check_new_file(place, overwrite=overwrite)

@@ -26,15 +26,15 @@ LONGEST_WORD = 40
 
 @dataclass(frozen=True, slots=True)
 class SampleOptions:
-    """What to draw.
+    """Options of samples.
 
     Attributes:
         count: number of samples, >= 1.
         labels: classes by index or name, taken in turn; empty: drawn from all.
         texts: captions, taken in turn; empty: none.
-        size: (H, W) in pixels; None: that of the training images.
+        size: (H, W) in pixels; None: the size of the training images.
         drawing: temperature, top_k, top_p and guidance.
-        seed: of the draws; None takes one from torch's own state.
+        seed: seed of the draws; None takes one from torch's own state.
         batch_size: most images at once; it changes no sample.
     """
 
@@ -74,7 +74,7 @@ class SampleOptions:
         return [indices[i % len(indices)] for i in numbers]
 
     def settings(self, generator: Generator) -> dict[str, Any]:
-        """All that decides what sample number i is, as plain data."""
+        """Everything that determines sample i, as plain data."""
         return {
             "tokenizer": generator.tokenizer.fingerprint(),
             "priors": [prior.fingerprint() for prior in generator.priors],
@@ -94,12 +94,12 @@ class SampleOptions:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """How far drawing got.
+    """The progress of drawing.
 
     Attributes:
-        finished: samples that are written.
-        count: samples that were asked for; more than `finished` after Ctrl-C.
-        seed: what they were drawn with.
+        finished: number of samples written.
+        count: number of samples requested; more than `finished` after Ctrl-C.
+        seed: the seed they were drawn with.
     """
 
     finished: int
@@ -108,7 +108,7 @@ class Drawn:
 
     @property
     def complete(self) -> bool:
-        """Whether all are there."""
+        """Whether all samples are written."""
         return self.finished >= self.count
 
 
@@ -121,7 +121,7 @@ def sample_grid(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Drawn:
-    """Draw samples into one picture; several classes or texts get a column each, if they are few.
+    """Draw samples into one picture; if there are a few classes or texts, each gets a column.
 
     After Ctrl-C the picture holds the samples that were finished.
 
@@ -165,7 +165,7 @@ def sample_folder(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Drawn:
-    """Draw samples into a folder, a PNG file each, ``00000.png`` and so on, as they are finished.
+    """Draw samples into a folder, one PNG file each (``00000.png``, ...), as they are finished.
 
     With classes the names are ``00000-CLASS.png``. ``samples.json`` beside them says how they were
     drawn. After Ctrl-C the finished ones stay.
@@ -175,15 +175,15 @@ def sample_folder(
         options: what to draw.
         out: the folder to write.
         codes: a token file to write as well, or None.
-        resume: go on where an earlier call with the same options stopped, or start if there was
-            none; a higher count draws more of the same series. Without a seed the earlier one is
-            taken.
+        resume: continue where an earlier call with the same options stopped, or start if there was
+            none; a higher count draws more of the same series. Without a seed, the earlier one is
+            used.
         overwrite: write into a folder that has files; those of the same name are replaced.
         progress: show a progress bar on a terminal.
 
     Raises:
-        OptionError, DataError: an option is out of range, unknown to the priors, or not that of
-            the samples to go on with.
+        OptionError, DataError: an option is out of range, unknown to the priors, or differs from
+            the series to continue.
         OutputError: the folder has files already, or cannot be written.
     """
     seed = options.seed
@@ -212,10 +212,10 @@ def sample_folder(
 
 
 def _checked(generator: Generator, options: SampleOptions) -> SampleOptions:
-    """The options with a seed, when all of them can be carried out."""
+    """The options with a seed, after a check that they can be carried out."""
     check_channels(generator.tokenizer.channels, "sample")
     options = replace(options, seed=new_seed(options.seed))
-    options.stream(generator)  # checks, and draws nothing yet
+    options.stream(generator)  # checks without drawing anything
     return options
 
 
@@ -227,7 +227,7 @@ def _draw(
     *,
     show: bool,
 ) -> int:
-    """Draw the samples from number `start` on, until all are kept or Ctrl-C; how many there are."""
+    """Draw the samples from `start` on, until all are kept or Ctrl-C; returns their number."""
     finished = start
     batches = -(-(options.count - start) // options.batch_size)
     total = batches * generator.positions(options.size_of(generator))
@@ -238,12 +238,12 @@ def _draw(
                 keep(samples, numbers)
                 finished = numbers.stop
         except KeyboardInterrupt:
-            pass  # what is finished is kept; the caller sees that some are missing
+            pass  # finished samples are kept; the caller sees that some are missing
     return finished
 
 
 def _names(generator: Generator, numbers: range, labels: Sequence[int | None]) -> list[str]:
-    """The names of samples' files: their numbers, and their classes where they have one."""
+    """The names of samples' files: their numbers, and their classes if they have one."""
     known = generator.class_names
     names = []
     for number, label in zip(numbers, labels, strict=True):

@@ -1,4 +1,4 @@
-"""What is kept of samples beside the images: how they were drawn, how many, and their codes."""
+"""What is stored besides sampled images: how they were drawn, how many, and their codes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ FORMAT = "vocabula-samples"
 
 @dataclass(slots=True)
 class Series:
-    """A folder of samples that are drawn one after the other, perhaps in several sittings.
+    """A folder of samples that are drawn one after the other, perhaps in several runs.
 
     Attributes:
         folder: where they are.
-        settings: all that decides what sample number i is, the seed among it.
-        finished: how many are there.
+        settings: everything that determines sample i, including the seed.
+        finished: number of samples in it.
     """
 
     folder: Path
@@ -41,19 +41,19 @@ class Series:
     def open(
         cls, folder: Path, settings: Mapping[str, Any], *, resume: bool, overwrite: bool
     ) -> Series:
-        """The series in a folder: a new one, or the one that is there.
+        """The series in a folder: a new one, or the existing one.
 
         Args:
-            folder: made when the first sample is written.
-            settings: as wanted; a seed of None takes that of the series to go on with, or of
-                torch's own state.
-            resume: go on with the series in the folder, if there is one.
+            folder: the folder, created when the first sample is written.
+            settings: the requested settings; a seed of None takes the existing series' seed, or one
+                from torch's own state.
+            resume: continue the series in the folder, if there is one.
             overwrite: the folder may hold something.
 
         Raises:
-            OutputError: the folder holds something and neither is allowed; or what is to go on
-                is not there or damaged.
-            OptionError: the series to go on with has other settings.
+            OutputError: the folder holds something and neither is allowed; or the series to
+                continue is missing or damaged.
+            OptionError: the series to continue has other settings.
         """
         if folder.exists() and not folder.is_dir():
             raise OutputError(
@@ -78,7 +78,7 @@ class Series:
         return earlier
 
     def save(self, finished: int) -> None:
-        """Note that the first `finished` samples are there."""
+        """Record that the first `finished` samples are written."""
         self.finished = finished
         content = {"format": FORMAT, "finished": finished, "settings": self.settings}
         replace_file(self.folder / MANIFEST, dump_json(content))
@@ -109,7 +109,7 @@ def _read(folder: Path) -> Series | None:
 
 
 class CodesFile:
-    """The token file of samples, where one is wanted; what was appended is kept on Ctrl-C.
+    """The token file of samples, if requested; appended records are kept on Ctrl-C.
 
     Args:
         path: the file to write, or None: nothing is written.
@@ -140,10 +140,10 @@ class CodesFile:
         )
 
     def keep(self, count: int) -> int:
-        """Take over the first `count` records of the file that is replaced.
+        """Copy the first `count` records of the file that is replaced.
 
         Returns:
-            How many there were; `count` where no file is written.
+            The number of records copied; `count` if no file is written.
 
         Raises:
             TokensError: the file is damaged or holds codes of another tokenizer.

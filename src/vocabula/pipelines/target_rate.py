@@ -18,10 +18,10 @@ def at_rate(content: bytes, target_bpp: float, least: int, target: Path) -> byte
         content: the file with all stages.
         target_bpp: most bits per pixel.
         least: fewest stages that decode.
-        target: its name, for the error.
+        target: the file's name, for the error.
 
     Raises:
-        OptionError: even the fewest stages are more.
+        OptionError: even the fewest stages exceed the rate.
     """
     found = inspect(content, limits=NO_LIMITS)
     for stages in range(found.header.kept, least - 1, -1):

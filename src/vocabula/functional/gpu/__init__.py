@@ -8,8 +8,8 @@
 | `binary` | joint distribution of binary codes, and its gradient |
 
 `tables`, `scan` and `decide` are the steps of a search. Importing this package imports no Triton;
-the first CUDA tensor does. Without Triton or a C compiler, which it needs, on float64 and on
-devices older than Ampere the operators run as anywhere else, in torch.
+the first CUDA tensor does. Without Triton or its C compiler, on float64, and on devices older than
+Ampere, the operators run in torch, as on other devices.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def usable(*tensors: Tensor) -> bool:
     """Return whether the kernels take these tensors.
 
     Args:
-        tensors: what a kernel would compute with; float64 is left to torch.
+        tensors: the tensors of a kernel; float64 is left to torch.
 
     Returns:
         True if all are on a CUDA device of compute capability 8.0 or more, none is float64, and
@@ -78,8 +78,8 @@ def _dispatcher(module: str, name: str, fallback: Callable[..., Any]) -> Callabl
 def register() -> None:
     """Give the operators of `vocabula.functional` their CUDA kernels.
 
-    For ``vocabula.functional`` to call once, at the end of its import; it costs microseconds. What
-    an operator does on every other device, it does on CUDA too where the kernels are not `usable`.
+    For ``vocabula.functional`` to call once, at the end of its import; it costs microseconds. Where
+    the kernels are not `usable`, an operator does the same on CUDA as on other devices.
     """
     from vocabula.functional import binary, search, statistics
 

@@ -3,8 +3,8 @@
     logits (N, bits) ──▶ L (N, 2^left), R (N, 2^right), made in registers ──▶ Lᵀ R (2^left, 2^right)
 
 A tile of probabilities is itself an outer product, of the last three bits and of the rest: one
-multiplication an element, and each element serves up to 128 products. What the torch version writes
-and reads again, two tables of N x 512 at 18 bits, is never in memory.
+multiplication an element, and each element serves up to 128 products. The torch version writes and
+reads two tables of N x 512 at 18 bits, which are never in memory here.
 """
 
 # The arguments of a kernel are pointers and tiles, which have no types to name.
@@ -24,7 +24,7 @@ __all__ = ["binary_joint", "binary_joint_backward"]
 def _half(logits, known, first, BITS: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr):
     """Return (BM, BN) probabilities of the codes from `first` on, most significant bit first.
 
-    Rows outside `known`, and the codes beyond 2^BITS, hold numbers of no meaning.
+    Rows outside `known` and codes beyond 2^BITS hold meaningless numbers.
     """
     LOW: tl.constexpr = 8
     HIGH: tl.constexpr = BN // LOW
@@ -143,12 +143,12 @@ def _joint_gradient(
 
 
 def _precision() -> str:
-    """Return what `torch.get_float32_matmul_precision` allows, as torch's own products."""
+    """Return what `torch.get_float32_matmul_precision` allows, as for torch's own products."""
     return "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
 
 
 def _block(bits: int, precision: str) -> int:
-    """Return the columns of a tile of 2^bits: no less than a product takes, no more than fit."""
+    """Return the columns of a tile of 2^bits: at least what a product needs, at most what fits."""
     return min(64 if precision == "ieee" else 128, max(16, 1 << bits))
 
 

@@ -1,4 +1,4 @@
-"""The last word on a search: rows whose best two scores are too close, in float64; see `search`."""
+"""The final step of a search: rows whose best two scores are too close, in float64."""
 
 # The arguments of a kernel are pointers and tiles, which have no types to name.
 # mypy: allow-untyped-defs, allow-incomplete-defs
@@ -19,7 +19,7 @@ def nearer(distance, codewords, shortest, code, K):
     distance = tl.where(codewords < K, distance, float("inf"))
     low = tl.min(distance, 0)
     place = tl.min(tl.where(distance == low, codewords, K), 0)
-    # Only strictly nearer ones replace: of equal codewords the first stays.
+    # Only strictly nearer codewords replace: among equal ones the first stays.
     code = tl.where(low < shortest, place, code)
     return tl.minimum(shortest, low), code
 
@@ -81,7 +81,7 @@ def _measure_row(
     BN: tl.constexpr,
     BD: tl.constexpr,
 ):
-    """Return the nearest code of one row, out of the groups whose least score is near enough."""
+    """Return the nearest code of one row from the groups whose least score is near enough."""
     group = tl.arange(0, GROUPS)
     # Negated, so that a NaN of overflow counts as near.
     near = ((group < groups) & ~(least.to(tl.float64) > limit)).to(tl.int32)
@@ -157,7 +157,7 @@ def decide(
     BN: tl.constexpr,
     BD: tl.constexpr,
 ):
-    """Join the splits, and measure the rows again that the scores leave in doubt."""
+    """Join the splits, and measure again the rows that the scores leave in doubt."""
     block, book = tl.program_id(0).to(tl.int64) * BR, tl.program_id(1).to(tl.int64)
     books = tl.num_programs(1).to(tl.int64)
     index = tl.arange(0, BR)

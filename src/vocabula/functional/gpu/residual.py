@@ -1,10 +1,10 @@
-"""All stages of a residual quantizer in one launch: what is left never leaves the chip.
+"""All stages of a residual quantizer in one launch: the residual never leaves the chip.
 
     r_1 = z      k_s = argmin_k |r_s - e_sk|²      r_{s+1} = z - (e_1 + ... + e_s)
 
 A program keeps a block of rows and goes through the stages with it. Each stage is the search of
-`search.py`, doubtful rows and all: they are measured again in float64 before the next stage begins,
-for it needs their residual.
+`search.py`, including doubtful rows: they are measured again in float64 before the next stage
+begins, because it needs their residual.
 """
 
 # The arguments of a kernel are pointers and tiles, which have no types to name.
@@ -24,7 +24,7 @@ from vocabula.functional.gpu.tables import bounds, center, origin, prepare, roun
 
 __all__ = ["residual_codes"]
 
-#: A block of rows, what is left of it and the sum so far stay in registers up to this width.
+#: A block of rows, its residual and the sum so far stay in registers up to this width.
 _MOST_WIDTH = 128
 
 #: Beyond this the codewords of a stage are better shared by several programs.
@@ -212,9 +212,9 @@ def _by_stage(z: Tensor, codebooks: Tensor, fast: bool | None) -> Tensor:
 
 
 def residual_codes(z: Tensor, codebooks: Tensor, *, fast: bool | None = None) -> Tensor:
-    """Return the greedy codes of a residual quantizer: those of a search stage by stage.
+    """Return the greedy codes of a residual quantizer, searched stage by stage.
 
-    One launch for all stages, after one for the tables, up to D = 128 and K = 4096.
+    All stages take one launch, after one for the tables, up to D = 128 and K = 4096.
 
     Args:
         z: (N, D) float32.

@@ -48,7 +48,7 @@ def scan(
     BN: tl.constexpr,
     BD: tl.constexpr,
 ):
-    """Leave of one block of rows, in one split of the codewords, the best two and group minima."""
+    """Find the best two scores and the group minima of a block of rows, in one split."""
     split, book = tl.program_id(1), tl.program_id(2)
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
     columns = tl.arange(0, BN)

@@ -6,10 +6,11 @@
                             └───────────────────────┘─────────────────▶│ in float64           │
                                                                        └──────────────────────┘
 
-The scores never reach memory: a row leaves its best two, and the least score of each of at most 32
-groups of codewords. A row whose runner-up is inside the bound of the rounding (`tables.slack`) is
-measured again in float64, but only in the groups that can hold the nearest. So the result does not
-depend on the precision of the products: TF32 is only faster. Nothing returns to the host.
+The scores never reach memory: only a row's best two, and the least score of each of at most 32
+groups of codewords, are kept. A row whose runner-up is inside the bound of the rounding
+(`tables.slack`) is measured again in float64, but only in the groups that can hold the nearest. So
+the result does not depend on the precision of the products: TF32 is only faster. Nothing returns to
+the host.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ _WORKSPACE = 48 * 2**20
 #: Groups of codewords whose least scores a row keeps: 128 bytes a row.
 _GROUPS = 32
 
-#: At most this width is scored without a matrix product, which would pad it to 16.
+#: Up to this width, scores use no matrix product, which would pad it to 16.
 _NARROW = 8
 
-#: From this width on the tensor cores pay; below, they only put more rows in doubt.
+#: From this width on, tensor cores pay off; below it, they only put more rows in doubt.
 _FAST_WIDTH = 17
 
 
@@ -168,7 +169,8 @@ def nearest_books(
         cosine: compare directions instead; see `nearest_codeword`.
         fast: products in TF32; None allows it where `torch.get_float32_matmul_precision` is not
             "highest". The codes are the same.
-        splits: programs that share the codewords of one block of rows; None fills the device.
+        splits: number of programs that share the codewords of a block of rows; None fills the
+            device.
 
     Returns:
         (N, books) int64: those of a float64 brute force, ties to the lowest; 0 for vectors with

@@ -1,10 +1,10 @@
 """How often each code occurs and the sum of its vectors, in one launch of atomic additions.
 
-Atomics rather than sorted segments: with K in the hundreds or more, two rows of a moment rarely
-meet at one address, the additions retire in the level-two cache without a program waiting for them,
-and z is read once. A sort would read and write the codes four times before the first sum. The order
-of a sum changes from run to run, as in `index_add`; where
-`torch.use_deterministic_algorithms` asks for one order, that function takes over.
+It uses atomics rather than sorted segments: with K in the hundreds or more, two concurrent rows
+rarely meet at one address, the additions retire in the level-two cache without a program waiting
+for them, and z is read once. A sort would read and write the codes four times before the first sum.
+The order of a sum changes from run to run, as in `index_add`; if
+`torch.use_deterministic_algorithms` asks for a fixed order, that function takes over.
 """
 
 # The arguments of a kernel are pointers and tiles, which have no types to name.
@@ -20,7 +20,7 @@ from torch import Tensor
 __all__ = ["code_counts_sums"]
 
 
-# Assertions are on in this kernel alone; arithmetic is not to be checked with them.
+# Assertions are on in this kernel alone; they must not check arithmetic.
 @triton.jit(debug=True, do_not_specialize=["rows", "K"])
 def _accumulate(
     z,

@@ -1,10 +1,10 @@
-"""Vectors made ready for a search: centred, rounded, padded, with bounds on what rounding lost.
+"""Vectors prepared for a search: centred, rounded, padded, with bounds on the rounding errors.
 
 A search compares scores |e|²/2 - z·e about a center that z and e share exactly. `prepare` writes
-the differences from it once, in float32 or rounded on to the 11 significant bits of TF32, so that
-the tensor cores, which drop the lower bits of an operand, drop zeros only. The norm of what the
-rounding took from each row is measured rather than bounded by its worst case: TF32 then leaves less
-than half as many rows in doubt.
+the differences from it once, in float32 or rounded further to the 11 significant bits of TF32, so
+that the tensor cores, which drop the lower bits of an operand, drop only zeros. The norm of each
+row's rounding error is measured rather than bounded by its worst case: TF32 then leaves less than
+half as many rows in doubt.
 """
 
 # The arguments of a kernel are pointers and tiles, which have no types to name.
@@ -28,11 +28,11 @@ class Table:
     """Rows ready for a search.
 
     Attributes:
-        values: (books, rows, width) float32, or (books, width, rows) where it was asked for; both
-            sizes are padded with zeros.
+        values: (books, rows, width) float32, or (books, width, rows) if requested; both sizes are
+            padded with zeros.
         measures: (4, books, rows) float64: the norm about the center; the norm of the rounding's
-            error; half the squared norm, with what a zero codeword adds to it; and, for the
-            cosine, the length before normalisation, else 1. A row that is not finite has norm NaN.
+            error; half the squared norm, plus a zero codeword's extra term; and the length before
+            normalisation for the cosine, otherwise 1. A row that is not finite has norm NaN.
         bias: (books, rows) float32, half the squared norm, infinite in the padding.
     """
 
@@ -84,11 +84,11 @@ def bounds(size: int, fast: bool) -> Bounds:
 def center(codebooks: Tensor, cosine: bool) -> Tensor:
     """Return (books, D), a point amid the codewords (books, K, D), or amid their directions.
 
-    Any point would do: it only has to be the same for both sides.
+    Any point would do if it is the same for both sides.
     """
     if not cosine:
         return codebooks.mean(1)
-    # Directions weighted by length: one pass less than their mean, and as much among them.
+    # Directions weighted by length: one pass less than their mean, and equally central.
     lengths = torch.linalg.vector_norm(codebooks, dim=-1)
     return codebooks.sum(1) / lengths.sum(1, keepdim=True)
 
@@ -105,7 +105,7 @@ def rounded(x, ROUND: tl.constexpr):
 
 @triton.jit
 def origin(pointer):
-    """Load a part of the center; one that overflowed serves nobody and is replaced by zero."""
+    """Load a part of the center; overflowed values are replaced by zero."""
     c = tl.load(pointer)
     return tl.where(tl.abs(c) < float("inf"), c, 0.0).to(tl.float64)
 
@@ -115,8 +115,8 @@ def slack(z_norm, z_error, e_norm, e_error, e_half, steps, double, underflow):
     """Bound the error of any score of a row, in float64; infinite where float32 may overflow.
 
     With z = z' + dz and e = e' + de, z' and e' the rounded operands of the product,
-    |z·e - z'·e'| <= |dz| |e| + |z'| |de|. Then the rounding of the product, of the bias and of
-    their difference, and of the float64 distances that have the last word.
+    |z·e - z'·e'| <= |dz| |e| + |z'| |de|. To this it adds the rounding of the product, of the bias,
+    of their difference, and of the float64 distances that decide.
     """
     reach = z_norm + z_error
     width = e_norm + e_error
@@ -124,7 +124,7 @@ def slack(z_norm, z_error, e_norm, e_error, e_half, steps, double, underflow):
     error += 4 * 2.0**-24 * e_half
     error += double * (z_norm + e_norm) * (z_norm + e_norm)
     error += underflow * (1.0 + reach + width)
-    # A NaN compares false, and so counts as an overflow too.
+    # A NaN compares false, and so also counts as an overflow.
     return tl.where(reach * width + e_half < 1e37, 1.001 * error, float("inf"))
 
 
