@@ -96,7 +96,7 @@ class VectorSource:
         """Hash of type, shape and values; see `content_of_array`."""
         return content_of_array(self._vectors)
 
-    def gather(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+    def gather(self, indices: NDArray[np.int64] | slice) -> NDArray[np.float32]:
         """Rows (B, D) in float32, unchanged, finite or not."""
         with np.errstate(over="ignore"):  # values too large for float32 become infinite
             return np.array(self._vectors[indices], np.float32, order="C")  # a file is read-only
@@ -107,20 +107,21 @@ class VectorSource:
         Raises:
             DataError: a row is not finite and the source is strict, or no row is finite.
         """
-        skipped: list[int] = []
+        skipped, named = 0, list[int]()
         for first in range(0, len(self), batch_size):
             rows = np.arange(first, min(first + batch_size, len(self)))
-            values = self.gather(slice(first, first + batch_size))  # type: ignore[arg-type]
+            values = self.gather(slice(first, first + batch_size))
             good = np.isfinite(values).all(axis=1)
             if not good.all():
                 if self._strict:
                     self._refuse(int(rows[~good][0]))
-                skipped += rows[~good].tolist()
+                skipped += int((~good).sum())
+                named += rows[~good][: _NAMED - len(named)].tolist()
                 rows, values = rows[good], values[good]
             if len(rows):
                 yield VectorBatch(values, rows, self._labels[rows])
-        self.skipped = len(skipped)
-        self._report(skipped)
+        self.skipped = skipped
+        self._report(named)
 
     def _refuse(self, row: int) -> None:
         raise DataError(
@@ -128,17 +129,17 @@ class VectorSource:
             "or leave such rows out"
         )
 
-    def _report(self, skipped: Sequence[int]) -> None:
-        if not skipped:
+    def _report(self, named: Sequence[int]) -> None:
+        if not self.skipped:
             return
-        where = ", ".join(map(str, skipped[:_NAMED])) + (", ..." if len(skipped) > _NAMED else "")
-        if len(skipped) == len(self):
+        where = ", ".join(map(str, named)) + (", ..." if self.skipped > len(named) else "")
+        if self.skipped == len(self):
             raise DataError(
                 f"{self.name}: expected finite vectors, got NaN or infinity in every row; "
                 "check how they were made"
             )
         warnings.warn(
-            f"{self.name}: left out {plural(len(skipped), 'row')} with NaN or infinity: {where}",
+            f"{self.name}: left out {plural(self.skipped, 'row')} with NaN or infinity: {where}",
             DataWarning,
             stacklevel=3,
         )
