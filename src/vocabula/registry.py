@@ -2,7 +2,7 @@
 
 A component is a class under ``@component(kind, name)``. Its constructor signature declares its
 options; validation, configuration files, command-line overrides and help are derived from it.
-Saved files name components by their registered name, never by an import path.
+Saved files refer to components by their registered name, never by an import path.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=type)
 
 _COMPONENTS: dict[str, dict[str, type]] = {}
-#: ``{"same_as": i}`` in a list of components is the i-th of them once more, not another like it.
+#: ``{"same_as": i}`` in a list of components is the i-th component itself, not a copy of it.
 SAME = "same_as"
 OWN = "; if it is your own, import the module that registers it (vocabula --import MODULE ...)"
 _RECORD = "_component_options"
@@ -39,7 +39,7 @@ class Option:
     Attributes:
         name: the option's name.
         annotation: its type.
-        default: the default value, or `inspect.Parameter.empty` where one is required.
+        default: the default value, or `inspect.Parameter.empty` if a value is required.
         help: the description in the component's docstring, or an empty string.
     """
 
@@ -118,7 +118,7 @@ SOURCES = Sources(recorded)
 
 
 def names(kind: str) -> list[str]:
-    """The names of a kind, sorted: the registered ones and those that our sources declare."""
+    """The names of a kind, sorted: registered names and those that our sources declare."""
     return sorted({*_COMPONENTS.get(kind, {}), *SOURCES.declared.get(kind, {})})
 
 
@@ -139,7 +139,7 @@ def lookup(kind: str, name: str, path: str = "") -> type:
 
 
 def signature(kind: str, name: str, path: str = "") -> type:
-    """The class to read options from: as `lookup`, or as its source declares it; never imported.
+    """The class to read options from: as in `lookup`, or as its source declares it, not imported.
 
     Raises:
         OptionError: see `lookup`.
@@ -180,7 +180,7 @@ def build(kind: str, spec: Any, *, path: str = "", **wired: Any) -> Any:
         kind: the kind of component.
         spec: its name, its settings, or the ready-made object, which is returned as it is.
         path: where the settings stand, for error messages.
-        wired: options that the caller supplies where the settings leave them out.
+        wired: options that the caller supplies if the settings leave them out.
 
     Raises:
         OptionError: unknown name or option, a missing or a wrong value.
@@ -236,7 +236,7 @@ def name_of(obj: Any) -> str:
 
 
 def shown_options(obj: Any) -> list[str]:
-    """``name=value`` of a component's choices of parts and by name, and of what is not default."""
+    """``name=value`` of a component's choices by name, and of options that are not default."""
     record = getattr(obj, _RECORD, {})
     defaults = {p.name: p.default for p in signatures.parameters(type(obj))} if record else {}
     shown = []
@@ -333,7 +333,7 @@ def _checked(
 
 
 def _convert(annotation: Any, value: Any, where: str, build_parts: bool) -> Any:
-    """`value` as the annotation wants it; names and tables become components."""
+    """`value` converted to the annotation; names and tables become components."""
     if signatures.accepts_none(annotation) and (value is None or value == "none"):
         return None
     kind = signatures.kind_of(annotation)
@@ -389,7 +389,7 @@ def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
             _ADAPTERS[key] = TypeAdapter(annotation, config=config)
         except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
             _ADAPTERS[key] = None
-        except Exception as error:  # a type that carries its own configuration
+        except Exception as error:  # a type with its own configuration
             if "config" not in str(error):
                 raise
             _ADAPTERS[key] = TypeAdapter(annotation)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Quantized:
-    """What every quantizer returns, for any batch shape; ``values, codes, loss = quantizer(z)``.
+    """The result of every quantizer, for any batch shape; ``values, codes, loss = quantizer(z)``.
 
     Attributes:
         values: (*batch, dim), exactly ``decode(codes)`` in the codebook that was searched (with
@@ -43,9 +43,9 @@ class Reconstruction:
         output: the reconstructed signal, same shape as the input; images lie in [0, 1].
         levels: the bottleneck's result at each level, the coarsest first, channel last.
         loss: (), the training loss: reconstruction plus the bottlenecks'.
-        losses: unweighted terms by name, ``reconstruction`` among them; of several levels the
-            bottlenecks' are named ``level1.commitment`` and so on.
-        target: the input in floating point, as the loss took it.
+        losses: unweighted terms by name, including ``reconstruction``; with several levels, the
+            bottlenecks' terms are named ``level1.commitment`` and so on.
+        target: the input in floating point, as used by the loss.
     """
 
     output: Tensor
@@ -56,7 +56,7 @@ class Reconstruction:
 
     @property
     def quantized(self) -> Quantized:
-        """The bottleneck's result, where there is one level."""
+        """The bottleneck's result, if there is one level."""
         return only(self.levels, "Reconstruction.quantized")
 
 
@@ -74,7 +74,7 @@ class UsageReport:
         norm_ratio: (books,) mean norm of the encoder's vectors over that of their codewords.
         largest_share: (books,) fraction of the vectors that the most used codeword takes.
         norm: (books,) mean norm of the codewords that were chosen; None where it is not known.
-        advice: what is wrong and which option of the quantizer mends it, a sentence or two each.
+        advice: problems and the quantizer's options that fix them, a sentence or two each.
     """
 
     window: int
@@ -89,7 +89,7 @@ class UsageReport:
     advice: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as plain numbers and lists of them, one item a book, as JSON takes them."""
+        """The figures as plain numbers and lists with one item per book, for JSON."""
         figures = {f.name: getattr(self, f.name) for f in fields(self)}
         return {
             name: value.tolist() if hasattr(value, "tolist") else value
@@ -97,7 +97,7 @@ class UsageReport:
         }
 
     def __str__(self) -> str:
-        """A line a book within 80 columns, and the advice."""
+        """One line per book within 80 columns, and the advice."""
         figures = self.to_dict()
         lines = [
             f"Use of the codewords over the last {self.window:,} updates at most",

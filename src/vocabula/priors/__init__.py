@@ -1,4 +1,4 @@
-"""Priors: distributions of codes, to draw new ones from, by class, by text or by coarser codes.
+"""Priors: distributions of codes for drawing new codes by class, by text or by coarser codes.
 
     codes, condition --> Prior.log_prob --> nats
            condition --> Prior.sample   --> codes --> tokenizer.decode --> signal

@@ -1,8 +1,8 @@
-"""The layers of a language model over a few new tokens, keys and values of the earlier ones kept.
+"""The layers of a language model over a few new tokens, with cached keys and values.
 
-The same arithmetic as the transformers library's modules, on the same weights, with less around
-it: keys and values are written into room reserved once, where the library copies all of them for
-every token; projections of the same input are one product; the activation is one operation.
+The arithmetic and weights are those of the transformers library's modules, with less overhead: keys
+and values are written into memory reserved once, whereas the library copies all of them for every
+token; projections of the same input are one product; the activation is one operation.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the new tokens see in one layer.
+    """The view of the new tokens in one layer.
 
     Attributes:
         places: (n,) where they stand.
-        kept: (2, B, heads, t, d) keys and values of all tokens; those of the new are filled in.
+        kept: (2, B, heads, t, d) keys and values of all tokens; those of new tokens are filled in.
         mask: (n, t), true where a new token looks; None: everywhere.
         last: whether the new tokens are the last of the t; else only `places` says.
     """
@@ -64,8 +64,8 @@ class CachedLayers(ABC):
         model: the model of the transformers library.
         batch: number of sequences B.
         room: the largest number of tokens.
-        compiled: compile the pass of a single token. Its shapes must not change, so it looks at
-            all the room, what is empty masked.
+        compiled: compile the pass of a single token. Its shapes must not change, so it looks at the
+            whole buffer, with empty places masked.
 
     Attributes:
         length: tokens so far.
@@ -81,12 +81,12 @@ class CachedLayers(ABC):
         table: Any = model.get_input_embeddings()
         self.embedding: Tensor = table.weight
         shape = (layers, 2, batch, self.heads, room, width // self.heads)
-        # what is masked must be finite all the same
+        # masked values must be finite, too
         self._kept = self.embedding.new_zeros(shape)
         self.places = torch.arange(room, device=self.embedding.device)
         self._compiled = compiled
         if compiled:
-            torch._dynamo.mark_static_address(self._kept)  # so that it may be part of a CUDA graph
+            torch._dynamo.mark_static_address(self._kept)  # so that it can be part of a CUDA graph
         self.length = 0
 
     def run(self, tokens: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class CachedLayers(ABC):
         Args:
             tokens: (B, n).
             places: (n,) where they stand.
-            kept: (layers, 2, B, heads, t, d) keys and values; those of the new are filled in.
+            kept: (layers, 2, B, heads, t, d) keys and values; those of new tokens are filled in.
             mask: (n, t), true where a new token looks; None: everywhere.
             last: whether the new tokens are the last of the t.
         """
@@ -223,7 +223,7 @@ def cached_layers(
 
 
 def _pass(layers: CachedLayers, token: Tensor, place: Tensor, kept: Tensor) -> Tensor:
-    """The pass of a single token, of shapes that are the same for every token."""
+    """The pass of a single token, with the same shapes for every token."""
     mask = layers.places <= place[:, None]
     return layers.forward(token, place, kept, mask, last=False)
 
@@ -240,7 +240,7 @@ def _normed(x: Tensor, norm: Any) -> Tensor:
 
 
 def _scaled(x: Tensor, norm: Any) -> Tensor:
-    # the library normalizes in single precision whatever the type
+    # the library normalizes in single precision for every type
     scaled = rms_norm(x.float(), x.shape[-1:], None, norm.variance_epsilon)
     return norm.weight * scaled.to(x.dtype)
 
@@ -252,5 +252,5 @@ def _projected(x: Tensor, layer: Any) -> Tensor:
 
 
 def _joined(*layers: Any) -> Tensor:
-    """The weights of layers with the same input as one."""
+    """The weights of layers with the same input, joined into one."""
     return torch.cat([layer.weight for layer in layers])

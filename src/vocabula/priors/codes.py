@@ -38,16 +38,16 @@ class Slot:
 @component("code_grid", "codes")
 @dataclass(frozen=True)
 class CodeGrid:
-    """What the codes of one signal look like, and their order.
+    """The layout of a signal's codes, and their order.
 
-    Positions follow in raster order (last axis fastest), the books of a position in order. A book
+    Positions are in raster order (last axis fastest), and the books of a position in order. A book
     of more than ``largest_symbol`` codes is written in the fewest digits of base
     ``b = ceil(K^(1/digits))``, most significant first; digits that would lead to a code >= K have
     probability 0. So p(codes) = prod over positions, books, digits of p(digit | all before it).
 
     Args:
         codebook_sizes: K of each book.
-        grid: positions along each of 1, 2 or 3 axes; of the training data.
+        grid: positions of the training data along each of 1, 2 or 3 axes.
         code_shape: () for one book, (books,) for several; None: () if there is one book.
         largest_symbol: largest book that is predicted in one piece.
 
@@ -112,7 +112,7 @@ class CodeGrid:
         return tuple(slot.size for slot in self.slots)
 
     def split(self, codes: Tensor) -> Tensor:
-        """Symbols (B, *grid, S) of codes (B, *grid, *code_shape), which `check` has accepted."""
+        """Symbols (B, *grid, S) of codes (B, *grid, *code_shape) that `check` has accepted."""
         codes = codes.long().reshape(*codes.shape[: 1 + len(self.grid)], -1)
         digits = [codes[..., slot.book] // slot.unit % slot.size for slot in self.slots]
         return torch.stack(digits, -1)
@@ -125,12 +125,12 @@ class CodeGrid:
         return torch.stack(books, -1).reshape(*symbols.shape[:-1], *self.shape_of_code)
 
     def forbid(self, logits: Tensor, slot: int, symbols: Tensor) -> Tensor:
-        """Logits (..., V) of a symbol, minus infinity where no code has it after `symbols`.
+        """Logits (..., V) of a symbol, minus infinity for values that no code has after `symbols`.
 
         Args:
-            logits: of the symbol number `slot`.
+            logits: logits of symbol `slot`.
             slot: index of the symbol in its position.
-            symbols: (..., S or fewer) the position's symbols before it; later ones are ignored.
+            symbols: (..., S or fewer) the position's earlier symbols; later ones are ignored.
         """
         this = self.slots[slot]
         if not this.limited:

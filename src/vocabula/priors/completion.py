@@ -1,4 +1,4 @@
-"""What is known of an image of which a part is kept: pixels, and the codes made of them alone."""
+"""The known part of an image of which a part is kept: pixels, and codes made of them alone."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def check_keep(keep: Tensor, images: Tensor) -> Tensor:
 def known_codes(tokenizer: SignalTokenizer, images: Tensor, keep: Tensor) -> tuple[Known, ...]:
     """The codes of each level, the coarsest first, and where they are known.
 
-    Known are codes all of whose pixels are kept. Before encoding the others are replaced by what
-    surrounds them (see `fill_hidden`), as an encoder sees more than the pixels of a code.
+    A code is known if all its pixels are kept. Before encoding, other pixels are replaced by their
+    surroundings (see `fill_hidden`), as an encoder sees more than a code's pixels.
 
     Args:
         tokenizer: the tokenizer, on the device of the images.
@@ -75,7 +75,7 @@ def known_positions(keep: Tensor, stride: int, grid: tuple[int, ...]) -> Tensor:
     Args:
         keep: (B, H, W) booleans, true where a pixel is kept.
         stride: pixels per code along each axis.
-        grid: (h, w); pixels that it has beyond H and W are repetitions, which decide nothing.
+        grid: (h, w); its pixels beyond H and W are repetitions and do not count.
     """
     below, right = (n * stride - side for n, side in zip(grid, keep.shape[1:], strict=True))
     hidden = pad((~keep).float(), (0, right, 0, below))
@@ -83,11 +83,11 @@ def known_positions(keep: Tensor, stride: int, grid: tuple[int, ...]) -> Tensor:
 
 
 def fill_hidden(images: Tensor, keep: Tensor) -> Tensor:
-    """Images whose hidden pixels are replaced by what surrounds them, ring by ring inwards.
+    """Images whose hidden pixels are replaced by their surroundings, ring by ring inwards.
 
-    Each hidden pixel gets the mean of those of its eight neighbours that are kept or filled, so
-    that an encoder sees no trace of what was hidden, nor an edge where it begins. An image of
-    which nothing is kept becomes grey.
+    Each hidden pixel gets the mean of its kept or filled neighbours among the eight around it, so
+    that an encoder sees neither a trace of hidden pixels nor an edge around them. An image without
+    kept pixels becomes grey.
 
     Args:
         images: (B, C, H, W) in [0, 1].

@@ -1,4 +1,4 @@
-"""What codes are conditioned on: a class, a caption, the codes of coarser levels."""
+"""The conditions of codes: a class, a caption, the codes of coarser levels."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PADDING = 0
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What is known of a batch of signals.
+    """The known facts about a batch of signals.
 
     Attributes:
         labels: (B,) integer classes; -1 for none.
-        text: (B, T) integer tokens of captions, filled up with 0; all 0 for none.
+        text: (B, T) integer tokens of captions, padded with 0; all 0 for none.
         upper: codes (B, *grid, *code_shape) of the coarser levels, coarsest first.
     """
 
@@ -36,7 +36,7 @@ class Condition:
     upper: tuple[Tensor, ...] = ()
 
     def to(self, device: torch.device | str) -> Condition:
-        """The same on a device."""
+        """The same condition on a device."""
         return Condition(
             None if self.labels is None else self.labels.to(device),
             None if self.text is None else self.text.to(device),
@@ -44,7 +44,7 @@ class Condition:
         )
 
     def rows(self, which: slice) -> Condition:
-        """The same of some of the signals."""
+        """The condition of some of the signals."""
         return Condition(
             None if self.labels is None else self.labels[which],
             None if self.text is None else self.text[which],
@@ -52,9 +52,9 @@ class Condition:
         )
 
     def without(self, dropped: Tensor | None = None) -> Condition:
-        """The same without class and text, where `dropped` (B,) is true; None: everywhere.
+        """The condition without class and text where `dropped` (B,) is true; None: everywhere.
 
-        Coarser codes stay: what is finer has no meaning without them.
+        Coarser codes stay: finer codes have no meaning without them.
         """
         labels, text = self.labels, self.text
         if labels is not None:
@@ -66,7 +66,7 @@ class Condition:
         return Condition(labels, text, self.upper)
 
     def beside(self, other: Condition) -> Condition:
-        """Two batches as one: this one's signals, then the other's."""
+        """Two batches joined: this batch's signals, then the other's."""
         pairs = [(self.labels, other.labels), (self.text, other.text)]
         labels, text = (None if a is None or b is None else torch.cat([a, b]) for a, b in pairs)
         upper = (torch.cat([a, b]) for a, b in zip(self.upper, other.upper, strict=True))
@@ -76,7 +76,7 @@ class Condition:
 @component("conditioning", "conditioning")
 @dataclass(frozen=True)
 class Conditioning:
-    """What a prior can be conditioned on.
+    """The conditions that a prior accepts.
 
     Args:
         classes: number of classes; 0 takes no labels.
@@ -110,16 +110,16 @@ class Conditioning:
 
     @property
     def withholdable(self) -> bool:
-        """Whether there is a class or a text, which can be left out."""
+        """Whether there is a class or a text, which can be withheld."""
         return bool(self.classes or self.text_tokens)
 
     def complete(self, condition: Condition | None, batch: int, device: torch.device) -> Condition:
-        """A condition that has every part, checked; what is not given is marked as not given.
+        """A checked condition with every part; missing parts are marked as not given.
 
         Args:
-            condition: what is known, or None.
+            condition: the known parts, or None.
             batch: signals in the batch.
-            device: where the model is.
+            device: the model's device.
 
         Raises:
             DataError: a part has the wrong shape or values, or the prior does not know it.

@@ -20,10 +20,10 @@ class CaptionTokens:
     """The captions of many signals as integers.
 
     Attributes:
-        tokens: (U, T) int64, the different captions, filled up with 0; the first is "no text".
+        tokens: (U, T) int64, the different captions, padded with 0; the first is "no text".
         rows: (M,) the caption in `tokens` of each caption of each signal, signal by signal.
-        first: (N,) where in `rows` those of each signal begin.
-        count: (N,) how many it has, at least 1.
+        first: (N,) where each signal's captions begin in `rows`.
+        count: (N,) number of captions of each signal, at least 1.
     """
 
     tokens: Tensor
@@ -35,8 +35,8 @@ class CaptionTokens:
     def of(
         cls, captions: Sequence[Sequence[str]], tokenizer: TextTokenizer, length: int
     ) -> CaptionTokens:
-        """Captions written in the tokens of a text tokenizer, cut to `length`."""
-        own = [texts or ("",) for texts in captions]  # an empty caption says "no text"
+        """Captions as tokens of a text tokenizer, cut to `length`."""
+        own = [texts or ("",) for texts in captions]  # an empty caption means "no text"
         places = {text: i for i, text in enumerate(dict.fromkeys(["", *chain(*own)]))}
         counts = torch.tensor([len(texts) for texts in own], dtype=torch.long)
         return cls(
@@ -65,7 +65,7 @@ class CaptionTokens:
 
 @dataclass(frozen=True, slots=True)
 class ConditionedCodes:
-    """What a prior learns from or is measured on: codes, and the condition of each.
+    """Data for training or measuring a prior: codes, and the condition of each.
 
     Attributes:
         arrays: the codes of all levels.
@@ -94,7 +94,7 @@ class ConditionedCodes:
         return batch.levels[self.level], Condition(labels, text, batch.levels[: self.level])
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Condition]]:
-        """Everything once, in order, each signal with its first caption."""
+        """All signals once, in order, each with its first caption."""
         return (self.of(batch) for batch in code_batches(self.arrays, size))
 
     def take(self, indices: NDArray[np.int64]) -> ConditionedCodes:
@@ -110,5 +110,5 @@ class ConditionedCodes:
 
     @property
     def dimensions(self) -> int:
-        """Values (pixels times channels) of all the images."""
+        """Number of values (pixels times channels) of all images."""
         return int(self.arrays.sizes.prod(1).sum()) * self.channels

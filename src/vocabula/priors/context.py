@@ -1,4 +1,4 @@
-"""What a position's prediction looks at: symbols before it, at fixed places around it."""
+"""The context of a position's prediction: earlier symbols at fixed places around it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Tap(NamedTuple):
     """One symbol that is looked at.
 
     Attributes:
-        source: which: a symbol of a position, or of one of a coarser level.
-        down: rows from the position, or from the coarser one that it belongs to.
+        source: index of a symbol of a position, or of a coarser level's position.
+        down: rows from the position, or from the coarser position that it belongs to.
         right: columns likewise.
     """
 
@@ -39,7 +39,7 @@ class Tap(NamedTuple):
 def causal_places(reach: int) -> list[tuple[int, int]]:
     """Places (down, right) before a position, at most `reach` away.
 
-    They are at most 2 to the right for each row up: `SKEW` allows for no more.
+    They are at most 2 to the right for each row up: `SKEW` allows no more.
     """
     left = [(0, -right) for right in range(1, reach + 1)]
     above = [
@@ -51,11 +51,11 @@ def causal_places(reach: int) -> list[tuple[int, int]]:
 
 
 def own_taps(codes: CodeGrid, slot: int, reach: int) -> list[Tap]:
-    """What a symbol looks at in its own level.
+    """The taps of a symbol in its own level.
 
-    Of its book every symbol of the positions before, and those of the position itself that come
-    before it; of each book before it the symbols at the place itself, of the nearest book also
-    beside it. No symbol looks at a later book: so the books follow one another in a file.
+    In its own book it looks at every symbol of earlier positions and at earlier symbols of its
+    position. In each earlier book it looks at the symbols at the same place, and in the nearest
+    book also beside it. No symbol looks at a later book, so the books follow one another in a file.
     """
     book = codes.slots[slot].book
     taps = []
@@ -80,7 +80,7 @@ class Places:
         device: of the tensors.
 
     Attributes:
-        size: of the flat array.
+        size: length of the flat array.
         signal, row, column: (N,) of every position, grid after grid in raster order.
     """
 
@@ -99,11 +99,11 @@ class Places:
         self.row, self.column = within // width[self.signal], within % width[self.signal]
 
     def at(self, signal: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        """Where positions are in the flat array."""
+        """The indices of positions in the flat array."""
         return self._first[signal] + row * self._stride[signal] + column
 
     def around(self, at: Tensor, signal: Tensor, down: Tensor, right: Tensor) -> Tensor:
-        """Where the places (T,) around positions (M,) are: (M, T)."""
+        """The indices (M, T) of places (T,) around positions (M,)."""
         return at[:, None] + down * self._stride[signal][:, None] + right
 
 
@@ -114,7 +114,7 @@ class Plane:
         runs: the grids.
         sizes: values V_s of each symbol of a position.
         first: the row of the table of the first symbol's value 0; V_s + 1 rows for each symbol
-            follow, the last of them for what lies outside.
+            follow, the last of them for places outside.
         margin: how far away taps are.
         device: of the tensors.
     """
@@ -142,7 +142,7 @@ class Plane:
         self._rows[source, self._inside[which]] = symbols + self._offsets[source]
 
     def look(self, at: Tensor, signal: Tensor, taps: Tensor) -> Tensor:
-        """Rows (M, T) of what taps (3, T), see `Tap`, find around flat places (M,)."""
+        """Table rows (M, T) that taps (3, T), see `Tap`, find around flat places (M,)."""
         source, down, right = taps
         flat = self.places.around(at, signal, down, right) + source * self.places.size
         return self._rows.flatten()[flat]
@@ -153,7 +153,7 @@ class Plane:
 
 
 class Context:
-    """The symbols of some signals, and what predictions look at in them.
+    """The symbols of some signals, and the context that predictions take from them.
 
     Args:
         codes: what the codes look like.
@@ -165,7 +165,7 @@ class Context:
         device: of the tensors.
 
     Raises:
-        OptionError: grids of a coarser level do not reach as far as the signals' own.
+        OptionError: grids of a coarser level do not cover the signals' own grids.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class Context:
         return len(self.own.places.row)
 
     def wave(self) -> Tensor:
-        """(N,) when each position can be predicted: after all with a lower number."""
+        """(N,) the order of prediction: after all positions with a lower number."""
         return self.own.places.column + SKEW * self.own.places.row
 
     def rows(self, slot: int, which: Tensor | slice) -> Tensor:
@@ -215,13 +215,13 @@ class Context:
         return torch.cat(found, 1)
 
     def phases(self, which: Tensor | slice) -> list[Tensor]:
-        """For each coarser level, which of its f x f positions each of (M,) is."""
+        """For each coarser level, the index of positions (M,) among its f x f fine positions."""
         row, column = self.own.places.row[which], self.own.places.column[which]
         return [row % down * right + column % right for down, right in self._factors]
 
 
 def _check_covered(runs: Runs, coarse: Runs, factors: tuple[int, int]) -> None:
-    """Refuse grids of a coarser level that do not reach as far as those of a finer one."""
+    """Refuse grids of a coarser level that do not cover those of a finer level."""
     for (_, grid), (_, its) in zip(runs, coarse, strict=True):
         wanted = tuple(-(-side // factor) for side, factor in zip(grid, factors, strict=True))
         if any(have < need for have, need in zip(its, wanted, strict=True)):

@@ -1,4 +1,4 @@
-"""What the convolutional priors share: a network of features between embedding and head."""
+"""The base of convolutional priors: a network of features between embedding and head."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ class ConvolutionalPrior(Prior):
         return self.hidden * next(self.parameters()).element_size()
 
     def condition_bytes(self, grid: Sequence[int]) -> int:
-        """About how much memory a signal's coarser codes take as vectors of a grid."""
-        # what spreads them, what it gives, and the sum of levels
+        """Approximate memory that a signal's coarser codes take as vectors of a grid."""
+        # the upsampling's input, its output, and the sum of levels
         return 3 * len(self.conditioning.upper) * math.prod(grid) * self.vector_bytes
 
     @abstractmethod
     def features(self, embedded: Tensor, condition: Tensor | None) -> Tensor:
-        """Features (B, *grid, C) of embedded codes (B, *grid, C): of those before each."""
+        """Features (B, *grid, C) of the embedded codes (B, *grid, C) before each position."""
 
 
 class PositionDecoding(Decoding):

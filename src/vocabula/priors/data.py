@@ -1,4 +1,4 @@
-"""What a prior learns from: codes, classes and captions, split into fitted and held out."""
+"""The data of a prior: codes, classes and captions, split into fitted and held out."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Sources:
         tokens: a file of codes.
         captions: see `read_captions`; None for none.
         caption_column: the column of texts.
-        held_out: a file of codes to measure on; None holds a share of `tokens` out.
+        held_out: a file of codes to measure on; None holds out a share of `tokens`.
         classes: whether labels are conditions.
 
     Raises:
@@ -56,7 +56,7 @@ class Sources:
             )
 
     def plain(self) -> dict[str, Any]:
-        """What ``run.json`` says of them."""
+        """The entries of ``run.json`` about them."""
         paths = {"captions": self.captions, "held_out": self.held_out}
         return {
             **{name: None if path is None else os.fspath(path) for name, path in paths.items()},
@@ -65,7 +65,7 @@ class Sources:
         }
 
     def words(self) -> Iterator[str]:
-        """The options of the command line that name them."""
+        """The command-line options that name them."""
         for option, value in (
             ("--captions", self.captions),
             ("--caption-column", self.caption_column),
@@ -82,13 +82,13 @@ class PriorData:
     """Codes of all levels with their conditions.
 
     Attributes:
-        fitted: what is learned from; of the coarsest level.
-        held_out: what is measured on; of the coarsest level.
+        fitted: the data to learn from, at the coarsest level.
+        held_out: the data to measure on, at the coarsest level.
         classes: number of classes; 0 for none.
         class_names: names of the classes; empty if they have none.
         text: the tokenizer of the captions, or None.
-        text_length: tokens of a caption; 0 for none.
-        identity: what a resumed run must find unchanged, by name.
+        text_length: number of tokens per caption; 0 for none.
+        identity: values that a resumed run must find unchanged, by name.
     """
 
     fitted: ConditionedCodes
@@ -106,7 +106,7 @@ class PriorData:
         return tuple(map(int, sizes[0])) if (sizes == sizes[0]).all() else None  # type: ignore[return-value]
 
     def of_level(self, level: int) -> PriorData:
-        """The same with another level to predict."""
+        """The same data with another level to predict."""
         fitted, held_out = replace(self.fitted, level=level), replace(self.held_out, level=level)
         return replace(self, fitted=fitted, held_out=held_out)
 
@@ -129,10 +129,10 @@ def read_prior_data(
         sources: where the data are.
         share: fraction of the signals that is held out.
         most: largest number of signals held out.
-        seed: of the draw of what is held out.
+        seed: seed of the draw of held-out signals.
         vocabulary: most tokens of the captions.
-        text_length: tokens of a caption; None: of the longest that is learned from, at most 64.
-        text: the captions' tokenizer; None learns one from those that are learned from.
+        text_length: tokens per caption; None: those of the longest training caption, at most 64.
+        text: the captions' tokenizer; None learns one from the training captions.
 
     Raises:
         TokensError: a file is missing, damaged, or made by another tokenizer.
@@ -200,7 +200,7 @@ def _split(
             f"got {len(arrays)}; encode more images"
         )
     pictures = arrays.pictures
-    unknown = arrays.crops == 1 and len(set(pictures)) == 1  # one name for all says nothing
+    unknown = arrays.crops == 1 and len(set(pictures)) == 1  # one name for all is useless
     kept, out = split_codes(len(arrays) if unknown else pictures, share=share, most=most, seed=seed)
     if not len(kept):
         raise DataError(
@@ -213,7 +213,7 @@ def _split(
 
 
 def _other(file: TokenFile, arrays: CodeArrays, most: int, seed: int) -> CodeArrays:
-    """The codes of a file of held-out tokens, at most so many, of the grids of `arrays`."""
+    """Up to a number of codes from a file of held-out tokens, with the grids of `arrays`."""
     other = read_codes(file)
     if other.grids != arrays.grids:
         raise DataError(
@@ -226,7 +226,7 @@ def _other(file: TokenFile, arrays: CodeArrays, most: int, seed: int) -> CodeArr
 
 
 def _check_names(other: CodeArrays, names: Sequence[str], its: Sequence[str]) -> None:
-    """Refuse held-out labels that mean other classes than those that are learned."""
+    """Refuse held-out labels whose classes differ from the training classes."""
     if not (names and its):
         return
     for label in np.unique(other.labels[other.labels >= 0]).tolist():
@@ -246,7 +246,7 @@ def _captions(sources: Sources, arrays: CodeArrays) -> Captions | None:
 
 
 def token_counts(tokenizer: TextTokenizer, captions: Sequence[str]) -> list[int]:
-    """How many tokens each caption has."""
+    """The number of tokens of each caption."""
     different = list(dict.fromkeys(captions))
     counts: dict[str, int] = {}
     for first in range(0, len(different), _AT_ONCE):
@@ -259,7 +259,7 @@ def token_counts(tokenizer: TextTokenizer, captions: Sequence[str]) -> list[int]
 
 
 def _warn_of_captions(texts: Captions, tokenizer: TextTokenizer, length: int) -> None:
-    """One warning each of captions that are cut and of signals without one."""
+    """One warning about captions that are cut, and one about signals without a caption."""
     flat = list(chain(*texts))
     cut = sum(count > length for count in token_counts(tokenizer, flat))
     if cut:

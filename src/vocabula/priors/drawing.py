@@ -1,4 +1,4 @@
-"""From logits to a drawn symbol: guidance, temperature, truncation and the draw itself."""
+"""Drawing a symbol from logits: guidance, temperature, truncation and the draw itself."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Drawing:
                 raise OptionError(f"sample.{name}: expected {wanted}, got {value}; {remedy}")
 
     def log_probs(self, logits: Tensor) -> Tensor:
-        """Log-probabilities (..., V) that values are drawn with, minus infinity where never.
+        """Log-probabilities (..., V) of drawing each value, minus infinity for values never drawn.
 
-        Temperature comes first, then top_k, then top_p of what top_k has left. Of equally
-        probable values the lower ones stay.
+        Temperature comes first, then top_k, then top_p of what remains. Among equally probable
+        values, the lower ones stay.
 
         Source: Fan et al. 2018, "Hierarchical Neural Story Generation" (top_k); Holtzman et al.
         2020, "The Curious Case of Neural Text Degeneration" (top_p).
@@ -59,7 +59,7 @@ class Drawing:
     def draw(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """Values (B,) of logits (B, V): the smallest v with P(value <= v) > uniform (B,).
 
-        Sums are taken in float64, so that rounding moves a draw as rarely as it can.
+        Sums are in float64, so that rounding rarely changes a draw.
         """
         wide = logits if logits.dtype == torch.float64 else logits.float()
         cumulative = self._kept(wide).softmax(-1).cumsum(-1, dtype=torch.float64)
@@ -88,7 +88,7 @@ class Drawing:
 def guide(conditional: Tensor, unconditional: Tensor, guidance: float) -> Tensor:
     """Logits of p(v | c)^g p(v)^(1 - g), up to a constant: l_0 + g (l_c - l_0 - max(l_c - l_0)).
 
-    The constant keeps them finite where they are most probable, however large g is.
+    The constant keeps the logits of the most probable values finite for any g.
 
     Args:
         conditional: l_c (..., V).

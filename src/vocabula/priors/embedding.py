@@ -16,7 +16,7 @@ from vocabula.priors.grids import LAYERS, SPREADING_LAYERS
 
 
 class CodeEmbedding(nn.Module):
-    """The symbols of a position as one vector: the sum of an embedding each.
+    """The symbols of a position as one vector: the sum of their embeddings.
 
     Args:
         codes: what the codes look like.
@@ -42,7 +42,7 @@ class CodeEmbedding(nn.Module):
 
 
 class SymbolHead(nn.Module):
-    """Logits of the symbols of a position, each given the ones before it.
+    """Logits of the symbols of a position, each given the earlier ones.
 
     ``logits_s = W_s elu(U_s elu(h + sum over j < s of E_j[symbol_j]))``: for a single symbol the
     two 1 x 1 layers with which PixelCNN ends.
@@ -73,7 +73,7 @@ class SymbolHead(nn.Module):
         return logits
 
     def extend(self, features: Tensor, slot: int, symbol: Tensor) -> Tensor:
-        """The features when the symbol (...) of number `slot` is known as well."""
+        """The features after the symbol (...) with index `slot` becomes known."""
         extended: Tensor = features + self.tables[slot](symbol)
         return extended
 
@@ -87,10 +87,10 @@ class ConditionEncoder(nn.Module):
         text (B, T)     --> embedding, one attention layer, mean ---------+--> sum
         upper (B, *u)   --> embedding, convolutions, transposed one ------+
 
-    "Not given" has an embedding of its own: an extra class; a text of nothing but padding.
+    "Not given" has its own embedding: an extra class, or a text of only padding.
 
     Args:
-        conditioning: what there can be.
+        conditioning: the possible conditions.
         grid: positions of the codes along each axis, in training.
         width: width of the vectors C.
 
@@ -131,7 +131,7 @@ class ConditionEncoder(nn.Module):
 class TextEncoder(nn.Module):
     """A caption as one vector: token and place embeddings, one attention layer, the mean.
 
-    Padding is a token like the others, as in DALL-E, so that no text is a text too.
+    Padding is a token like the others, as in DALL-E, so that "no text" is also a text.
 
     Args:
         tokens: size of the vocabulary.
@@ -160,8 +160,8 @@ class TextEncoder(nn.Module):
 class UpperEncoder(nn.Module):
     """Coarser codes as a map of vectors on the finer grid.
 
-    A transposed convolution of stride f = ceil(fine / coarse) along each axis ends it: the f x f
-    fine positions of a coarse code get vectors of their own, so that they know which they are.
+    It ends with a transposed convolution of stride f = ceil(fine / coarse) along each axis: each of
+    the f x f fine positions of a coarse code gets its own vector and so knows its place.
 
     Args:
         codes: what the coarser codes look like.
@@ -193,7 +193,7 @@ class UpperEncoder(nn.Module):
         """Encode codes (B, *coarse grid, *code_shape) for a grid of positions.
 
         Raises:
-            CodeError: they are too few for the grid.
+            CodeError: there are too few codes for the grid.
         """
         coarse = codes.shape[1 : 1 + len(grid)]
         wanted = tuple(-(-size // f) for size, f in zip(grid, self.factors, strict=True))

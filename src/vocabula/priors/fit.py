@@ -10,11 +10,11 @@ from vocabula.tokenizers import CodeLevel, SignalTokenizer
 
 
 def check_fit(tokenizer: SignalTokenizer, priors: Sequence[Prior]) -> None:
-    """Check that there is a prior for each level, made for this tokenizer's codes.
+    """Check that each level has a prior that was made for this tokenizer's codes.
 
     Args:
         tokenizer: the tokenizer.
-        priors: of each level, the coarsest first.
+        priors: the prior of each level, the coarsest first.
 
     Raises:
         OptionError: they do not fit one another.
@@ -39,7 +39,7 @@ def check_origin(name: str, prior: Prior, fingerprint: str) -> None:
     """Check that a prior was made for the codes of the tokenizer with a fingerprint.
 
     Raises:
-        OptionError: it was made for those of another.
+        OptionError: it was made for another tokenizer's codes.
     """
     made_for = prior.origin.tokenizer
     if made_for and made_for != fingerprint:
@@ -71,7 +71,7 @@ def _check_upper(name: str, prior: Prior, coarser: Sequence[Prior]) -> None:
 
 
 def _check_same_condition(name: str, prior: Prior, first: Prior) -> None:
-    """What a finer level knows of class and text must be what the coarsest level knows."""
+    """A finer level must know the same class and text conditions as the coarsest level."""
     for what, mine, its in (
         ("classes", prior.conditioning.classes, first.conditioning.classes),
         ("text length", prior.conditioning.text_length, first.conditioning.text_length),
@@ -89,7 +89,7 @@ def _text(prior: Prior) -> str:
 
 
 def _check_grids(tokenizer: SignalTokenizer, priors: Sequence[Prior]) -> None:
-    """All levels must cover the same pixels, those of the images that the priors know of."""
+    """All levels must cover the same pixels, those of the priors' training images."""
     stride = tokenizer.stride
     height, width = priors[0].codes.grid
     size = priors[0].origin.image_size or (height * stride, width * stride)

@@ -1,4 +1,4 @@
-"""Numbers with a fixed step, as the portable prior computes with them.
+"""Fixed-point numbers for the portable prior.
 
     values       multiples of 2^-8 in [-128, 128)       states, biases, logits, embeddings
     weights      multiples of 2^-12 in [-8, 8)          of matrices
@@ -20,11 +20,11 @@ CURVE_END = 8.0
 def stepped(x: Tensor, bits: int, end: float) -> Tensor:
     """The multiples of 2^-bits in [-end, end) nearest to x, halves rounded up.
 
-    The gradient is that of the identity, so that training learns to live with the steps.
+    The gradient is that of the identity, so that training adapts to the steps.
 
     Args:
         x: any shape.
-        bits: of the step.
+        bits: number of fractional bits.
         end: a multiple of the step.
 
     Example:
@@ -51,13 +51,13 @@ def weights(x: Tensor) -> Tensor:
 
 
 def curve(x: Tensor) -> Tensor:
-    """The activation: ``x sigmoid(x)`` within [-8, 8), beyond it 0 or x with 8 joined to it."""
+    """The activation: ``x sigmoid(x)`` within [-8, 8), 0 below it, x from 8 on."""
     top = CURVE_END - 2.0**-VALUE_BITS
     return silu(x.clamp(-CURVE_END, top)) + relu(x - top)
 
 
 def integers(x: Tensor, bits: int, end: float) -> Tensor:
-    """What `stepped` gives, times 2^bits: integers in float64, the same on every machine.
+    """The result of `stepped` times 2^bits: integers in float64, the same on every machine.
 
     Scaling by a power of two, adding a half and rounding down are exact in float64 for the
     float32 numbers of a saved prior.

@@ -1,4 +1,4 @@
-"""A tokenizer and the priors of all its levels together: what draws and completes images."""
+"""A tokenizer and the priors of all its levels, which together draw and complete images."""
 
 from __future__ import annotations
 
@@ -36,12 +36,11 @@ class Generator:
                          ^                  |       ^                  |
                          +------------------)-------+------------------)--> condition of every level
 
-    Sample number i depends on the seed and i alone: neither on the size of the batches nor on the
-    samples before it. (Arithmetic of batches of other sizes may differ in the last bit, which
-    moves a draw that falls within it.)
+    Sample i depends only on the seed and i, not on the batch size or earlier samples. (Other batch
+    sizes may change the last bit of the arithmetic, and so a draw within rounding of it.)
 
     Args:
-        tokenizer: what the codes belong to; it is put into evaluation mode.
+        tokenizer: the tokenizer of the codes; it is put into evaluation mode.
         priors: the prior of each level, the coarsest first, each conditioned on the codes of all
             coarser levels; they are put into evaluation mode.
 
@@ -70,7 +69,7 @@ class Generator:
 
     @property
     def device(self) -> torch.device:
-        """Where the priors' parameters are."""
+        """The device of the priors' parameters."""
         return self.priors[0].device
 
     @property
@@ -101,7 +100,7 @@ class Generator:
         return sum(height * width for height, width in self.tokenizer.grids(*size))
 
     def check_size(self, size: tuple[int, int]) -> None:
-        """Refuse an image size (H, W), in pixels, of which a prior cannot compute the codes.
+        """Refuse an image size (H, W), in pixels, whose codes a prior cannot compute.
 
         Raises:
             OptionError: a side is below 1, or a prior cannot compute the grid.
@@ -126,7 +125,7 @@ class Generator:
 
         Raises:
             DataError: a class or text is unknown to the priors.
-            OptionError: neither is given, and the priors never learned to do without.
+            OptionError: neither is given, and the priors never learned to work without.
         """
         known = self.conditioning
         if known.withholdable and not known.dropout and labels is None and text is None:
@@ -186,7 +185,7 @@ class Generator:
             labels: the class, by index or name; or n of them. None: drawn from all.
             text: the caption; or n of them.
             size: (H, W) in pixels; None takes `image_size`.
-            drawing: temperature, top_k, top_p and guidance, of every level.
+            drawing: temperature, top_k, top_p and guidance for every level.
             seed: of the draws; None takes one from torch's own state.
             start: number of the first sample; the others follow. With the same seed,
                 ``start=20`` goes on where a call with ``n=20`` ended.
@@ -222,15 +221,15 @@ class Generator:
     ) -> Iterator[Samples]:
         """Keep a part of images and draw the rest, batch by batch; see `known_codes`.
 
-        Codes all of whose pixels are kept are those of the images; the others are drawn in raster
-        order, each given all codes before it, kept or drawn. A kept code after a drawn one has no
-        influence on it: exact is what is kept first, such as the upper part of an image with one
-        level of codes.
+        A code whose pixels are all kept is taken from the image; the others are drawn in raster
+        order, each given all codes before it, kept or drawn. A kept code does not influence draws
+        before it: completion is exact if the kept codes come first, such as the upper part of an
+        image with one level of codes.
 
         Args:
             images: (B, C, H, W), uint8 or in [0, 1].
-            keep: booleans (H, W) or (B, H, W), true where a pixel is kept. Pixels that are not
-                kept influence nothing.
+            keep: booleans (H, W) or (B, H, W), true where a pixel is kept. Pixels that are not kept
+                have no influence.
             copies: completions of each image; they follow one another.
             labels: the class, by index or name; or one for each of B x copies completions.
             text: the caption; or one for each.
@@ -240,7 +239,8 @@ class Generator:
             progress: see `stream`.
 
         Yields:
-            `Samples`, B x copies in all; their images as decoded, kept pixels too.
+            `Samples`, B x copies in all; all pixels of their images are decoded, including kept
+            ones.
 
         Raises:
             DataError: images or mask have a wrong shape or values, nothing is kept, everything
@@ -263,7 +263,7 @@ class Generator:
 
     @torch.no_grad()
     def decode(self, levels: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Images (n, C, H, W) of the codes of all levels, not too many at once."""
+        """Images (n, C, H, W) of the codes of all levels, in batches of limited size."""
         at_once = max(1, DECODED_PIXELS // (size[0] * size[1]))
         parts = zip(*(codes.split(at_once) for codes in levels), strict=True)
         return torch.cat([self.tokenizer.decode(part, size=size) for part in parts])
@@ -334,7 +334,7 @@ class Generator:
 
 
 def _for(prior: Prior, condition: Condition, upper: Sequence[Tensor]) -> Condition:
-    """What of a condition a level's prior knows, and the coarser codes."""
+    """The part of a condition that a level's prior knows, and the coarser codes."""
     known = prior.conditioning
     return Condition(
         condition.labels if known.classes else None,
@@ -344,7 +344,7 @@ def _for(prior: Prior, condition: Condition, upper: Sequence[Tensor]) -> Conditi
 
 
 def _options(drawing: Drawing, given: Condition) -> dict[str, Any]:
-    """The options of a level's draws: no guidance where only coarser codes are given."""
+    """The options of a level's draws: no guidance if only coarser codes are given."""
     options = {field.name: getattr(drawing, field.name) for field in fields(drawing)}
     guided = given.labels is not None or given.text is not None
     return options if guided else options | {"guidance": 1.0}

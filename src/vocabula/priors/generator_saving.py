@@ -1,4 +1,4 @@
-"""A generator as one folder: the priors, and their tokenizer beside them."""
+"""A generator as one folder: the priors and their tokenizer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOKENIZER = "tokenizer"
 
 
 def level_folder(folder: str | Path, level: int, levels: int) -> Path:
-    """Where the prior of a level is: the folder itself where there is one level, else within it.
+    """The folder of a level's prior: the folder itself for a single level, otherwise within it.
 
     Args:
         folder: of the generator.
@@ -82,10 +82,10 @@ def load_generator(path: str | Path) -> Generator:
 
 
 def _refuse_without_tokenizer(folder: Path) -> NoReturn:
-    """Say what a folder without a tokenizer is, as far as that can be seen."""
+    """Say what a folder without a tokenizer is, as far as it can be recognized."""
     command = _command(folder)
     if (folder / CONFIG).is_file():
-        load(folder)  # refuses what is no prior
+        load(folder)  # refuses anything but a prior
     elif not any((folder / f"level-{i}" / CONFIG).is_file() for i in range(1, 10)):
         remedy = (
             f"let it go on with: {command} --resume"
@@ -112,7 +112,7 @@ def _missing(
 
 
 def _command(folder: Path) -> str:
-    """The command of the run that writes the folder, as far as it says so."""
+    """The command of the run that writes the folder, if it says so."""
     try:
         return str(json.loads((folder / "run.json").read_text(encoding="utf-8"))["command"])
     except (OSError, ValueError, LookupError, TypeError):

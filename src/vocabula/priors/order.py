@@ -1,4 +1,4 @@
-"""An order for samples, what it gives, and the random numbers that it is drawn with."""
+"""A request for samples, its result, and its random numbers."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A checked order for samples; see `Generator.stream`.
+    """A checked request for samples; see `Generator.stream`.
 
     Attributes:
         count: number of images n.
-        start: number of the first.
-        condition: class and text of all n.
+        start: number of the first image.
+        condition: class and text of all n images.
         size: (H, W) in pixels.
         drawing: how symbols are drawn.
         seed: of the draws.
         batch_size: most images at once.
         progress: called after every position, or None.
-        known: codes of each level, and where they are given, or None.
+        known: codes of each level with a mask of known ones, or None.
     """
 
     count: int
@@ -57,7 +57,7 @@ class Order:
 
 
 def join(batches: Iterable[Samples]) -> Samples:
-    """Batches as one."""
+    """Join batches into one."""
     every = list(batches)
     levels = zip(*(samples.levels for samples in every), strict=True)
     return Samples(
@@ -67,10 +67,10 @@ def join(batches: Iterable[Samples]) -> Samples:
 
 
 def new_seed(seed: int | None) -> int:
-    """A seed: the one given, or one of torch's own state.
+    """The given seed, or one drawn from torch's own state.
 
     Raises:
-        OptionError: the one given is no integer in [0, 2^63).
+        OptionError: the given seed is not an integer in [0, 2^63).
     """
     if seed is None:
         return int(torch.randint(2**31, ()))
@@ -79,15 +79,15 @@ def new_seed(seed: int | None) -> int:
 
 
 def level_numbers(seed: int, level: int, skipped: int) -> torch.Generator:
-    """The generator of a level's draws.
+    """The random generator of a level's draws.
 
     The coarsest level's numbers are those of ``Prior.sample(seed=seed)``; each further level has
-    numbers of its own, so that no batch size changes which number makes which draw.
+    its own numbers, so that the batch size does not change which number makes which draw.
 
     Args:
-        seed: of all levels.
+        seed: seed of all levels.
         level: 0 for the coarsest.
-        skipped: draws that lie before the first one wanted.
+        skipped: number of draws before the first requested one.
     """
     if level:
         digest = hashlib.sha256(f"{seed} {level}".encode()).digest()

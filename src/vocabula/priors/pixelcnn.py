@@ -20,10 +20,10 @@ from vocabula.registry import component
 
 
 class StackConvolution(nn.Module):
-    """Convolution along axis d onto what came before, and over the axes after d on both sides.
+    """Convolution over earlier places along axis d, and over both sides of the later axes.
 
     Args:
-        width: channels in C; out there are 2 C.
+        width: input channels C; the output has 2 C.
         axes: axes D of the grid.
         axis: d; along the axes before it, only the position itself is seen.
         kernel: odd width k; k // 2 places before, and along later axes k // 2 after as well.
@@ -128,12 +128,12 @@ class Stack(nn.Module):
     def forward(
         self, x: Tensor, links: Sequence[Tensor], condition: Tensor | None, run: Run
     ) -> tuple[Tensor, list[Tensor]]:
-        """Output of the last layer, and what the next stack gets of each.
+        """The last layer's output, and each layer's output for the next stack.
 
         Args:
             x: embedded codes.
-            links: what the stack before has passed on, empty for the first stack.
-            condition: vectors to be added, or None.
+            links: outputs of the previous stack, empty for the first stack.
+            condition: vectors to add, or None.
             run: how to apply a convolution.
         """
         passed = []
@@ -147,10 +147,10 @@ class Stack(nn.Module):
 class PixelCNN(ConvolutionalPrior):
     """Gated PixelCNN without blind spot, for grids of 1, 2 or 3 axes.
 
-    On an image a vertical stack sees all rows above, a horizontal stack what is left of a
-    position in its row, and each layer of the first feeds its neighbour in the second. On D axes
-    there are D stacks: stack d sees all that comes before along axis d at the same place of the
-    axes before d, and gets the rest from stack d - 1.
+    On an image, a vertical stack sees all rows above, and a horizontal stack sees the places to the
+    left in a position's row; each layer of the first feeds its neighbour in the second. On D axes
+    there are D stacks: stack d sees everything before a position along axis d at the same place on
+    earlier axes, and gets the rest from stack d - 1.
 
     Args:
         codes: what the codes look like.
@@ -170,8 +170,8 @@ class PixelCNN(ConvolutionalPrior):
         (torch.Size([2, 8, 8]), torch.Size([2]))
 
     Source: van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders",
-    sections 2.1 to 2.3. Codes enter by an embedding; the symbols of a position by the head; the
-    vertical stack has no residual connections, as there.
+    sections 2.1 to 2.3. Codes enter through an embedding, the symbols of a position through the
+    head; as in the paper, the vertical stack has no residual connections.
     """
 
     def __init__(
@@ -221,7 +221,7 @@ class PixelCNN(ConvolutionalPrior):
     def decoding_bytes(self, grid: Sequence[int]) -> int:
         """Codes and condition of all positions, the last slabs of each layer; see `Prior`."""
         convolutions = [part for part in self.modules() if isinstance(part, StackConvolution)]
-        slabs = sum(conv.taps + 4 for conv in convolutions)  # 4: the gates, twice as wide
+        slabs = sum(conv.taps + 4 for conv in convolutions)  # 4: the gates are twice as wide
         vectors = math.prod(grid) + slabs * math.prod(grid[1:])
         return self.vector_bytes * vectors + self.condition_bytes(grid)
 
@@ -262,7 +262,7 @@ class PixelCNNDecoding(PositionDecoding):
         return x.flatten(1)
 
     def _runner(self, place: tuple[int, ...]) -> Run:
-        """Application of convolutions to the slab at `place`, the indices of axes 0 to d."""
+        """A function that convolves the slab at `place`, the indices of axes 0 to d."""
 
         def run(conv: StackConvolution, x: Tensor) -> Tensor:
             window = self._window(conv, x, place)
@@ -277,7 +277,7 @@ class PixelCNNDecoding(PositionDecoding):
         return run
 
     def _window(self, conv: StackConvolution, x: Tensor, place: tuple[int, ...]) -> Tensor:
-        """The slabs that a convolution at `place` needs, of which x is the last unless strict."""
+        """The slabs that a convolution at `place` needs; x is the last unless it is strict."""
         if conv.strict:
             return self._codes_before(place, conv.taps)
         axis = len(place)

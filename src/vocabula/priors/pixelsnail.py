@@ -1,4 +1,4 @@
-"""PixelSNAIL: causal convolutions for what is near, causal attention for what is far."""
+"""PixelSNAIL: causal convolutions for near places, causal attention for distant ones."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class PixelSNAIL(ConvolutionalPrior):
         torch.Size([2, 8, 8])
 
     Source: Chen et al. 2017, "PixelSNAIL: An Improved Autoregressive Generative Model", figure 5.
-    Layer normalization takes the place of weight normalization, sines of the coordinates that of
-    the coordinates, several heads that of one, and the head's two layers that of the mixture.
+    Layer normalization replaces weight normalization, sines of the coordinates replace the
+    coordinates, several heads replace one, and the head's two layers replace the mixture.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class PixelSNAIL(ConvolutionalPrior):
         """Keys and values of all positions, rings, places; see `Prior`."""
         positions, blocks = math.prod(grid), len(self.attentions)
         convolutions = [part for part in self.modules() if isinstance(part, CausalConvolution)]
-        # of each attention: keys and values, what the places add to them and to the query
+        # for each attention: keys and values, and the places' terms in them and in the query
         vectors = 5 * blocks * positions
         for conv in convolutions:
             sides = (size + 2 * conv.radius for size in grid[1:])

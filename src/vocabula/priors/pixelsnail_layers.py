@@ -1,4 +1,4 @@
-"""The layers of PixelSNAIL: gated residuals for what is near, attention for what is far."""
+"""The layers of PixelSNAIL: gated residuals for near places, attention for distant ones."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class GatedResidual(nn.Module):
 
 
 class CausalAttention(nn.Module):
-    """``x + W attention``: each position looks at features and codes of all before it.
+    """``x + W attention``: each position looks at features and codes of all earlier ones.
 
-    The key and value number i are made of position i - 1, the first of zeros, so the first
-    position has something to look at too.
+    Key and value i are made from position i - 1, and the first from zeros, so that the first
+    position also has something to look at.
 
     Args:
         width: channels C.
@@ -64,7 +64,7 @@ class CausalAttention(nn.Module):
         """Transform x (B, *grid, C).
 
         Args:
-            x: features, of the codes before each position.
+            x: features of the codes before each position.
             codes: (B, *grid, C) embedded codes.
             places: (n, F) where the positions are.
         """

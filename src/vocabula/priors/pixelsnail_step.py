@@ -1,4 +1,4 @@
-"""PixelSNAIL at one position after the other: the same arithmetic, what came before kept."""
+"""PixelSNAIL position by position: the same arithmetic, with earlier results cached."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ResidualStep:
 class AttentionStep:
     """A `CausalAttention` at one position; keys and values are kept.
 
-    What the places add to query, key and value is the same for all signals and computed once.
+    The places' terms in query, key and value are the same for all signals and computed once.
 
     Args:
         layer: the module.
@@ -75,7 +75,7 @@ class Step:
 
     Args:
         start: the first layer.
-        blocks: gated residuals and the attention after them, of each block.
+        blocks: gated residuals and the following attention of each block.
         norm: the last layer.
         batch: number of signals B.
         grid: positions along each axis.
@@ -125,6 +125,6 @@ def _normed(x: Tensor, norm: torch.nn.LayerNorm) -> Tensor:
 
 
 def _located(layer: torch.nn.Linear, where: Tensor) -> tuple[Tensor, Tensor]:
-    """The weight (in, out) for what is not a place, and what the places add, (n, out)."""
+    """The weight (in, out) of all other inputs, and the places' terms (n, out)."""
     own, of_places = layer.weight.split([layer.in_features - where.shape[1], where.shape[1]], 1)
     return own.T, linear(where, of_places, layer.bias)

@@ -28,7 +28,7 @@ POSITION_BYTES = 128
 
 
 class SymbolNetwork(nn.Module):
-    """Logits of a symbol from the embeddings of what it looks at, all on their fixed steps.
+    """Logits of a symbol from the embeddings of its context, all in fixed-point steps.
 
     ::
 
@@ -36,8 +36,8 @@ class SymbolNetwork(nn.Module):
         logits = last(curve(h))
 
     Args:
-        inputs: numbers that come in.
-        phases: for each coarser level its f x f.
+        inputs: number of inputs.
+        phases: f x f for each coarser level.
         hidden: width of h.
         layers: residual blocks.
         outputs: values of the symbol V.
@@ -51,7 +51,7 @@ class SymbolNetwork(nn.Module):
         self.phases = nn.ParameterList(nn.Parameter(torch.zeros(n, hidden)) for n in phases)
         self.inner = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers))
         outer = [nn.Linear(hidden, hidden) for _ in range(layers)]
-        for layer in outer:  # every block begins as nothing
+        for layer in outer:  # every block begins as zero
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         self.outer = nn.ModuleList(outer)
@@ -80,16 +80,16 @@ class SymbolNetwork(nn.Module):
 
 @component("prior", "portable")
 class PortablePrior(Prior):
-    """A prior for files: small integers all through, and nothing to keep between positions.
+    """A prior for files: small integers throughout, and no state between positions.
 
-    Each symbol is predicted by a network of its own from the symbols at fixed places before it:
-    its own book's at most `reach` away, those of the books before it, and those of coarser
-    levels around it. In training embeddings, weights and values are rounded to the steps of
-    `fixed_point`; `vocabula.codec.PortableModel` computes the same with integers alone, on every
-    machine bit for bit.
+    Each symbol has its own network, which predicts it from symbols at fixed earlier places: those
+    of its own book at most `reach` away, those of earlier books, and those of coarser levels around
+    it. In training embeddings, weights and values are rounded to the steps of `fixed_point`;
+    `vocabula.codec.PortableModel` computes the same with integers alone, on every machine bit for
+    bit.
 
-    It takes no class and no text: a file does not know them. Books depend on those before them
-    only, so that the stages of a file can be cut off.
+    It takes no class and no text: a file does not know them. Books depend only on earlier books, so
+    that the stages of a file can be cut off.
 
     Args:
         codes: what the codes look like; of 2 axes.
@@ -100,8 +100,8 @@ class PortablePrior(Prior):
         reach: how many rows and columns away the symbols are that a symbol looks at.
 
     Raises:
-        OptionError: the grid has not 2 axes, there are classes or text, or an option is out of
-            range.
+        OptionError: the grid does not have 2 axes, there are classes or text, or an option is out
+            of range.
 
     Example:
         >>> prior = PortablePrior(CodeGrid((512,), (8, 8)), hidden=32)
@@ -158,11 +158,11 @@ class PortablePrior(Prior):
         self.steps = True
 
     def context(self, runs: Runs, coarse: Sequence[tuple[Runs, Tensor]]) -> Context:
-        """What the predictions for grids look at; see `Context`."""
+        """The context of the predictions for grids; see `Context`."""
         return Context(self.codes, self.upper, self.factors, self.reach, runs, coarse, self.device)
 
     def network_logits(self, context: Context, slot: int, which: Tensor | slice) -> Tensor:
-        """Logits (M, V) of a symbol of positions (M,), given what the context holds."""
+        """Logits (M, V) of a symbol of positions (M,), given the context."""
         table = values(self.table) if self.steps else self.table
         x = table[context.rows(slot, which)].flatten(1)
         logits: Tensor = self.networks[slot](x, context.phases(which), steps=self.steps)
@@ -210,7 +210,7 @@ class PortablePrior(Prior):
 
 
 class _PortableDecoding(Decoding):
-    """Decoding in raster order: each symbol looks at the ones that have been pushed."""
+    """Decoding in raster order: each symbol looks at those already pushed."""
 
     def __init__(self, prior: PortablePrior, batch: int, context: Context) -> None:
         self._prior, self._context, self._next = prior, context, 0

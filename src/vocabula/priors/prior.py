@@ -1,4 +1,4 @@
-"""What every prior is: a distribution of codes that can be evaluated, trained and drawn from."""
+"""The base of all priors: a distribution of codes that can be evaluated, trained and sampled."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Prior(nn.Module, ABC):
 
     ``p(codes) = prod_i p(symbol_i | symbols before i)``, with the order of `CodeGrid`.
 
-    Subclasses give `symbol_logits` for training and `decoding` for sampling, where every position
-    costs one position.
+    Subclasses give `symbol_logits` for training and `decoding` for sampling, where each position is
+    computed once.
 
     Args:
         codes: what the codes look like.
@@ -60,7 +60,7 @@ class Prior(nn.Module, ABC):
 
     Attributes:
         origin: where the codes come from; saved with the prior.
-        text_tokenizer: what turns captions into tokens, saved with the prior, or None.
+        text_tokenizer: the tokenizer of captions, saved with the prior, or None.
     """
 
     component_kind = "prior"
@@ -80,7 +80,7 @@ class Prior(nn.Module, ABC):
 
         Args:
             codes: (B, *grid, *code_shape) integers.
-            condition: what is known of the signals; what is left out counts as not given.
+            condition: the condition of the signals; missing parts count as not given.
 
         Returns:
             The same shape as `codes`, <= 0.
@@ -96,7 +96,7 @@ class Prior(nn.Module, ABC):
         return self.log_probs(codes, condition).flatten(1).sum(1)
 
     def forward(self, codes: Tensor, condition: Condition | None = None) -> Tensor:
-        """The training loss, see `loss`; so that wrappers for several processes see a call."""
+        """The training loss (see `loss`), as a call that multi-process wrappers see."""
         return self.loss(codes, condition)
 
     def loss(self, codes: Tensor, condition: Condition | None = None) -> Tensor:
@@ -131,8 +131,8 @@ class Prior(nn.Module, ABC):
 
         Args:
             shape: (B, *grid).
-            condition: what the signals are to be; what is left out is drawn from all.
-            temperature: > 0; below 1 the probable becomes more probable.
+            condition: the condition of the signals; missing parts are drawn from all.
+            temperature: > 0; below 1, probable values become more probable.
             top_k: draw from the k most probable values of each symbol only; None: from all.
             top_p: draw from the fewest values whose probabilities reach p, in (0, 1], only.
             guidance: g >= 0: draw from p(codes | condition)^g p(codes)^(1 - g), symbol by symbol.
@@ -178,7 +178,7 @@ class Prior(nn.Module, ABC):
 
     @property
     def text_tokenizer(self) -> TextTokenizer | None:
-        """What turns captions into tokens, or None."""
+        """The tokenizer of captions, or None."""
         return self._text_tokenizer
 
     @text_tokenizer.setter
@@ -199,7 +199,7 @@ class Prior(nn.Module, ABC):
         text: str | Sequence[str] | None = None,
         upper: Sequence[Tensor] = (),
     ) -> Condition:
-        """A condition from words: of a whole batch, or of every signal of it.
+        """A condition from words, for a whole batch or for each of its signals.
 
         Args:
             batch: number of signals B.
@@ -208,8 +208,8 @@ class Prior(nn.Module, ABC):
             upper: codes of the coarser levels, coarsest first, B each.
 
         Raises:
-            DataError: a class does not exist, a text has unknown characters, no characters or
-                too many, or there are not B of them.
+            DataError: a class does not exist, a text is empty, too long or has unknown characters,
+                or there are not B of them.
         """
         labels = tokens = None
         if label is not None:
@@ -248,7 +248,7 @@ class Prior(nn.Module, ABC):
         )
 
     def check_guidance(self, condition: Condition | None) -> None:
-        """Refuse to guide by a condition without class or text, or without having learned to.
+        """Refuse guidance without a class or text, or by a prior that has not learned it.
 
         Raises:
             OptionError: the prior cannot tell the condition from none.
@@ -279,7 +279,7 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def decoding(self, batch: int, grid: Sequence[int], condition: Condition) -> Decoding:
-        """Start codes of B signals with a cache, so that each position costs one position."""
+        """Start cached decoding of B signals, so that each position is computed once."""
 
     @abstractmethod
     def embeddings(self) -> list[list[Tensor]]:
@@ -290,17 +290,17 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def decoding_bytes(self, grid: Sequence[int]) -> int:
-        """About how much memory `decoding` takes for each signal of a grid."""
+        """Approximate memory that `decoding` takes for each signal of a grid."""
 
     def check_grid(self, grid: Sequence[int]) -> None:
-        """Refuse a grid that the model has no way to compute; any is fine unless overridden.
+        """Refuse a grid that the model cannot compute; any grid is fine unless overridden.
 
         Raises:
             OptionError: the model cannot compute such a grid.
         """
 
     def foreign_config(self) -> Mapping[str, Any]:
-        """What another library needs to find in config.json; nothing unless overridden."""
+        """Entries of config.json that another library needs; none unless overridden."""
         return {}
 
     def saved_module(self) -> nn.Module:

@@ -17,7 +17,7 @@ FREQUENCIES = 8
 
 
 class CausalConvolution(nn.Module):
-    """Convolution onto all places of the k x k neighbourhood that come before in raster order.
+    """Convolution over the earlier places, in raster order, of the k x k neighbourhood.
 
     Only those places have weights: (out, taps, in).
 
@@ -49,26 +49,26 @@ class CausalConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve the whole grid x (B, *grid, inner)."""
         outer, taps, inner = self.weight.shape
-        missing = math.prod(self.box) - taps  # the places after, which are the last of the box
+        missing = math.prod(self.box) - taps  # the later places, which are the last of the box
         dense = pad(self.weight.transpose(1, 2), (0, missing)).reshape(outer, inner, *self.box)
         later = [self.radius] * 2 * (self.axes - 1)
         return convolve(pad(x, (0, 0, *later, self.radius, 0)), dense, self.bias)
 
 
 def later(x: Tensor) -> Tensor:
-    """Vectors x (B, *grid, C) moved to the position after theirs; the first gets zeros."""
+    """Vectors x (B, *grid, C) moved to the next position; the first gets zeros."""
     flat = x.flatten(1, -2)
     return pad(flat, (0, 0, 1, 0))[:, :-1].reshape(x.shape)
 
 
 def places(grid: Sequence[int], like: Tensor) -> Tensor:
-    """Where the positions of a grid are: sines and cosines of each coordinate, (n, F).
+    """The positions of a grid as sines and cosines of each coordinate, (n, F).
 
     Wavelengths grow from 4 positions by factors of 2.
 
     Args:
         grid: positions along each axis.
-        like: a tensor of the type and device wanted.
+        like: a tensor of the requested type and device.
 
     Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.5.
     """
@@ -82,7 +82,7 @@ def places(grid: Sequence[int], like: Tensor) -> Tensor:
 class Ring:
     """Where a convolution finds its inputs when positions come one after the other.
 
-    Of the first axis only the last ``kernel // 2 + 1`` slabs are kept, in a ring of cells, with
+    Only the last ``kernel // 2 + 1`` slabs of the first axis are kept, in a ring of cells, with
     cells of zeros around the other axes.
 
     Args:
@@ -92,7 +92,7 @@ class Ring:
     Attributes:
         size: number of cells.
         own: the cell of each position.
-        seen: the cells (taps,) that a position looks at, itself last.
+        seen: the cells (taps,) that a position looks at, with its own cell last.
     """
 
     def __init__(self, layer: CausalConvolution, grid: Sequence[int]) -> None:
@@ -115,7 +115,7 @@ class Ring:
 
 
 class RingConvolution:
-    """A convolution at one position after the other.
+    """A convolution evaluated position by position.
 
     Args:
         layer: the convolution.
@@ -129,11 +129,11 @@ class RingConvolution:
         self._rows = layer.weight.new_zeros(batch, ring.size, layer.weight.shape[-1])
 
     def __call__(self, place: int, x: Tensor) -> Tensor:
-        """The output (B, outer) at position number `place`.
+        """The output (B, outer) at position `place`.
 
         Args:
             place: 0, 1, 2, ... in order.
-            x: (B, inner) of this position; of a strict convolution, that of the one before.
+            x: (B, inner) of this position, or of the previous one for a strict convolution.
         """
         cells = self._ring.seen[place]
         if not self._strict:

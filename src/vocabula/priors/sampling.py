@@ -23,10 +23,10 @@ Known = tuple[Tensor, Tensor]
 
 
 class Decoding(ABC):
-    """Codes in the making: the symbols so far, and what the next one's logits need of them.
+    """A decoding in progress: the symbols so far, and the state for the next logits.
 
-    Symbols are pushed in the order of `CodeGrid`. Whoever pushes a symbol without asking for its
-    logits, because it is known, saves what can be saved of the cost.
+    Symbols are pushed in the order of `CodeGrid`. Pushing a known symbol without asking for its
+    logits saves cost where possible.
     """
 
     @abstractmethod
@@ -39,19 +39,19 @@ class Decoding(ABC):
 
 
 class Model(Protocol):
-    """What drawing needs of a prior."""
+    """The methods of a prior that drawing needs."""
 
     codes: CodeGrid
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
 
     def symbol_logits(self, symbols: Tensor, condition: Condition) -> Sequence[Tensor]:
         """Logits of every symbol given all before it; see `Prior`."""
 
     def decoding(self, batch: int, grid: Sequence[int], condition: Condition) -> Decoding:
-        """Start codes with a cache; see `Prior`."""
+        """Start cached decoding; see `Prior`."""
 
 
 class Recomputing(Decoding):
@@ -85,7 +85,7 @@ class Recomputing(Decoding):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A checked order for samples.
+    """A checked request for samples.
 
     Attributes:
         batch: number of signals B.
@@ -114,7 +114,7 @@ def draw_codes(
     Args:
         prior: the model, in evaluation mode.
         request: what to draw.
-        cache: whether to compute every position once, or everything for every symbol.
+        cache: compute every position once, rather than everything for every symbol.
         progress: called after every position.
     """
     codes, batch, guided = prior.codes, request.batch, request.drawing.guidance != 1
@@ -151,14 +151,14 @@ def draw_codes(
 def uniform_numbers(
     shape: tuple[int, int], seed: int | None, generator: torch.Generator | None
 ) -> Tensor:
-    """The numbers (B, draws) in [0, 1) that all draws of a batch are made with, float64.
+    """The float64 numbers (B, draws) in [0, 1) for all draws of a batch.
 
-    They come from the processor whatever the device, so that a seed means the same everywhere,
-    and row by row: with a generator, two batches of 32 are one of 64.
+    They are drawn on the CPU for every device, so that a seed means the same everywhere, and row by
+    row: with a generator, two batches of 32 equal one of 64.
 
     Raises:
-        OptionError: both a seed and a generator, a generator of another device, or a seed that is
-            no integer in [0, 2^63).
+        OptionError: both a seed and a generator are given, the generator is on another device, or
+            the seed is not an integer in [0, 2^63).
     """
     if seed is not None and generator is not None:
         raise OptionError("sample.seed: expected a seed or a generator, got both; leave one out")
@@ -174,10 +174,10 @@ def uniform_numbers(
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that is no integer in [0, 2^63).
+    """Refuse a seed that is not an integer in [0, 2^63).
 
     Raises:
-        OptionError: it is none.
+        OptionError: it is not such an integer.
     """
     if int(seed) != seed or not 0 <= seed < 2**63:
         raise OptionError(
@@ -191,7 +191,7 @@ def check_known(prior: Model, known: Known, batch: int, grid: tuple[int, ...]) -
     Codes that are not known may have any value.
 
     Raises:
-        CodeError: the codes have a wrong shape, or known ones a wrong value.
+        CodeError: the codes have a wrong shape, or known codes have a wrong value.
         DataError: the mask has a wrong shape or type.
     """
     codes, mask = (part.to(prior.device) for part in known)
@@ -219,7 +219,7 @@ def _recomputing(prior: Model) -> Callable[[int, Sequence[int], Condition], Deco
 
 
 def _known_symbols(prior: Model, request: Request) -> tuple[Tensor, Tensor, list[bool]]:
-    """Known symbols (B, n, S), where they count (B, n), and where for the whole batch."""
+    """Known symbols (B, n, S), their mask (B, n), and the positions known in the whole batch."""
     positions, slots = math.prod(request.grid), len(prior.codes.slots)
     if request.known is None:
         empty = torch.zeros(request.batch, positions, dtype=torch.bool, device=prior.device)

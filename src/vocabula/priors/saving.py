@@ -39,7 +39,7 @@ def save(
 
     Args:
         prior: the model.
-        folder: made if need be.
+        folder: the folder, created if needed.
         data: what it was trained on, for the card.
         metrics: figures by name, for the card.
         command: what made it, for the card.
@@ -80,7 +80,7 @@ def load(path: str | Path) -> Prior:
         path: a folder with ``config.json`` and ``model.safetensors``.
 
     Raises:
-        CheckpointError: missing, damaged, foreign, of a newer format, or not of one piece.
+        CheckpointError: missing, damaged, foreign, of a newer format, or inconsistent.
 
     Example:
         >>> prior = load("runs/digits-prior")

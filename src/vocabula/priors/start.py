@@ -1,4 +1,4 @@
-"""Where embeddings begin: with symbols as far apart as the vectors they stand for."""
+"""Initial embeddings: symbols are as far apart as the vectors they stand for."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from vocabula.tokenizers import SignalTokenizer
 
 
 def symbol_vectors(codes: CodeGrid, quantizer: Quantizer) -> list[Tensor]:
-    """What each value of each symbol of a position changes in the decoded vector.
+    """The change in the decoded vector for each value of each symbol of a position.
 
-    The other symbols are held at 0; where a quantizer adds up its books, it does not matter at
-    what they are held.
+    The other symbols are held at 0; if a quantizer adds up its books, their value does not matter.
 
     Args:
         codes: what the codes look like.
-        quantizer: what they decode with.
+        quantizer: the quantizer that decodes them.
 
     Returns:
         (V_s, D) float32 for every symbol, with mean 0 over its values.
@@ -39,13 +38,13 @@ def start_from_codebooks(prior: Prior, tokenizer: SignalTokenizer, level: int) -
     """Set the embeddings of a new prior from the codebooks, in place.
 
     Each embedding becomes a random projection of the decoded vectors, of the standard deviation it
-    had: codes that look alike begin alike, so that what is learned of one holds for its
-    neighbours. An untrained network otherwise has to find this out from the codes.
+    had: similar codes begin with similar embeddings, so that what is learned about one holds for
+        its neighbours. Otherwise an untrained network has to learn this from the codes.
 
     Args:
         prior: as it was made, not trained.
         tokenizer: of its codes.
-        level: index of its level of the tokenizer, 0 for the coarsest.
+        level: index of its level in the tokenizer, 0 for the coarsest.
     """
     grids = (prior.codes, *prior.conditioning.upper)
     found = [one.quantizer for one in tokenizer.levels if isinstance(one.quantizer, Quantizer)]

@@ -22,10 +22,10 @@ PAD, UNKNOWN = "[PAD]", "[UNK]"
 
 
 class TextTokenizer:
-    """Turns captions into integers and back; token 0 fills up, token 1 is an unknown character.
+    """Turns captions into integers and back; token 0 is padding, token 1 an unknown character.
 
-    Letters are compared in lower case and Unicode's form NFKC; a token never spans two words.
-    Saved in the file format of the tokenizers library.
+    Letters are compared in lower case and Unicode form NFKC; a token never spans two words. It is
+    saved in the file format of the tokenizers library.
 
     Args:
         backend: the tokenizers library's object.
@@ -79,7 +79,7 @@ class TextTokenizer:
                 normalizers.Strip(),
             ]
         )
-        # words carry the space before them: a mark of continuation would be numbered at random
+        # words carry their leading space: a continuation mark would be numbered at random
         backend.pre_tokenizer = pre_tokenizers.Metaspace()
         backend.decoder = decoders.Metaspace()
         trainer = trainers.BpeTrainer(
@@ -89,13 +89,13 @@ class TextTokenizer:
         return cls(backend)
 
     def encode(self, captions: Sequence[str], length: int, *, strict: bool = True) -> Tensor:
-        """Tokens (B, length), int64, filled up with 0.
+        """Tokens (B, length), int64, padded with 0.
 
         Args:
             captions: texts.
             length: number of tokens T.
-            strict: refuse what cannot be written; False cuts what is too long, writes unknown
-                characters as token 1 and an empty caption as "no text".
+            strict: refuse captions that cannot be encoded; False cuts long captions, and encodes
+                unknown characters as token 1 and an empty caption as "no text".
 
         Raises:
             DataError: with `strict`, a caption is empty, too long or has unknown characters.
@@ -113,7 +113,7 @@ class TextTokenizer:
         return [str(self._backend.decode(row)) for row in tokens.tolist()]
 
     def unknown_characters(self, text: str) -> str:
-        """The characters of a text that no training caption had, each once."""
+        """The distinct characters of a text that no training caption had."""
         characters = dict.fromkeys(text)
         return "".join(c for c in characters if self._unknown in self._backend.encode(c).ids)
 
@@ -130,7 +130,7 @@ class TextTokenizer:
         """Read ``tokenizer.json`` from a folder.
 
         Raises:
-            CheckpointError: missing, damaged or not to be read.
+            CheckpointError: missing, damaged or unreadable.
         """
         from tokenizers import Tokenizer
 

@@ -134,16 +134,16 @@ class TransformerPrior(Prior):
         return TransformerDecoding(self, batch, grid, condition)
 
     def decoding_bytes(self, grid: Sequence[int]) -> int:
-        """Keys and values of all tokens, tables of their places; see `Prior`."""
+        """Memory of all tokens' keys and values, and of tables of their places; see `Prior`."""
         config: Any = self.model.config
         tokens = self.vocabulary.prefix_length + math.prod(grid) * len(self.codes.slots)
         vectors = (2 * config.num_hidden_layers + 4) * tokens
         return vectors * config.hidden_size * next(self.parameters()).element_size()
 
     def check_grid(self, grid: Sequence[int]) -> None:
-        """Refuse a grid whose rows differ from the trained ones, or with more of them.
+        """Refuse a grid whose rows differ from the trained rows, or which has more rows.
 
-        With coarser codes, whose prefix has one length, only the trained grid will do.
+        With coarser codes, whose prefix has a fixed length, only the trained grid is accepted.
 
         Raises:
             OptionError: the model has never seen such positions.
@@ -219,7 +219,7 @@ class TransformerDecoding(Decoding):
 
 
 def _restore_tables(model: nn.Module, _: Any) -> None:
-    """Make anew what no state dict holds, as the angles of positions: it may be unset memory."""
+    """Rebuild tensors that no state dict holds, such as position angles; they may be unset."""
     device = next(model.parameters()).device
     if device.type == "meta":
         return

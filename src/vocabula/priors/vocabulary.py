@@ -12,8 +12,8 @@ from vocabula.priors.condition import NO_LABEL, Condition, Conditioning
 class TokenVocabulary:
     """One vocabulary for a condition and the codes that follow it.
 
-    A sequence is ``[text] [class] [coarser codes] start codes``, parts that a prior does not know
-    left out. Its length is the same for all: a missing class is the token "no class", a missing
+    A sequence is ``[text] [class] [coarser codes] start codes``, without parts that a prior does
+    not know. Its length is the same for all: a missing class is the token "no class", a missing
     text is padding. Tokens are numbered in the order
 
         text | first symbol of a position | second | ... | symbols of coarser levels |
@@ -29,9 +29,9 @@ class TokenVocabulary:
     Attributes:
         size: number of tokens.
         start: the token before the first code.
-        prefix_length: tokens before the first code, ``start`` among them.
+        prefix_length: number of tokens before the first code, including ``start``.
         offsets: the first token of each symbol of a position.
-        upper_offsets: the same of each coarser level.
+        upper_offsets: the same for each coarser level.
     """
 
     def __init__(self, codes: CodeGrid, conditioning: Conditioning) -> None:
@@ -62,7 +62,7 @@ class TokenVocabulary:
         for codes, grid, offsets in zip(
             condition.upper, self.conditioning.upper, self.upper_offsets, strict=True
         ):
-            grid.check(codes, grid.grid)  # a prefix has one length
+            grid.check(codes, grid.grid)  # a prefix has a fixed length
             parts.append(_flat(grid.split(codes), offsets))
         parts.append(torch.full((batch, 1), self.start, device=device))
         return torch.cat(parts, 1)

@@ -1,4 +1,4 @@
-"""What every bottleneck and every quantizer is: shapes, precision, masks and ranges, once."""
+"""The base of all bottlenecks and quantizers: shapes, precision, masks and ranges."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MAX_TRACKED_CODES = 1 << 20
 
 
 def in_backward() -> bool:
-    """Whether autograd is running a backward pass, as when a checkpointed block is recomputed."""
+    """Whether autograd is running a backward pass, for example recomputing a checkpointed block."""
     return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
 
 
 class Bottleneck(Pending, ABC):
-    """A layer that narrows what passes through it: discrete codes or a continuous variable.
+    """A layer that narrows its input: to discrete codes or to a continuous variable.
 
     Attributes:
         dim: D, the width of the vectors that go in and come out.
@@ -49,7 +49,7 @@ class Quantizer(Bottleneck):
 
     Subclasses implement `_quantize`, `_encode` and `_decode` on flat data; this class moves the
     channel, flattens the batch, keeps the arithmetic in float32 (float64 for a float64 module)
-    under autocast and in half precision, and checks what comes in. A row with a NaN or an
+    under autocast and in half precision, and checks its input. A row with a NaN or an
     infinity gets the code of the zero vector and takes part in no loss or statistic.
 
     Attributes:
@@ -178,7 +178,7 @@ class Quantizer(Bottleneck):
         self.requires_grad_(not frozen)
 
     def usage_report(self) -> UsageReport | None:
-        """How the codewords were used lately, or None for books above 2^20 codes; print it."""
+        """The recent use of the codewords, or None for books above 2^20 codes; print it."""
         if self.usage_tracker is None:
             return None
         return advised(self.usage_tracker.report(), self)
@@ -186,12 +186,12 @@ class Quantizer(Bottleneck):
     def candidates(self, z: Tensor, count: int) -> Tensor:
         """Up to `count` codes (N, c, *code_shape) per row of z (N, D), the nearest first.
 
-        Where the quantizer has no order of its own, there is one: ``encode(z)``.
+        A quantizer without its own order gives a single one: ``encode(z)``.
         """
         return self._encode(z).unsqueeze(1)
 
     def extra_repr(self) -> str:
-        """Width, books, parts and what is not the default, for ``print(model)``."""
+        """Width, books, parts and options that are not default, for ``print(model)``."""
         own = {f"{name}=" for name in ("dim", "codebook_size")}
         others = [o for o in shown_options(self) if not o.startswith(tuple(own))]
         return ", ".join([f"dim={self.dim}", f"codebook_sizes={self.codebook_sizes}", *others])
@@ -248,7 +248,7 @@ class Quantizer(Bottleneck):
         return moved.reshape(-1, self.dim).to(self.compute_dtype), moved.shape[:-1]
 
     def _valid(self, rows: Tensor, mask: Tensor | None, batch: torch.Size) -> Tensor | None:
-        """Which rows (N,) count: inside the mask and finite; None says that all do."""
+        """Which rows (N,) count: inside the mask and finite; None means all."""
         if mask is None:
             return None if _surely_finite(rows) else _finite(rows)
         finite = _finite(rows)
@@ -264,11 +264,11 @@ class Quantizer(Bottleneck):
         return shaped.movedim(-1, self.channel_dim)
 
     def _whole(self, codes: Tensor) -> Tensor:
-        """Codes (*batch, *code_shape) of what `decode` was given, which `_check_width` passed."""
+        """Codes (*batch, *code_shape) given to `decode`, which `_check_width` accepted."""
         return codes
 
     def _widths(self) -> tuple[int, ...]:
-        """How many codes a vector may have in `decode`, where there are several books."""
+        """How many codes a vector may have in `decode`, if there are several books."""
         return self.code_shape
 
     def _check_width(self, codes: Tensor) -> None:
@@ -306,25 +306,25 @@ class Quantizer(Bottleneck):
 
 
 def _bounds(codes: Tensor) -> tuple[int, list[int]] | None:
-    """The least of codes (N, books) and the largest of each book, None where none can be seen."""
+    """The least of codes (N, books) and the largest of each book; None if values cannot be read."""
     values = readable(codes) if codes.numel() else None
     if values is None:
         return None
     if values is codes:
         return int(codes.min()), codes.amax(0).tolist()
-    columns = [readable(column) for column in codes.unbind(1)]  # with what vmap adds
+    columns = [readable(column) for column in codes.unbind(1)]  # with vmap's dimensions
     return int(values.min()), [int(column.max()) for column in columns if column is not None]
 
 
 def _surely_finite(rows: Tensor) -> bool:
-    """Whether one cheap look says that all is finite: a NaN or an infinity makes no finite sum.
+    """Whether a cheap test shows that all is finite: NaN or infinity cannot give a finite sum.
 
-    Only where looking is free: an accelerator would stall, and a traced graph cannot branch.
+    It is used only where reading is free: an accelerator would stall, a traced graph cannot branch.
     """
     values = readable(rows) if rows.is_cpu else None
     return values is not None and math.isfinite(float(values.detach().sum()))
 
 
 def _finite(rows: Tensor) -> Tensor:
-    """Which rows (N,) of (N, D) hold no NaN and no infinity; a third of the time of isfinite."""
+    """Which rows (N,) of (N, D) hold no NaN or infinity, in a third of the time of isfinite."""
     return rows.abs().amax(-1) < torch.inf

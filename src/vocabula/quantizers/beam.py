@@ -14,7 +14,7 @@ BLOCK = 2**22
 
 
 def beam_search(z: Tensor, stages: Sequence[Quantizer], beam: int) -> Tensor:
-    """Codes of a sum of one codeword per stage that comes near to each row.
+    """Codes of a sum of one codeword per stage that approximates each row.
 
     At each stage every kept partial sum is extended by the stage's `candidates` for what is left,
     and the `beam` sums of the smallest squared error are kept, ties to the earlier one.
@@ -27,7 +27,7 @@ def beam_search(z: Tensor, stages: Sequence[Quantizer], beam: int) -> Tensor:
     Returns:
         (N, books) int64, the codes of the stages side by side.
     """
-    # A graph being traced knows no number of blocks; it takes all rows at once.
+    # A traced graph does not know the number of blocks, so it takes all rows at once.
     rows = max(1, BLOCK // (beam * beam * z.shape[1]))
     blocks = [z] if torch.compiler.is_compiling() else z.split(rows)
     return torch.cat([_search(block, stages, beam) for block in blocks])

@@ -1,4 +1,4 @@
-"""The collapse watch: says in a plain sentence when a codebook goes wrong, and what helps."""
+"""The collapse watch: says in plain sentences when a codebook degenerates, and what helps."""
 
 from __future__ import annotations
 
@@ -99,15 +99,15 @@ _RISING = 4
 
 @dataclass(frozen=True, kw_only=True)
 class CollapseLimits:
-    """When the watch speaks.
+    """The thresholds of the warnings.
 
     Attributes:
-        usage: warn when less than this fraction of what the window could use is used.
+        usage: warn when usage is below this fraction of what the window could reach.
         usage_fall: warn when usage falls below this fraction of its best value.
         share: warn when one codeword takes more than this fraction of the vectors.
         commitment_growth: warn when the commitment term, over the mean square norm of the
             codewords, exceeds this multiple of its lowest recent value while rising throughout.
-            An encoder whose scale grows takes its codebook along, and no warning comes of that.
+            An encoder whose scale grows takes its codebook along, which gives no warning.
         norm_ratio: warn when the encoder's vectors are longer or shorter than their codewords
             by more than this factor.
     """
@@ -124,12 +124,12 @@ class CollapseWatch:
 
     Args:
         quiet: steps for which a warning is not repeated.
-        warmup: steps before the watch speaks; a fresh codebook is rarely used in full.
-        limits: when it speaks.
+        warmup: steps before the first warning; a new codebook is rarely used in full.
+        limits: the thresholds of the warnings.
         quantizer: the quantizer that is watched, so that the advice names its arguments; or its
             registered name, for advice in the options of a preset.
-        prefix: what the level's options and losses begin with, such as ``level1.``; empty for
-            the only one.
+        prefix: the beginning of the level's options and losses, such as ``level1.``; empty for a
+            single level.
 
     Example:
         >>> from vocabula.quantizers import VectorQuantizer
@@ -167,13 +167,12 @@ class CollapseWatch:
     def observe(
         self, step: int, report: UsageReport | None, losses: Mapping[str, float | Tensor]
     ) -> list[str]:
-        """Take in the figures at one step and return the warnings they give rise to.
+        """Take in the figures at one step and return the resulting warnings.
 
         Args:
             step: optimizer steps done.
-            report: the quantizer's usage, or None where it keeps none.
-            losses: unweighted loss terms by name, those of every level; of several books the
-                mean counts.
+            report: the quantizer's usage, or None if it keeps none.
+            losses: unweighted loss terms by name, of all levels; for several books the mean counts.
         """
         found: dict[str, str] = {}
         if report is not None and report.vectors.sum() > 0:
@@ -219,7 +218,7 @@ class CollapseWatch:
 
 
 def advised(report: UsageReport, quantizer: Any) -> UsageReport:
-    """The report with what is wrong in it, and the arguments of the quantizer that mend it."""
+    """The report with its problems, and the quantizer's arguments that fix them."""
     if not report.vectors.sum() > 0:
         return report
     remedies = _in_python(quantizer)
@@ -232,7 +231,7 @@ def _in_python(quantizer: Any) -> dict[str, str]:
 
 
 def _findings(report: UsageReport, limits: CollapseLimits) -> dict[str, str]:
-    """What is wrong in one report, by the kind of remedy."""
+    """The problems in one report, by the kind of remedy."""
     found = {}
     usage = float((report.usage / attainable_usage(report)).min())
     if usage < limits.usage:
@@ -256,6 +255,6 @@ def _findings(report: UsageReport, limits: CollapseLimits) -> dict[str, str]:
 
 def attainable_usage(report: UsageReport) -> Tensor:
     """The usage (books,) that uniformly drawn codes would show: 1 - exp(-vectors / K)."""
-    size = report.dead / (1 - report.usage).clamp_min(1e-9)  # of no account where none is dead
+    size = report.dead / (1 - report.usage).clamp_min(1e-9)  # irrelevant if none is dead
     expected = -torch.expm1(-report.vectors / size.clamp_min(1))
     return torch.where(report.dead > 0, expected, 1.0).clamp_min(1e-9)

@@ -1,4 +1,4 @@
-"""Quantizers made of quantizers: what the residual and the product quantizer have in common."""
+"""Quantizers made of quantizers: the common base of the residual and the product quantizer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CompositeQuantizer(Quantizer):
 
     The children quantize flat rows for the composite, which alone handles the batch shape, the
     channel and the moment of learning: it sets their `auto_update` to False and updates each of
-    them once per `update`. An object that occurs several times among the parts is one shared
+    them once per `update`. A quantizer that occurs several times among the parts is one shared
     codebook: it is stored once, counts the vectors of all its places, and learns once.
 
     Args:
@@ -72,7 +72,7 @@ class CompositeQuantizer(Quantizer):
         return [self.quantizers[i] for i in self._order]  # type: ignore[misc]
 
     def usage_report(self) -> UsageReport | None:
-        """How the codewords of each book were used lately; see `UsageReport`.
+        """The recent use of each book's codewords; see `UsageReport`.
 
         Each place of a shared codebook reports the figures of the whole book. None if any part
         keeps no count.
@@ -97,12 +97,12 @@ class CompositeQuantizer(Quantizer):
 
     @property
     def _settled(self) -> bool:
-        """Whether no part waits for first batches to set its codebook."""
+        """Whether every part has its codebook set, so that none waits for first batches."""
         return all(getattr(part, "_settled", True) for part in self.distinct)
 
     def _waiting(self) -> bool:
-        """Whether a search now would be in codebooks that this batch is about to set."""
-        # A traced graph cannot tell; there the stages search again where they set their codebook.
+        """Whether a search now would use codebooks that this batch is about to set."""
+        # A traced graph cannot tell; in it the stages search again when they set their codebook.
         # Not `learning_active`: a recomputation under checkpointing must search as the first pass.
         waiting = self.training and not self.frozen and not self._settled
         return waiting and not torch.compiler.is_compiling()
@@ -121,7 +121,7 @@ class CompositeQuantizer(Quantizer):
         self._check_pieces(self._whole(codes).long().reshape(-1, self.books))
 
     def _check_pieces(self, codes: Tensor) -> None:
-        """Let each part check its own of codes (N, books)."""
+        """Let each part check its own codes among (N, books)."""
         for part, piece in zip(self.parts, self._pieces(codes), strict=True):
             part._check_codes(piece)
 
@@ -136,8 +136,8 @@ class CompositeQuantizer(Quantizer):
     def _per_book(self, results: Sequence[Quantized]) -> dict[str, Tensor]:
         """The losses of the parts by name, each (books,).
 
-        A term that a part states for all its books together is repeated for each of them; where a
-        part has no such term it is zero.
+        A term that a part gives for all its books together is repeated for each book; it is zero
+        for a part without such a term.
         """
         names = dict.fromkeys(name for result in results for name in result.losses)
         pairs = list(zip(self.parts, results, strict=True))
@@ -183,5 +183,5 @@ def at_least_one(owner: str, option: str, parts: Sequence[Quantizer]) -> Sequenc
 
 
 def _launches(z: Tensor) -> bool:
-    """Whether work on this tensor is launched: then one launch is better than several."""
+    """Whether work on this tensor needs kernel launches: then one is better than several."""
     return z.device.type == "cuda"

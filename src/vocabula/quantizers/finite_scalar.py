@@ -26,7 +26,7 @@ class FiniteScalarQuantizer(Quantizer):
     """Finite scalar quantization (FSQ): bound each coordinate, round it, and count in mixed radix.
 
     The formulas are those of `vocabula.functional.finite_scalar`. There is no codebook to learn and
-    the loss is zero; rounding passes the gradient straight through.
+    the loss is zero; rounding is straight-through for gradients.
 
     Args:
         levels: L_i, levels per coordinate; their product is the codebook size, at most 2^62.

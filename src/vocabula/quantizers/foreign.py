@@ -1,4 +1,4 @@
-"""Options as other libraries call them, and what serves for them here."""
+"""Names of options in other libraries, and their counterparts here."""
 
 from __future__ import annotations
 

@@ -176,9 +176,9 @@ class GumbelQuantizer(LocalState, Quantizer):
         return masked_mean((log_q.exp() * (log_q + math.log(logits.shape[-1]))).sum(-1), mask)
 
     def _update(self) -> None:
-        # Replaced, not changed in place: a compiled backward pass computes the temperature again.
+        # Replaced, not changed in place: a compiled backward pass recomputes the temperature.
         if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
-            self.updates += self.pending  # a new tensor would be one of inference for good
+            self.updates += self.pending  # a new tensor would stay an inference tensor
         else:
             self.updates = self.updates + self.pending
         self.pending.zero_()
@@ -198,6 +198,6 @@ class GumbelQuantizer(LocalState, Quantizer):
 
 
 def _gumbel(like: Tensor) -> Tensor:
-    """Standard Gumbel noise: -log of exponential draws, of which none is taken to be 0."""
+    """Standard Gumbel noise: -log of exponential draws, none of which is taken as 0."""
     draws = torch.empty_like(like).exponential_()
     return -draws.clamp_min(torch.finfo(draws.dtype).tiny).log()

@@ -1,4 +1,4 @@
-"""Where codewords start: random, at data vectors, or at k-means centroids of the first batches."""
+"""Initial codewords: random, data vectors, or k-means centroids of the first batches."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ class Initialization:
     """Where the codewords start.
 
     Attributes:
-        last_fit: the update, from 0, before which the codewords are set last; -1 for never.
+        last_fit: the update, from 0, before which the codewords are set for the last time; -1 for
+            never.
     """
 
     component_kind = "initialization"
     last_fit: int = -1
 
     def start(self, codebook_size: int, dim: int) -> Tensor:
-        """Random codewords (K, D) to start with: normal, of mean square norm 1 whatever K."""
+        """Initial random codewords (K, D): normal, with mean square norm 1 for any K."""
         return torch.randn(codebook_size, dim) / dim**0.5
 
     def fit(
@@ -35,7 +36,7 @@ class Initialization:
         Args:
             z: (N, D) vectors of this process.
             mask: (N,) the vectors that count.
-            step: () int64, updates with data before this one; -1 where nothing may be set.
+            step: () int64, updates with data before this one; -1 if nothing may be set.
             size: K.
         """
         raise NotImplementedError(f"{type(self).__name__} starts without data")
@@ -77,12 +78,11 @@ class Uniform(Initialization):
 @component("initialization", "kmeans")
 @dataclass(frozen=True)
 class KMeans(Initialization):
-    """Centroids of the first training batch, fitted again while the encoder still moves fast.
+    """Centroids of the first training batch, refitted while the encoder still changes fast.
 
-    An untrained encoder's vectors move by more than their spread in a few steps, and a codebook
-    of moving averages stays behind. So the centroids are fitted anew before the updates 0, 1, 2,
-    4, 8, ... up to `refit_until`. On CIFAR-10 that halves the error of the first
-    250 steps.
+    An untrained encoder's vectors move by more than their spread in a few steps, and a codebook of
+    moving averages lags behind. So the centroids are refitted before the updates 0, 1, 2, 4, 8, ...
+    up to `refit_until`. On CIFAR-10 that halves the error of the first 250 steps.
 
     Args:
         iterations: Lloyd iterations after a k-means++ start.
@@ -102,7 +102,7 @@ class KMeans(Initialization):
 
     @property
     def last_fit(self) -> int:  # type: ignore[override]
-        """The update before which the codewords are set last."""
+        """The update before which the codewords are set for the last time."""
         return self.refit_until
 
     def fit(
@@ -116,7 +116,7 @@ class KMeans(Initialization):
 @component("initialization", "data")
 @dataclass(frozen=True)
 class FromData(Initialization):
-    """Data vectors of the first training batch, far apart (a k-means++ start, no iteration).
+    """Data vectors of the first training batch, far apart (k-means++ without iterations).
 
     Args:
         seed: seed of the draw.

@@ -35,23 +35,23 @@ class Codebook(Pending, ABC):
 
     @abstractmethod
     def assign(self, vectors: Tensor, counts: Tensor | None = None) -> None:
-        """Replace every codeword by `vectors` (K, D), forgetting what was learned before.
+        """Replace every codeword by `vectors` (K, D), and forget earlier learning.
 
-        `counts` (K,) says how many data vectors each stands for, 1 where it is left out.
+        `counts` (K,) says how many data vectors each stands for; 1 each if left out.
         """
 
     @abstractmethod
     def replace(self, where: Tensor, vectors: Tensor, mass: Tensor) -> None:
         """Replace the codewords where (K,) is true by rows of `vectors` (K, D).
 
-        `mass`, () or (K,), is the weight in vectors per update that they start with.
+        `mass`, () or (K,), is their initial weight in vectors per update.
         """
 
     def accumulate(self, sums: Tensor) -> None:
-        """Note the sums (K, D) of the vectors of each codeword, for the next `update`."""
+        """Record the sums (K, D) of the vectors of each codeword, for the next `update`."""
 
     def update(self, counts: Tensor) -> None:
-        """Learn from what was accumulated; `counts` (K,) are the hits over all processes."""
+        """Learn from the accumulated sums; `counts` (K,) are the hits over all processes."""
 
 
 class LearningRule(ABC):
@@ -75,8 +75,8 @@ class EMA(LearningRule):
         N~_k = (N_k + eps) / (sum N + K eps) sum N
 
     A codeword without a hit does not move (its N_k and m_k shrink alike), so smoothing never
-    pulls it to the origin. The state is e and N alone, m being e N~: a codebook that is set by
-    hand stays set.
+    pulls it to the origin. The state is only e and N, as m is e N~: a codebook that is set by hand
+    stays set.
 
     Args:
         decay: g, the weight of the past.
@@ -95,7 +95,7 @@ class EMA(LearningRule):
 
 
 class EMACodebook(LocalState, KeepDtype, Codebook):
-    """Codewords as moving averages; see `EMA`. Its state is float32 whatever the module's dtype."""
+    """Codewords as moving averages; see `EMA`. Its state is float32 for any module dtype."""
 
     by_gradient = False
     kept_buffers = ("weight", "mass", "pending_sums")
@@ -130,13 +130,13 @@ class EMACodebook(LocalState, KeepDtype, Codebook):
 
     @torch.no_grad()
     def accumulate(self, sums: Tensor) -> None:
-        """Add the sums (K, D) to what is pending."""
+        """Add the sums (K, D) to the pending ones."""
         self.follow(sums)
         self.pending_sums.add_(sums)
 
     @torch.no_grad()
     def update(self, counts: Tensor) -> None:
-        """One step of the moving averages; without any hit nothing decays."""
+        """One step of the moving averages; if there are no hits, nothing decays."""
         sums = distributed.all_reduce_sum(self.pending_sums)
         counts = counts.to(self.mass)
         total = counts.sum()
@@ -196,7 +196,7 @@ class GradientCodebook(Codebook):
 class LinearReparametrization(LearningRule):
     """Codewords are a frozen codebook through one trainable matrix: e_k = c_k W (SimVQ).
 
-    Every codeword moves with W, so that none is left behind.
+    Every codeword moves with W, so none is left behind.
 
     Source:
         Zhu et al. 2024, "Addressing Representation Collapse in Vector Quantized Models with One
@@ -231,7 +231,7 @@ class LinearCodebook(Codebook):
 
     @torch.no_grad()
     def replace(self, where: Tensor, vectors: Tensor, mass: Tensor) -> None:
-        """Move basis rows so that the map takes them to `vectors`, where W can be inverted."""
+        """Move basis rows so that the map takes them to `vectors`, if W can be inverted."""
         weight = self.weight.float()
         rows, info = torch.linalg.solve_ex(weight, vectors.to(weight), left=False)
         sound = where & rows.isfinite().all(-1) & (info == 0)

@@ -1,4 +1,4 @@
-"""State that every process of a group keeps for itself, such as what it has counted."""
+"""State that every process of a group keeps for itself, such as its counts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class LocalState(nn.Module):
     """Holds tensors that differ between the processes of a group outside of the buffers.
 
     DistributedDataParallel overwrites the buffers of every process with those of the first before
-    a forward pass. Counts and sums that a process has gathered since the last update would be
-    lost. Tensors given to `keep_local` are plain attributes instead. In everything else they are
-    like buffers: they follow the module to another device, and are saved and loaded by name.
+    a forward pass. Counts and sums that a process has gathered since the last update would be lost.
+    Tensors given to `keep_local` are therefore plain attributes. Otherwise they behave like
+    buffers: they follow the module to another device, and are saved and loaded by name.
 
-    In the bases of a class it stands before the classes that treat its buffers.
+    In the bases of a class it must come before the classes that handle its buffers.
     """
 
     _local: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class LocalState(nn.Module):
         self.__dict__[name] = self._buffers.pop(name)
 
     def follow(self, like: Tensor) -> None:
-        """Bring the local state to the device of `like`, for wrappers that move buffers alone."""
+        """Bring the local state to the device of `like`, for wrappers that move only buffers."""
         for name in self._local:
             held = getattr(self, name)
             if held.device != like.device:
@@ -37,7 +37,7 @@ class LocalState(nn.Module):
 
     @contextmanager
     def _as_buffers(self) -> Iterator[None]:
-        """Within the block the local state is among the buffers, for what handles those."""
+        """Within the block the local state is among the buffers, for code that handles buffers."""
         for name in self._local:
             self._buffers[name] = self.__dict__.pop(name)
         try:
@@ -62,7 +62,7 @@ class LocalState(nn.Module):
 
 
 def local_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """The local state of a module and all inside it, by the names that buffers would have."""
+    """The local state of a module and its submodules, by the names that buffers would have."""
     return {
         f"{prefix}.{name}" if prefix else name: getattr(inner, name)
         for prefix, inner in module.named_modules()

@@ -1,4 +1,4 @@
-"""Buffers that no state dict holds: what waits for the next update, which is nothing at first."""
+"""Buffers that no state dict holds: pending values for the next update, initially none."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 
 class Pending(nn.Module):
-    """Lets buffers that are not saved begin again, at zero, wherever the module begins again.
+    """Resets buffers that are not saved to zero whenever the module's state is replaced.
 
-    A state dict replaces what was learned, and statistics that wait for an update belong to what
-    was there before. A module that was built on the meta device gets its memory from ``to_empty``,
-    with anything in it, or from ``load_state_dict(assign=True)``, which leaves out these buffers.
+    A state dict replaces what was learned, and statistics that wait for an update belong to the old
+    state. A module that was built on the meta device gets its memory from ``to_empty``, with
+    arbitrary content, or from ``load_state_dict(assign=True)``, which leaves out these buffers.
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
@@ -42,7 +42,7 @@ class Pending(nn.Module):
 
 
 def _device(state_dict: Mapping[str, Any], prefix: str) -> torch.device:
-    """Where the tensors of a module lie; without any, those of the whole model."""
+    """The device of a module's tensors; if it has none, of the whole model's tensors."""
     tensors = {name: x for name, x in state_dict.items() if isinstance(x, Tensor)}
     own = [x for name, x in tensors.items() if name.startswith(prefix)]
     first = next(iter([*own, *tensors.values()]), None)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 class KeepDtype(nn.Module):
     """Keeps the buffers named in `kept_buffers` at their dtype under ``.to(dtype)``.
 
-    Moving averages in bfloat16 stall: 256 + 0.5 rounds to 256. They stay float32 here and follow
-    the module to another device only, and take the values of a state dict, not its dtypes.
+    Moving averages in bfloat16 stall: 256 + 0.5 rounds to 256. They stay float32 here: they follow
+    the module to another device, but not to another dtype, and take a state dict's values, not its
+    dtypes.
     """
 
     kept_buffers: ClassVar[tuple[str, ...]] = ()

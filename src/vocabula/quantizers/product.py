@@ -28,8 +28,8 @@ class ProductQuantizer(CompositeQuantizer):
 
     The parts' losses are weighted by their share of the width, ``loss = sum_p (D_p / D) loss_p``,
     so that a term that is a mean over elements stays the mean over all elements of z. Entropies
-    are weighted alike. The same object given several times is one codebook that all its places
-    share and that learns once per update.
+    are weighted alike. A quantizer given several times is one codebook that all its places share
+    and that learns once per update.
 
     Args:
         parts: quantizers of consecutive slices of the vector; their widths add up to D.
@@ -88,7 +88,7 @@ class ProductQuantizer(CompositeQuantizer):
         )
 
     def _at_once(self, z: Tensor) -> Tensor | None:
-        """Codes (N, books) by one launch for all parts, None where that does not serve."""
+        """Codes (N, books) by one launch for all parts; None if that is not possible."""
         codebooks = self._codebooks_at_once(z)
         if codebooks is None:
             return None

@@ -1,4 +1,4 @@
-"""Maps between vectors and codewords: a linear one in the precision of its input, and to norm 1."""
+"""Maps between vectors and codewords: linear, in the precision of the input, and to norm 1."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ SMALLEST_NORM = 1e-4
 
 
 def unit(x: Tensor) -> Tensor:
-    """Vectors (*, D) scaled to norm 1, those shorter than `SMALLEST_NORM` to less."""
+    """Vectors (*, D) scaled to norm 1; those shorter than `SMALLEST_NORM` get a smaller norm."""
     return F.normalize(x, dim=-1, eps=SMALLEST_NORM)
 
 
 class Projection(nn.Linear):
-    """`torch.nn.Linear` in the dtype of its input, whatever the dtype of its weights.
+    """`torch.nn.Linear` in the dtype of its input, for any dtype of its weights.
 
     Quantizers compute in float32; a bfloat16 module rounds its weights, not its arithmetic.
     """

@@ -1,4 +1,4 @@
-"""The residual quantizer: each stage quantizes what the stages before it left over."""
+"""The residual quantizer: each stage quantizes the residual of the stages before it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ABSENT = -1
 
 @component("quantizer", "residual")
 class ResidualQuantizer(CompositeQuantizer):
-    """Residual quantization: a sum of codewords, each nearest to what is still missing.
+    """Residual quantization: a sum of codewords, each nearest to the remaining residual.
 
     ::
 
@@ -45,14 +45,14 @@ class ResidualQuantizer(CompositeQuantizer):
     the stages' own parameters (projections, Gumbel codebooks). Each stage's losses pull z towards
     its own codeword: ``loss = sum_i loss_i``, where r_i carries the full gradient of z.
 
-    The same object given several times is one codebook that all its stages share; it sees the
-    vectors of all of them and learns once per update.
+    A quantizer given several times is one codebook that all its stages share; it sees the vectors
+    of all of them and learns once per update.
 
     Quantizer dropout: in training, with probability `dropout` per item of the first batch
     dimension (per vector inside another composite), only the first n stages are kept, n uniform
     in 1, ..., stages. Dropped codes are -1, and count in no value, loss or statistic. `decode`
-    takes the codes of the first n stages alone, ``decode(codes[..., :n])``, and trailing -1 as
-    absent stages.
+    accepts the codes of only the first n stages, ``decode(codes[..., :n])``, and treats trailing -1
+    as absent stages.
 
     Beam search: with ``beam > 1`` the codes are the best of `beam` partial sums kept at each
     stage, by squared error, and never worse than the greedy ones. Temporary memory is bounded
@@ -136,7 +136,7 @@ class ResidualQuantizer(CompositeQuantizer):
             beam: see `ResidualQuantizer`.
             channel_dim: where the vectors' components are.
             auto_update: apply learning at the end of each training forward pass.
-            options: of each `VectorQuantizer`, among them `dim` and `codebook_size`.
+            options: options of each `VectorQuantizer`, including `dim` and `codebook_size`.
 
         Raises:
             OptionError: a count below 1, or a wrong option.
@@ -220,7 +220,7 @@ class ResidualQuantizer(CompositeQuantizer):
 
     @torch.no_grad()
     def _search(self, z: Tensor) -> Tensor:
-        """Codes (N, books) of z (N, D): the beam's where they are better than the greedy ones."""
+        """Codes (N, books) of z (N, D): the beam's if they are better than the greedy ones."""
         greedy = self._greedy(z)
         if self.beam == 1:
             return greedy
@@ -229,7 +229,7 @@ class ResidualQuantizer(CompositeQuantizer):
         return torch.where(better[:, None], found, greedy)
 
     def _at_once(self, z: Tensor) -> Tensor | None:
-        """Codes (N, books) by one launch for all stages, None where that does not serve."""
+        """Codes (N, books) by one launch for all stages; None if that is not possible."""
         codebooks = self._codebooks_at_once(z)
         return None if codebooks is None else residual_codes(z, codebooks)
 
@@ -249,7 +249,7 @@ class ResidualQuantizer(CompositeQuantizer):
     # ------------------------------------------------------------- absent stages
 
     def _kept(self, z: Tensor) -> Tensor | None:
-        """Which stages (N, stages) dropout leaves to each row; None for all."""
+        """Which stages (N, stages) dropout keeps for each row; None for all."""
         stages, rows = len(self.stages), z.shape[0]
         if not self.training or self.dropout == 0:
             return None
@@ -290,7 +290,7 @@ class ResidualQuantizer(CompositeQuantizer):
     def _whole(self, codes: Tensor) -> Tensor:
         if codes.shape[-1] == self.books:
             return codes
-        codes = codes.long()  # where -1 fits
+        codes = codes.long()  # in a dtype that holds -1
         absent = codes.new_full((*codes.shape[:-1], self.books), ABSENT)
         return torch.cat([codes, absent], dim=-1)[..., : self.books]
 
@@ -313,7 +313,7 @@ class ResidualQuantizer(CompositeQuantizer):
 
 
 def _values(stage: Quantizer, left: Tensor, result: Quantized) -> Tensor:
-    """The stage's values (N, D), with gradients to its parameters but not to what is left."""
+    """The stage's values (N, D), with gradients to its parameters but not to the residual."""
     trained = torch.is_grad_enabled() and any(p.requires_grad for p in stage.parameters())
     if not trained:
         return result.values.detach()
@@ -326,7 +326,7 @@ def _like(rows: Tensor, codes: Tensor) -> Tensor:
 
 
 def _both(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    """The rows (N,) inside both masks, None being all rows."""
+    """The rows (N,) inside both masks; None means all rows."""
     if one is None or other is None:
         return other if one is None else one
     return one & other

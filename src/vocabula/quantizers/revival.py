@@ -1,4 +1,4 @@
-"""Dead codewords come back as vectors that the encoder emits now."""
+"""Dead codewords are replaced by vectors that the encoder currently emits."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Revival:
     """Replaces codewords that stay below a fraction of their fair share of the vectors.
 
     The fair share is N / K hits an update. A codeword is dead when the moving average of its
-    hits over its fair share has stayed below `threshold` for `patience` updates (longer by K / N
-    where an update has fewer vectors than codewords); it is then replaced by a vector drawn from
-    the vectors of this update, over all processes. It starts over at the threshold, so that a
-    place where nobody comes is given up at once and another is tried. The rule reads the same
-    for any batch size and codebook size.
+    hits over its fair share has stayed below `threshold` for `patience` updates (longer by K / N if
+    an update has fewer vectors than codewords); it is then replaced by a vector drawn from the
+    vectors of this update, over all processes. It restarts at the threshold, so that a codeword
+    without hits is given up at once and another vector is tried. The rule is the same for any batch
+    size and codebook size.
 
     Args:
         threshold: fraction of the fair share below which a codeword counts as unused.
@@ -47,12 +47,12 @@ class Revival:
     decay: Annotated[float, Gt(0), Lt(1)] = 0.99
 
     def state(self, codebook_size: int, dim: int) -> RevivalState:
-        """The state for a codebook of that size."""
+        """The state for a codebook of this size."""
         return RevivalState(self, codebook_size, dim)
 
 
 class RevivalState(LocalState, KeepDtype, Pending):
-    """Shares of the codewords, how long each was low, and vectors to replace them with."""
+    """Shares of the codewords, how long each was low, and replacement vectors."""
 
     kept_buffers = ("share", "low_for", "drawn", "seen")
     share: Tensor
@@ -113,7 +113,7 @@ class RevivalState(LocalState, KeepDtype, Pending):
         self.seen.zero_()
 
     def _joined(self) -> Tensor:
-        """The drawn vectors, each from a process chosen in proportion to what it saw."""
+        """The drawn vectors, each from a process chosen in proportion to its number of vectors."""
         if distributed.world_size() == 1:
             return self.drawn
         share = self.seen.new_zeros(distributed.world_size())

@@ -1,4 +1,4 @@
-"""How codewords are used over a window of updates, cheaply enough to leave on."""
+"""The use of codewords over a window of updates, cheap enough to leave on."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class UsageTracker(LocalState, KeepDtype, nn.Module):
     """Counts codes in a ring of buckets that together cover the last `window` recordings.
 
     The window slides by an eighth of its length: it covers between 7/8 and all of the last
-    `window` recordings. Recording costs one count of the codes and two mean norms, these over at
-    most 8192 evenly spaced vectors of a recording.
+    `window` recordings. Recording costs one count of the codes and two mean norms over at most 8192
+    evenly spaced vectors of a recording.
 
     Args:
         codebook_sizes: K of each book.
@@ -83,7 +83,7 @@ class UsageTracker(LocalState, KeepDtype, nn.Module):
         self.last_seen.copy_(torch.where(new > 0, self.clock, self.last_seen))
 
     def _check(self, codes: Tensor, mask: Tensor | None, vectors: tuple[Tensor, Tensor]) -> None:
-        """Raise `ShapeError` for what does not fit; the kernel's door checks the rest."""
+        """Raise `ShapeError` if something does not fit; the kernel's own check covers the rest."""
         if codes.dim() != 2 or codes.shape[1] != len(self.codebook_sizes):
             raise ShapeError(
                 f"codes: expected shape (N, {len(self.codebook_sizes)}), one code for each book, "
@@ -106,7 +106,7 @@ class UsageTracker(LocalState, KeepDtype, nn.Module):
         step: int,
         stride: int,
     ) -> None:
-        """The same in one pass of the compiled kernel: thirty small operations take ten times."""
+        """`record` in one pass of the compiled kernel: small operations take ten times as long."""
         now = int(self.clock)
         bucket = now // step % BUCKETS
         native.record_usage(
@@ -152,7 +152,7 @@ class UsageTracker(LocalState, KeepDtype, nn.Module):
 
 
 def _compiled(*tensors: Tensor) -> bool:
-    """Whether the compiled kernel serves these tensors here and now."""
+    """Whether the compiled kernel can process these tensors now."""
     return not torch.compiler.is_compiling() and all(map(native.searches, tensors))
 
 

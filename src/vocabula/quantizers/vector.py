@@ -139,7 +139,7 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
             )
         counts = torch.zeros(codebook_size, dtype=torch.float32)
         self.keep_local("pending_counts", counts, persistent=False)
-        # Updates with data, counted until the codewords are fitted for good.
+        # Updates with data, counted until the codewords are fitted for the last time.
         self.register_buffer("fits", torch.zeros((), dtype=torch.int64))
         # Whether vectors were seen since the last update: then the codewords may not be fitted.
         self.keep_local("begun", torch.zeros((), dtype=torch.bool), persistent=False)
@@ -173,29 +173,29 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         self._settle()
 
     def _settle(self) -> None:
-        """Look up whether the codewords are fitted for good, where there is a count to look at."""
+        """Check whether the codewords have had their last fit, if the count can be read."""
         fits = readable(self.fits)
         if fits is not None:
             self._settled = int(fits) > self.initialization.last_fit
 
     @property
     def plain(self) -> bool:
-        """Whether the codes are those of a Euclidean search for the vectors as they come in."""
+        """Whether codes come from a plain Euclidean search for the unchanged input vectors."""
         projected = not isinstance(self.project_in, nn.Identity)
         drawn = self.training and self.sampling_temperature > 0
         return self.distance == "euclidean" and not projected and not drawn
 
     def _fitting(self) -> bool:
-        # A traced graph cannot tell by a count, which changes: the operator in it asks each time.
+        # A traced graph cannot read a changing count: its operator asks each time.
         compiling = torch.compiler.is_compiling()
         return self.initialization.last_fit >= 0 if compiling else not self._settled
 
     @torch.no_grad()
     def _fit(self, z: Tensor, mask: Tensor | None) -> Tensor:
-        """Set the codewords from the batch where that is due (), alike on every process.
+        """Set the codewords from the batch where that is due (), equally on every process.
 
-        Once per update, before its first vectors: neither another micro-batch nor another stage
-        that shares the codebook may move it under codes that were found already.
+        This happens once per update, before its first vectors: neither another micro-batch nor
+        another stage that shares the codebook may move it after codes were found.
         """
         self.follow(z)
         if mask is None:
@@ -224,7 +224,7 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         codebook = self._codewords()
         if codes is None:
             codes = self._search(inner.detach(), codebook.detach())
-        elif fitted is not None:  # then given codes are those of the codebook before
+        elif fitted is not None:  # then given codes belong to the previous codebook
             found = self._search(inner.detach(), codebook.detach())
             codes = torch.where(fitted, found, codes)
         chosen = F.embedding(codes, codebook)
@@ -256,7 +256,7 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
                 inner, codebook, temperature=error.clamp_min(1e-8), mask=mask
             )
             losses["assignment_entropy"] = sample
-            # Over all processes: one whose mask is empty states the same divergence as the others.
+            # Over all processes: one with an empty mask gives the same divergence as the others.
             here = batch.new_tensor(len(inner)) if mask is None else mask.sum()
             rows = distributed.all_reduce_sum(here)
             highest = torch.where(rows > 0, torch.log(batch.new_tensor(size)), 0.0)

@@ -1,4 +1,4 @@
-"""Pages that a person reads: of a tokenizer, of a prior, of several tokenizers side by side."""
+"""Pages for readers: about a tokenizer, a prior, or several tokenizers side by side."""
 
 from __future__ import annotations
 

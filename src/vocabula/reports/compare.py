@@ -38,9 +38,9 @@ class Compared:
 
     Attributes:
         name: how it is called, such as its folder.
-        figures: what was measured of it.
-        parameters: numbers that it learned.
-        fingerprint: its identity.
+        figures: its measured figures.
+        parameters: number of values that it learned.
+        fingerprint: the hash that identifies it.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Compared:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as JSON holds them."""
+        """The figures as plain data for JSON."""
         about = {
             "run": self.name,
             "fingerprint": self.fingerprint,
@@ -91,7 +91,7 @@ def compare_tokenizers(
         progress: show a progress bar on a terminal.
 
     Raises:
-        OptionError: there are fewer than two, or they take other channels than each other.
+        OptionError: there are fewer than two, or their channels differ.
         DataError: no image can be read, or the channels differ from the tokenizers'.
     """
     if len(tokenizers) < 2:
@@ -135,8 +135,8 @@ def build_comparison(
     """Write a self-contained HTML page: the table, a plot, and pictures side by side.
 
     Args:
-        tokenizers: by name.
-        compared: what `compare_tokenizers` measured of them.
+        tokenizers: tokenizers by name.
+        compared: the result of `compare_tokenizers` for them.
         source: the images.
         out: the file to write.
         examples: how many images are shown.
@@ -194,7 +194,7 @@ def comparison_table(compared: Sequence[Compared], title: str) -> Table:
 def side_by_side(
     tokenizers: Mapping[str, SignalTokenizer], source: ImageSource, count: int
 ) -> list[Example]:
-    """Examples at even distances over the source, each with what every tokenizer makes of it."""
+    """Evenly spaced examples of the source, each with every tokenizer's reconstruction."""
     wanted = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round())
     samples = {sample.index: sample for sample in (source.read(int(i)) for i in wanted)}
     return [_example(tokenizers, sample.path, sample.image) for sample in samples.values()]

@@ -45,10 +45,10 @@ _PLOTS = (
 
 
 def training_curves(log: Path) -> list[Curve]:
-    """Plots of what a ``log.jsonl`` holds; an empty list where there is no log.
+    """Plots of the figures in a ``log.jsonl``; an empty list if there is no log.
 
     Args:
-        log: one JSON object a line, each with ``step``; a damaged tail is ignored.
+        log: one JSON object per line, each with ``step``; a damaged tail is ignored.
     """
     records = read_log(log)
     if not records:
@@ -68,7 +68,7 @@ def training_curves(log: Path) -> list[Curve]:
 def _with_levels(
     records: list[dict[str, Any]], keys: tuple[tuple[str, str], ...]
 ) -> list[tuple[str, str]]:
-    """Keys and names of a plot's lines, with those of each level that the log has."""
+    """Keys and names of a plot's lines, including lines of each level in the log."""
     last = records[-1]
     found = list(keys)
     for name in sorted({section for key in last if is_level(section := key.partition(".")[0])}):

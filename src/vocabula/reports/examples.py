@@ -35,9 +35,9 @@ class Picture:
 
     Attributes:
         uri: a data URI.
-        caption: below it.
-        pixels: whether its pixels stay square.
-        part: ``original`` or ``reconstruction``, which the page's slider joins; else empty.
+        caption: the text below it.
+        pixels: whether its pixels stay sharp squares.
+        part: ``original`` or ``reconstruction``, which the page's slider joins; otherwise empty.
     """
 
     uri: str
@@ -52,9 +52,9 @@ class Example:
 
     Attributes:
         path: where the image came from.
-        caption: its size and how near the reconstruction is.
-        pictures: what is shown.
-        ablated: PSNR in dB without each of several levels; empty where there is one.
+        caption: its size and how close the reconstruction is.
+        pictures: the pictures shown.
+        ablated: PSNR in dB without each of several levels; empty for a single level.
     """
 
     path: str
@@ -73,14 +73,14 @@ def make_examples(
     beside: Callable[[NDArray[np.uint8]], Rival] | None = None,
     progress: bool = False,
 ) -> list[Example]:
-    """Examples at even distances over the source.
+    """Evenly spaced examples of the source.
 
     Args:
         tokenizer: the tokenizer.
         source: the images.
         count: number of examples at most.
-        scale: absolute error, on [0, 1], that the error maps draw white.
-        mean_values: (D,) of each level, as `Evaluation.mean_values` has them: of several levels,
+        scale: absolute error on [0, 1] that the error maps draw white.
+        mean_values: (D,) of each level, as `Evaluation.mean_values` has them: with several levels,
             each example is also decoded with one level's values replaced by their mean.
         beside: gives the rival of a picture (H, W, C), to show beside the reconstruction.
         progress: show a progress bar on a terminal.
@@ -142,7 +142,7 @@ def _rival_picture(rival: Rival, x: Tensor) -> Picture:
 
 
 def picture_of(pixels: np.ndarray, caption: str, *, part: str = "") -> Picture:
-    """A picture (H, W, 3) uint8 for the page, scaled down where it is large."""
+    """A picture (H, W, 3) uint8 for the page, scaled down if it is large."""
     small = shrink(pixels, LARGEST_SIDE)
     sharp = max(small.shape[:2]) <= SHARP_SIDE
     uri = data_uri(small, quality=None if sharp else _QUALITY)
@@ -150,7 +150,7 @@ def picture_of(pixels: np.ndarray, caption: str, *, part: str = "") -> Picture:
 
 
 def _code_maps(levels: Sequence[CodeLevel], found: Analysis) -> list[Picture]:
-    """One map a book of every level, a pixel a code; none for a continuous bottleneck."""
+    """One map per book of every level, one pixel per code; none for a continuous bottleneck."""
     return [
         picture
         for level, analysis in zip(levels, found.levels, strict=True)

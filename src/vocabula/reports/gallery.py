@@ -1,4 +1,4 @@
-"""What each codeword decodes to, alone: a patch whose every code is the same."""
+"""The picture of each codeword alone: a patch in which all codes are the same."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_CODEWORDS = 256
 """Codewords shown of a book, the most used ones."""
 MOST_BOOKS = 4
 """Books of each level that get a gallery."""
-_GRID = 5  # coarsest codes along a patch's side; the outer ring is cut off, where padding shows
+_GRID = 5  # coarsest codes along a patch's side; the outer ring, where padding shows, is cut off
 _RING = 1
 
 
@@ -43,9 +43,9 @@ class Gallery:
 def make_galleries(
     tokenizer: SignalTokenizer, histograms: Sequence[CodeHistogram]
 ) -> list[Gallery]:
-    """A gallery for each of the first books of every level, codewords in falling order of use.
+    """A gallery for each of the first books of every level, most used codewords first.
 
-    In a tokenizer with several books the other books are held at their most used codeword.
+    With several books, the other books are held at their most used codeword.
 
     Args:
         tokenizer: a tokenizer with a codebook.
@@ -70,7 +70,7 @@ def make_galleries(
 
 
 def _shown(levels: Sequence[CodeLevel]) -> Iterator[int]:
-    """The positions, among the books of all levels, of those that get a gallery."""
+    """The indices, among the books of all levels, of books that get a gallery."""
     first = 0
     for level in levels:
         books = len(level.codebook_sizes)

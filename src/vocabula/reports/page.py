@@ -1,4 +1,4 @@
-"""The page that reports share: header, settings and style around a body of their own."""
+"""The page that reports share: header, settings and style around each report's own body."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vocabula.files import unicode_text
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """A page of a template that extends ``page.html.jinja``; it loads nothing from anywhere.
+    """A page from a template that extends ``page.html.jinja``; it loads no other files.
 
     Args:
         template: the name of its file in this package.
-        context: what it shows; every name that a template uses must be there. The date of today
-            and the number of columns of its tiles are added.
+        context: its content; every name that a template uses must be present. Today's date and the
+            number of tile columns are added.
     """
     folder = resources.files("vocabula.reports")
     environment = jinja2.Environment(
@@ -37,7 +37,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 
 
 def tile_columns(tiles: int) -> int:
-    """How many tiles stand in a row, at most six, so that the last row has no single one.
+    """The number of tiles per row, at most six, chosen so that no tile is alone in the last row.
 
     Example:
         >>> [tile_columns(count) for count in (1, 5, 6, 7, 13)]
@@ -53,7 +53,7 @@ def settings_rows(settings: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def versions(manifest: Mapping[str, Any], fingerprint: str) -> str:
-    """What made the page: versions, and the tokenizer's fingerprint."""
+    """The origin of the page: versions, and the tokenizer's fingerprint."""
     words = [
         f"vocabula {vocabula.__version__}",
         f"Python {platform.python_version()}",

@@ -14,9 +14,10 @@ GOLDEN = 0.6180339887498949
 
 
 def to_array(image: Tensor) -> np.ndarray:
-    """An image (C, H, W) in [0, 1] as uint8 (H, W, 3) to look at.
+    """An image (C, H, W) in [0, 1] as uint8 (H, W, 3) for viewing.
 
-    One channel is shown in grey; two are red and green; of more than three the first three.
+    One channel is shown in grey, two as red and green; from more than three, the first three are
+    shown.
     """
     x = image.detach().float().clamp(0, 1).mul(255).round().byte().cpu().numpy()
     channels = x.shape[0]
@@ -43,7 +44,7 @@ def code_colours(codes: np.ndarray) -> np.ndarray:
 
 
 def error_map(output: np.ndarray, image: np.ndarray, *, scale: float) -> np.ndarray:
-    """Absolute error as heat, uint8 (H, W, 3): black for none, through orange to white at `scale`.
+    """Absolute error as heat, uint8 (H, W, 3): black for 0, through orange to white at `scale`.
 
     Args:
         output: uint8 (H, W, 3).

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# matplotlib wants real colours: these stand for the page's own and are replaced in the SVG.
+# matplotlib needs real colours: these stand for the page's colours and are replaced in the SVG.
 _INK = "#010203"
 _GRID = "#010204"
 _SERIES = ("#010211", "#010212", "#010213", "#010214")
@@ -47,7 +47,7 @@ def lines(
         series: the lines; a legend names them if there are several.
         x_label: what the x axis shows.
         y_label: what the y axis shows.
-        log: a logarithmic y axis, where any value is above 0.
+        log: use a logarithmic y axis if any value is above 0.
         limits: lowest and highest y shown; None follows the values.
     """
     figure, axes = _axes(x_label, y_label)
@@ -92,7 +92,7 @@ def ranked_usage(
     Args:
         counts: per book, the counts of the used codewords in falling order.
         names: per book, its name for the legend.
-        sizes: per book, its number of codewords K; a line marks it where some were not used.
+        sizes: per book, its number of codewords K; a line marks it if some were not used.
     """
     wide = max(sizes) > _MOST_STEPS
     figure, axes = _axes("codeword, by rank", "times used")
@@ -126,7 +126,7 @@ def bars(
 
 
 def _thin(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks from 1 and their values; of a long list, ranks at even steps of their logarithm."""
+    """Ranks from 1 and their values; for a long list, ranks at even steps of their logarithm."""
     rank = np.arange(1, values.size + 1)
     if values.size > _MOST_STEPS:
         rank = np.unique(np.geomspace(1, values.size, _MOST_STEPS).round().astype(np.int64))

@@ -41,7 +41,7 @@ _SIDE = 256
 
 @dataclass(frozen=True, slots=True)
 class LevelNats:
-    """How well the codes of one level are predicted: by its prior, and by counting."""
+    """How well one level's codes are predicted, by its prior and by counting."""
 
     prior: CodeNats
     without_condition: float | None
@@ -66,13 +66,12 @@ def build_prior_report(
         generator: the priors and their tokenizer, on any device; see `load_generator`.
         folder: where `train_prior` wrote them, with ``run.json`` and the logs.
         out: the file to write.
-        tokens: codes to measure on; the training codes, or None, measure on the share of them
-            that was held out.
+        tokens: codes to measure on; the training codes, or None, measure on the held-out share.
         samples: images to draw, at least one for each class shown.
         seed: of the draws.
         batch_size: most signals of a batch.
         overwrite: replace an existing file.
-        progress: show a progress bar on a terminal, of measuring and of drawing.
+        progress: show progress bars on a terminal while measuring and drawing.
 
     Returns:
         The figures on the page.
@@ -129,7 +128,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _data(
     generator: Generator, manifest: Mapping[str, Any], tokens: str | os.PathLike[str] | None
 ) -> PriorData:
-    """What the prior learned from and is measured on, as in its training."""
+    """The prior's training and held-out data, as in its training."""
     said, config = manifest["sources"], manifest["config"]
     known = generator.conditioning
     text: TextTokenizer | None = generator.priors[0].text_tokenizer
@@ -212,7 +211,7 @@ def _draw(
 def _conditions(
     generator: Generator, data: PriorData
 ) -> tuple[list[str], list[int] | None, list[str] | None]:
-    """The name of each row of samples, and the class or the text that is asked for in it."""
+    """The name of each row of samples, and its requested class or text."""
     captions, text = data.held_out.captions, generator.priors[0].text_tokenizer
     if captions is not None and text is not None:
         used = captions.rows[captions.first]
@@ -291,7 +290,7 @@ def _decoded_places(count: int, values: int) -> np.ndarray:
 
 @torch.no_grad()
 def _decode(generator: Generator, data: PriorData, places: np.ndarray, batch_size: int) -> Tensor:
-    """What the tokenizer makes of the codes of some training images, (n, C, H, W)."""
+    """Some training images (n, C, H, W), decoded from their codes."""
     arrays = data.fitted.arrays
     parts = []
     for first in range(0, len(places), batch_size):

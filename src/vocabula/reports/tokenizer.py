@@ -1,4 +1,4 @@
-"""The report: one HTML page that needs no other file, about a tokenizer on a source of images."""
+"""The report about a tokenizer on a source of images: one HTML page without other files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def build_report(
 
     The page shows the figures, some images beside their reconstructions with error and code maps,
     what each codeword decodes to, how often it is used (or the latent dimensions of a VAE), the
-    training curves and the settings. It loads nothing from anywhere.
+    training curves and the settings. It loads no other files.
 
     Args:
         tokenizer: the tokenizer.
@@ -57,7 +57,7 @@ def build_report(
         out: the file to write.
         run: folder with the run's ``run.json`` and ``log.jsonl``; None leaves these parts out.
         examples: how many images are shown.
-        beside: gives what another format makes of a picture (H, W, C) in as many bytes; see
+        beside: gives a picture (H, W, C) in another format at equal size; see
             `vocabula.benchmark.rate.jpeg_beside`.
         batch_size: most images of a batch.
         limit: evaluate the first `limit` images only.
@@ -179,7 +179,7 @@ def _reconstructions(
 
 
 def _levels(result: Evaluation, examples: Sequence[Example]) -> dict[str, Any]:
-    """What each of several levels costs and holds; an empty list where there is one."""
+    """The cost and contribution of each of several levels; an empty list for a single level."""
     rows = [
         {
             "name": level.name,

@@ -1,4 +1,4 @@
-"""What a kind of signal is: its axes, its unit, and what is a valid batch."""
+"""The interface of a kind of signal: its axes, its unit, and its valid batches."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 
 
 class Signal(ABC):
-    """A kind of signal: tensors (B, channels, *extent), one size an axis.
+    """A kind of signal: tensors (B, channels, *extent), with one size per axis.
 
-    It knows no file, no network and no model. All else about a kind (its data, files, figures,
-    pictures) is looked up by the signal's name in the layer that needs it.
+    It is independent of files, networks and models. Everything else about a kind (its data, files,
+    figures, pictures) is looked up by its name in the layer that needs it.
 
     Attributes:
-        axes: names of the axes; () where a signal is one vector.
-        unit: what a rate is counted in: pixel, vector.
+        axes: names of the axes; () if a signal is a single vector.
+        unit: the unit of rates: pixel, vector.
         plural: what messages call a batch of such signals.
-        centre: what the values lie around; the encoder sees them without it.
-        channels: of one element.
+        centre: the centre of the values, which is subtracted before the encoder.
+        channels: channels of one element.
     """
 
     component_kind = "signal"
@@ -32,11 +32,11 @@ class Signal(ABC):
 
     @abstractmethod
     def units(self, extent: Sequence[int]) -> float:
-        """How many units a signal of an extent has."""
+        """The number of units in a signal of an extent."""
 
     @abstractmethod
     def refuse(self, x: Tensor) -> None:
-        """Refuse what is no batch of such signals.
+        """Refuse anything but a batch of such signals.
 
         Values are not looked at while the model is compiled.
 
@@ -46,11 +46,11 @@ class Signal(ABC):
 
     @abstractmethod
     def to_values(self, x: Tensor) -> Tensor:
-        """Signals that `refuse` let pass, in floating point: float64 stays, else float32."""
+        """Accepted signals in floating point: float64 stays, other types become float32."""
 
     @abstractmethod
     def to_stored(self, values: Tensor) -> Tensor:
-        """Values as files hold them."""
+        """Values in the form that files store."""
 
     def check(self, x: Tensor) -> Tensor:
         """Signals in floating point, checked.

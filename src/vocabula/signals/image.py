@@ -23,7 +23,7 @@ class Image(Signal):
     """Images (B, channels, H, W), uint8 in 0...255 or floating point in [0, 1].
 
     Args:
-        channels: 1 of grey, 3 of colours, or any other number.
+        channels: 1 for grey, 3 for colour, or any other number.
     """
 
     axes: ClassVar[tuple[str, ...]] = ("height", "width")
@@ -83,7 +83,7 @@ class Image(Signal):
 
 
 def _missing_axis(x: Tensor, channels: int) -> str:
-    """How to make a batch of what looks like one image."""
+    """Advice for turning what looks like one image into a batch."""
     if x.ndim == 3 and x.shape[0] == channels:
         return "add the batch dimension: x[None]"
     if x.ndim == 3 and x.shape[2] == channels:

@@ -57,7 +57,7 @@ class Vector(Signal):
             )
 
     def to_values(self, x: Tensor) -> Tensor:
-        """Checked vectors in float64 as they are, others in float32."""
+        """Checked vectors: float64 stays, other types become float32."""
         return x if x.dtype == torch.float64 else x.float()
 
     def to_stored(self, values: Tensor) -> Tensor:

@@ -46,12 +46,12 @@ def is_sequence(annotation: Any) -> bool:
 
 
 def accepts_none(annotation: Any) -> bool:
-    """Whether None is a value of the annotation."""
+    """Whether the annotation allows None."""
     return is_union(annotation) and type(None) in typing.get_args(annotation)
 
 
 def kind_of(annotation: Any) -> str | None:
-    """The kind of component that an annotation takes, also inside a union or a sequence."""
+    """The kind of component that an annotation accepts, also inside a union or a sequence."""
     plain = bare(annotation)
     if is_union(plain):
         kinds = [k for k in map(kind_of, typing.get_args(plain)) if k]
@@ -115,7 +115,7 @@ def describe(annotation: Any, names: Names) -> str:
 
 
 def _number(bound: float) -> str:
-    """A bound; a large power of two as one."""
+    """A bound as text; a large power of two is written as a power."""
     power = bound.bit_length() - 1 if isinstance(bound, int) and bound > 2**16 else 0
     return f"2^{power}" if power and bound == 2**power else str(bound)
 

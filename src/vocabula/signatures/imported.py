@@ -1,4 +1,4 @@
-"""Modules from outside the package, imported for the components that they register."""
+"""Imports modules from outside the package that register components."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _asked: list[str] = []
 def import_modules(names: Sequence[str]) -> None:
     """Import modules, each named by its dotted name or by the path of its .py file.
 
-    Dotted names are looked for in the current folder first; a file finds what lies beside it.
+    Dotted names are searched in the current folder first; a file can import its neighbours.
 
     Raises:
         OptionError: there is no such module, or it fails.
@@ -30,7 +30,7 @@ def import_modules(names: Sequence[str]) -> None:
 
 
 def import_words() -> list[str]:
-    """The words of a command line that import the same modules: ``--import NAME ...``."""
+    """The command-line words that import the same modules: ``--import NAME ...``."""
     return [word for name in _asked for word in ("--import", name)]
 
 
@@ -66,7 +66,7 @@ def _unknown(name: str) -> OptionError:
 
 @contextmanager
 def _first_on_path(folder: str) -> Iterator[None]:
-    """Look for modules in a folder: before all others now, and after them from then on."""
+    """Search a folder for modules: before all others within the block, after them from then on."""
     sys.path.insert(0, folder)
     importlib.invalidate_caches()
     try:
@@ -78,7 +78,7 @@ def _first_on_path(folder: str) -> Iterator[None]:
 
 
 def _run(file: Path) -> None:
-    """Import a file under its path: its own name may be that of another module."""
+    """Import a file under its path, as another module may have its name."""
     name = str(file)
     if name in sys.modules:
         return
@@ -95,7 +95,7 @@ def _run(file: Path) -> None:
 
 
 def _place(error: BaseException, folder: Path) -> str:
-    """The file and line of the user's that an error comes from."""
+    """The user's file and line that an error comes from."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)

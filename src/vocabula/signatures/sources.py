@@ -1,10 +1,11 @@
-"""Components as their source declares them, read without running it: no heavy import is needed.
+"""Components as declared in source files, read without running them or heavy imports.
 
     source --parse--> class, cut down to its constructor's signature --run--> declared class
 
 A declared class has the name, docstring, bases, ``component_kind`` and constructor signature of the
-real one, so that options are read from both alike; it can do nothing else. What its signature names
-is looked up in the same way, and what comes from outside the standard library stands for itself.
+real one, so that options are read from both in the same way; it can do nothing else. Names in its
+signature are looked up in the same way, and names from outside the standard library are
+placeholders.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Sources:
     """The package's own sources, each parsed when it is first needed.
 
     Args:
-        record: makes a component of a class, its kind and its name.
+        record: makes a component from a class, its kind and its name.
     """
 
     def __init__(self, record: Callable[[type, str, str], type]) -> None:
@@ -78,7 +79,7 @@ class Sources:
 
 
 class _Outside:
-    """A name of a package that is not imported: it is no base, and its parts are such names."""
+    """A name from a package that is not imported: not a base; its attributes are the same kind."""
 
     def __init__(self, name: str) -> None:
         self.__name__ = name
@@ -104,7 +105,7 @@ class _Outside:
 
 
 class _Module:
-    """The names of a module's source, each worked out when it is asked for."""
+    """The names in a module's source, each evaluated on demand."""
 
     def __init__(self, name: str, sources: Sources) -> None:
         self._sources = sources
@@ -116,7 +117,7 @@ class _Module:
         self._values: dict[str, Any] = {}
 
     def value(self, name: str) -> Any:
-        """What a name stands for.
+        """The value of a name.
 
         Raises:
             KeyError: the module has no such name.
@@ -137,7 +138,7 @@ class _Module:
         return self._imported(node, alias)
 
     def _class(self, node: ast.ClassDef) -> type:
-        """The class with its bases and constructor's signature, and nothing that runs."""
+        """The class with its bases and constructor signature, without code that runs."""
         decorators = [d for d in node.decorator_list if _called(d) == "dataclass"]
         body = [kept for statement in node.body for kept in _declaring(statement, decorators)]
         cut = ast.ClassDef(node.name, node.bases, [], body or [ast.Pass()], decorators)
@@ -168,7 +169,7 @@ class _Module:
         return {"__name__": f"{self.name} (declared)", "__builtins__": builtins, **known}
 
     def _compiled(self, tree: Any, mode: str) -> Any:
-        # annotations are worked out at once: that they are not texts needs no future import here
+        # annotations are evaluated at once, so this needs no future import
         return compile(ast.fix_missing_locations(tree), self.name, mode, dont_inherit=True)
 
 
@@ -177,7 +178,7 @@ def _no_arguments(self: object) -> None:
 
 
 def _names(body: list[ast.stmt]) -> Iterator[tuple[str, Any]]:
-    """The names that statements define, each with what to work it out from."""
+    """The names that statements define, each with the node that gives its value."""
     for node in body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             yield node.name, node
@@ -193,7 +194,7 @@ def _names(body: list[ast.stmt]) -> Iterator[tuple[str, Any]]:
 
 
 def _declaring(node: ast.stmt, decorators: list[ast.expr]) -> Iterator[ast.stmt]:
-    """The statement of a class body as far as it declares the constructor or the kind."""
+    """The statement of a class body, reduced to its declaration of constructor or kind."""
     if isinstance(node, ast.FunctionDef) and node.name == "__init__":
         yield ast.FunctionDef("__init__", node.args, [ast.Pass()], [], None)
     elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):

@@ -3,7 +3,7 @@
     image --> encoder --> quantizer --> codes --> decoder --> likelihood --> image
 
 `Tokenizer` has one level of codes, `HierarchicalTokenizer` several; both are `SignalTokenizer`s
-(`ImageTokenizer` is its name of before).
+(formerly named `ImageTokenizer`).
 
 `build_tokenizer` makes one from settings, `load` from a saved folder.
 """

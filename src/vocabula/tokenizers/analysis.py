@@ -1,4 +1,4 @@
-"""What one pass of a tokenizer over images gives: codes, reconstructions and bits."""
+"""The results of one pass of a tokenizer over images: codes, reconstructions and bits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vocabula.tokenizers.tiles import Tile, gather
 
 @dataclass(frozen=True, slots=True)
 class BitsPerDim:
-    """What an image costs, in bits per channel of a pixel.
+    """The cost of images in bits per channel of a pixel.
 
     Attributes:
         codes: (B,) bits of the codes of all levels, or of the continuous latent.
@@ -33,11 +33,11 @@ class BitsPerDim:
 
 @dataclass(frozen=True, slots=True)
 class LevelAnalysis:
-    """What passed through the bottleneck of one level.
+    """The inputs and outputs of one level's bottleneck.
 
     Attributes:
         vectors: (B, h, w, D), what went in.
-        codes: (B, h, w, *code_shape) int64, or None where the bottleneck is continuous.
+        codes: (B, h, w, *code_shape) int64, or None if the bottleneck is continuous.
         values: (B, h, w, D), what came out, in evaluation.
     """
 
@@ -48,12 +48,12 @@ class LevelAnalysis:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What `Tokenizer.analyse` finds out about images (B, C, H, W).
+    """The result of `Tokenizer.analyse` for images (B, C, H, W).
 
     Attributes:
         levels: vectors, codes and values of each level, the coarsest first.
         output: (B, C, H, W) in [0, 1], what remains of the images.
-        bits: what each image costs.
+        bits: the cost of each image.
     """
 
     levels: tuple[LevelAnalysis, ...]
@@ -62,17 +62,17 @@ class Analysis:
 
     @property
     def vectors(self) -> Tensor:
-        """(B, h, w, D), the encoder's, where there is one level."""
+        """The encoder's vectors (B, h, w, D), if there is one level."""
         return only(self.levels, "Analysis.vectors").vectors
 
     @property
     def codes(self) -> Tensor | None:
-        """(B, h, w, *code_shape) int64, or None if continuous, where there is one level."""
+        """The codes (B, h, w, *code_shape) int64 of a single level, or None if continuous."""
         return only(self.levels, "Analysis.codes").codes
 
 
 def evaluated(quantizer: Bottleneck, vectors: Tensor) -> tuple[LevelAnalysis, Tensor]:
-    """What the bottleneck gives in evaluation, in whichever mode it is, and its values."""
+    """The bottleneck's result as in evaluation, in any mode, and its values."""
     codes = None
     if isinstance(quantizer, Quantizer):
         codes = quantizer.encode(vectors)
@@ -86,7 +86,7 @@ def evaluated(quantizer: Bottleneck, vectors: Tensor) -> tuple[LevelAnalysis, Te
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What one pass of images (B, C, H, W) gives, of which all parts are local.
+    """The result of one pass of images (B, C, H, W); all its parts are local.
 
     Attributes:
         levels: vectors, codes and values of each level, the coarsest first.
@@ -105,13 +105,13 @@ def pass_in_tiles(
     strides: Sequence[int],
     pass_one: Callable[[Tensor], Passage],
 ) -> Passage:
-    """The passage of whole images of a discrete tokenizer, from those of their tiles.
+    """The passage of whole images of a discrete tokenizer, joined from their tiles.
 
     Args:
         images: (B, C, H, W).
         cut: the tiles of each.
         strides: pixels per position of each level.
-        pass_one: passes all that the network sees of a tile, (1, C, h, w).
+        pass_one: passes the part (1, C, h, w) that the network sees for a tile.
     """
 
     def seen(image: int, tile: Tile) -> list[Tensor]:

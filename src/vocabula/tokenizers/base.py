@@ -1,4 +1,4 @@
-"""What every tokenizer does, whether its codes have one level or several."""
+"""The base of all tokenizers, with one or several levels of codes."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ T = TypeVar("T")
 class SignalTokenizer(Pretrained, nn.Module, ABC):
     """Turns signals of any size into codes and codes into signals, over one or several levels.
 
-    Signals are (B, C, *extent), as their kind, `signal`, says: images (B, C, H, W), vectors (B, C).
-    They are continued by their last element to multiples of `strides`, and the result is cropped
-    back. The encoder sees x - `signal.centre`.
+    Signals are (B, C, *extent), as given by their kind, `signal`: images (B, C, H, W), vectors (B,
+    C). They are continued by their last element to multiples of `strides`, and the result is
+    cropped back. The encoder sees x - `signal.centre`.
 
     Large images pass `encode`, `decode` and `reconstruct` in tiles where the networks state their
     context (`Encoder.context`), the module is in evaluation mode on the CPU and gradients are off:
-    the codes and pixels are those of the whole image, in a fraction of its memory.
+    the codes and pixels equal those of the whole image at a fraction of its memory.
 
     Attributes:
         signal: the kind of signal.
         channels: C.
         strides: elements of the signal per code of the coarsest level, along each axis.
         likelihood: the distribution of the signal.
-        code_statistics: counts of the training codes, which entropy models begin with; None where
-            none were taken. They are saved with the tokenizer as long as its weights stay the same.
+        code_statistics: counts of the training codes, which entropy models begin with; None if
+            there are none. They are saved with the tokenizer as long as its weights stay the same.
     """
 
     component_kind = "tokenizer"
@@ -79,7 +79,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
 
     @abstractmethod
     def parts(self) -> dict[str, list[nn.Module]]:
-        """The modules of all levels by what they are: encoder, quantizer, decoder, likelihood."""
+        """The modules of all levels by role: encoder, quantizer, decoder, likelihood."""
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -87,12 +87,12 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
 
     @property
     def encode_context(self) -> int | None:
-        """Pixels around a part of an image that its codes depend on; None is the whole image."""
+        """Pixels around a part of an image that its codes depend on; None means the whole image."""
         return None
 
     @property
     def decode_context(self) -> int | None:
-        """Pixels around a part of an image whose codes the part depends on; None is all codes."""
+        """Pixels around a part of an image whose codes it depends on; None means all codes."""
         return None
 
     @property
@@ -106,7 +106,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         return sum(level.bits / math.prod(level.strides) for level in self.levels)
 
     def grids(self, *extent: int) -> tuple[tuple[int, ...], ...]:
-        """The positions of each level's codes, one number an axis, for a signal of an extent."""
+        """The grid of each level's codes, one number per axis, for a signal of an extent."""
         pairs = zip(extent, self.strides, strict=True)
         whole = [-(-size // stride) * stride for size, stride in pairs]
         return tuple(
@@ -145,8 +145,8 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         """Images (B, C, H, W) in [0, 1] of codes.
 
         Args:
-            codes: integers (B, h, w, *code_shape); of several levels one tensor each, the
-                coarsest first.
+            codes: integers (B, h, w, *code_shape); for several levels one tensor each, the coarsest
+                first.
             condition: reserved for conditional decoders; must be None.
             size: (H, W) to crop to; None keeps all that the codes cover.
 
@@ -161,7 +161,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
     def decode_uint8(
         self, codes: Codes, condition: None = None, *, size: Sequence[int] | None = None
     ) -> Tensor:
-        """What `decode` gives, as uint8 images (B, C, H, W): a quarter of the memory."""
+        """The result of `decode` as uint8 images (B, C, H, W): a quarter of the memory."""
         return self._decode_all(codes, condition, size, self.signal.to_stored)
 
     def _decode_all(
@@ -171,7 +171,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         size: Sequence[int] | None,
         finish: Callable[[Tensor], Tensor],
     ) -> Tensor:
-        """Images of codes, finished part by part, in tiles where the images are large."""
+        """Images of codes, finished part by part, in tiles if the images are large."""
         quantizers = self._discrete("decode")
         if condition is not None:
             raise OptionError(
@@ -201,7 +201,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
     def decode_values(
         self, values: Sequence[Tensor], *, size: Sequence[int] | None = None
     ) -> Tensor:
-        """Images (B, C, H, W) in [0, 1] of vectors as the bottlenecks give them, not codes.
+        """Images (B, C, H, W) in [0, 1] from the bottlenecks' output vectors instead of codes.
 
         Args:
             values: (B, h, w, D) of each level, the coarsest first.
@@ -227,7 +227,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """What remains of images (B, C, H, W) after the bottleneck, in [0, 1]; changes no state.
+        """Images (B, C, H, W) after the bottleneck, in [0, 1]; changes no state.
 
         A discrete bottleneck gives ``decode(encode(x))``, a continuous one decodes its mean.
 
@@ -269,7 +269,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
 
     @torch.no_grad()
     def analyse(self, x: Tensor, *, seed: int = 0) -> Analysis:
-        """Codes, reconstruction and bits per dimension of images, from one pass.
+        """Codes, reconstruction and bits per dimension of images from one pass.
 
         The parts are those of `encode`, `reconstruct` and `bits_per_dim`. A continuous
         bottleneck is decoded twice: its mean for the output, a sample for the bits.
@@ -284,7 +284,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         """
         self.signal.refuse(x)
         first = self.levels[0].quantizer
-        if isinstance(first, GaussianBottleneck):  # then it is the only level
+        if isinstance(first, GaussianBottleneck):  # then there is only one level
             found = self._pass(x, seed)
             latent_bits = over_extent(first.kl_bits(found.levels[0].vectors))
         else:
@@ -324,7 +324,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
 
     @abstractmethod
     def _ascend(self, values: Sequence[Tensor]) -> Tensor:
-        """What the last decoder gets of the values (B, h, w, D) of each level."""
+        """The last decoder's input from the values (B, h, w, D) of each level."""
 
     @property
     @abstractmethod
@@ -332,11 +332,11 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         """The decoder that gives the likelihood's parameters."""
 
     def _centred(self, x: Tensor, encoder: Encoder) -> Tensor:
-        """Checked images x as the encoder takes them: around 0, padded to whole codes."""
+        """Checked images x as the encoder's input: around 0, padded to whole codes."""
         return padded((x - self.signal.centre).to(dtype_of(encoder, x)), self.strides)
 
     def _describe(self, last: Tensor, size: Sequence[int]) -> Tensor:
-        """The likelihood's parameters (B, P, H, W) of what the last decoder gets, cropped."""
+        """The likelihood's parameters (B, P, H, W) for the last decoder's input, cropped."""
         decoder = self._last_decoder
         decoded: Tensor = decoder(last.movedim(-1, 1).to(dtype_of(decoder, last)))
         return cropped(decoded, size)
@@ -360,7 +360,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
     # --------------------------------------------------------------- internals
 
     def _pass(self, x: Tensor, seed: int = 0) -> Passage:
-        """Pass checked images; `seed` is of the sample, where the bottleneck is continuous."""
+        """Pass checked images; `seed` is for the sample if the bottleneck is continuous."""
         x = self.signal.to_values(x)
         found, last = self._descend(x, evaluated)
         parameters = self._describe(last, x.shape[2:])
@@ -373,7 +373,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         return Passage(found, output, self.likelihood.log_prob(parameters, x))
 
     def _encode_all(self, x: Tensor) -> list[Tensor]:
-        """The codes of each level of images x (B, C, H, W), in tiles where they are large."""
+        """The codes of each level of images x (B, C, H, W), in tiles if they are large."""
         self._discrete("encode")
         self.signal.refuse(x)
         cut = cut_for(x, x.shape[2:], self, self.strides, self.encode_context)

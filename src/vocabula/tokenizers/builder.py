@@ -1,4 +1,4 @@
-"""A tokenizer from settings: the widths that follow from one another are filled in."""
+"""Builds a tokenizer from settings and fills in widths that follow from one another."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def model_card(
 
 
 def held_out_figures(figures: Mapping[str, Any], *, data: str, images: int) -> str:
-    """The section of held-out figures: what they were measured on, and a table.
+    """The section of held-out figures: their data, and a table.
 
     Args:
         figures: by name, each with its unit in the name.
@@ -104,7 +104,7 @@ def held_out_figures(figures: Mapping[str, Any], *, data: str, images: int) -> s
 
 
 def with_held_out(card: str, section: str) -> str:
-    """A card with another section of held-out figures; all else in it stays.
+    """A card with its section of held-out figures replaced; everything else stays.
 
     Args:
         card: the text of a saved folder's README.md.
@@ -115,7 +115,7 @@ def with_held_out(card: str, section: str) -> str:
     new = f"{HELD_OUT}\n\n{section}\n\n"
     if HELD_OUT in titles:
         sections[titles.index(HELD_OUT)] = new
-    else:  # of an earlier version
+    else:  # written by an earlier version
         place = titles.index("Command") if "Command" in titles else len(sections)
         sections.insert(place, new)
     return "## ".join([head if head.endswith("\n") else f"{head}\n", *sections]).rstrip() + "\n"

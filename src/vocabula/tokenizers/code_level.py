@@ -1,4 +1,4 @@
-"""One level of codes, as everything sees it that measures, shows or stores codes."""
+"""One level of codes, as seen by code that measures, shows or stores codes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class CodeLevel:
     """A grid of codes: the bottleneck that makes them, and how many pixels each stands for.
 
     Attributes:
-        name: ``level1``, ``level2``, ... of several levels; empty for the only one.
+        name: ``level1``, ``level2``, ... with several levels; empty for a single one.
         quantizer: the bottleneck, continuous for a VAE.
         strides: elements of the signal per position, along each axis.
     """
@@ -33,7 +33,7 @@ class CodeLevel:
 
     @property
     def prefix(self) -> str:
-        """What the level's options, losses and figures begin with: ``level1.``, or nothing."""
+        """The prefix of the level's options, losses and figures: ``level1.``, or nothing."""
         return f"{self.name}." if self.name else ""
 
     @property
@@ -57,7 +57,7 @@ class CodeLevel:
         return self.quantizer.bits if isinstance(self.quantizer, Quantizer) else 0.0
 
     def book_names(self) -> list[str]:
-        """A name for each book that tells it from those of every level."""
+        """A name for each book that is unique across levels."""
         books = len(self.codebook_sizes)
         if self.name and books == 1:
             return [self.title]
@@ -66,7 +66,7 @@ class CodeLevel:
 
 
 def common_stride(strides: Sequence[int]) -> int:
-    """The stride of every axis, where all have the same, as those of an image; 1 without an axis.
+    """The common stride of all axes, as for an image; 1 without an axis.
 
     Raises:
         OptionError: they differ.
@@ -85,7 +85,7 @@ def check_codes(levels: Sequence[CodeLevel], codes: Sequence[Tensor]) -> Sequenc
         codes: (B, *grid, *code_shape) of each.
 
     Raises:
-        CodeError: they are of other levels, or of different signals.
+        CodeError: they belong to other levels or to different signals.
     """
     if len(codes) != len(levels):
         raise CodeError(
@@ -120,12 +120,12 @@ def check_codes(levels: Sequence[CodeLevel], codes: Sequence[Tensor]) -> Sequenc
 
 
 def grid_names(axes: int) -> tuple[str, ...]:
-    """What messages call the axes of a grid of codes: ("h", "w") of an image."""
+    """Names in messages for the axes of a grid of codes: ("h", "w") for an image."""
     return ("t", "h", "w")[-axes:] if axes > 1 else ("t",) * axes
 
 
 def nested(levels: Sequence[CodeLevel], grids: Sequence[tuple[int, ...]]) -> bool:
-    """Whether the grids of the levels, one number an axis, cover the same part of a signal."""
+    """Whether the levels' grids, one number per axis, cover the same part of a signal."""
     if len(grids) != len(levels):
         return False
     first, *others = [
@@ -139,11 +139,11 @@ def nested(levels: Sequence[CodeLevel], grids: Sequence[tuple[int, ...]]) -> boo
 def signal_size(
     strides: Sequence[int], size: Sequence[int] | None, grid: Sequence[int], unit: str
 ) -> tuple[int, ...]:
-    """The extent of a signal of the coarsest `grid` of codes, all that they cover if None.
+    """The extent of a signal with the coarsest `grid` of codes; if None, all that they cover.
 
     Args:
         strides: of the coarsest level, along each axis.
-        size: the extent that is asked for, or None.
+        size: the requested extent, or None.
         grid: positions of the coarsest level, along each axis.
         unit: what the message counts in.
 

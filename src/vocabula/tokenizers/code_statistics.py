@@ -1,4 +1,4 @@
-"""What is known of a tokenizer's codes before a file is made: counts, and which are alike.
+"""Prior knowledge of a tokenizer's codes: their counts, and which codes are similar.
 
 Kept as integers beside the weights, so that every machine derives the same probabilities.
 """
@@ -81,9 +81,9 @@ class CodeStatistics:
 
 
 def load_statistics(folder: Path, fingerprint: str) -> CodeStatistics | None:
-    """The statistics in a tokenizer's folder; None where there are none, or of another one.
+    """The statistics in a tokenizer's folder; None if missing or from another tokenizer.
 
-    A tokenizer that was trained on since has other codes; its old statistics serve no longer.
+    A tokenizer that was trained further has other codes; its old statistics no longer apply.
 
     Raises:
         CheckpointError: the file is damaged or foreign.

@@ -1,4 +1,4 @@
-"""Signals continued to whole codes, and cut back: along any number of axes, none included."""
+"""Padding signals to whole codes and cropping them, along any number of axes, even none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 def padded(x: Tensor, strides: Sequence[int]) -> Tensor:
     """Signals (B, C, *extent), continued by their last element to multiples of `strides`."""
     extent = x.shape[2:]
-    if _is_traced(*extent):  # then a branch on what is missing would fix the size
+    if _is_traced(*extent):  # then a branch on the missing part would fix the size
         for axis, (size, stride) in enumerate(zip(extent, strides, strict=True), start=2):
             x = x.index_select(axis, _continued(size, stride, x.device))
         return x
@@ -26,7 +26,7 @@ def padded(x: Tensor, strides: Sequence[int]) -> Tensor:
 
 def cropped(x: Tensor, extent: Sequence[int]) -> Tensor:
     """The first elements along each axis, `extent`, of signals (B, C, at least *extent)."""
-    if _is_traced(*extent):  # then a slice would have to know that the sides suffice
+    if _is_traced(*extent):  # then a slice would need to know that the sides suffice
         for axis, size in enumerate(extent, start=2):
             x = x.index_select(axis, torch.arange(size, device=x.device))
         return x

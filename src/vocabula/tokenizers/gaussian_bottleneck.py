@@ -20,7 +20,7 @@ LOG_VARIANCE_RANGE = (-30.0, 20.0)
 
 @component("quantizer", "gaussian")
 class GaussianBottleneck(Bottleneck):
-    """Reparametrized Gaussian with a KL term: the VAE that discrete bottlenecks are compared with.
+    """Reparametrized Gaussian with a KL term: the VAE as a baseline for discrete bottlenecks.
 
     ::
 
@@ -132,7 +132,7 @@ class GaussianBottleneck(Bottleneck):
         """Do nothing: there is no codebook, everything is learned by gradient."""
 
     def usage_report(self) -> None:
-        """None: there are no codewords whose use could be counted."""
+        """None, as there are no codewords to count."""
 
     def extra_repr(self) -> str:
         """Width and weight, for ``print(model)``."""

@@ -1,4 +1,4 @@
-"""The image tokenizer of several levels: VQ-VAE-2, coarse codes first, each finer given them."""
+"""The image tokenizer of several levels: VQ-VAE-2, with finer codes given coarser ones."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Level(nn.Module):
         return z.movedim(1, -1)
 
     def decoder_input(self, values: Tensor, context: Tensor | None) -> Tensor:
-        """What the decoder gets, channel last: values (B, h, w, D) and the context beside them."""
+        """The decoder's input, channel last: values (B, h, w, D) next to the context."""
         return values if context is None else torch.cat([values, context.movedim(1, -1)], -1)
 
     def decode(self, joined: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class Level(nn.Module):
 
 
 def of_channels(x: Tensor, channels: int) -> Tensor:
-    """The first of the channels of x (B, C, H, W), or all of them and zeros after them."""
+    """The first channels of x (B, C, H, W), or all of them followed by zeros."""
     return pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
 
 
@@ -124,9 +124,9 @@ class HierarchicalTokenizer(SignalTokenizer):
                                          |
                                 codes 1 (B, h / 2, w / 2, ...)
 
-    Level 1 is the coarsest; codes are given and taken as one tensor a level, from level 1 on. The
-    finer level's vectors see what the coarser codes decode to, so that its codes need to hold only
-    what is still missing. Any number of levels, any quantizer at each.
+    Level 1 is the coarsest; codes are passed as one tensor per level, from level 1 on. The finer
+    level's vectors see the decoded coarser codes, so that its codes only need to hold what is still
+    missing. Any number of levels is allowed, with any quantizer at each.
 
     Args:
         levels: the parts of each level, the coarsest first.
@@ -183,7 +183,7 @@ class HierarchicalTokenizer(SignalTokenizer):
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Codes (B, h, w, *code_shape), int64, of images (B, C, H, W), one tensor a level.
+        """Codes (B, h, w, *code_shape), int64, of images (B, C, H, W), one tensor per level.
 
         The coarsest comes first; (h, w) of each as in `grids`.
 
@@ -211,14 +211,14 @@ class HierarchicalTokenizer(SignalTokenizer):
 
     @property
     def encode_context(self) -> int | None:
-        """See `SignalTokenizer`: of all networks that finer codes depend on, one after another."""
+        """See `SignalTokenizer`: for all networks that finer codes depend on, in sequence."""
         above = [level.decoder.context for level in self._levels[:-1]]
         encoders = [level.encoder.context for level in self._levels]
         return _in_pixels([*above, *encoders], [*self._strides[:-1], *self._strides])
 
     @property
     def decode_context(self) -> int | None:
-        """See `SignalTokenizer`: of all decoders, one after another."""
+        """See `SignalTokenizer`: for all decoders, in sequence."""
         return _in_pixels([level.decoder.context for level in self._levels], self._strides)
 
     # --------------------------------------------------------------- internals
@@ -251,7 +251,7 @@ class HierarchicalTokenizer(SignalTokenizer):
         return self._through(lambda level, context: left.pop(0))
 
     def _through(self, values_of: Callable[[Level, Tensor | None], Tensor]) -> Tensor:
-        """What the last decoder gets, the values of each level being asked for in turn."""
+        """The last decoder's input; the values of each level are requested in turn."""
         context: Tensor | None = None
         for level in self._levels[:-1]:
             values = values_of(level, context)
@@ -285,7 +285,7 @@ class HierarchicalTokenizer(SignalTokenizer):
 
 
 def _in_pixels(contexts: Sequence[int | None], strides: Sequence[int]) -> int | None:
-    """The context of networks one after another, each given in positions of its own stride."""
+    """The total context of networks in sequence, each given in positions of its own stride."""
     total = 0
     for context, stride in zip(contexts, strides, strict=True):
         if context is None:

@@ -1,6 +1,6 @@
-"""What identifies a model: a hash of its settings and its tensors, in whatever form they are held.
+"""The identity of a model: a hash of its settings and its tensors, in any storage form.
 
-Nothing here needs the tensors as such, so that a saved model is identified without building it.
+It does not need tensor objects, so a saved model is identified without building it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from vocabula import registry
 
-# What learning remembers, as opposed to what encode, decode and likelihood compute with.
+# State of learning, as opposed to tensors that encode, decode and likelihood use.
 LEARNING_STATE = ("usage_tracker", "revival", "mass", "sums", "noise_updates")
 PENDING = "pending_"
 
@@ -38,7 +38,7 @@ class Bytes:
     """A tensor as its bytes.
 
     Attributes:
-        name: in the model's state.
+        name: its name in the model's state.
         dtype: as torch writes it, such as ``torch.float32``.
         shape: its sizes.
         data: a buffer of its elements, the last axis fastest.
@@ -63,14 +63,14 @@ def digest(tensors: Iterable[Bytes]) -> str:
 def fingerprint(kind: str, settings: Any, tensors: Iterable[Bytes]) -> str:
     """SHA-256 (hex) that identifies what a model computes: its settings and its tensors.
 
-    It covers every parameter and buffer but the state of learning: usage counters, moving
+    It covers every parameter and buffer except the state of learning: usage counters, moving
     averages that a codebook is computed from, revival and pending statistics. Options at their
     default are left out of the settings, so that an option added later changes no old
     fingerprint. Saving, loading, evaluation and the device do not change it.
 
     Args:
         kind: the kind of component that the model is.
-        settings: what `registry.spec` says of it.
+        settings: its settings from `registry.spec`.
         tensors: its state, each shared tensor once, in the order of the names.
     """
     functional = (tensor for tensor in tensors if not _is_learning_state(tensor.name))

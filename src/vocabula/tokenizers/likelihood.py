@@ -1,4 +1,4 @@
-"""What a likelihood of 8-bit images is, and what every one of them needs."""
+"""The interface of likelihoods of 8-bit images, and their shared functions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def to_levels(x: Tensor) -> Tensor:
 
 
 def full_precision(parameters: Tensor) -> Tensor:
-    """Parameters in float32, or in float64 if that is what they are."""
+    """Parameters in float32, or in float64 if they have that type."""
     return parameters if parameters.dtype == torch.float64 else parameters.float()
 
 
@@ -70,7 +70,7 @@ def log1m_exp(d: Tensor) -> Tensor:
     Source: Mächler 2012, "Accurately computing log(1 - exp(-|a|))".
     """
     small = d < math.log(2)
-    # the branch that is not taken gets a harmless argument, so that its gradient is finite
+    # the unused branch gets a harmless argument, so that its gradient is finite
     near = torch.log(-torch.expm1(-torch.where(small, d, 1.0)))
     far = torch.log1p(-torch.exp(-torch.where(small, 1.0, d)))
     return torch.where(small, near, far)

@@ -16,7 +16,7 @@ def load(path: str | Path) -> SignalTokenizer:
             the training codes, ``entropy.safetensors``.
 
     Raises:
-        CheckpointError: missing, damaged, foreign, of a newer format, or not of one piece.
+        CheckpointError: missing, damaged, foreign, of a newer format, or inconsistent.
 
     Example:
         >>> tokenizer = load("runs/photos")

@@ -1,4 +1,4 @@
-"""Normal likelihood: real values with one common variance, which have no last digit."""
+"""Normal likelihood: continuous real values with one common variance."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Normal(Likelihood):
         loss = mean((m - x)^2) / variance
         log p(x) = -(m - x)^2 / (2 variance) - ln(2 pi variance) / 2
 
-    Real values have a density, so what `log_prob` gives is in nats of a density: its bits compare
-    models of the same values, and are no bits of a file.
+    Real values have a density, so `log_prob` is in nats of a density: its bits compare models of
+    the same values, and are not bits of a file.
 
     Args:
         variance: of the noise, on the scale of the values.

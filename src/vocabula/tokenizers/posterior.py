@@ -22,8 +22,8 @@ class PosteriorStatistics:
     """Gathers, batch by batch, how much each latent dimension depends on the data.
 
     A dimension is active when the variance over the data of its posterior mean exceeds 0.01; a
-    collapsed one repeats the prior whatever the input. Positions of a grid count as data. Sums
-    are float64, combined as in Chan et al. 1983, so that means far from 0 lose no precision.
+    collapsed one repeats the prior for any input. Positions of a grid count as data. Sums are
+    float64, combined as in Chan et al. 1983, so that means far from 0 lose no precision.
 
     Args:
         dim: number of latent dimensions D.

@@ -1,4 +1,4 @@
-"""What the folders of saved models share: the files, and what is checked when they are read."""
+"""The shared part of saved models' folders: their files, and the checks when reading them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def read_tokenizer_config(folder: Path) -> dict[str, Any]:
     """The contents of a saved tokenizer's ``config.json``.
 
     Raises:
-        CheckpointError: see `read_config`; or it is that of a prior, or has no settings.
+        CheckpointError: see `read_config`; or it belongs to a prior, or has no settings.
     """
     config = read_config(folder, "tokenizer", "`vocabula train --out` or save_pretrained")
     if isinstance(config.get("prior"), dict):
@@ -78,7 +78,7 @@ def read_tokenizer_config(folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def settings_errors(folder: Path, config: Mapping[str, Any], kind: str) -> Iterator[None]:
-    """Say of settings that build no model which file they are in.
+    """Name the file of settings that do not build a model.
 
     Raises:
         CheckpointError: the settings inside are wrong.

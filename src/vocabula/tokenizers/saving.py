@@ -55,8 +55,8 @@ class Pretrained(ModelHubMixin, library_name="vocabula", tags=["vocabula"]):
         """Write ``config.json``, ``model.safetensors`` and ``README.md`` into a folder.
 
         Counts of the training codes, `code_statistics`, are written beside them, as
-        ``entropy.safetensors``: the folder then opens what was compressed with them. Every file
-        is complete or absent at any moment; other files in the folder are left alone.
+        ``entropy.safetensors``: the folder then opens files that were compressed with them. Every
+        file is complete or absent at any moment; other files in the folder are left alone.
 
         Args:
             save_directory: the folder, made if need be.
@@ -99,7 +99,7 @@ class Pretrained(ModelHubMixin, library_name="vocabula", tags=["vocabula"]):
                 ``force_download``.
 
         Raises:
-            CheckpointError: missing, damaged, foreign, or not to be had.
+            CheckpointError: missing, damaged, foreign, or not available.
         """
         name = str(pretrained_model_name_or_path)
         folder = Path(name) if os.path.isdir(name) else _download(name, hub_options)
@@ -129,7 +129,7 @@ def save(
 
     Raises:
         OutputError: the folder cannot be written.
-        OptionError: a part is no registered component, so it could not be loaded again.
+        OptionError: a part is not a registered component, so it could not be loaded again.
     """
     folder = Path(folder)
     settings, said = registry.spec(tokenizer), summary.summarize(tokenizer)

@@ -1,4 +1,4 @@
-"""What there is to say about a tokenizer, and how a saved one says it without being built."""
+"""The summary of a tokenizer, also read from a saved tokenizer without building it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = "summary"
 
 @dataclass(frozen=True, slots=True)
 class LevelSummary:
-    """What there is to say about a level of codes.
+    """The summary of a level of codes.
 
     Attributes:
         title: ``level 1`` and so on; empty for the only one.
@@ -55,7 +55,7 @@ class Summary:
     Attributes:
         levels: the coarsest first.
         encoders: the distinct classes of its encoders.
-        decoders: those of its decoders.
+        decoders: the distinct classes of its decoders.
         likelihood: the class of its likelihood.
         channels: of its images.
         parameters: numbers that training can change.
@@ -71,12 +71,12 @@ class Summary:
     fingerprint: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary as JSON holds it."""
+        """The summary as plain data for JSON."""
         return asdict(self)
 
 
 class Summarized(Protocol):
-    """What a summary needs of a tokenizer."""
+    """The parts of a tokenizer that a summary needs."""
 
     channels: int
 
@@ -92,7 +92,7 @@ class Summarized(Protocol):
         """The modules by what they are."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """What training can change."""
+        """The parameters that training can change."""
 
     def fingerprint(self) -> str:
         """The tokenizer's identity."""
@@ -128,16 +128,16 @@ def summarize(tokenizer: Summarized) -> Summary:
 
 
 def saved_summary(folder: Path, config: Mapping[str, Any]) -> Summary | None:
-    """The summary in a saved tokenizer's folder, if it is of the settings and weights there.
+    """The summary in a saved tokenizer's folder, if it matches the settings and weights there.
 
-    It is taken only where the fingerprint, worked out anew from the two files, is the one in it.
+    It is used only if its fingerprint equals the one recomputed from the two files.
 
     Args:
         folder: of the tokenizer.
         config: its configuration, as `read_tokenizer_config` gives it.
 
     Returns:
-        None where there is none, or another: the tokenizer has to be loaded.
+        None if there is none or it does not match: the tokenizer has to be loaded.
     """
     try:
         summary = _parsed(config[KEY])

@@ -9,8 +9,8 @@
     |   +-------+   |   a side of the tile at the image's border has the network's own padding
     +---------------+
 
-Tiles begin at multiples of the tokenizer's stride, and no tile is small where the image is not:
-the convolutions of small maps round differently.
+Tiles begin at multiples of the tokenizer's stride, and no tile is small unless the image is:
+convolutions of small maps round differently.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LEAST_CONTEXTS = 6
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Pixels of one axis, multiples of the tokenizer's stride: the image as it is padded.
+    """Pixels of the padded image along one axis, in multiples of the tokenizer's stride.
 
     Attributes:
         first: of the tile.
@@ -116,7 +116,7 @@ def tiles(size: Sequence[int], stride: int, context: int) -> Iterator[Tile]:
 
 
 def _ranges(length: int, side: int, stride: int, around: int) -> list[Range]:
-    """An axis in parts of equal length, up to `stride`, none much longer than `side`."""
+    """An axis in parts of equal length, up to `stride`; none is much longer than `side`."""
     blocks = -(-length // stride)
     parts = min(blocks, -(-length // side))
     borders = [blocks * part // parts * stride for part in range(parts + 1)]
@@ -129,10 +129,10 @@ def _ranges(length: int, side: int, stride: int, around: int) -> list[Range]:
 def cut_for(
     x: Tensor, size: Sequence[int], module: nn.Module, strides: Sequence[int], *contexts: int | None
 ) -> list[Tile]:
-    """The tiles in which images, or their codes, pass a module; none where they go in whole.
+    """The tiles in which images, or their codes, pass a module; none if they pass whole.
 
-    Not in training or for gradients, not while the module is compiled, and only on the CPU: other
-    devices have libraries that choose their algorithm, and its rounding, by the image's size.
+    Tiles are not used in training, for gradients or while the module is compiled, and only on the
+    CPU: other devices' libraries choose their algorithm, and its rounding, by image size.
 
     Args:
         x: the images, or their codes.
@@ -157,7 +157,7 @@ def cut_for(
 
 
 def paint(images: int, cut: Sequence[Tile], shown: Callable[[int, Tile], Tensor]) -> Tensor:
-    """Images (B, C, H, W) from what is shown of them, tile by tile.
+    """Images (B, C, H, W) assembled tile by tile.
 
     Args:
         images: B.
@@ -184,7 +184,7 @@ def gather(
     strides: Sequence[int],
     coded: Callable[[int, Tile], Sequence[Tensor]],
 ) -> list[Tensor]:
-    """Grids (B, h, w, ...) from those of what the network sees, tile by tile.
+    """Grids (B, h, w, ...) assembled tile by tile.
 
     Args:
         images: B.

@@ -106,7 +106,7 @@ class Tokenizer(SignalTokenizer):
         return (CodeLevel("", self.quantizer, self.strides),)
 
     def parts(self) -> dict[str, list[nn.Module]]:
-        """The modules by what they are: encoder, quantizer, decoder, likelihood."""
+        """The modules by role: encoder, quantizer, decoder, likelihood."""
         return {
             "encoder": [self.encoder],
             "quantizer": [self.quantizer],
@@ -120,7 +120,7 @@ class Tokenizer(SignalTokenizer):
         return self.levels[0].bits
 
     def grid(self, *extent: int) -> tuple[int, ...]:
-        """The positions of codes, one number an axis, that a signal of an extent gets."""
+        """The grid of codes, one number per axis, for a signal of an extent."""
         return self.grids(*extent)[0]
 
     @property
@@ -181,7 +181,7 @@ def check_fit(owner: str, name: str, got: int, whose: str, expected: int) -> Non
     """Check that a part's size is what another part needs.
 
     Args:
-        owner: what the message begins with.
+        owner: the beginning of the message.
         name: the option, such as ``decoder.stride``.
         got: its value.
         whose: what sets the value that is expected.

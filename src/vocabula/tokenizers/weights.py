@@ -20,7 +20,7 @@ def unique_tensors(module: nn.Module) -> dict[str, Tensor]:
     """The state of a module by name, each shared tensor once, under its first name.
 
     safetensors refuses two names for one storage; a module that shares a codebook between stages
-    shares it again when it is rebuilt, so that one copy fills both.
+    shares it again when rebuilt, so one copy fills both.
     """
     state: dict[str, Tensor] = module.state_dict()
     unique: dict[str, Tensor] = {}
@@ -51,8 +51,7 @@ def read_weights(module: nn.Module, path: Path) -> None:
     """Fill a module with the tensors of a safetensors file; on an error nothing is changed.
 
     Raises:
-        CheckpointError: the file is damaged or cannot be read, or its tensors are not those of the
-            module.
+        CheckpointError: the file is damaged or unreadable, or its tensors do not match the module.
     """
     try:
         with utf8_path(path) as place, safetensors.safe_open(place, framework="pt") as file:

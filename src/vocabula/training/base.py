@@ -1,4 +1,4 @@
-"""The optimizer step that every model is trained with, on one device or on several processes."""
+"""The optimizer step that all models share, on one device or in several processes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ B = TypeVar("B")
 def make_accelerator() -> Accelerator:
     """The accelerator of this process; several exist under ``torchrun`` and ``accelerate launch``.
 
-    Mixed precision is off here whatever the launcher says: `TrainingOptions.precision` decides.
+    Mixed precision is always off here; only `TrainingOptions.precision` sets it.
     Buffers are not broadcast at every forward pass: quantizers keep them equal by reducing
     their statistics.
     """
@@ -41,9 +41,9 @@ def make_accelerator() -> Accelerator:
 
 
 def _several_on_cpu() -> bool:
-    """Whether a launcher has started several processes, which have no accelerators.
+    """Whether a launcher has started several processes without accelerators.
 
-    Without being told so, each would take itself for the only one, and write the same folder.
+    Otherwise each would take itself for the only process and write the same folder.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return False
@@ -52,7 +52,7 @@ def _several_on_cpu() -> bool:
 
 
 class BaseTrainer(ABC, Generic[B]):
-    """Trains a model, one optimizer step per call; what a step computes is the subclass's.
+    """Trains a model, one optimizer step per call; subclasses define what a step computes.
 
     ::
 
@@ -116,17 +116,17 @@ class BaseTrainer(ABC, Generic[B]):
         """The loss () of a micro-batch, by `call`, and its figures, each (), with ``loss``."""
 
     def begin_step(self) -> None:
-        """What precedes a step; nothing unless overridden."""
+        """A hook before a step; does nothing unless overridden."""
 
     def finish_step(self) -> dict[str, Tensor]:
-        """What follows the optimizer; figures of the whole batch. Nothing unless overridden."""
+        """A hook after the optimizer: figures of the whole batch; none unless overridden."""
         return {}
 
     # ---------------------------------------------------------------- stepping
 
     @property
     def parameters(self) -> int:
-        """How many numbers the model has."""
+        """The number of parameters of the model."""
         return sum(p.numel() for p in self.model.parameters())
 
     @property
@@ -185,7 +185,7 @@ class BaseTrainer(ABC, Generic[B]):
     def wrap(self) -> None:
         """Put the model under gradient averaging where there are several processes.
 
-        The wrapper expects a gradient of each parameter that could learn when it was made.
+        The wrapper expects a gradient of each parameter that was trainable when it was created.
         """
         learns = any(p.requires_grad for p in self.model.parameters())
         if self.accelerator.num_processes == 1 or not learns:
@@ -220,13 +220,13 @@ class BaseTrainer(ABC, Generic[B]):
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within the block the model has the averaged weights, where weights are averaged."""
+        """Within the block the model has the averaged weights, if weights are averaged."""
         with self.borrowing(self.average.state() if self.average else {}):
             yield
 
     @contextlib.contextmanager
     def borrowing(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
-        """Within the block the parameters that `weights` names have its values."""
+        """Within the block the parameters named in `weights` have its values."""
         parameters = dict(self.model.named_parameters())
         own = {name: parameters[name].detach().clone() for name in weights}
         try:
@@ -238,7 +238,7 @@ class BaseTrainer(ABC, Generic[B]):
     # -------------------------------------------------------------- checkpoint
 
     def checkpoint(self, extra: Mapping[str, Any]) -> Checkpoint:
-        """Everything that training goes on from; every process must call it."""
+        """Everything needed to continue training; every process must call it."""
         tensors = {
             "model": self.model.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer),

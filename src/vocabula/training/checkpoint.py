@@ -45,7 +45,7 @@ class Checkpoint:
     Attributes:
         step: optimizer steps done.
         tensors: tensors by file (``model``, ``optimizer``, ``average``) and name.
-        state: everything else, as JSON holds it.
+        state: everything else, as plain data for JSON.
     """
 
     step: int
@@ -82,7 +82,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def newest_step(folder: Path) -> int:
-    """Steps done at the newest checkpoint below `folder`, 0 where there is none; not verified."""
+    """Steps done at the newest checkpoint below `folder`, 0 if there is none; not verified."""
     found = list_checkpoints(folder)
     return int(_NAME.fullmatch(found[0].name)[1]) if found else 0  # type: ignore[index]
 
@@ -113,15 +113,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def newest_checkpoint(folder: Path, notify: Callable[[str], None]) -> Checkpoint | None:
-    """The newest checkpoint that is undamaged, or None where none was ever written.
+    """The newest undamaged checkpoint, or None if none was ever written.
 
     Args:
         folder: where the checkpoints are.
         notify: told, in a sentence, about each damaged checkpoint that is passed over.
 
     Raises:
-        CheckpointError: if there are checkpoints, but every one is damaged; or the rights or the
-            disk keep one from being read.
+        CheckpointError: if there are checkpoints, but every one is damaged; or one cannot be read
+            because of permissions or the disk.
     """
     paths = list_checkpoints(folder)
     for path in paths:
@@ -184,13 +184,13 @@ def _read_state(path: Path) -> dict[str, Any]:
 
 
 class _NotToBeReadError(CheckpointError):
-    """A checkpoint whose files are there, but cannot be opened: no damage, and worth mending."""
+    """A checkpoint whose files exist but cannot be opened: not damaged, and fixable."""
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError | None:
-    """The error for a file that rights or the disk keep from being read; None for others."""
+    """The error for a file that permissions or the disk make unreadable; None for other errors."""
     if isinstance(error, FileNotFoundError):
-        return None  # a part is missing: as good as damaged
+        return None  # a part is missing: treated as damaged
     failure = input_error(path, error, _NotToBeReadError)
     return failure if isinstance(failure, _NotToBeReadError) else None
 
@@ -201,7 +201,7 @@ def _checksum(state: Mapping[str, Any]) -> str:
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """A contiguous copy on the CPU that shares its memory with nothing."""
+    """A contiguous copy on the CPU that shares no memory."""
     return tensor.detach().to("cpu", copy=True).contiguous()
 
 

@@ -49,7 +49,7 @@ class RunConfig:
         sections: the settings of each section's component, ``{"name": ..., option: value}``.
         overrides: the overrides that were applied, as they were written.
         description: one line about the preset.
-        notes: what overrides that swap a component have kept and left out, a line each.
+        notes: what component-swapping overrides have kept and dropped, one line each.
     """
 
     preset: str
@@ -179,7 +179,7 @@ def _is_component(kind: str, value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON holds it."""
+    """A value as plain data for JSON."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -196,7 +196,7 @@ def _read(preset: str, seen: tuple[str, ...]) -> tuple[dict[str, Table], str]:
     description = str(document.pop("description", ""))
     parent = document.pop("extends", None)
     base, inherited = _read(str(parent), (*seen, preset)) if parent is not None else ({}, "")
-    if any(map(is_level, document)):  # levels take the place of the networks of a single one
+    if any(map(is_level, document)):  # levels replace the networks of a single level
         base = {section: table for section, table in base.items() if section not in FLAT}
     known = section_names({**base, **document})
     unknown = [key for key in document if key not in known]
@@ -213,7 +213,7 @@ def _read(preset: str, seen: tuple[str, ...]) -> tuple[dict[str, Table], str]:
 
 
 def _inherit(before: Any, given: Any, path: str) -> Table:
-    """The table `before` with the options of `given`; another component keeps none of them."""
+    """The table `before` updated with the options of `given`; a different component keeps none."""
     old, new = as_table(before, path), as_table(given, path)
     if new.get("name", old.get("name")) != old.get("name"):
         return new

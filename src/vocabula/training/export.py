@@ -19,14 +19,14 @@ _CARD_METRICS = ("step", "loss", "mse", "psnr", "perplexity", "usage")
 def export_tokenizer(
     trainer: Trainer, folder: Path, *, data: str, command: str, record: dict[str, Any]
 ) -> None:
-    """Save the tokenizer with its card; where weights are averaged, with the average.
+    """Save the tokenizer with its card, using the averaged weights if there are any.
 
     The trainer goes on unchanged.
 
     Args:
         trainer: holds the tokenizer.
         folder: where it is saved; every file is complete or absent at any moment.
-        data: what it learned from, for the card.
+        data: its training data, for the card.
         command: how it was trained, for the card.
         record: figures of the last log line, for the card.
 

@@ -57,7 +57,7 @@ _FREE_TO_CHANGE = frozenset({"optimizer.learning_rate"}) | frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a run learns from, as its manifest says.
+    """The data that a run learns from, for its manifest.
 
     Attributes:
         data: name of the data.
@@ -67,8 +67,8 @@ class Subject:
         command: the words of the command that makes the run.
         identity: further fields of the manifest, such as a hash of the data's content; a resumed
             run must have the same, where its manifest says what they were.
-        more: further fields of the manifest, which may change.
-        files: what else the run writes into its folder.
+        more: further fields of the manifest that may change.
+        files: further files that the run writes into its folder.
     """
 
     data: str
@@ -81,7 +81,7 @@ class Subject:
     files: tuple[str, ...] = ()
 
     def command_line(self, *extra: str) -> str:
-        """The command, with more words, as a shell takes it."""
+        """The command with further words, quoted for a shell."""
         program, *words = self.command
         return shlex.join([program, *import_words(), *words, *extra])
 
@@ -100,7 +100,7 @@ class RunFolder:
         self.tensorboard = self.path / "tensorboard"
 
     def check(self, config: RunConfig, subject: Subject, *, resume: bool, overwrite: bool) -> bool:
-        """Whether a run may be written here; returns whether there is one to resume.
+        """Check that a run may be written here; returns whether there is one to resume.
 
         Nothing is changed. A folder that does not exist or is empty is always fine: resuming
         then starts from the beginning, so that one command serves before and after a crash.
@@ -177,7 +177,7 @@ class RunFolder:
     def _is_empty(self) -> bool:
         if not self.path.exists():
             return True
-        # a crash before the first word was written leaves a hidden file
+        # a crash before the first write leaves a hidden file
         return all(is_hidden(path) or path.name == LOCK for path in self.path.iterdir())
 
     def _check_same(self, config: RunConfig, subject: Subject, manifest: Mapping[str, Any]) -> None:
@@ -194,7 +194,7 @@ class RunFolder:
 
     @staticmethod
     def check_data(subject: Subject, manifest: Mapping[str, Any]) -> None:
-        """Refuse other data than those of a manifest.
+        """Refuse data that differ from a manifest's data.
 
         Raises:
             OptionError: their number or identity differs.
@@ -222,7 +222,7 @@ class RunFolder:
 
 
 def restart_words(*, resume: bool, overwrite: bool) -> tuple[str, ...]:
-    """The options of the command line that say what becomes of an earlier run."""
+    """The command-line options that say what to do with an earlier run."""
     given = {"--resume": resume, "--overwrite": overwrite}
     return tuple(word for word, wanted in given.items() if wanted)
 
@@ -236,7 +236,7 @@ def only_writer(path: Path, accelerator: Accelerator) -> Iterator[None]:
     Raises:
         OutputError: another run is in progress there, or the folder cannot be written.
     """
-    accelerator.wait_for_everyone()  # all have looked before one makes the folder
+    accelerator.wait_for_everyone()  # all processes have checked before one creates the folder
     with ExitStack() as stack:
         in_main_process(accelerator, lambda: stack.enter_context(locked_folder(path)))
         yield

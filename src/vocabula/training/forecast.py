@@ -1,4 +1,4 @@
-"""What a run will take, measured before it begins: what cannot fit into memory is refused."""
+"""The cost of a run, measured before it begins; runs that cannot fit into memory are refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STEP = 16  # proposed crops have sides of multiples of so many pixels
 
 @dataclass(frozen=True)
 class Workload:
-    """What the steps of a run are made of.
+    """The model and data of a run's steps.
 
     Attributes:
         make: a new trainer, on an accelerator.
@@ -37,7 +37,7 @@ class Workload:
         stored: bytes of the data that one process keeps.
         copies: how often a process keeps the weights beside the trainer's own.
         unit: what the items are called.
-        smaller: what helps where no batch fits.
+        smaller: advice if no batch fits.
     """
 
     make: Callable[[TrainingOptions, Accelerator], BaseTrainer[Any]]
@@ -61,13 +61,13 @@ class Workload:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What one process of a run takes.
+    """The cost of one process of a run.
 
     Attributes:
         parameters: how many numbers the optimizer learns.
         seconds: of one optimizer step.
         memory: bytes at its peak.
-        room: bytes that it can have; None where that is not known.
+        room: bytes available to it; None if not known.
     """
 
     parameters: int
@@ -86,7 +86,7 @@ def forecast(
     resumed: bool = False,
     shown: bool = False,
 ) -> Forecast | None:
-    """Measure what a run will take; the main process does so, and every process calls it.
+    """Measure the cost of a run; the main process measures, and every process calls this.
 
     Args:
         workload: what its steps are made of.
@@ -195,7 +195,7 @@ def _refusal(
 
 
 def _nearest(need: _Need, room: int, options: TrainingOptions, processes: int) -> list[str]:
-    """The settings nearest to the options that fit into `room`; empty where none do.
+    """The settings nearest to the options that fit into `room`; empty if none do.
 
     First the same batch in smaller parts, then smaller crops.
     """
@@ -217,7 +217,7 @@ def _sides(size: Size) -> str:
 
 
 def together(first: Forecast | None, second: Forecast | None) -> Forecast | None:
-    """What two runs of one process take that follow one another, step by step."""
+    """The cost of two consecutive runs of one process, step by step."""
     if first is None or second is None:
         return first or second
     return Forecast(

@@ -13,13 +13,13 @@ from torch.utils._pytree import tree_leaves
 
 
 class MemoryExceeded(Exception):  # noqa: N818 - it is an answer, not an error
-    """A counted block has taken more memory than it may."""
+    """A counted block has exceeded its memory limit."""
 
 
 class LiveMemory(TorchDispatchMode):
-    """Within the block, the bytes of tensors that operations make are counted until they are freed.
+    """Counts, within the block, the bytes of tensors that operations make until they are freed.
 
-    What an operation needs for itself alone, such as the workspace of a convolution, is not seen.
+    Memory internal to an operation, such as the workspace of a convolution, is not counted.
     Backward passes are seen where they run in the caller's thread, as they do on the CPU.
 
     Args:

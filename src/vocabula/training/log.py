@@ -24,12 +24,12 @@ class RunLog:
     quantizers ``perplexity`` (of single batches), ``usage``, ``window_perplexity``, ``dead``,
     ``largest_share`` and ``norm_ratio`` (of the usage window, means over books), and
     ``warnings`` where the collapse watch spoke. Figures of steps are means since the last line.
-    Of several levels, those of the codes stand once over all books and once for each level, as
+    With several levels, figures of codes are given over all books and for each level, as
     ``level1.usage``.
 
-    Of a prior, ``loss`` is in nats per code, ``signals_per_second`` takes the place of images, and
-    lines on which it was measured hold ``held_out_nats`` (per code), ``held_out_bits_per_dim`` and,
-    where it knows classes or text, ``held_out_nats_without_condition``.
+    For a prior, ``loss`` is in nats per code, ``signals_per_second`` replaces images, and lines
+    with a measurement hold ``held_out_nats`` (per code), ``held_out_bits_per_dim`` and, where it
+    knows classes or text, ``held_out_nats_without_condition``.
 
     Args:
         path: the file.
@@ -72,7 +72,7 @@ class RunLog:
                 self._writer.add_scalar(name, value, record["step"])
 
     def close(self) -> None:
-        """Flush what TensorBoard holds back."""
+        """Flush pending TensorBoard events."""
         if self._writer is not None:
             self._writer.close()
 

@@ -1,4 +1,4 @@
-"""What the machine has left for a run: memory that this process may still take."""
+"""The memory that this process may still take."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def resident_memory() -> int:
 
 
 def _group_memory() -> list[int]:
-    """What is left of the limits of the control groups that the process is in, the outer ones too.
+    """What remains of the limits of the process's control groups, including the outer ones.
 
     Pages of files that the system may drop at any time count as free.
     """
@@ -58,7 +58,7 @@ def _group_folders() -> list[Path]:
             continue
         root = CGROUPS / "memory" if controllers else CGROUPS
         inner = root / path.lstrip("/")
-        # within a container its own group is the root, whatever the path says
+        # within a container its own group is the root, regardless of the path
         folders += [inner, *(up for up in inner.parents if up.is_relative_to(root))]
     return folders
 

@@ -1,4 +1,4 @@
-"""What is measured at every training step, cheaply, and its means between two log lines."""
+"""Cheap measurements at every training step, and their means between two log lines."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def code_figures(levels: Sequence[CodeLevel], codes: Sequence[Tensor]) -> dict[s
 
     Args:
         levels: the levels of codes.
-        codes: the codes of each; those of a continuous bottleneck are left out.
+        codes: the codes of each level; continuous bottlenecks are left out.
     """
     books = {
         level.prefix: book_perplexities(code, level.codebook_sizes)

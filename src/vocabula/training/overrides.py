@@ -56,7 +56,7 @@ def apply_override(sections: Table, keys: tuple[str, ...], value: Any, notes: li
         notes: what a swap kept and what it left out is added here, in words.
 
     Raises:
-        OptionError: unknown section, option or component; or a number that no item has.
+        OptionError: an unknown section, option or component, or an item number out of range.
     """
     section, *rest = keys
     levels = level_names(sections)
@@ -147,12 +147,12 @@ def _is_component(option: registry.Option, value: Any) -> bool:
 
 
 def _is_place(key: str) -> bool:
-    """Whether a key is of an item of a list, not of an option."""
+    """Whether a key denotes an item of a list rather than an option."""
     return key == EACH or re.fullmatch(r"-?\d+", key) is not None
 
 
 def _positions(place: str, items: list[Any], path: str) -> list[int]:
-    """The items that a number, or ``*``, is of."""
+    """The indices of the items that a number, or ``*``, denotes."""
     if place == EACH and items:
         return list(range(len(items)))
     if re.fullmatch(r"\d+", place) and int(place) < len(items):
@@ -169,7 +169,7 @@ def _option(kind: str, table: Table, key: str, path: str) -> registry.Option:
     """The option of a component in a configuration.
 
     Raises:
-        OptionError: it has none of that name; the message says which component there is.
+        OptionError: it has no such option; the message names the component.
     """
     names = registry.names(kind)
     name = str(table.get("name", names[0] if len(names) == 1 else ""))
@@ -189,7 +189,7 @@ def _option(kind: str, table: Table, key: str, path: str) -> registry.Option:
 def _advice(
     kind: str, known: Mapping[str, registry.Option], table: Table, key: str, path: str
 ) -> str:
-    """What was meant: an option of its parts, one of a like name, or one of another component."""
+    """The likely intent: an option of its parts, a similar name, or another component's option."""
     for option in known.values():
         items = table.get(option.name, option.default)
         if option.listed and option.kind and isinstance(items, list | tuple):

@@ -1,4 +1,4 @@
-"""What goes on while nothing is shown yet: no phase of a run is silent for ten seconds."""
+"""Signs of life while nothing is shown yet: no phase of a run is silent for ten seconds."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ class Heartbeat:
 
 @contextmanager
 def phase(text: str, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show that something goes on: a spinner on a terminal, elsewhere a line where it takes long.
+    """Show activity: a spinner on a terminal, elsewhere a line if it takes long.
 
     Args:
-        text: what goes on, such as ``counting codes``.
+        text: the activity, such as ``counting codes``.
         shown: False shows nothing.
 
     Yields:

@@ -26,7 +26,7 @@ def tokenizer_lines(
         source: the images.
         tokenizer: what will learn.
         size: height and width that it learns on.
-        whole: whether they are those of whole images, and not of crops.
+        whole: whether they are of whole images rather than crops.
     """
     height, width = size
     skipped = f", {plural(len(source.problems), 'file')} skipped" if source.problems else ""

@@ -1,4 +1,4 @@
-"""From a tokenizer and its codes to a folder that draws new signals: the training of priors."""
+"""Trains priors: from a tokenizer and its codes to a folder that draws new signals."""
 
 from __future__ import annotations
 
@@ -54,9 +54,8 @@ def train_prior(
     """Train the prior of a tokenizer's codes, or one for each of its levels, and save them.
 
     `out` holds all that drawing needs; see `vocabula.priors.load_generator`. It works on the CPU,
-    on a GPU and, under ``torchrun`` or ``accelerate launch``, in several processes. Stopped at any
-    moment, it continues with ``resume=True`` from the newest checkpoint, on the CPU to identical
-    weights.
+    on a GPU and, under ``torchrun`` or ``accelerate launch``, in several processes. If stopped, it
+    continues with ``resume=True`` from the newest checkpoint, with identical weights on the CPU.
 
     Args:
         config: what to train and how; see `load_config` and `prior_preset_names`.
@@ -66,8 +65,8 @@ def train_prior(
         captions: text conditions; see `read_captions`.
         caption_column: the column of texts in a parquet file of captions.
         held_out: a file of codes to measure on; None holds a share of `tokens` out.
-        classes: whether the labels in `tokens`, if there are any, become conditions; never of a
-            kind of prior that takes none.
+        classes: whether labels in `tokens`, if any, become conditions; ignored for a kind of prior
+            that takes none.
         level: train the prior of this level only, 1 for the coarsest; None trains all.
         resume: continue the run in `out`; starts from the beginning where there is none.
         overwrite: replace the run in `out`; files that are not a run's own are kept.
@@ -116,7 +115,7 @@ def train_prior(
         outlook = plan.check(continued, lambda *more: subject.command_line(*flags, *more))
         trainers = _Trainers(config, options, accelerator, data, tokenizer, chosen)
         plan.say(tokenizer, folders, continued, trainers.parameters, outlook)
-        accelerator.wait_for_everyone()  # all have looked before one writes
+        accelerator.wait_for_everyone()  # all processes have checked before one writes
         if is_main and levels > 1 and (earlier is None or anew):
             top.create(config, whole)
             for folder in folders.values() if anew else ():
@@ -147,7 +146,7 @@ def _finish(session: PriorSession, folder: Path, tokenizer: SignalTokenizer) -> 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a run is about to do: measured, refused where it cannot fit, and said."""
+    """The plan of a run: it is measured, refused if it does not fit, and printed."""
 
     config: RunConfig
     options: TrainingOptions
@@ -156,7 +155,7 @@ class _Plan:
     shown: bool
 
     def check(self, continued: Mapping[int, bool], command: Callable[..., str]) -> Forecast | None:
-        """What the priors of some levels take together.
+        """Check the total cost of the priors of some levels.
 
         Raises:
             OptionError: there is not enough memory for one of them.

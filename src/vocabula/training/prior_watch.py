@@ -21,8 +21,8 @@ class HeldOutNats:
     Attributes:
         step: optimizer steps done.
         nats: nats per code.
-        withheld: the same with class and text kept from the prior; None where there are none, or
-            the prior never learned without them.
+        withheld: nats per code without class and text; None if there are none, or the prior never
+            learned without them.
     """
 
     step: int
@@ -32,7 +32,7 @@ class HeldOutNats:
 
 @dataclass
 class PriorWatch:
-    """Reads training losses and held-out nats, and warns, once of each thing.
+    """Reads training losses and held-out nats, and gives each warning once.
 
     Args:
         order0: nats per held-out code of the codes' frequencies.
@@ -41,7 +41,7 @@ class PriorWatch:
         first: training loss of the first log line.
         best: the best measurement.
         best_loss: the training loss when it was made.
-        spoken: what was warned of.
+        spoken: the warnings already given.
     """
 
     order0: float

@@ -1,4 +1,4 @@
-"""What a training step costs, from a few small steps of a model that is thrown away."""
+"""The cost of a training step, from a few small steps of a temporary model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Trial:
 
 @dataclass(frozen=True)
 class StepCost:
-    """What steps of any size cost; see `measure_step`.
+    """The cost of steps of any size; see `measure_step`.
 
     Attributes:
         parameters: how many numbers the optimizer learns.
@@ -100,9 +100,9 @@ def measure_step(
     optimizer: OptimizerSettings,
     device: torch.device,
 ) -> StepCost:
-    """Make a model, let it take a few steps of rising size, and throw it away.
+    """Build a model, take a few steps of rising size, and discard it.
 
-    The second size is made however long it takes. Another is left out if it would take more than
+    The second size is always measured. Another is left out if it would take more than
     `LONGEST`, and any if it would take most of the memory; a size that is reached without those
     in between is not extrapolated. Nothing is reduced over processes. Random generators are drawn
     from, so seed them afterwards.
@@ -145,7 +145,7 @@ def _trials(
     sizes: Sequence[Size],
     device: torch.device,
 ) -> list[_Trial]:
-    with _counted(_kept(trainer), device):  # the first pass makes what later ones find
+    with _counted(_kept(trainer), device):  # the first pass creates state that later ones reuse
         trainer.compute_gradients(batch(sizes[0]))
     trainer.optimizer.zero_grad(set_to_none=True)
     trials: list[_Trial] = []
@@ -175,7 +175,7 @@ def _trial(trainer: BaseTrainer[Any], data: Any, work: float, device: torch.devi
         trainer.compute_gradients(data)
         halfway = _now(device) - started
     trainer.optimizer.zero_grad(set_to_none=True)
-    if halfway > LONGEST / 3:  # the optimizer is of no account
+    if halfway > LONGEST / 3:  # the optimizer's memory does not matter
         return _Trial(work, halfway, memory.series)
     with _counted(_kept(trainer), device):
         started = time.perf_counter()
@@ -184,7 +184,7 @@ def _trial(trainer: BaseTrainer[Any], data: Any, work: float, device: torch.devi
 
 
 class _Alone(SimpleNamespace):
-    """What a trainer asks of an accelerator, for one process by itself."""
+    """The interface of an accelerator for a single process."""
 
     num_processes, process_index, is_main_process = 1, 0, True
 

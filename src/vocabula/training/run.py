@@ -154,7 +154,7 @@ class TokenizerSession(Session[Trainer]):
             count_codes(self.folder.path, self._source, self.trainer.accelerator.device, advance)
 
     def extra_state(self) -> dict[str, Any]:
-        """The stage, for who reads a checkpoint."""
+        """The stage, for readers of a checkpoint."""
         return {"stage": self.trainer.stage}
 
     def export(self) -> None:

@@ -105,7 +105,7 @@ class Session(ABC, Generic[T]):
         return self.trainer.meter.means()
 
     def complete(self) -> None:
-        """Make what belongs to a finished model; the main process calls it. Nothing by default."""
+        """Complete a finished model; the main process calls it. Does nothing by default."""
 
     @property
     def due(self) -> bool:
@@ -113,7 +113,7 @@ class Session(ABC, Generic[T]):
         return False
 
     def extra_state(self) -> dict[str, Any]:
-        """What else a checkpoint's state holds; nothing unless overridden."""
+        """Further state of a checkpoint; empty unless overridden."""
         return {}
 
     def save(self) -> Checkpoint:
@@ -270,7 +270,7 @@ class Session(ABC, Generic[T]):
         self.trainer.accelerator.wait_for_everyone()
 
     def _kept(self) -> str:
-        """Which checkpoint there is to go back to, in words."""
+        """The checkpoint to return to, in words."""
         if self.last_checkpoint is None:
             return "no checkpoint had been written yet"
         return f"the last good checkpoint is {self.last_checkpoint}"

@@ -26,8 +26,8 @@ def trained_parts(stages: Sequence[Stage], index: int) -> tuple[str, ...]:
 def set_trained_parts(tokenizer: SignalTokenizer, trained: Collection[str]) -> None:
     """Freeze every part of a tokenizer that is not named; let the named ones learn.
 
-    A part is that of all levels. A frozen part gets no gradients. A quantizer is frozen by its own
-    `freeze`, so that moving averages and revival rest too.
+    A part means that part in all levels. A frozen part gets no gradients. A quantizer is frozen by
+    its own `freeze`, so that moving averages and revival rest too.
     """
     for part, modules in tokenizer.parts().items():
         for module in modules:

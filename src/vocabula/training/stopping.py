@@ -14,7 +14,7 @@ STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if ha
 class StopRequest:
     """While entered, the first SIGINT, SIGTERM or SIGHUP sets `requested`; a second acts as usual.
 
-    Signals that are ignored, as SIGHUP under nohup, stay so.
+    Signals that are ignored, such as SIGHUP under nohup, stay ignored.
 
     Outside the main thread, where Python allows no handlers, it does nothing.
     """

@@ -14,7 +14,7 @@ Table = dict[str, Any]
 def swapped(kind: str, old: Table, new: Mapping[str, Any], path: str, notes: list[str]) -> Table:
     """`old` with the options of `new`; another name keeps only the options that fit it.
 
-    What the parts of a composite agree on fits, too: ``quantizer=vector`` in place of a residual
+    Options on which a composite's parts agree also fit: ``quantizer=vector`` in place of a residual
     quantizer of vector quantizers takes over their width and their codebook's size.
 
     Args:
@@ -22,7 +22,7 @@ def swapped(kind: str, old: Table, new: Mapping[str, Any], path: str, notes: lis
         old: its settings.
         new: the name, the options to change, or both.
         path: where it stands.
-        notes: what was taken over and what was left out is added here, in words.
+        notes: receives notes on which options were kept and which were dropped.
 
     Raises:
         OptionError: there is no component of the new name.

@@ -1,4 +1,4 @@
-"""What one process of several does for all of them, so that all go on or fail alike."""
+"""Work that one process does for all, so that all continue or fail together."""
 
 from __future__ import annotations
 

@@ -95,9 +95,9 @@ class Trainer(BaseTrainer[Tensor]):
         return code_figures(self.tokenizer.levels, codes)
 
     def usage_reports(self) -> list[UsageReport | None]:
-        """How each level's codewords were used lately; every process must call it.
+        """The recent use of each level's codewords; every process must call it.
 
-        None for a level that keeps no count, or none now: nothing is counted while frozen.
+        None for a level that keeps no count, or is frozen, when nothing is counted.
         """
         return [
             level.quantizer.usage_report()

@@ -1,4 +1,4 @@
-"""What the steps of tokenizers and priors are made of, so that one can be tried before a run."""
+"""The workloads of tokenizers and priors, so that a step can be tried before a run."""
 
 from __future__ import annotations
 
