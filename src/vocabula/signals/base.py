@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from vocabula import registry
+
 
 class Signal(ABC):
     """A kind of signal: tensors (B, channels, *extent), with one size per axis.
@@ -29,6 +31,11 @@ class Signal(ABC):
     plural: ClassVar[str]
     centre: ClassVar[float] = 0.0
     channels: int
+
+    @property
+    def kind(self) -> str:
+        """The registered name of the kind, such as ``image``, by which everything else is found."""
+        return registry.name_of(self)
 
     @abstractmethod
     def units(self, extent: Sequence[int]) -> float:
