@@ -122,7 +122,7 @@ def contest(data: Path, steps: int, seed: int, spread: float, test: Tensor) -> d
     source = open_source(str(data / "train.parquet"))
     batches = ImageData(channels=3).train_batches(source, batch_size=BATCH, seed=seed)
     for step, batch in zip(range(steps), batches, strict=False):
-        images = batch.images / 255
+        images = batch.values / 255
         order = list(made.values())
         turn = step % len(order)
         for contestant in order[turn:] + order[:turn]:

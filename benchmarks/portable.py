@@ -31,7 +31,6 @@ from numpy.typing import NDArray
 from vocabula import codec, open_source
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.segment import Block
-from vocabula.data import ImageData
 from vocabula.priors import Generator, load_generator
 from vocabula.tokenizers.inference import inference
 
@@ -47,8 +46,8 @@ def encoded(generator: Generator, path: Path, limit: int) -> NDArray[np.int64]:
     """Codes (N, h, w) of the first images of a file."""
     found = []
     with inference(generator.tokenizer) as device:
-        for batch in ImageData().evaluation_batches(open_source(path), batch_size=64, limit=limit):
-            found.append(generator.tokenizer.encode(batch.images.to(device)).cpu())
+        for batch in open_source(path).batches(batch_size=64, limit=limit):
+            found.append(generator.tokenizer.encode(batch.values.to(device)).cpu())
     return torch.cat(found).numpy()
 
 

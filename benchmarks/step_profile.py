@@ -77,7 +77,7 @@ def main() -> None:
     steps: list[float] = []
     for batch in itertools.islice(data.train_batches(source, batch_size=32, seed=0), options.steps):
         started = time.perf_counter()
-        trainer.train_step(batch.images)
+        trainer.train_step(batch.values)
         steps.append(time.perf_counter() - started)
     # The first 200 steps hold the fits of the codebook; the run has 10,000 steps like the others.
     steady = slice(200, None)

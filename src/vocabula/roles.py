@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 from vocabula.errors import OptionError
 
@@ -64,4 +64,3 @@ class Role(Generic[T]):
             module, _, name = place.partition(":")
             self._found[kind] = cast(T, getattr(import_module(module), name))
         return self._found[kind]
-

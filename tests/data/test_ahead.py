@@ -19,7 +19,6 @@ from vocabula.data import (
     ArraySource,
     DataWarning,
     FolderSource,
-    ImageData,
     ImageSource,
     ParquetSource,
 )
@@ -223,14 +222,10 @@ def test_errors_of_the_data_are_raised(workers: int) -> None:
 @pytest.mark.parametrize("workers", WORKERS)
 def test_batches_end_at_a_number_of_pixels(workers: int) -> None:
     images = np.arange(7, dtype=np.uint8)[:, None, None, None] + np.zeros((7, 8, 8, 3), np.uint8)
-    batches = list(
-        ImageData().evaluation_batches(
-            ArraySource(images), batch_size=5, batch_pixels=200, workers=workers
-        )
-    )
+    batches = list(ArraySource(images).batches(batch_size=5, batch_pixels=200, workers=workers))
     assert [len(b.paths) for b in batches] == [3, 3, 1]  # 3 x 64 pixels are the most below 200
-    assert all(b.images.is_contiguous() for b in batches)
-    assert [int(i[0, 0, 0]) for b in batches for i in b.images] == list(range(7))
+    assert all(b.values.is_contiguous() for b in batches)
+    assert [int(i[0, 0, 0]) for b in batches for i in b.values] == list(range(7))
 
 
 def test_sizes_are_known_without_decoding(mixed: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vocabula.data import DataWarning, FolderSource, ImageData, open_source
+from vocabula.data import DataWarning, FolderSource, open_source
 from vocabula.errors import DataError
 
 
@@ -96,7 +96,7 @@ def test_evaluation_leaves_broken_pictures_out(tmp_path: Path) -> None:
     cut(tmp_path / "b.jpg")
     save(tmp_path / "c.png", 3)
     with pytest.warns(DataWarning):
-        batches = list(ImageData().evaluation_batches(open_source(tmp_path), batch_size=4))
+        batches = list(open_source(tmp_path).batches(batch_size=4))
     assert [batch.indices.tolist() for batch in batches] == [[0, 2]]
 
 

@@ -23,7 +23,7 @@ def take(batches, count: int) -> list[Batch]:
 
 
 def assert_same(one: Batch, other: Batch) -> None:
-    assert torch.equal(one.images, other.images)
+    assert torch.equal(one.values, other.values)
     assert torch.equal(one.labels, other.labels)
     assert torch.equal(one.indices, other.indices)
 
@@ -49,9 +49,9 @@ def digits() -> ArraySource:
 
 def test_batches_hold_pieces_of_the_images_they_name(photos: FolderSource) -> None:
     for batch in take(ImageData(crop=16).train_batches(photos, batch_size=3, seed=0), 4):
-        assert batch.images.shape == (3, 3, 16, 16) and batch.images.dtype == torch.uint8
-        assert batch.images.is_contiguous()
-        for image, label, index in zip(batch.images, batch.labels, batch.indices, strict=True):
+        assert batch.values.shape == (3, 3, 16, 16) and batch.values.dtype == torch.uint8
+        assert batch.values.is_contiguous()
+        for image, label, index in zip(batch.values, batch.labels, batch.indices, strict=True):
             sample = photos.read(int(index))
             assert sample.label == label
             windows = np.lib.stride_tricks.sliding_window_view(sample.image, (16, 16, 3))
@@ -66,7 +66,7 @@ def test_batch_k_does_not_depend_on_where_the_run_started(photos: FolderSource, 
     assert_same(whole[4], resumed[0])
     assert_same(whole[5], resumed[1])
     other = take(data.train_batches(photos, batch_size=4, seed=8), 1)[0]
-    assert not torch.equal(whole[0].images, other.images)
+    assert not torch.equal(whole[0].values, other.values)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -99,7 +99,7 @@ def test_ranks_share_the_global_batch(photos: FolderSource) -> None:
     ]
     for step, batch in enumerate(whole):
         for rank in range(3):
-            assert torch.equal(batch.images[rank::3], ranks[rank][step].images)
+            assert torch.equal(batch.values[rank::3], ranks[rank][step].values)
             assert torch.equal(batch.indices[rank::3], ranks[rank][step].indices)
 
 
@@ -107,14 +107,14 @@ def test_a_batch_larger_than_the_data_repeats_items_with_other_crops(photos: Fol
     batch = take(ImageData(crop=16).train_batches(photos, batch_size=10, seed=0), 1)[0]
     assert sorted(batch.indices.tolist()) == sorted([0, 1, 2, 3, 4] * 2)
     first, second = (batch.indices == 4).nonzero().ravel().tolist()
-    assert not torch.equal(batch.images[first], batch.images[second])
+    assert not torch.equal(batch.values[first], batch.values[second])
 
 
 def test_whole_images_of_one_array_come_at_once(digits: ArraySource) -> None:
     batches = take(ImageData(flip=True).train_batches(digits, batch_size=5, seed=0), 2)
     indices = torch.cat([b.indices for b in batches])
     assert sorted(indices.tolist()) == list(range(10))
-    images = torch.cat([b.images for b in batches])
+    images = torch.cat([b.values for b in batches])
     assert images.shape == (10, 1, 4, 6)
     assert torch.equal(images[:, 0, 0, 1], indices.to(torch.uint8))  # no mark in the middle
     left, right = images[:, 0, :, 0].amin(1) >= 100, images[:, 0, :, -1].amin(1) >= 100
@@ -143,7 +143,7 @@ def test_equal_pictures_are_cached_in_one_array(tmp_path: Path) -> None:
 def test_float_images(tmp_path: Path) -> None:
     source = ArraySource(np.full((3, 4, 4), 0.25, np.float32))
     batch = take(ImageData().train_batches(source, batch_size=2, seed=0), 1)[0]
-    assert batch.images.dtype == torch.float32 and (batch.images == 0.25).all()
+    assert batch.values.dtype == torch.float32 and (batch.values == 0.25).all()
 
 
 def test_images_smaller_than_the_crop(photos: FolderSource, digits: ArraySource) -> None:
@@ -151,7 +151,7 @@ def test_images_smaller_than_the_crop(photos: FolderSource, digits: ArraySource)
     with pytest.raises(DataError, match=message):
         ImageData(crop=32).train_batches(photos, batch_size=2, seed=0)  # before the first batch
     batch = take(ImageData(crop=32, pad=True).train_batches(photos, batch_size=5, seed=0), 1)[0]
-    assert batch.images.shape == (5, 3, 32, 32)
+    assert batch.values.shape == (5, 3, 32, 32)
     with pytest.raises(DataError, match="at least 5 x 5 pixels, got 6 x 4"):
         ImageData(crop=5).train_batches(digits, batch_size=2, seed=0)
 
@@ -166,12 +166,12 @@ def test_evaluation_keeps_order_and_batches_neighbours_of_equal_size(tmp_path: P
     for index, (height, width) in enumerate(sizes):
         Image.new("L", (width, height), index).save(tmp_path / f"{index}.png")
     source = FolderSource(tmp_path)
-    batches = list(ImageData().evaluation_batches(source, batch_size=2))
+    batches = list(source.batches(batch_size=2))
     assert [b.indices.tolist() for b in batches] == [[0, 1], [2], [3], [4]]
-    assert [tuple(b.images.shape) for b in batches][2] == (1, 1, 6, 4)
+    assert [tuple(b.values.shape) for b in batches][2] == (1, 1, 6, 4)
     assert batches[0].paths == ["0.png", "1.png"]
-    assert [int(b.images[0, 0, 0, 0]) for b in batches] == [0, 2, 3, 4]
-    limited = list(ImageData().evaluation_batches(source, batch_size=2, limit=3))
+    assert [int(b.values[0, 0, 0, 0]) for b in batches] == [0, 2, 3, 4]
+    limited = list(source.batches(batch_size=2, limit=3))
     assert sum(len(b.indices) for b in limited) == 3
 
 
@@ -218,7 +218,7 @@ def test_photographs_make_batches_without_warnings() -> None:
         warnings.simplefilter("error")
         source = open_source("sample:photos")
         batch = take(ImageData(crop=64).train_batches(source, batch_size=16, seed=0), 1)[0]
-    assert batch.images.shape == (16, 3, 64, 64)
+    assert batch.values.shape == (16, 3, 64, 64)
 
 
 def test_sources_travel_to_worker_processes_that_are_not_forked(photos: FolderSource) -> None:

@@ -15,7 +15,7 @@ from vocabula.errors import CodeError, TokensError
 from vocabula.evaluation import evaluate
 from vocabula.evaluation.ablation import without_each_level
 from vocabula.evaluation.histogram import CodeHistogram
-from vocabula.evaluation.metrics import mse
+from vocabula.evaluation.metrics.image import mse
 from vocabula.nn import Decoder, Encoder
 from vocabula.pipelines import decode_tokens, encode_dataset
 from vocabula.quantizers import VectorQuantizer
@@ -48,7 +48,7 @@ def test_figures_of_each_level_and_of_all(make_tokenizer: Make) -> None:
     tokenizer, images = make_tokenizer("levels"), source()
     result = evaluate(tokenizer, images, batch_size=4)
     # by hand: 4 + 3 bits for 8 x 8 pixels, 4 bits for 4 x 4
-    assert [level.code_bits_per_pixel for level in result.levels] == [7 / 64, 4 / 16]
+    assert [level.code_bits for level in result.levels] == [7 / 64, 4 / 16]
     assert result.code_bits_per_pixel == pytest.approx(7 / 64 + 4 / 16)
     assert result.bits_per_dim_latent == pytest.approx((7 / 64 + 4 / 16) / 3)
     names = ["level 1, book 1", "level 1, book 2", "level 2"]

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from vocabula.data import ArraySource, open_source
+from vocabula.data import source as source_module
 from vocabula.errors import DataError, OptionError
 from vocabula.evaluation import Evaluation, evaluate
-from vocabula.evaluation import batches as batches_module
 from vocabula.evaluation.batches import read_batches
 from vocabula.tokenizers import Tokenizer
 
@@ -84,7 +84,7 @@ def test_batches_do_not_change_the_figures(make_tokenizer: Make, pictures: Path)
 
 
 def test_large_images_go_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches_module, "BATCH_PIXELS", 200)
+    monkeypatch.setattr(source_module, "BATCH_PIXELS", 200)
     sizes = [len(b.paths) for b in read_batches(ArraySource(_images(7, 8, 8)))]
     assert sizes == [3, 3, 1]
     sizes = [len(b.paths) for b in read_batches(ArraySource(_images(2, 20, 20)))]

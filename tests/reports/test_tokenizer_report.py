@@ -170,7 +170,7 @@ def test_every_level_has_code_maps_a_gallery_and_an_ablation(
     assert all(f"<summary>{name}: the" in text for name in ("Level 1, book 1", "Level 2"))
     table = text[text.index('id="levels"') : text.index('id="codebook"')]
     for level in result.levels:
-        assert f"<td>{level.name}</td>" in table and f"{level.code_bits_per_pixel:.4f}" in table
+        assert f"<td>{level.name}</td>" in table and f"{level.code_bits:.4f}" in table
     # by hand: 7 bits for 8 x 8 pixels, 4 bits for 4 x 4
     assert "0.1094" in table and "0.2500" in table
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from vocabula.signals import Image
 from vocabula.tokenizers.card import HELD_OUT, held_out_figures, model_card, with_held_out
 
 
 def card(**more: str) -> str:
     return model_card(
-        summary="A summary.", channels=3, fingerprint="f" * 64, settings={"a": 1}, **more
+        summary="A summary.", signal=Image(3), fingerprint="f" * 64, settings={"a": 1}, **more
     )
 
 

@@ -154,7 +154,7 @@ def test_fine_codes_depend_on_what_the_coarse_codes_decode_to() -> None:
 def test_bits_are_the_sum_over_levels() -> None:
     tokenizer = settled(hierarchy(level(2, "residual"), level(4)))
     # by hand: (3 + 2) bits for 8 x 8 pixels, 4 bits for 4 x 4; 16 x 16 pixels of 3 channels
-    assert tokenizer.bits_per_pixel == pytest.approx(5 / 64 + 4 / 16)
+    assert tokenizer.bits_per_unit == pytest.approx(5 / 64 + 4 / 16)
     bits = tokenizer.bits_per_dim(images(2, 3, 16, 16))
     assert bits.codes.tolist() == pytest.approx([(4 * 5 + 16 * 4) / 768] * 2)
 

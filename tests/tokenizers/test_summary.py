@@ -61,7 +61,7 @@ def test_summary_of_several_levels(tmp_path: Path) -> None:
     assert found == summarize(tokenizer)
     assert found is not None
     assert [(each.title, each.stride) for each in found.levels] == [("level 1", 4), ("level 2", 2)]
-    assert sum(each.bits_per_pixel for each in found.levels) == tokenizer.bits_per_pixel
+    assert sum(found.rate(each) for each in found.levels) == tokenizer.bits_per_unit
     assert (found.encoders, found.decoders) == (("VQVAEEncoder",), ("VQVAEDecoder",))
 
 

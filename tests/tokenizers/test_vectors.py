@@ -57,7 +57,7 @@ def test_codes_and_back(name: str, tmp_path: Path) -> None:
     found = tokenizer.analyse(x)
     assert torch.equal(found.output, back)
     assert found.codes is not None and torch.equal(found.codes, codes)
-    assert tokenizer.bits_per_pixel == pytest.approx(tokenizer.bits_per_code)  # of a vector
+    assert tokenizer.bits_per_unit == pytest.approx(tokenizer.bits_per_code)  # of a vector
     tokenizer.save_pretrained(tmp_path)
     again = load(tmp_path)
     assert isinstance(again.signal, Vector) and again.fingerprint() == tokenizer.fingerprint()

@@ -149,7 +149,7 @@ def test_the_printed_preset_reads_back(tmp_path: Path) -> None:
 )
 def test_two_levels_cost_the_bits_of_the_flat_preset(preset: str, flat: str) -> None:
     one, two = (build_tokenizer(load_config(name).sections, 3) for name in (flat, preset))
-    assert two.bits_per_pixel == pytest.approx(one.bits_per_pixel)
+    assert two.bits_per_unit == pytest.approx(one.bits_per_unit)
     assert two.grids(64, 64)[-1] == one.grids(64, 64)[0]
 
 
@@ -225,7 +225,7 @@ def test_a_run_on_real_images(tmp_path: Path, levels: dict[str, Any]) -> None:
     result = evaluate(tokenizer, open_source(f"{DIGITS}/test", channels=1), limit=50)
     assert [level.name for level in result.levels] == ["level 1", "level 2"]
     # by hand, 8 x 8 pixels: 2 x 2 codes of 3 + 3 bits and 4 x 4 codes of 4
-    assert [level.code_bits_per_pixel for level in result.levels] == [24 / 64, 64 / 64]
+    assert [level.code_bits for level in result.levels] == [24 / 64, 64 / 64]
     usage = next(c for c in training_curves(run / "log.jsonl") if c.title.startswith("Usage"))
     assert "usage, level 1" in usage.svg and "usage, level 2" in usage.svg
 

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from vocabula.training.measures import Meter, book_perplexities, psnr
+from vocabula.evaluation.metrics.image import ImageFidelity
+from vocabula.training.measures import Meter, book_perplexities
 
 
 def test_perplexity_of_known_histograms() -> None:
@@ -24,8 +25,8 @@ def test_perplexity_of_huge_books_and_of_left_out_stages() -> None:
 
 
 def test_psnr_by_hand() -> None:
-    assert psnr(0.001) == pytest.approx(30)
-    assert psnr(0.0) == math.inf
+    assert ImageFidelity.of_error(0.001) == {"psnr": pytest.approx(30)}
+    assert ImageFidelity.of_error(0.0) == {"psnr": math.inf}
 
 
 def test_the_meter_averages_and_survives_a_checkpoint() -> None:

@@ -51,25 +51,25 @@ def model_rows(model: Summary) -> list[tuple[str, str]]:
     """Names and values that describe a tokenizer."""
     networks = f"{' and '.join(model.encoders)}, {' and '.join(model.decoders)}"
     rows = [_of(level, "quantizer", level.quantizer) for level in model.levels]
+    size = ", of any size" if model.axes else ""
     rows += [
         ("encoder, decoder", networks),
         ("likelihood", model.likelihood),
-        ("images", f"{plural(model.channels, 'channel')}, of any size"),
+        (f"{model.signal}s", f"{plural(model.channels, 'channel')}{size}"),
     ]
-    for level in model.levels:
-        rows.append(
-            _of(level, "stride", f"{level.stride} x {level.stride} pixels per code position")
-        )
+    for level in model.levels if model.axes else ():
+        sides = " x ".join([str(level.stride)] * model.axes)
+        rows.append(_of(level, "stride", f"{sides} {model.unit}s per code position"))
     for level in model.levels:
         codes = " x ".join(str(size) for size in level.codebook_sizes)
         rows.append(_of(level, "codewords", codes or "none, the latent is continuous"))
     for level in model.levels:
         if level.codebook_sizes:
-            per_pixel = f"{level.bits_per_pixel:g} per pixel"
-            rows.append(_of(level, "rate", f"{level.bits:g} bits per position, {per_pixel}"))
+            each = f"{level.bits:g} bits per position, {model.rate(level):g} per {model.unit}"
+            rows.append(_of(level, "rate", each))
     if len(model.levels) > 1:
-        total = sum(level.bits_per_pixel for level in model.levels)
-        rows.append(("rate", f"{total:g} bits per pixel"))
+        total = sum(model.rate(level) for level in model.levels)
+        rows.append(("rate", f"{total:g} bits per {model.unit}"))
     return [
         *rows,
         ("parameters", f"{model.parameters:,}"),
@@ -119,8 +119,8 @@ def run_rows(manifest: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[
     """Names and values that describe the run."""
     rows = []
     if "data" in manifest:
-        unit = "signal" if "signals" in manifest else "image"
-        count = plural(manifest.get(f"{unit}s", "?"), unit)
+        unit = manifest.get("unit", "signals" if "signals" in manifest else "images")
+        count = plural(manifest.get(unit, "?"), unit[:-1])
         rows.append(("trained on", f"{manifest['data']} ({count})"))
     for key in ("preset", "command", "version"):
         if key in manifest:

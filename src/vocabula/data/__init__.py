@@ -8,17 +8,20 @@ from vocabula import lazy_names
 
 if TYPE_CHECKING:
     from vocabula.data.arrays import ArraySource
+    from vocabula.data.base import Batch, SignalData, Source
     from vocabula.data.cropped import CroppedSource, Cut
     from vocabula.data.folder import FolderSource
-    from vocabula.data.images import Batch, ImageData
+    from vocabula.data.images import ImageData
+    from vocabula.data.kinds import DATA, open_data
     from vocabula.data.opening import default_evaluation, held_out_split, open_source, split_names
     from vocabula.data.parquet import ParquetSource
     from vocabula.data.source import DataWarning, ImageSource, Sample
     from vocabula.data.token_file import TokenFile, read_tokens
     from vocabula.data.token_layout import CodeLayout, TokenRecord
     from vocabula.data.token_writer import TokenWriter, write_tokens
+    from vocabula.data.vector_data import VectorData
     from vocabula.data.vector_files import open_vectors
-    from vocabula.data.vectors import VectorBatch, VectorSource
+    from vocabula.data.vectors import VectorSource
 
 __getattr__ = lazy_names(
     __name__,
@@ -26,19 +29,23 @@ __getattr__ = lazy_names(
         "arrays": ("ArraySource",),
         "cropped": ("CroppedSource", "Cut"),
         "folder": ("FolderSource",),
-        "images": ("Batch", "ImageData"),
+        "base": ("Batch", "SignalData", "Source"),
+        "images": ("ImageData",),
+        "kinds": ("DATA", "open_data"),
         "opening": ("default_evaluation", "held_out_split", "open_source", "split_names"),
         "parquet": ("ParquetSource",),
         "source": ("DataWarning", "ImageSource", "Sample"),
         "token_file": ("TokenFile", "read_tokens"),
         "token_layout": ("CodeLayout", "TokenRecord"),
         "token_writer": ("TokenWriter", "write_tokens"),
+        "vector_data": ("VectorData",),
         "vector_files": ("open_vectors",),
-        "vectors": ("VectorBatch", "VectorSource"),
+        "vectors": ("VectorSource",),
     },
 )
 
 __all__ = [
+    "DATA",
     "ArraySource",
     "Batch",
     "CodeLayout",
@@ -50,13 +57,16 @@ __all__ = [
     "ImageSource",
     "ParquetSource",
     "Sample",
+    "SignalData",
+    "Source",
     "TokenFile",
     "TokenRecord",
     "TokenWriter",
-    "VectorBatch",
+    "VectorData",
     "VectorSource",
     "default_evaluation",
     "held_out_split",
+    "open_data",
     "open_source",
     "open_vectors",
     "read_tokens",

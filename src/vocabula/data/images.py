@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Generator, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -17,37 +15,22 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vocabula.data.ahead import cores, local_processes
+from vocabula.data.base import CLASS, Batch, SignalData, Source
 from vocabula.data.cache import ImageCache
 from vocabula.data.opening import open_source
 from vocabula.data.order import Stream
-from vocabula.data.source import ImageSource, Sample
+from vocabula.data.source import ImageSource
 from vocabula.data.transforms import crop_image, flip_images, too_small
 from vocabula.errors import DataError, VocabulaError, picture_size
 from vocabula.registry import component
 
 CACHE_LIMIT = 2**30
 """Bytes of decoded images that ``cache="auto"`` keeps in memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Images with their labels, indices and paths.
-
-    Attributes:
-        images: (B, C, H, W), uint8, or float32 in [0, 1].
-        labels: (B,) int64, -1 where there is none.
-        indices: (B,) int64, positions in the source.
-        paths: where the images came from; filled for evaluation, empty for training.
-    """
-
-    images: Tensor
-    labels: Tensor
-    indices: Tensor
-    paths: list[str] = field(default_factory=list)
+_LOOKED_AT = 32  # images whose size stands for that of all
 
 
 @component("data", "images")
-class ImageData:
+class ImageData(SignalData):
     """How images are read, cropped, flipped and batched.
 
     Batch k of a training run depends only on the data, these options, the seed and k: neither the
@@ -67,8 +50,6 @@ class ImageData:
         value_range: lowest and highest value in .npy and .npz files; default 0 and 1 for floats.
     """
 
-    component_kind = "data"
-
     def __init__(
         self,
         *,
@@ -81,13 +62,13 @@ class ImageData:
         strict: bool = False,
         value_range: tuple[float, float] | None = None,
     ) -> None:
+        super().__init__(strict=strict)
         self.channels = channels
         self.crop = crop
         self.pad = pad
         self.flip = flip
         self.cache = cache
         self.workers = workers
-        self.strict = strict
         self.value_range = value_range
 
     def open(
@@ -111,7 +92,7 @@ class ImageData:
 
     def train_batches(
         self,
-        source: ImageSource,
+        source: Source,
         *,
         batch_size: int,
         seed: int,
@@ -138,48 +119,37 @@ class ImageData:
         Raises:
             DataError: images are smaller than the crop, or differ in size and there is no crop.
         """
-        self.check_sizes(source)
+        images = _images(source)
+        self.check_sizes(images)
         positions = np.arange(rank, batch_size * world_size, world_size)
-        batches = _Batches(self, source, seed, batch_size * world_size, positions)
+        batches = _Batches(self, images, seed, batch_size * world_size, positions)
         if self.workers == 0:
             return map(batches.batch, itertools.count(start))
         return self._read_ahead(batches, start)
 
-    def evaluation_batches(
-        self,
-        source: ImageSource,
-        *,
-        batch_size: int,
-        batch_pixels: int | None = None,
-        limit: int | None = None,
-        workers: int = 0,
-        overlap: bool = True,
-    ) -> Generator[Batch, None, None]:
-        """Whole images, once each, in order; neighbours of equal size share a batch.
+    def extent(self, source: Source) -> tuple[int, ...]:
+        """Height and width of the training images: of the crop, or of the first image."""
+        images = _images(source)
+        self.check_sizes(images)
+        if self.crop is not None:
+            return (self.crop, self.crop)
+        height, width = images.read(0).image.shape[:2]
+        return (height, width)
 
-        Broken images are left out; they are listed in the source's `problems`.
+    def kept_bytes(self, source: Source) -> int:
+        """About how many bytes of decoded images one process keeps."""
+        images = _images(source)
+        if self.cache_limit() == 0 or images.gather(np.zeros(1, np.int64)) is not None:
+            return 0
+        looked_at = range(min(len(images), _LOOKED_AT))
+        mean = sum(images.pixels(index) for index in looked_at) / len(looked_at)
+        most = self.cache_limit() * max(1, self.readers())
+        return int(min(most, mean * images.channels * len(images)))
 
-        Args:
-            source: the images.
-            batch_size: most images of a batch.
-            batch_pixels: most pixels of a batch of several images; None sets no limit.
-            limit: number of images to stop after; None reads all.
-            workers: threads that decode ahead; 0 decodes in this thread. Unlike training's
-                processes, which are an option of this class, they start at once.
-            overlap: whether they go on while the caller is busy with a batch.
-
-        Yields:
-            Batches with indices and paths.
-        """
-        waiting: list[Sample] = []
-        with closing(source.samples(limit=limit, workers=workers, overlap=overlap)) as samples:
-            for sample in samples:
-                if waiting and not _fits(waiting, sample, batch_size, batch_pixels):
-                    yield _evaluation_batch(waiting)
-                    waiting = []
-                waiting.append(sample)
-        if waiting:
-            yield _evaluation_batch(waiting)
+    def in_words(self, source: Source) -> str:
+        """``whole images of 32 x 32`` or ``crops of 64 x 64``."""
+        height, width = self.extent(source)
+        return f"{'whole images' if self.crop is None else 'crops'} of {width} x {height}"
 
     def cache_limit(self) -> int:
         """Bytes of decoded images that one process keeps."""
@@ -257,7 +227,8 @@ class _Batches(Dataset[Batch | VocabulaError]):
         images, labels = self._images(indices, draws)
         if self._options.flip:
             images = flip_images(images, draws[:, 2])
-        return Batch(_to_tensor(images), torch.from_numpy(labels), torch.from_numpy(indices))
+        attributes = {CLASS: torch.from_numpy(labels)}
+        return Batch(_to_tensor(images), attributes, torch.from_numpy(indices))
 
     def _images(
         self, indices: NDArray[np.int64], draws: NDArray[np.float32]
@@ -304,17 +275,10 @@ def _to_tensor(images: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).contiguous()
 
 
-def _fits(waiting: list[Sample], one: Sample, batch_size: int, batch_pixels: int | None) -> bool:
-    first, count = waiting[0].image, len(waiting) + 1
-    if one.image.shape != first.shape or one.image.dtype != first.dtype or count > batch_size:
-        return False
-    return batch_pixels is None or count * first.shape[0] * first.shape[1] <= batch_pixels
-
-
-def _evaluation_batch(samples: list[Sample]) -> Batch:
-    return Batch(
-        torch.from_numpy(np.stack([sample.image.transpose(2, 0, 1) for sample in samples])),
-        torch.tensor([-1 if s.label is None else s.label for s in samples], dtype=torch.int64),
-        torch.tensor([sample.index for sample in samples], dtype=torch.int64),
-        [sample.path for sample in samples],
-    )
+def _images(source: Source) -> ImageSource:
+    if not isinstance(source, ImageSource):
+        raise DataError(
+            f"{source.name}: expected images, got {type(source).__name__}; open them with "
+            "open_source"
+        )
+    return source

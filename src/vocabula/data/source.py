@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vocabula.data.ahead import map_ahead
+from vocabula.data.base import CLASS, Batch, Source
 from vocabula.data.content import content_of_items
 from vocabula.errors import DataError, plural
 
+BATCH_PIXELS = 2**19
+"""Most pixels of a batch of several images: large photographs go one at a time."""
 _TASK_PIXELS = 2**16  # small images are read several to a task, since handing over a task costs
 _TASK_IMAGES = 64  #    as much as decoding a thumbnail
 
@@ -75,19 +79,13 @@ class Sample:
     index: int
 
 
-class ImageSource(ABC):
+class ImageSource(Source):
     """A sequence of images that is read by index; every kind of data is one subclass.
 
     Attributes:
-        name: what the user called the data.
-        channels: channels of every image that `read` returns.
-        label_names: class names by label, or None.
-        problems: items that were skipped and why, one string each.
-        strict: refuse broken items instead of skipping them.
         block_bounds: (blocks + 1,) rising indices from 0 to the length; items between two bounds
             are cheap to read together. None when any item is as cheap to read as any other.
         window_blocks: how many blocks can be kept in memory at a time.
-        crops: how many neighbouring items were cut from one picture.
     """
 
     def __init__(
@@ -98,19 +96,10 @@ class ImageSource(ABC):
         label_names: Sequence[str] | None = None,
         strict: bool = False,
     ) -> None:
-        self.name = name
-        self.channels = channels
-        self.label_names = None if label_names is None else list(label_names)
-        self.strict = strict
-        self.problems: list[str] = []
+        super().__init__(name, channels, label_names=label_names, strict=strict)
         self.block_bounds: NDArray[np.int64] | None = None
         self.window_blocks = 8
-        self.crops = 1
         self._broken: set[int] = set()
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """The number of images."""
 
     @abstractmethod
     def _read(self, index: int) -> Sample:
@@ -206,6 +195,41 @@ class ImageSource(ABC):
         if len(self._broken) == len(self):
             raise self._all_broken()
 
+    def batches(
+        self,
+        *,
+        batch_size: int | None = None,
+        limit: int | None = None,
+        workers: int = 0,
+        overlap: bool = True,
+        batch_pixels: int | None = None,
+    ) -> Generator[Batch, None, None]:
+        """Whole images, once each, in order; neighbours of equal size share a batch.
+
+        Broken images are left out; they are listed in `problems`.
+
+        Args:
+            batch_size: most images of a batch; None takes 64.
+            limit: number of images to stop after; None reads all.
+            workers: threads that decode ahead; 0 decodes in this thread. Unlike training's
+                processes, which are an option of `ImageData`, they start at once.
+            overlap: whether they go on while the caller is busy with a batch.
+            batch_pixels: most pixels of a batch of several images; None takes `BATCH_PIXELS`.
+
+        Yields:
+            Batches with indices and paths.
+        """
+        waiting: list[Sample] = []
+        most, pixels = batch_size or self.batch_size, batch_pixels or BATCH_PIXELS
+        with closing(self.samples(limit=limit, workers=workers, overlap=overlap)) as samples:
+            for sample in samples:
+                if waiting and not _fits(waiting, sample, most, pixels):
+                    yield _batch(waiting)
+                    waiting = []
+                waiting.append(sample)
+        if waiting:
+            yield _batch(waiting)
+
     def _tasks(self, count: int) -> Iterator[tuple[range, int]]:
         """The first `count` indices in runs that are read together, and the pixels of each run."""
         start = pixels = 0
@@ -260,6 +284,23 @@ class ImageSource(ABC):
         self._broken.add(index)
         self.problems.append(problem)
         warnings.warn(f"{self.name}: skipped {problem}", DataWarning, stacklevel=4)
+
+
+def _fits(waiting: list[Sample], one: Sample, batch_size: int, pixels: int) -> bool:
+    first, count = waiting[0].image, len(waiting) + 1
+    if one.image.shape != first.shape or one.image.dtype != first.dtype or count > batch_size:
+        return False
+    return count * first.shape[0] * first.shape[1] <= pixels
+
+
+def _batch(samples: list[Sample]) -> Batch:
+    labels = [-1 if sample.label is None else sample.label for sample in samples]
+    return Batch(
+        torch.from_numpy(np.stack([sample.image.transpose(2, 0, 1) for sample in samples])),
+        {CLASS: torch.tensor(labels, dtype=torch.int64)},
+        torch.tensor([sample.index for sample in samples], dtype=torch.int64),
+        [sample.path for sample in samples],
+    )
 
 
 def summarize(problems: Sequence[str], shown: int = 3) -> str:

@@ -47,7 +47,7 @@ def open_vectors(path: str | os.PathLike[str], *, strict: bool = False) -> Vecto
     Example:
         >>> import numpy as np
         >>> np.save("states.npy", np.ones((5, 3), np.float32))
-        >>> len(open_vectors("states.npy")), open_vectors("states.npy").width
+        >>> len(open_vectors("states.npy")), open_vectors("states.npy").channels
         (5, 3)
     """
     name, file = os.fspath(path), Path(path).expanduser()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Generator, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from vocabula.data.base import CLASS, Batch, Source
 from vocabula.data.content import content_of_array
 from vocabula.data.labels import kept_labels, labels_of_array
 from vocabula.data.source import DataWarning
@@ -19,25 +20,10 @@ _FLOATS = "efd"  # float16, float32, float64; longer types differ between machin
 _NAMED = 3  # rows that a message names
 
 
-@dataclass(frozen=True, slots=True)
-class VectorBatch:
-    """Rows of a source.
-
-    Attributes:
-        values: (B, D) float32, finite.
-        indices: (B,) int64, positions in the source.
-        labels: (B,) int64, -1 where there is none.
-    """
-
-    values: NDArray[np.float32]
-    indices: NDArray[np.int64]
-    labels: NDArray[np.int64]
-
-
-class VectorSource:
+class VectorSource(Source):
     """Vectors (N, D) of floating-point numbers, in memory or memory-mapped.
 
-    Rows with NaN or infinity are left out while they are read, and counted in `skipped`.
+    Rows with NaN or infinity are left out while they are read, and counted in `problems`.
 
     Args:
         vectors: (N, D), float16, float32 or float64.
@@ -47,16 +33,15 @@ class VectorSource:
         strict: refuse rows that are not finite.
 
     Attributes:
-        name: what messages call the data.
-        width: D.
+        channels: D.
         keys: a name for each row, or None.
-        label_names: class names by label, or None.
-        skipped: number of rows left out in the last complete pass.
 
     Raises:
         DataError: shape or type do not fit, there is no row, or the number of labels or keys
             differs.
     """
+
+    batch_size: ClassVar[int] = 2**14
 
     def __init__(
         self,
@@ -74,10 +59,9 @@ class VectorSource:
                     f"{name}: expected {len(vectors)} {what}, one for each vector, got "
                     f"{len(given)}; give as many"
                 )
-        self.name, self.width, self.skipped = name, vectors.shape[1], 0
+        super().__init__(name, vectors.shape[1], strict=strict)
         self.keys = None if keys is None else list(keys)
-        self.label_names: list[str] | None = None
-        self._vectors, self._strict = vectors, strict
+        self._vectors = vectors
         self._labels = np.full(len(vectors), -1, np.int64)
         if labels is not None:
             found = kept_labels(name, lambda: labels_of_array(np.asarray(labels)))
@@ -101,27 +85,61 @@ class VectorSource:
         with np.errstate(over="ignore"):  # values too large for float32 become infinite
             return np.array(self._vectors[indices], np.float32, order="C")  # a file is read-only
 
-    def batches(self, batch_size: int = 2**14) -> Iterator[VectorBatch]:
-        """All finite rows in order; memory does not depend on their number.
+    def finite_rows(self) -> NDArray[np.int64] | None:
+        """The indices of all finite rows; None if all are.
 
         Raises:
             DataError: a row is not finite and the source is strict, or no row is finite.
         """
+        good = np.ones(len(self), bool)
+        for first in range(0, len(self), self.batch_size):
+            part = slice(first, first + self.batch_size)
+            good[part] = np.isfinite(self.gather(part)).all(axis=1)
+        self._note(np.flatnonzero(~good)[:_NAMED].tolist(), int((~good).sum()))
+        return None if good.all() else np.flatnonzero(good)
+
+    def batches(
+        self,
+        *,
+        batch_size: int | None = None,
+        limit: int | None = None,
+        workers: int = 0,
+        overlap: bool = True,
+    ) -> Generator[Batch, None, None]:
+        """All finite rows in order; memory does not depend on their number.
+
+        Reading a row is cheaper than handing it over, so this thread reads, whatever `workers` is.
+
+        Raises:
+            DataError: a row is not finite and the source is strict, or no row is finite.
+        """
+        size = batch_size or self.batch_size
+        end = len(self) if limit is None else min(limit, len(self))
         skipped, named = 0, list[int]()
-        for first in range(0, len(self), batch_size):
-            rows = np.arange(first, min(first + batch_size, len(self)))
-            values = self.gather(slice(first, first + batch_size))
+        for first in range(0, end, size):
+            rows = np.arange(first, min(first + size, end))
+            values = self.gather(slice(first, rows[-1] + 1))
             good = np.isfinite(values).all(axis=1)
             if not good.all():
-                if self._strict:
+                if self.strict:
                     self._refuse(int(rows[~good][0]))
                 skipped += int((~good).sum())
                 named += rows[~good][: _NAMED - len(named)].tolist()
                 rows, values = rows[good], values[good]
             if len(rows):
-                yield VectorBatch(values, rows, self._labels[rows])
-        self.skipped = skipped
-        self._report(named)
+                yield Batch(
+                    torch.from_numpy(values),
+                    {CLASS: torch.from_numpy(self._labels[rows])},
+                    torch.from_numpy(rows),
+                    self.describe(rows),
+                )
+        self._note(named, skipped)
+
+    def describe(self, rows: NDArray[np.int64]) -> list[str]:
+        """The keys of rows, or their numbers in brackets if they have none."""
+        if self.keys is not None:
+            return [self.keys[row] for row in rows.tolist()]
+        return [f"[{row}]" for row in rows.tolist()]
 
     def _refuse(self, row: int) -> None:
         raise DataError(
@@ -129,20 +147,22 @@ class VectorSource:
             "or leave such rows out"
         )
 
-    def _report(self, named: Sequence[int]) -> None:
-        if not self.skipped:
+    def _note(self, named: Sequence[int], skipped: int) -> None:
+        """Refuse or announce rows that are left out, the first of them by name."""
+        if not skipped:
             return
-        where = ", ".join(map(str, named)) + (", ..." if self.skipped > len(named) else "")
-        if self.skipped == len(self):
+        if self.strict:
+            self._refuse(named[0])
+        if skipped == len(self):
             raise DataError(
                 f"{self.name}: expected finite vectors, got NaN or infinity in every row; "
                 "check how they were made"
             )
-        warnings.warn(
-            f"{self.name}: left out {plural(self.skipped, 'row')} with NaN or infinity: {where}",
-            DataWarning,
-            stacklevel=3,
-        )
+        where = ", ".join(map(str, named)) + (", ..." if skipped > len(named) else "")
+        problem = f"left out {plural(skipped, 'row')} with NaN or infinity: {where}"
+        if problem not in self.problems:
+            self.problems.append(problem)
+        warnings.warn(f"{self.name}: {problem}", DataWarning, stacklevel=3)
 
 
 def _check_array(vectors: NDArray[Any], name: str) -> None:

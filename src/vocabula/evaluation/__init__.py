@@ -8,14 +8,14 @@ from vocabula import lazy_names
 
 if TYPE_CHECKING:
     from vocabula.evaluation.measurement import evaluate
-    from vocabula.evaluation.metrics import mse, psnr, ssim
+    from vocabula.evaluation.metrics.image import mse, psnr, ssim
     from vocabula.evaluation.result import BookUsage, Evaluation
 
 __getattr__ = lazy_names(
     __name__,
     {
         "measurement": ("evaluate",),
-        "metrics": ("mse", "psnr", "ssim"),
+        "metrics.image": ("mse", "psnr", "ssim"),
         "result": ("BookUsage", "Evaluation"),
     },
 )

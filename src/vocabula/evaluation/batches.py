@@ -8,13 +8,11 @@ from contextlib import closing, contextmanager
 import torch
 from torch import Tensor
 
-from vocabula.data import Batch, ImageData, ImageSource
+from vocabula.data import Batch, Source
 from vocabula.data.ahead import cores, default_workers
 from vocabula.errors import DataError, OptionError
 
 CPU = torch.device("cpu")
-BATCH_PIXELS = 2**19
-"""Most pixels of a batch of several images: large photographs go one at a time."""
 
 
 def as_unit(images: Tensor) -> Tensor:
@@ -23,40 +21,38 @@ def as_unit(images: Tensor) -> Tensor:
 
 
 def read_batches(
-    source: ImageSource,
+    source: Source,
     *,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     limit: int | None = None,
     workers: int | None = None,
     device: torch.device = CPU,
 ) -> Generator[Batch, None, None]:
-    """Batches of consecutive images of the same size and type, in the order of the source.
+    """Batches of consecutive signals of the same size and type, in the order of the source.
 
-    An image that cannot be decoded is left out; the source notes it in its ``problems``.
+    A signal that cannot be read is left out; the source notes it in its ``problems``.
 
     Args:
-        source: the images.
-        batch_size: most images of a batch; a batch also ends at `BATCH_PIXELS` pixels.
-        limit: read the first `limit` images only; None reads all.
-        workers: threads that decode ahead; None takes one for each core, 0 decodes in this one.
+        source: the signals.
+        batch_size: most signals of a batch; None takes the source's own.
+        limit: read the first `limit` signals only; None reads all.
+        workers: threads that read ahead; None takes one for each core, 0 reads in this one.
         device: where the model that uses the batches runs. If it runs on the CPU with a thread for
-            each core, the workers decode only while it waits.
+            each core, the workers read only while it waits.
 
     Raises:
-        DataError: no image can be read, or one holds NaN or infinity.
+        DataError: no signal can be read, or one holds NaN or infinity.
         OptionError: `batch_size` or `limit` is below 1, or `workers` is below 0.
     """
-    if batch_size < 1:
+    if batch_size is not None and batch_size < 1:
         raise OptionError(f"batch size: expected an integer >= 1, got {batch_size}")
     if workers is None:
         workers = default_workers()
     elif workers < 0:
         raise OptionError(f"workers: expected an integer >= 0, got {workers}")
-    batches = ImageData().evaluation_batches(
-        source,
+    batches = source.batches(
         batch_size=batch_size,
-        batch_pixels=BATCH_PIXELS,
-        limit=image_count(source, limit),
+        limit=signal_count(source, limit),
         workers=workers,
         overlap=device.type != "cpu" or torch.get_num_threads() < cores(),
     )
@@ -67,12 +63,12 @@ def read_batches(
             yield batch
     if none:
         raise DataError(
-            f"{source.name}: expected images, got none that can be read; check the data"
+            f"{source.name}: expected signals, got none that can be read; check the data"
         )
 
 
-def image_count(source: ImageSource, limit: int | None) -> int:
-    """How many images of the source will be read, broken ones included.
+def signal_count(source: Source, limit: int | None) -> int:
+    """How many signals of the source will be read, broken ones included.
 
     Raises:
         OptionError: if `limit` is below 1.
@@ -83,7 +79,7 @@ def image_count(source: ImageSource, limit: int | None) -> int:
 
 
 def label_of(batch: Batch, position: int) -> int | None:
-    """The label of one image of a batch, or None if it has none."""
+    """The label of one signal of a batch, or None if it has none."""
     label = int(batch.labels[position])
     return None if label < 0 else label
 

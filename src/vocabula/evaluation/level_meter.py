@@ -48,18 +48,18 @@ class LevelMeter:
         pairs = zip(names, self.histograms, strict=True)
         return [BookUsage.of(name, histogram) for name, histogram in pairs]
 
-    def result(self, pixels: float) -> LevelUsage:
+    def result(self, units: float) -> LevelUsage:
         """The figures of the level.
 
         Args:
-            pixels: number of pixels of the original images.
+            units: how many units, such as pixels, the original signals have.
         """
         books = self.books()
         count = max(len(books), 1)
         return LevelUsage(
             name=self._level.title,
             stride=self._level.stride,
-            code_bits_per_pixel=self.bits / pixels,
+            code_bits=self.bits / units,
             usage=sum(book.usage for book in books) / count,
             perplexity=sum(book.perplexity for book in books) / count,
         )

@@ -1,17 +1,16 @@
-"""Measures a tokenizer on a source of images: fidelity, bits, and how the codebook is used."""
+"""Measures a tokenizer on a source of signals: fidelity, bits, and how the codebook is used."""
 
 from __future__ import annotations
 
 import time
 from contextlib import closing
 
-import torch
 from torch import Tensor
 
-from vocabula.data import ImageSource
-from vocabula.evaluation.batches import as_unit, counted, image_count, read_batches
+from vocabula.data import Source
+from vocabula.evaluation.batches import counted, read_batches, signal_count
 from vocabula.evaluation.level_meter import LevelMeter
-from vocabula.evaluation.metrics import moments, mse, psnr, ssim, ssim_window
+from vocabula.evaluation.metrics import METRICS
 from vocabula.evaluation.result import Evaluation
 from vocabula.tokenizers import Analysis, GaussianBottleneck, SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference
@@ -20,31 +19,31 @@ from vocabula.tokenizers.posterior import PosteriorStatistics
 
 def evaluate(
     tokenizer: SignalTokenizer,
-    source: ImageSource,
+    source: Source,
     *,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     limit: int | None = None,
     workers: int | None = None,
     progress: bool = False,
 ) -> Evaluation:
-    """Reconstruct every image of a source through its codes and measure the result.
+    """Reconstruct every signal of a source through its codes and measure the result.
 
     The tokenizer runs in evaluation mode, on the device it is on, without gradients, and is left
-    in the mode it was in. Images keep their size; those that cannot be decoded are left out.
+    in the mode it was in. Signals keep their size; those that cannot be read are left out.
 
     Args:
         tokenizer: the tokenizer, discrete or continuous (a VAE).
-        source: the images, with the tokenizer's number of channels.
-        batch_size: most images of a batch.
-        limit: measure the first `limit` images only.
-        workers: threads that decode ahead; None takes one for each core, 0 decodes in this one.
+        source: signals of the tokenizer's kind, with its number of channels.
+        batch_size: most signals of a batch; None takes the source's own.
+        limit: measure the first `limit` signals only.
+        workers: threads that read ahead; None takes one for each core, 0 reads in this one.
         progress: show a progress bar on a terminal.
 
     Returns:
         The figures; see `Evaluation` for what each means.
 
     Raises:
-        DataError: no image can be read, or the channels differ from the tokenizer's.
+        DataError: no signal can be read, or the channels differ from the tokenizer's.
         OptionError: `batch_size` or `limit` is below 1, or `workers` is below 0.
 
     Example:
@@ -55,7 +54,7 @@ def evaluate(
     """
     meter = Meter(tokenizer)
     started = time.perf_counter()
-    total = image_count(source, limit)
+    total = signal_count(source, limit)
     batches = read_batches(
         source, batch_size=batch_size, limit=limit, workers=workers, device=device_of(tokenizer)
     )
@@ -65,11 +64,11 @@ def evaluate(
         closing(batches),
     ):
         for batch in batches:
-            meter.add(batch.images)
+            meter.add(batch.values)
             advance(len(batch.paths))
     return meter.result(
         data=source.name,
-        skipped=total - meter.images,
+        skipped=total - meter.count,
         seconds=time.perf_counter() - started,
     )
 
@@ -81,43 +80,32 @@ class Meter:
         tokenizer: the tokenizer that is measured, in evaluation mode.
 
     Attributes:
-        images: images measured so far.
+        count: signals measured so far.
     """
 
     def __init__(self, tokenizer: SignalTokenizer) -> None:
-        self.images = 0
+        self.count = 0
         self._tokenizer = tokenizer
+        self._signal = tokenizer.signal
+        self._fidelity = METRICS.of(self._signal.kind)()
         self._levels = [LevelMeter(level) for level in tokenizer.levels]
         first = tokenizer.levels[0].quantizer
         continuous = isinstance(first, GaussianBottleneck)
         self._posterior = PosteriorStatistics(first.dim) if continuous else None
-        self._window = 0
-        names = ("error", "psnr", "ssim", "latent_bits", "likelihood_bits")
-        self._sums = dict.fromkeys((*names, "dims", "pixels", "value", "square"), 0.0)
+        self._sums = dict.fromkeys(("latent", "likelihood", "dims", "units"), 0.0)
 
-    def add(self, images: Tensor) -> None:
-        """Measure images (B, C, H, W), uint8 or float in [0, 1]."""
-        x = as_unit(images.to(device_of(self._tokenizer)))
+    def add(self, signals: Tensor) -> None:
+        """Measure signals (B, C, *extent), as `Signal.check` accepts them."""
+        x = self._signal.to_values(signals.to(device_of(self._tokenizer)))
         found = self._tokenizer.analyse(x)
         self._count_latent(found)
-        output, bits, dims = found.output, found.bits, x[0].numel()
-        error = mse(output, x).cpu()
-        self._count("error", error.sum() * dims)
-        self._count("psnr", psnr(error).sum())
-        self._count("ssim", ssim(output, x).sum())
-        self._count("latent_bits", bits.codes.double().sum() * dims)
-        self._count("likelihood_bits", bits.likelihood.double().sum() * dims)
-        self._count("dims", x.numel())
-        self._count("pixels", x[:, 0].numel())
-        value, square = moments(x)
-        self._count("value", value)
-        self._count("square", square)
-        self.images += len(x)
-        window = ssim_window(x.shape[-2], x.shape[-1])
-        self._window = min(self._window or window, window)
-
-    def _count(self, name: str, value: Tensor | float) -> None:
-        self._sums[name] += float(value)
+        self._fidelity.add(found.output, x)
+        dims = x[0].numel()
+        self._sums["latent"] += float(found.bits.codes.double().sum() * dims)
+        self._sums["likelihood"] += float(found.bits.likelihood.double().sum() * dims)
+        self._sums["dims"] += x.numel()
+        self._sums["units"] += len(x) * self._signal.units(x.shape[2:])
+        self.count += len(x)
 
     def _count_latent(self, found: Analysis) -> None:
         """Count the codes of every level, and the posterior of a VAE."""
@@ -131,32 +119,23 @@ class Meter:
 
         Args:
             data: name of the source.
-            skipped: images that could not be read.
+            skipped: signals that could not be read.
             seconds: time it took.
         """
-        s = self._sums
-        error = s["error"] / s["dims"]
-        variance = s["square"] / s["dims"] - (s["value"] / s["dims"]) ** 2
+        s, posterior = self._sums, self._posterior
         books = [book for level in self._levels for book in level.books()]
-        levels = [level.result(s["pixels"]) for level in self._levels]
-        posterior = self._posterior
+        levels = [level.result(s["units"]) for level in self._levels]
+        stored = self._signal.depth is not None
         return Evaluation(
+            signal=self._signal,
             data=data,
-            images=self.images,
+            count=self.count,
             skipped=skipped,
             seconds=seconds,
-            mse=error,
-            mse_over_variance=error / variance if variance > 0 else None,
-            psnr=s["psnr"] / self.images,
-            psnr_all_pixels=float(psnr(torch.tensor(error))),
-            ssim=s["ssim"] / self.images,
-            ssim_window=self._window,
-            bits_per_dim_latent=s["latent_bits"] / s["dims"],
-            bits_per_dim_likelihood=s["likelihood_bits"] / s["dims"],
-            bits_per_dim=(s["latent_bits"] + s["likelihood_bits"]) / s["dims"],
-            code_bits_per_pixel=sum(level.bits for level in self._levels) / s["pixels"]
-            if books
-            else None,
+            fidelity=self._fidelity.figures(),
+            bits_per_dim_latent=s["latent"] / s["dims"] if stored else None,
+            bits_per_dim_likelihood=s["likelihood"] / s["dims"] if stored else None,
+            code_bits=sum(level.bits for level in self._levels) / s["units"] if books else None,
             usage=sum(b.usage for b in books) / len(books) if books else None,
             perplexity=sum(b.perplexity for b in books) / len(books) if books else None,
             books=books,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vocabula.data import Batch, ImageSource
-from vocabula.evaluation.batches import as_unit, counted, image_count, read_batches
+from vocabula.evaluation.batches import as_unit, counted, read_batches, signal_count
 from vocabula.priors import Condition, Generator
 from vocabula.tokenizers.analysis import BitsPerDim
 
@@ -100,7 +100,7 @@ def prior_likelihood(
         DataError: no image can be read, or the channels differ from the tokenizer's.
         OptionError: a prior cannot compute the codes of an image's size.
     """
-    total = image_count(source, limit)
+    total = signal_count(source, limit)
     images = dims = 0
     nats = [0.0] * len(generator.priors)
     codes = [0] * len(generator.priors)
@@ -109,16 +109,16 @@ def prior_likelihood(
     with counted("measuring", total, show=progress) as advance, closing(batches):
         for batch in batches:
             condition = None if conditions is None else conditions(batch)
-            bits, log_probs, fixed = _measure(generator, batch.images, condition)
-            values = batch.images[0].numel()
-            images, dims = images + len(batch.images), dims + batch.images.numel()
+            bits, log_probs, fixed = _measure(generator, batch.values, condition)
+            values = batch.values[0].numel()
+            images, dims = images + len(batch), dims + batch.values.numel()
             for level, part in enumerate(log_probs):
                 nats[level] -= float(part.double().sum())
                 codes[level] += part.numel()
             sums["codes"] += float(bits.codes.double().sum()) * values
             sums["likelihood"] += float(bits.likelihood.double().sum()) * values
             sums["fixed"] += float(fixed.double().sum()) * values
-            advance(len(batch.images))
+            advance(len(batch.values))
     return PriorLikelihood(
         images=images,
         skipped=total - images,

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vocabula.evaluation.histogram import CodeHistogram
-from vocabula.evaluation.metrics import SSIM_WINDOW
+from vocabula.evaluation.metrics import METRICS, Row
+from vocabula.evaluation.metrics.base import Figures, in_form
 from vocabula.files import printable
+from vocabula.signals import Signal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,49 +58,43 @@ class LevelUsage:
 
     Attributes:
         name: ``level 1`` (the coarsest), ``level 2``, ...
-        stride: pixels per position along each axis.
-        code_bits_per_pixel: bits of the level's codes per pixel of the original images.
+        stride: elements of the signal per position along each axis.
+        code_bits: bits of the level's codes per unit of the original signals, such as a pixel.
         usage: fraction of the codewords used, mean over the level's books.
         perplexity: perplexity of the codes, mean over the level's books.
     """
 
     name: str
     stride: int
-    code_bits_per_pixel: float
+    code_bits: float
     usage: float
     perplexity: float
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One figure to show: its name, its value as text, and what it means."""
-
-    name: str
-    value: str
-    meaning: str
+    def to_dict(self, rate: str) -> dict[str, Any]:
+        """The figures as plain data; `rate` is the name of `code_bits` there."""
+        return {rate if k == "code_bits" else k: v for k, v in dataclasses.asdict(self).items()}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evaluation:
-    """The result of `evaluate`. Images are on the scale [0, 1]; bits refer to 8-bit images.
+    """The result of `evaluate`.
+
+    The figures of fidelity, such as ``mse``, are attributes too, under their names in `fidelity`;
+    `count` and `code_bits` also have the names that they have in the JSON, such as ``images`` and
+    ``code_bits_per_pixel``.
 
     Attributes:
+        signal: the kind of the signals.
         data: name of the source.
-        images: images measured.
-        skipped: images that could not be read.
+        count: signals measured.
+        skipped: signals that could not be read.
         seconds: time it took.
-        mse: mean squared error over all values of all images.
-        mse_over_variance: `mse` over the variance of all these values; None if that is 0.
-        psnr: mean over the images of their PSNR, dB.
-        psnr_all_pixels: PSNR of `mse`, dB; at most about `psnr`.
-        ssim: mean over the images of their structural similarity, at most 1.
-        ssim_window: side of the smallest window used; 11 is the standard.
+        fidelity: how close reconstructions are, by the figures of the kind; see its `Fidelity`.
         bits_per_dim_latent: bits of the codes at a fixed length (for a VAE: KL divergence) per
-            channel of a pixel.
-        bits_per_dim_likelihood: bits of the image given its latent, likewise.
-        bits_per_dim: the sum of both.
-        code_bits_per_pixel: bits of the codes of all levels, including padding, per pixel of the
-            original images; None for a VAE.
+            dimension, such as a channel of a pixel; None if signals are not stored in whole bits.
+        bits_per_dim_likelihood: bits of the stored signal given its latent, likewise.
+        code_bits: bits of the codes of all levels, including padding, per unit of the original
+            signals, such as a pixel; None for a VAE.
         usage: fraction of the codewords used over the whole data, mean over books; None for a VAE.
         perplexity: perplexity over the whole data, mean over books; None for a VAE.
         books: figures of each book of every level; empty for a VAE.
@@ -111,20 +107,15 @@ class Evaluation:
             the JSON.
     """
 
+    signal: Signal = field(repr=False)
     data: str
-    images: int
+    count: int
     skipped: int
     seconds: float
-    mse: float
-    mse_over_variance: float | None
-    psnr: float
-    psnr_all_pixels: float
-    ssim: float
-    ssim_window: int
-    bits_per_dim_latent: float
-    bits_per_dim_likelihood: float
-    bits_per_dim: float
-    code_bits_per_pixel: float | None
+    fidelity: Figures
+    bits_per_dim_latent: float | None
+    bits_per_dim_likelihood: float | None
+    code_bits: float | None
     usage: float | None
     perplexity: float | None
     books: list[BookUsage]
@@ -135,49 +126,71 @@ class Evaluation:
     histograms: tuple[CodeHistogram, ...] = field(default=(), repr=False, compare=False)
     mean_values: tuple[Tensor, ...] = field(default=(), repr=False, compare=False)
 
+    def __getattr__(self, name: str) -> Any:
+        """A figure by its name in the JSON."""
+        named = {} if name.startswith("_") else {**self._named(), **self.fidelity}
+        if name not in named:
+            raise AttributeError(f"{type(self).__name__} has no figure {name!r}")
+        return named[name]
+
+    @property
+    def bits_per_dim(self) -> float | None:
+        """Bits per dimension of latent and likelihood together: the size of a lossless code."""
+        if self.bits_per_dim_latent is None or self.bits_per_dim_likelihood is None:
+            return None
+        return self.bits_per_dim_latent + self.bits_per_dim_likelihood
+
+    @property
+    def rate(self) -> str:
+        """The name of `code_bits` in the JSON, such as ``code_bits_per_pixel``."""
+        return f"code_bits_per_{self.signal.unit}"
+
+    def _named(self) -> dict[str, Any]:
+        return {self.signal.plural: self.count, self.rate: self.code_bits}
+
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain data for JSON, with None for infinite or undefined ones."""
-        names = [f.name for f in dataclasses.fields(self) if f.repr]
-        if not self.levels:  # a single level's figures are those of the whole
-            names.remove("levels")
-        return {name: _plain(getattr(self, name)) for name in names}
+        bits = ("bits_per_dim_latent", "bits_per_dim_likelihood", "bits_per_dim")
+        figures: dict[str, Any] = {"data": self.data, self.signal.plural: self.count}
+        figures |= {"skipped": self.skipped, "seconds": self.seconds, **self.fidelity}
+        if self.bits_per_dim is not None:
+            figures |= {name: getattr(self, name) for name in bits}
+        figures[self.rate] = self.code_bits
+        names = ("usage", "perplexity", "books", "kl_per_dimension", "variance_per_dimension")
+        figures |= {name: getattr(self, name) for name in (*names, "active_units")}
+        if self.levels:  # a single level's figures are those of the whole
+            figures["levels"] = [level.to_dict(self.rate) for level in self.levels]
+        return {name: _plain(value) for name, value in figures.items()}
 
     def rows(self) -> list[Row]:
         """The figures to show, in order, each with its meaning."""
-        return [*self._fidelity(), *self._bits(), *self._use()]
-
-    def _fidelity(self) -> list[Row]:
-        small = "" if self.ssim_window == SSIM_WINDOW else f"; window {self.ssim_window}, not 11"
         skipped = f"; {self.skipped} could not be read" if self.skipped else ""
-        relative = self.mse_over_variance
-        return [
-            Row("images", f"{self.images}", f"of {self.data}{skipped}"),
-            Row("MSE", f"{self.mse:.6f}", "over all values, on the scale [0, 1]"),
-            Row("MSE / variance", in_form(relative, ".4f"), "over the variance of these images"),
-            Row("PSNR", f"{self.psnr:.2f} dB", "mean over images"),
-            Row("PSNR, all pixels", f"{self.psnr_all_pixels:.2f} dB", "of the MSE above"),
-            Row("SSIM", f"{self.ssim:.4f}", f"mean over images{small}"),
-        ]
+        read = Row(self.signal.plural, f"{self.count}", f"of {self.data}{skipped}")
+        close = METRICS.of(self.signal.kind).rows(self.fidelity)
+        return [read, *close, *self._bits(), *self._use()]
 
     def _bits(self) -> list[Row]:
-        latent = "KL divergence to the prior" if self.kl_per_dimension else "codes, fixed length"
-        rows = [
-            Row("bits/dim, latent", f"{self.bits_per_dim_latent:.4f}", latent),
-            Row(
-                "bits/dim, likelihood",
-                f"{self.bits_per_dim_likelihood:.4f}",
-                "the 8-bit image given its latent",
-            ),
-            Row("bits/dim, total", f"{self.bits_per_dim:.4f}", "lossless: the sum of both"),
-        ]
-        if self.code_bits_per_pixel is not None:
-            text = f"{self.code_bits_per_pixel:.4f}"
-            rows.append(Row("code bits/pixel", text, "padding included, over original pixels"))
+        rows, unit = [], self.signal.unit
+        if self.bits_per_dim is not None:
+            latent = (
+                "KL divergence to the prior" if self.kl_per_dimension else "codes, fixed length"
+            )
+            given = f"the {self.signal.depth}-bit {self.signal.kind} given its latent"
+            parts = (
+                ("latent", self.bits_per_dim_latent, latent),
+                ("likelihood", self.bits_per_dim_likelihood, given),
+                ("total", self.bits_per_dim, "lossless: the sum of both"),
+            )
+            rows = [
+                Row(f"bits/dim, {name}", f"{bits:.4f}", meaning) for name, bits, meaning in parts
+            ]
+        if self.code_bits is not None:
+            meaning = f"padding included, over original {unit}s" if self.signal.axes else "codes"
+            rows.append(Row(f"code bits/{unit}", f"{self.code_bits:.4f}", meaning))
         for level in self.levels:
-            text = f"{level.code_bits_per_pixel:.4f}"
             use = f"usage {level.usage:.1%}, perplexity {level.perplexity:.1f}"
-            meaning = f"one position per {level.stride} x {level.stride} pixels; {use}"
-            rows.append(Row(f"  {level.name}", text, meaning))
+            meaning = f"one position per {level.stride} x {level.stride} {unit}s; {use}"
+            rows.append(Row(f"  {level.name}", f"{level.code_bits:.4f}", meaning))
         return rows
 
     def _use(self) -> list[Row]:
@@ -188,7 +201,7 @@ class Evaluation:
                 Row("KL", f"{sum(self.kl_per_dimension):.3f} nats", "per position, all dimensions"),
             ]
         several = "mean over books, " if len(self.books) > 1 else ""
-        whole = f"{several}over all these images"
+        whole = f"{several}over all these {self.signal.plural}"
         sizes = ", ".join(str(b.size) for b in self.books)
         rows = [
             Row("usage", in_form(self.usage, ".1%"), f"codewords used, {whole}"),
@@ -217,16 +230,13 @@ def _table(rows: Sequence[Row], title: str) -> Table:
     return table
 
 
-def in_form(value: float | None, form: str) -> str:
-    """A figure as formatted text, or a dash if there is none."""
-    return "-" if value is None else format(value, form)
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, (BookUsage, LevelUsage)):
+    if isinstance(value, BookUsage):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value

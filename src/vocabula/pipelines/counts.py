@@ -9,8 +9,7 @@ import numpy as np
 
 from vocabula.codec.code_order import orders_of
 from vocabula.codec.layouts import discrete
-from vocabula.data import ImageData, ImageSource
-from vocabula.evaluation.batches import BATCH_PIXELS
+from vocabula.data import Source
 from vocabula.levels import levels_of
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
@@ -22,21 +21,21 @@ ENOUGH_CODES, ENOUGH_EACH = 2**20, 256
 
 def learn_statistics(
     tokenizer: SignalTokenizer,
-    source: ImageSource,
+    source: Source,
     *,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     limit: int | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> CodeStatistics:
-    """Encode images and count their codes.
+    """Encode signals and count their codes.
 
     Args:
         tokenizer: a tokenizer with a codebook.
-        source: the images that it was trained on, or images like those to be compressed.
-        batch_size: most images of a batch.
-        limit: count the first `limit` images only; it also ends when a book has `ENOUGH_CODES` and,
-            on average, `ENOUGH_EACH` per codeword.
-        advance: called with the images of each batch.
+        source: what it was trained on, or signals like those to be compressed.
+        batch_size: most signals of a batch; None takes the source's own.
+        limit: count the first `limit` signals only; it also ends when a book has `ENOUGH_CODES`
+            and, on average, `ENOUGH_EACH` per codeword.
+        advance: called with the number of signals of each batch.
 
     Returns:
         The statistics; `CodeStatistics.save` writes them to the run's folder.
@@ -49,12 +48,10 @@ def learn_statistics(
     sizes = [size for quantizer in quantizers for size in quantizer.codebook_sizes]
     enough = [max(ENOUGH_CODES, ENOUGH_EACH * size) for size in sizes]
     counts = [np.zeros(size, np.int64) for size in sizes]
-    batches = ImageData().evaluation_batches(
-        source, batch_size=batch_size, batch_pixels=BATCH_PIXELS, limit=limit
-    )
+    batches = source.batches(batch_size=batch_size, limit=limit)
     with closing(batches), inference(tokenizer) as device:
         for batch in batches:
-            levels = levels_of(tokenizer.encode(batch.images.to(device)))
+            levels = levels_of(tokenizer.encode(batch.values.to(device)))
             books = [
                 book
                 for codes, quantizer in zip(levels, quantizers, strict=True)

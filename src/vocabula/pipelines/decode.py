@@ -11,10 +11,11 @@ import torch
 
 from vocabula.data.names import OutputNames
 from vocabula.data.png import check_channels, picture
+from vocabula.data.source import BATCH_PIXELS
 from vocabula.data.token_file import read_tokens
 from vocabula.data.token_layout import TokenRecord
 from vocabula.errors import OptionError, OutputError
-from vocabula.evaluation.batches import BATCH_PIXELS, counted
+from vocabula.evaluation.batches import counted
 from vocabula.files import new_folder
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from contextlib import closing
 
-from vocabula.data import ImageSource
+from vocabula.data import Source
 from vocabula.data.token_layout import CodeLayout, TokenRecord
 from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import OptionError
-from vocabula.evaluation.batches import counted, image_count, label_of, read_batches
+from vocabula.evaluation.batches import counted, label_of, read_batches, signal_count
 from vocabula.levels import levels_of
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference
@@ -17,10 +17,10 @@ from vocabula.tokenizers.inference import device_of, inference
 
 def encode_dataset(
     tokenizer: SignalTokenizer,
-    source: ImageSource,
+    source: Source,
     out: str | os.PathLike[str],
     *,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     limit: int | None = None,
     workers: int | None = None,
     overwrite: bool = False,
@@ -57,7 +57,7 @@ def encode_dataset(
                 f"{type(level.quantizer).__name__}, which has no codes; train one with another "
                 "quantizer"
             )
-    total = image_count(source, limit)
+    total = signal_count(source, limit)
     batches = read_batches(
         source, batch_size=batch_size, limit=limit, workers=workers, device=device_of(tokenizer)
     )
@@ -80,8 +80,8 @@ def encode_dataset(
         closing(batches),
     ):
         for batch in batches:
-            height, width = batch.images.shape[-2:]
-            levels = levels_of(tokenizer.encode(batch.images.to(device)))
+            height, width = batch.values.shape[-2:]
+            levels = levels_of(tokenizer.encode(batch.values.to(device)))
             arrays = [codes.cpu().numpy() for codes in levels]
             for i, path in enumerate(batch.paths):
                 codes = [level[i] for level in arrays]

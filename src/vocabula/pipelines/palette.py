@@ -26,7 +26,7 @@ from vocabula.data.source import (
 )
 from vocabula.errors import DataError, Interrupted, OptionError, plural
 from vocabula.evaluation.batches import counted
-from vocabula.evaluation.metrics import psnr
+from vocabula.evaluation.metrics.image import psnr
 from vocabula.files import check_apart, check_new_file, is_stream, new_file, output_errors
 from vocabula.palette import colors, png_bytes
 

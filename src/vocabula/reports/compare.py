@@ -16,8 +16,9 @@ from vocabula.data import ImageSource
 from vocabula.errors import OptionError
 from vocabula.evaluation.batches import as_unit
 from vocabula.evaluation.measurement import evaluate
-from vocabula.evaluation.metrics import mse, psnr
-from vocabula.evaluation.result import Evaluation, in_form
+from vocabula.evaluation.metrics.base import in_form
+from vocabula.evaluation.metrics.image import mse, psnr
+from vocabula.evaluation.result import Evaluation
 from vocabula.files import check_new_file, new_file
 from vocabula.reports.examples import Example, picture_of
 from vocabula.reports.page import render, versions

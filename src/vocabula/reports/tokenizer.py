@@ -184,7 +184,7 @@ def _levels(result: Evaluation, examples: Sequence[Example]) -> dict[str, Any]:
         {
             "name": level.name,
             "stride": f"{level.stride} x {level.stride}",
-            "bits": f"{level.code_bits_per_pixel:.4f}",
+            "bits": f"{level.code_bits:.4f}",
             "usage": f"{level.usage:.1%}",
             "perplexity": f"{level.perplexity:.1f}",
             "ablated": f"{fmean(example.ablated[i] for example in examples):.2f} dB",

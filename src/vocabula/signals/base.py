@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from vocabula import registry
@@ -21,6 +22,7 @@ class Signal(ABC):
         axes: names of the axes; () if a signal is a single vector.
         unit: the unit of rates: pixel, vector.
         plural: what messages call a batch of such signals.
+        depth: bits of a stored value; None where values are real numbers.
         centre: the centre of the values, which is subtracted before the encoder.
         channels: channels of one element.
     """
@@ -29,6 +31,7 @@ class Signal(ABC):
     axes: ClassVar[tuple[str, ...]]
     unit: ClassVar[str]
     plural: ClassVar[str]
+    depth: ClassVar[int | None] = None
     centre: ClassVar[float] = 0.0
     channels: int
 
@@ -40,6 +43,10 @@ class Signal(ABC):
     @abstractmethod
     def units(self, extent: Sequence[int]) -> float:
         """The number of units in a signal of an extent."""
+
+    @abstractmethod
+    def shape_in_words(self) -> str:
+        """Shape and values of a batch, such as ``(B, 3, H, W), uint8 or in [0, 1]``."""
 
     @abstractmethod
     def refuse(self, x: Tensor) -> None:
@@ -58,6 +65,10 @@ class Signal(ABC):
     @abstractmethod
     def to_stored(self, values: Tensor) -> Tensor:
         """Values in the form that files store."""
+
+    def random(self, batch: int, extent: Sequence[int]) -> Tensor:
+        """Random signals (batch, channels, *extent), as `check` accepts them: normal values."""
+        return torch.randn(batch, self.channels, *extent)
 
     def check(self, x: Tensor) -> Tensor:
         """Signals in floating point, checked.

@@ -29,6 +29,7 @@ class Image(Signal):
     axes: ClassVar[tuple[str, ...]] = ("height", "width")
     unit: ClassVar[str] = "pixel"
     plural: ClassVar[str] = "images"
+    depth: ClassVar[int | None] = 8
     centre: ClassVar[float] = 0.5
 
     def __init__(self, channels: Annotated[int, Ge(1)] = 3) -> None:
@@ -37,6 +38,10 @@ class Image(Signal):
     def units(self, extent: Sequence[int]) -> float:
         """Pixels: height times width."""
         return math.prod(extent)
+
+    def shape_in_words(self) -> str:
+        """``(B, 3, H, W), uint8 or in [0, 1]``."""
+        return f"(B, {self.channels}, H, W), uint8 or in [0, 1]"
 
     def refuse(self, x: Tensor) -> None:
         """Refuse another shape, dtype or number of channels, values outside [0, 1] or not finite.
@@ -76,6 +81,10 @@ class Image(Signal):
         if x.dtype == torch.uint8:
             return x.float() / 255
         return x if x.dtype == torch.float64 else x.float()
+
+    def random(self, batch: int, extent: Sequence[int]) -> Tensor:
+        """Random bytes (batch, channels, H, W)."""
+        return torch.randint(256, (batch, self.channels, *extent), dtype=torch.uint8)
 
     def to_stored(self, values: Tensor) -> Tensor:
         """Images in [0, 1] as the nearest uint8."""

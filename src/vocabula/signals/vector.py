@@ -34,6 +34,10 @@ class Vector(Signal):
         """One."""
         return 1.0
 
+    def shape_in_words(self) -> str:
+        """``(B, 64), floating point``."""
+        return f"(B, {self.channels}), floating point"
+
     def refuse(self, x: Tensor) -> None:
         """Refuse another shape, integers, and values that are not finite.
 

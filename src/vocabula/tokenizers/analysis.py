@@ -9,8 +9,11 @@ from torch import Tensor
 
 from vocabula.levels import only
 from vocabula.quantizers.base import Bottleneck, Quantizer
+from vocabula.tokenizers.code_level import CodeLevel
+from vocabula.tokenizers.extent import over_extent
 from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
 from vocabula.tokenizers.tiles import Tile, gather
+from vocabula.types import Quantized
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,27 @@ def evaluated(quantizer: Bottleneck, vectors: Tensor) -> tuple[LevelAnalysis, Te
     else:
         values = quantizer(vectors).values
     return LevelAnalysis(vectors, codes, values), values
+
+
+def quantized(quantizer: Bottleneck, vectors: Tensor) -> tuple[Quantized, Tensor]:
+    """The bottleneck's result in the module's mode, and its values."""
+    result: Quantized = quantizer(vectors)
+    return result, result.values
+
+
+def latent_bits(levels: Sequence[CodeLevel], found: Sequence[LevelAnalysis]) -> Tensor:
+    """Bits (B,) of each signal's codes at a fixed length, or of its continuous latent.
+
+    Args:
+        levels: of the tokenizer.
+        found: what passed through each.
+    """
+    first, vectors = levels[0].quantizer, found[0].vectors
+    if isinstance(first, GaussianBottleneck):  # then it is the only level
+        return over_extent(first.kl_bits(vectors))
+    pairs = zip(levels, found, strict=True)
+    bits = sum(level.bits * one.vectors.shape[1:-1].numel() for level, one in pairs)
+    return vectors.new_full((len(vectors),), bits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from vocabula.errors import OptionError, ShapeError
+from vocabula.errors import OptionError
 from vocabula.levels import levels_of
 from vocabula.nn.base import Decoder, Encoder, dtype_of
 from vocabula.quantizers.base import Bottleneck, Quantizer
@@ -20,22 +20,25 @@ from vocabula.tokenizers.analysis import (
     BitsPerDim,
     Passage,
     evaluated,
+    latent_bits,
     pass_in_tiles,
+    quantized,
 )
 from vocabula.tokenizers.code_level import (
     CodeLevel,
     check_codes,
+    check_values,
     common_stride,
-    nested,
     signal_size,
 )
 from vocabula.tokenizers.code_statistics import CodeStatistics
-from vocabula.tokenizers.extent import cropped, over_extent, padded
+from vocabula.tokenizers.extent import cropped, padded
 from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
 from vocabula.tokenizers.likelihood import Likelihood, bits_per_dim
 from vocabula.tokenizers.saving import Pretrained
+from vocabula.tokenizers.scaling import Scaling
 from vocabula.tokenizers.tiles import Tile, cut_for, gather, paint
-from vocabula.types import Quantized, Reconstruction
+from vocabula.types import Reconstruction
 
 Codes: TypeAlias = Tensor | Sequence[Tensor]
 """Codes (B, *grid, *code_shape): of the only level, or one tensor a level, the coarsest first."""
@@ -58,7 +61,8 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         signal: the kind of signal.
         channels: C.
         strides: elements of the signal per code of the coarsest level, along each axis.
-        likelihood: the distribution of the signal.
+        likelihood: the distribution of the signal, scaled.
+        scaling: maps real values to the scale of the networks; None if they see them as they are.
         code_statistics: counts of the training codes, which entropy models begin with; None if
             there are none. They are saved with the tokenizer as long as its weights stay the same.
     """
@@ -68,6 +72,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
     channels: int
     strides: tuple[int, ...]
     likelihood: Likelihood
+    scaling: Scaling | None = None
     code_statistics: CodeStatistics | None = None
 
     # ------------------------------------------------------------------ levels
@@ -101,8 +106,8 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         return common_stride(self.strides)
 
     @property
-    def bits_per_pixel(self) -> float:
-        """Bits of the codes of all levels at a fixed length, per pixel; 0 for a VAE."""
+    def bits_per_unit(self) -> float:
+        """Bits of the codes at a fixed length per element, such as a pixel; 0 for a VAE."""
         return sum(level.bits / math.prod(level.strides) for level in self.levels)
 
     def grids(self, *extent: int) -> tuple[tuple[int, ...], ...]:
@@ -130,14 +135,15 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
             DataError: wrong shape, dtype, channels or values.
         """
         x = self.signal.check(x)
-        results, last = self._descend(x, _quantized)
+        y = self._scaled(x)
+        results, last = self._descend(y, quantized)
         parameters = self._describe(last, x.shape[2:])
-        reconstruction = self.likelihood.loss(parameters, x)
+        reconstruction = self.likelihood.loss(parameters, y)
         loss, losses = reconstruction, {"reconstruction": reconstruction}
         for level, result in zip(self.levels, results, strict=True):
             loss = loss + result.loss
             losses |= {f"{level.prefix}{name}": term for name, term in result.losses.items()}
-        return Reconstruction(self.likelihood.mean(parameters), tuple(results), loss, losses, x)
+        return Reconstruction(self._output(parameters), tuple(results), loss, losses, x)
 
     def decode(
         self, codes: Codes, condition: None = None, *, size: Sequence[int] | None = None
@@ -211,16 +217,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
             ShapeError: wrong number of levels, or wrong shapes.
             OptionError: `size` is not the size of an image with that many positions.
         """
-        axes = len(self.strides)
-        grids = [tuple(v.shape[1 : 1 + axes]) for v in values]
-        widths = [(*v.shape[1 + axes :],) for v in values]
-        if widths != [(level.quantizer.dim,) for level in self.levels] or not nested(
-            self.levels, grids
-        ):
-            raise ShapeError(
-                f"decode_values: expected vectors (B, h, w, D) for each of {len(self.levels)} "
-                f"levels, got {[tuple(v.shape) for v in values]}; take them from analyse(x).levels"
-            )
+        check_values(self.levels, values)
         return self._shown(
             values, signal_size(self.strides, size, values[0].shape[1:-1], self.signal.unit)
         )
@@ -237,8 +234,8 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         self.signal.refuse(x)
 
         def shown(x: Tensor) -> Tensor:
-            last = self._descend(self.signal.to_values(x), evaluated)[1]
-            return self.likelihood.mean(self._describe(last, x.shape[2:]))
+            last = self._descend(self._values(x), evaluated)[1]
+            return self._output(self._describe(last, x.shape[2:]))
 
         cut = cut_for(x, x.shape[2:], self, self.strides, self.encode_context, self.decode_context)
         if not cut:
@@ -286,7 +283,6 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         first = self.levels[0].quantizer
         if isinstance(first, GaussianBottleneck):  # then there is only one level
             found = self._pass(x, seed)
-            latent_bits = over_extent(first.kl_bits(found.levels[0].vectors))
         else:
             self._discrete("analyse")
             cut = cut_for(
@@ -294,11 +290,8 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
             )
             strides = [level.stride for level in self.levels]
             found = pass_in_tiles(x, cut, strides, self._pass) if cut else self._pass(x)
-            pairs = zip(self.levels, found.levels, strict=True)
-            bits = sum(level.bits * f.vectors.shape[1:-1].numel() for level, f in pairs)
-            latent_bits = torch.full((len(x),), bits, device=x.device)
-        dims = x.shape[1:].numel()
-        costs = BitsPerDim(latent_bits / dims, bits_per_dim(found.log_prob, dims))
+        dims, bits = x.shape[1:].numel(), latent_bits(self.levels, found.levels)
+        costs = BitsPerDim(bits / dims, bits_per_dim(found.log_prob, dims))
         return Analysis(tuple(found.levels), found.output, costs)
 
     # ---------------------------------------------------------- for subclasses
@@ -343,7 +336,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
 
     def _shown(self, values: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """The images of the values (B, h, w, D) of each level."""
-        return self.likelihood.mean(self._describe(self._ascend(values), size))
+        return self._output(self._describe(self._ascend(values), size))
 
     def _discrete(self, verb: str) -> list[Quantizer]:
         """The quantizers of all levels, which must have codes."""
@@ -361,16 +354,31 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
 
     def _pass(self, x: Tensor, seed: int = 0) -> Passage:
         """Pass checked images; `seed` is for the sample if the bottleneck is continuous."""
-        x = self.signal.to_values(x)
+        x = self._values(x)
         found, last = self._descend(x, evaluated)
         parameters = self._describe(last, x.shape[2:])
-        output = self.likelihood.mean(parameters)
+        output = self._output(parameters)
         first = self.levels[0].quantizer
         if isinstance(first, GaussianBottleneck):
             generator = torch.Generator().manual_seed(seed)
             sample = first.sample(found[0].vectors, generator=generator)
             parameters = self._describe(sample, x.shape[2:])
-        return Passage(found, output, self.likelihood.log_prob(parameters, x))
+        log_prob = self.likelihood.log_prob(parameters, x)
+        if self.scaling is not None:  # the density of the signals, not of their scaled values
+            log_prob = log_prob - self.scaling.log_scale().to(log_prob)
+        return Passage(found, output, log_prob)
+
+    def _values(self, x: Tensor) -> Tensor:
+        """Accepted signals as the networks see them: in floating point, scaled."""
+        return self._scaled(self.signal.to_values(x))
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        return x if self.scaling is None else self.scaling(x)
+
+    def _output(self, parameters: Tensor) -> Tensor:
+        """The expected signals (B, C, *extent)."""
+        mean = self.likelihood.mean(parameters)
+        return mean if self.scaling is None else self.scaling.inverse(mean)
 
     def _encode_all(self, x: Tensor) -> list[Tensor]:
         """The codes of each level of images x (B, C, H, W), in tiles if they are large."""
@@ -378,23 +386,14 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         self.signal.refuse(x)
         cut = cut_for(x, x.shape[2:], self, self.strides, self.encode_context)
         if not cut:
-            return self._codes(self.signal.to_values(x))
+            return self._codes(self._values(x))
 
         def seen(image: int, tile: Tile) -> list[Tensor]:
             part = x[image : image + 1, :, *tile.seen()]
-            return self._codes(self.signal.to_values(part))
+            return self._codes(self._values(part))
 
         return gather(len(x), cut, [level.stride for level in self.levels], seen)
-
-    def _size(self, size: Sequence[int] | None, grid: Sequence[int]) -> tuple[int, ...]:
-        return signal_size(self.strides, size, grid, self.signal.unit)
 
 
 ImageTokenizer = SignalTokenizer
 """Its name of before."""
-
-
-def _quantized(quantizer: Bottleneck, vectors: Tensor) -> tuple[Quantized, Tensor]:
-    """The bottleneck's result in the module's mode, and its values."""
-    result: Quantized = quantizer(vectors)
-    return result, result.values

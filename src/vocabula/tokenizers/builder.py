@@ -22,14 +22,16 @@ def build_tokenizer(specs: Mapping[str, Any], channels: int) -> SignalTokenizer:
     """Build the parts and connect them.
 
     The quantizer comes first, since it knows its width; the encoder's ``in_channels`` and ``dim``
-    and the decoder's ``dim`` and ``out_channels`` follow unless the settings give them. Between
+    and the decoder's ``dim`` and ``out_channels`` follow unless the settings give them. With the
+    encoder ``identity`` the quantizer's ``dim`` follows from the channels. Between
     levels pass `FEATURES` channels unless ``level2.encoder.dim`` (upwards) or
     ``level1.decoder.out_channels`` (downwards) say otherwise.
 
     Args:
         specs: for each of ``encoder``, ``quantizer``, ``decoder`` and, if wanted, ``likelihood``
             a registered name, a ``{"name": ..., option: value}`` mapping or a ready-made part.
-            ``signal`` names another kind of signal than images, such as ``vector``.
+            ``signal`` names another kind of signal than images, such as ``vector``, and ``scaling``
+            how its values are scaled, ``none`` or a registered name.
             For a `HierarchicalTokenizer` ``level1`` (the coarsest), ``level2``, ... each hold
             their encoder, quantizer and decoder. Other keys are not looked at.
         channels: channels of the signal.
@@ -47,9 +49,11 @@ def build_tokenizer(specs: Mapping[str, Any], channels: int) -> SignalTokenizer:
     if names:
         return _hierarchical({name: specs[name] for name in names}, specs, channels)
     _require_parts(specs, "")
+    if keeps_width(specs["encoder"]):
+        specs = {**specs, "quantizer": with_width(specs["quantizer"], channels)}
     quantizer = _build("quantizer", specs)
     likelihood = _likelihood(specs)
-    signal = specs.get("signal")
+    signal, scaling = specs.get("signal"), specs.get("scaling")
     return Tokenizer(
         _build("encoder", specs, in_channels=channels, dim=quantizer.dim),
         quantizer,
@@ -61,7 +65,32 @@ def build_tokenizer(specs: Mapping[str, Any], channels: int) -> SignalTokenizer:
         ),
         likelihood=likelihood,
         signal=signal and registry.build("signal", signal, path="signal", channels=channels),
+        scaling=scaling and registry.build("scaling", scaling, path="scaling", channels=channels),
     )
+
+
+def keeps_width(encoder: Any) -> bool:
+    """Whether an encoder, by its settings, gives vectors of the width that it gets."""
+    name = encoder.get("name") if isinstance(encoder, Mapping) else encoder
+    return bool(name == "identity")
+
+
+def with_width(quantizer: Any, dim: int) -> Any:
+    """The settings of a quantizer with `dim` where it, or one of its stages, leaves its width out.
+
+    Args:
+        quantizer: a name, a ``{"name": ..., option: value}`` mapping, or a ready-made part.
+        dim: the width.
+    """
+    if isinstance(quantizer, str):
+        quantizer = {"name": quantizer}
+    if not isinstance(quantizer, Mapping):
+        return quantizer
+    if "stages" in quantizer:
+        return {**quantizer, "stages": [with_width(stage, dim) for stage in quantizer["stages"]]}
+    known = registry.options("quantizer", str(quantizer.get("name")))
+    takes = any(option.name == "dim" for option in known)
+    return {"dim": dim, **quantizer} if takes else quantizer
 
 
 def _hierarchical(

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from vocabula.signals import Signal
+
 HELD_OUT = "Held-out figures"
 """Title of the section of figures on data that the tokenizer did not learn from."""
 
@@ -15,10 +17,10 @@ TEMPLATE = """\
 library_name: vocabula
 tags:
 - vocabula
-- image-tokenizer
+- {kind}-tokenizer
 ---
 
-# Image tokenizer
+# {title} tokenizer
 
 {summary}
 
@@ -26,8 +28,8 @@ tags:
 import vocabula
 
 tokenizer = vocabula.load("path/to/this/folder").eval()
-codes = tokenizer.encode(images)  # (B, {channels}, H, W), uint8 or in [0, 1]
-images = tokenizer.decode(codes)
+codes = tokenizer.encode({plural})  # {shape}
+{plural} = tokenizer.decode(codes)
 ```
 
 Fingerprint (token files carry it): `{fingerprint}`
@@ -59,7 +61,7 @@ Fingerprint (token files carry it): `{fingerprint}`
 def model_card(
     *,
     summary: str,
-    channels: int,
+    signal: Signal,
     fingerprint: str,
     settings: Mapping[str, Any],
     data: str | None = None,
@@ -71,7 +73,7 @@ def model_card(
 
     Args:
         summary: one sentence on the model.
-        channels: channels of its images.
+        signal: the kind of its signals.
         fingerprint: its hash.
         settings: its configuration.
         data: what it was trained on.
@@ -81,7 +83,10 @@ def model_card(
     """
     return TEMPLATE.format(
         summary=summary,
-        channels=channels,
+        kind=signal.kind,
+        title=signal.kind.capitalize(),
+        plural=signal.plural,
+        shape=signal.shape_in_words(),
         fingerprint=fingerprint,
         data=data or "Not stated.",
         metrics=_table(metrics) if metrics else "Not stated.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vocabula.errors import CodeError, OptionError, picture_size, plural
+from vocabula.errors import CodeError, OptionError, ShapeError, picture_size, plural
 from vocabula.functional._checks import check_tensor
 from vocabula.quantizers.base import Bottleneck, Quantizer
 
@@ -117,6 +117,27 @@ def check_codes(levels: Sequence[CodeLevel], codes: Sequence[Tensor]) -> Sequenc
             "images"
         )
     return codes
+
+
+def check_values(levels: Sequence[CodeLevel], values: Sequence[Tensor]) -> None:
+    """Check the number, shapes and relative size of the vectors of each level.
+
+    Args:
+        levels: of the tokenizer, the coarsest first.
+        values: (B, *grid, D) of each.
+
+    Raises:
+        ShapeError: they are not those of the levels of one signal.
+    """
+    axes = len(levels[0].strides)
+    grids = [tuple(v.shape[1 : 1 + axes]) for v in values]
+    widths = [(*v.shape[1 + axes :],) for v in values]
+    if widths != [(level.quantizer.dim,) for level in levels] or not nested(levels, grids):
+        names = "".join(f", {name}" for name in grid_names(axes))
+        raise ShapeError(
+            f"decode_values: expected vectors (B{names}, D) for each of {len(levels)} "
+            f"levels, got {[tuple(v.shape) for v in values]}; take them from analyse(x).levels"
+        )
 
 
 def grid_names(axes: int) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from torch import nn
 from vocabula import __version__, registry
 from vocabula.errors import CheckpointError, plural
 from vocabula.files import dump_json, new_folder, output_errors, unicode_text, write_bytes
+from vocabula.signals import Signal
 from vocabula.tokenizers import summary
 from vocabula.tokenizers.card import model_card
 from vocabula.tokenizers.code_level import CodeLevel
@@ -143,7 +144,7 @@ def save(
     identity, counts = said.fingerprint, tokenizer.code_statistics
     card = model_card(
         summary=_summary(tokenizer),
-        channels=tokenizer.channels,
+        signal=tokenizer.signal,
         fingerprint=identity,
         settings=settings,
         data=data,
@@ -188,12 +189,14 @@ def _download(name: str, hub_options: Mapping[str, Any]) -> Path:
 
 def _summary(tokenizer: Saved) -> str:
     return (
-        f"Turns images of {plural(tokenizer.channels, 'channel')} into codes, "
-        f"{' and '.join(_level_summary(level) for level in tokenizer.levels)}."
+        f"Turns {tokenizer.signal.plural} of {plural(tokenizer.channels, 'channel')} into codes, "
+        f"{' and '.join(_level_summary(level, tokenizer.signal) for level in tokenizer.levels)}."
     )
 
 
-def _level_summary(level: CodeLevel) -> str:
+def _level_summary(level: CodeLevel, signal: Signal) -> str:
     sizes = level.codebook_sizes
     books = f"codebooks of {', '.join(map(str, sizes))}" if sizes else "a continuous latent"
-    return f"one position per {level.stride} x {level.stride} pixels, with {books}"
+    sides = " x ".join(map(str, level.strides)) or "1"
+    unit = signal.unit if sides == "1" else f"{signal.unit}s"
+    return f"one position per {sides} {unit}, with {books}"

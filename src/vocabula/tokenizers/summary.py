@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +15,7 @@ from vocabula.tokenizers.saved_folder import WEIGHTS
 if TYPE_CHECKING:  # a summary is read without torch
     from torch import nn
 
+    from vocabula.signals import Signal
     from vocabula.tokenizers.code_level import CodeLevel
 
 KEY = "summary"
@@ -28,7 +29,7 @@ class LevelSummary:
     Attributes:
         title: ``level 1`` and so on; empty for the only one.
         quantizer: the class of its bottleneck.
-        stride: pixels per position along each axis.
+        stride: elements of the signal per position along each axis.
         codebook_sizes: K of each book; empty for a continuous bottleneck.
     """
 
@@ -42,11 +43,6 @@ class LevelSummary:
         """Bits of one position at a fixed length; 0 for a continuous bottleneck."""
         return float(sum(math.log2(size) for size in self.codebook_sizes))
 
-    @property
-    def bits_per_pixel(self) -> float:
-        """Bits of a pixel at a fixed length."""
-        return self.bits / self.stride**2
-
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -57,9 +53,12 @@ class Summary:
         encoders: the distinct classes of its encoders.
         decoders: the distinct classes of its decoders.
         likelihood: the class of its likelihood.
-        channels: of its images.
+        channels: of its signals.
         parameters: numbers that training can change.
         fingerprint: its hash.
+        signal: the kind of its signals; what is saved leaves it out for images.
+        unit: the unit of its rate.
+        axes: number of axes of its signals.
     """
 
     levels: tuple[LevelSummary, ...]
@@ -69,16 +68,28 @@ class Summary:
     channels: int
     parameters: int
     fingerprint: str
+    signal: str = "image"
+    unit: str = "pixel"
+    axes: int = 2
+
+    def rate(self, level: LevelSummary) -> float:
+        """Bits of a level's codes at a fixed length, per unit of the signal."""
+        return level.bits / level.stride**self.axes
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary as plain data for JSON."""
-        return asdict(self)
+        """The summary as plain data for JSON, without what has its default."""
+        defaults = {option.name: option.default for option in fields(self)}
+        return {k: v for k, v in asdict(self).items() if v != defaults[k]}
 
 
 class Summarized(Protocol):
     """The parts of a tokenizer that a summary needs."""
 
     channels: int
+
+    @property
+    def signal(self) -> Signal:
+        """The kind of signal."""
 
     @property
     def likelihood(self) -> nn.Module:
@@ -124,6 +135,9 @@ def summarize(tokenizer: Summarized) -> Summary:
         tokenizer.channels,
         sum(parameter.numel() for parameter in tokenizer.parameters()),
         tokenizer.fingerprint(),
+        tokenizer.signal.kind,
+        tokenizer.signal.unit,
+        len(tokenizer.signal.axes),
     )
 
 

@@ -17,6 +17,7 @@ from vocabula.tokenizers.base import SignalTokenizer
 from vocabula.tokenizers.code_level import CodeLevel
 from vocabula.tokenizers.gaussian import Gaussian
 from vocabula.tokenizers.likelihood import Likelihood
+from vocabula.tokenizers.scaling import Scaling
 
 T = TypeVar("T")
 
@@ -41,6 +42,7 @@ class Tokenizer(SignalTokenizer):
         decoder: vectors to the likelihood's parameters.
         likelihood: the distribution of the signal; None is ``Gaussian()``.
         signal: the kind of signal; None is ``Image(encoder.in_channels)``.
+        scaling: maps real values to the scale of the networks; None shows them as they are.
 
     Attributes:
         channels: C.
@@ -69,6 +71,7 @@ class Tokenizer(SignalTokenizer):
         *,
         likelihood: Likelihood | None = None,
         signal: Signal | None = None,
+        scaling: Scaling | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -76,6 +79,7 @@ class Tokenizer(SignalTokenizer):
         self.decoder = decoder
         self.likelihood: Likelihood = Gaussian() if likelihood is None else likelihood
         self.signal: Signal = Image(encoder.in_channels) if signal is None else signal
+        self.scaling = scaling
         self.channels = encoder.in_channels
         self.strides = (encoder.stride,) * len(self.signal.axes)
         self._check_parts()
@@ -98,7 +102,7 @@ class Tokenizer(SignalTokenizer):
         Raises:
             DataError: wrong shape, dtype, channels or values.
         """
-        return self._vectors(self.signal.check(x))
+        return self._vectors(self._scaled(self.signal.check(x)))
 
     @property
     def levels(self) -> tuple[CodeLevel, ...]:

@@ -17,6 +17,7 @@ from vocabula import registry
 from vocabula.errors import OptionError, suggest
 from vocabula.files import input_error
 from vocabula.levels import is_level
+from vocabula.tokenizers.builder import keeps_width, with_width
 from vocabula.training.overrides import apply_override, parse_override
 from vocabula.training.sections import (
     FLAT,
@@ -142,8 +143,11 @@ def check_config(config: RunConfig) -> None:
     Raises:
         OptionError: the first option that is unknown, missing or out of range.
     """
-    for section in section_names(config.sections):
-        check_section(section, config.sections[section])
+    sections = config.sections
+    if keeps_width(sections.get("encoder")):  # the data then give the quantizer's width
+        sections = {**sections, "quantizer": with_width(sections["quantizer"], 1)}
+    for section in section_names(sections):
+        check_section(section, sections[section])
 
 
 def explain(config: RunConfig) -> list[ExplainedOption]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from vocabula.data import ImageSource
+from vocabula.data import Source
 from vocabula.pipelines import learn_statistics
 from vocabula.tokenizers import load, save
 from vocabula.training.trainer import Trainer
@@ -40,19 +40,19 @@ def export_tokenizer(
 
 def count_codes(
     folder: Path,
-    source: ImageSource,
+    source: Source,
     device: torch.device,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Keep counts of the training images' codes beside a saved tokenizer, for the entropy models.
+    """Keep counts of the training data's codes beside a saved tokenizer, for the entropy models.
 
     A continuous tokenizer has none.
 
     Args:
         folder: where the tokenizer is saved.
-        source: the images that it was trained on.
+        source: what it was trained on.
         device: where it encodes them.
-        advance: called with how many images are done, and of how many.
+        advance: called with how many signals are done, and of how many.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -62,9 +62,9 @@ def count_codes(
         return
     done = 0
 
-    def count(images: int) -> None:
+    def count(signals: int) -> None:
         nonlocal done
-        done += images
+        done += signals
         advance(done, len(source))
 
     learn_statistics(tokenizer.to(device), source, advance=count).save(folder)

@@ -55,6 +55,10 @@ _FREE_TO_CHANGE = frozenset({"optimizer.learning_rate"}) | frozenset(
 """Options that a resumed run may change: none of them alters a step that is already done."""
 
 
+_UNITS_OF_OLD = ("images", "signals")
+"""What manifests count without saying so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The data that a run learns from, for its manifest.
@@ -149,6 +153,7 @@ class RunFolder:
             "config": config.sections,
             "data": subject.data,
             subject.unit: subject.count,
+            **({} if subject.unit in _UNITS_OF_OLD else {"unit": subject.unit}),
             "command": subject.command_line(*config.overrides),
             **subject.identity,
             **subject.more,

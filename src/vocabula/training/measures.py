@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -92,18 +91,13 @@ def step_figures(result: Reconstruction) -> dict[str, Tensor]:
         result: what the tokenizer returned.
 
     Returns:
-        ``loss``, ``mse`` (of images on the scale [0, 1]) and ``losses/NAME`` for every term.
+        ``loss``, ``mse`` (in the units of the signals) and ``losses/NAME`` for every term.
     """
     error = result.output.detach().to(result.target.dtype) - result.target
     figures = {"loss": result.loss.detach(), "mse": error.square().mean()}
     for name, value in result.losses.items():
         figures[f"losses/{name}"] = value.detach().float().mean()
     return figures
-
-
-def psnr(mse: float) -> float:
-    """Peak signal-to-noise ratio in dB of values in [0, 1]: -10 log10(mse)."""
-    return -10 * math.log10(mse) if mse > 0 else math.inf
 
 
 class Meter:

@@ -53,7 +53,7 @@ class Adam(OptimizerSettings):
         """The optimizer over `parameters`."""
         chosen = list(parameters)
         return torch.optim.Adam(
-            chosen,
+            [{"params": chosen}],
             lr=self.learning_rate,
             betas=(self.beta1, self.beta2),
             eps=self.epsilon,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from vocabula.data import ImageSource
+from vocabula.data import Source
 from vocabula.errors import plural
 from vocabula.priors.data import PriorData
 from vocabula.tokenizers import CodeLevel, SignalTokenizer
+from vocabula.training.base import BaseTrainer
 from vocabula.training.forecast import Forecast, duration, gigabytes
 from vocabula.training.settings import TrainingOptions
 
@@ -18,26 +20,26 @@ LONG = 3 * 86_400.0
 
 
 def tokenizer_lines(
-    source: ImageSource, tokenizer: SignalTokenizer, size: Sequence[int], *, whole: bool
+    source: Source, tokenizer: SignalTokenizer, extent: Sequence[int], about: str
 ) -> list[str]:
     """Data and codes of a tokenizer's run.
 
     Args:
-        source: the images.
+        source: the signals.
         tokenizer: what will learn.
-        size: height and width that it learns on.
-        whole: whether they are of whole images rather than crops.
+        extent: of the signals that it learns on.
+        about: what they are, such as ``crops of 64 x 64``, or nothing.
     """
-    height, width = size
-    skipped = f", {plural(len(source.problems), 'file')} skipped" if source.problems else ""
-    parts = "whole images of" if whole else "crops of"
-    levels = zip(tokenizer.levels, tokenizer.grids(height, width), strict=True)
+    signal, skipped = tokenizer.signal, ""
+    if source.problems and signal.axes:
+        skipped = f", {plural(len(source.problems), 'file')} skipped"
+    levels = zip(tokenizer.levels, tokenizer.grids(*extent), strict=True)
     codes = " and ".join(_codes(level, grid) for level, grid in levels)
-    bits = tokenizer.bits_per_pixel
-    rate = f", {bits:.3g} bits a pixel" if bits else ""
+    bits = tokenizer.bits_per_unit
+    rate = f", {bits:.3g} bits a {signal.unit}" if bits else ""
+    more = f", {about}" if about else f" of width {source.channels}" * (not signal.axes)
     return [
-        f"data:   {plural(len(source), 'image')} of {source.name}{skipped}, "
-        f"{parts} {width} x {height}",
+        f"data:   {plural(len(source), signal.plural[:-1])} of {source.name}{skipped}{more}",
         f"codes:  {codes}{rate}",
     ]
 
@@ -110,11 +112,20 @@ def step_lines(
     return lines
 
 
+def trainer_lines(
+    trainer: BaseTrainer[Any], outlook: Forecast | None, *, done: int, unit: str
+) -> list[str]:
+    """The `step_lines` of one trainer."""
+    device = trainer.accelerator.device
+    return step_lines(trainer.options, trainer.parameters, device, outlook, done=done, unit=unit)
+
+
 def _codes(level: CodeLevel, grid: Sequence[int]) -> str:
     sizes = level.codebook_sizes
-    across = " x ".join(str(side) for side in reversed(grid))
+    across = "".join(f"{side} x " for side in reversed(grid)).removesuffix(" x ")
+    across = f"{across} of " if across else ""
     if not sizes:
-        return f"{across} of {level.quantizer.dim} continuous numbers"
+        return f"{across}{level.quantizer.dim} continuous numbers"
     books = str(sizes[0]) if len(set(sizes)) == 1 else ", ".join(map(str, sizes))
     title = f"{len(sizes)} books of {books}" if len(sizes) > 1 else f"1 book of {books}"
-    return f"{across} of {title}"
+    return f"{across}{title}"

@@ -110,6 +110,8 @@ def describe(record: Mapping[str, Any]) -> list[str]:
     parts = [f"loss {record['loss']:.4g}"]
     if "psnr" in record:
         parts.append(f"PSNR {record['psnr']:.1f} dB")
+    elif "mse" in record:
+        parts.append(f"MSE {record['mse']:.4g}")
     if "perplexity" in record:
         parts.append(f"perplexity {record['perplexity']:.0f}")
     if "usage" in record:

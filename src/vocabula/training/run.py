@@ -7,30 +7,29 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from torch import Tensor
-
-from vocabula.data import ImageSource
+from vocabula.data import Batch, SignalData, Source
 from vocabula.data.reporting import reporting
+from vocabula.evaluation.metrics import METRICS
 from vocabula.quantizers.collapse import CollapseWatch
 from vocabula.training.checkpoint import newest_step
 from vocabula.training.config import RunConfig
 from vocabula.training.export import count_codes, export_tokenizer
 from vocabula.training.folder import RunFolder, Subject, only_writer, restart_words
 from vocabula.training.forecast import forecast
-from vocabula.training.measures import psnr, usage_figures
+from vocabula.training.measures import usage_figures
 from vocabula.training.phases import phase, say
-from vocabula.training.plan import step_lines, tokenizer_lines
+from vocabula.training.plan import tokenizer_lines, trainer_lines
 from vocabula.training.random_state import seed_everything
 from vocabula.training.sections import networks
 from vocabula.training.session import Session, prepare
 from vocabula.training.swap import as_table
 from vocabula.training.trainer import Trainer
-from vocabula.training.workloads import make_trainer, tokenizer_workload
+from vocabula.training.workloads import make_trainer, plural_of, tokenizer_workload
 
 
 def train(
     config: RunConfig,
-    data: str | os.PathLike[str] | ImageSource,
+    data: str | os.PathLike[str] | Source,
     out: str | os.PathLike[str],
     *,
     resume: bool = False,
@@ -63,19 +62,20 @@ def train(
         Interrupted: SIGINT or SIGTERM came; everything is saved, the message says how to go on.
     """
     options, accelerator = prepare(config)
-    images, shown = config.build("data"), progress and accelerator.is_main_process
-    name = data.name if isinstance(data, ImageSource) else os.fspath(data)
+    reading: SignalData = config.build("data")
+    shown = progress and accelerator.is_main_process
+    name = data.name if isinstance(data, Source) else os.fspath(data)
     with phase(f"opening {name}", shown=shown) as advance, reporting(advance):
-        source = data if isinstance(data, ImageSource) else images.open(data)
+        source = data if isinstance(data, Source) else reading.open(data)
     folder = RunFolder(os.fspath(out))
     command = ("vocabula", "train", name, "--preset", config.preset, "--out", str(folder.path))
     with phase(f"reading {name}", shown=shown):
         identity = {"content": source.content()}
-    subject = Subject(name, len(source), command, identity=identity)
+    subject = Subject(name, len(source), command, unit=plural_of(config), identity=identity)
     flags = restart_words(resume=resume, overwrite=overwrite)
     with only_writer(folder.path, accelerator):
         continued = folder.check(config, subject, resume=resume, overwrite=overwrite)
-        workload = tokenizer_workload(config, images, source, options, accelerator)
+        workload = tokenizer_workload(config, reading, source, options, accelerator)
         outlook = forecast(
             workload,
             options,
@@ -87,13 +87,14 @@ def train(
         )
         seed_everything(options.seed)
         trainer = make_trainer(config, source.channels, options, accelerator)
+        done = newest_step(folder.checkpoints) if continued else 0
+        if not done:
+            _fit_scaling(trainer, source, shown)
         if shown:
-            done = newest_step(folder.checkpoints) if continued else 0
-            whole = images.crop is None
-            say(
-                *tokenizer_lines(source, trainer.tokenizer, workload.size[1:], whole=whole),
-                *step_lines(options, trainer.parameters, accelerator.device, outlook, done=done),
+            lines = tokenizer_lines(
+                source, trainer.tokenizer, workload.size[1:], reading.in_words(source)
             )
+            say(*lines, *trainer_lines(trainer, outlook, done=done, unit=workload.unit))
         return TokenizerSession(
             source,
             config,
@@ -102,7 +103,7 @@ def train(
             trainer,
             continued=continued,
             progress=progress,
-            feed=lambda start: _feed(images, source, trainer, start),
+            feed=lambda start: _feed(reading, source, trainer, start),
         ).run()
 
 
@@ -110,15 +111,16 @@ class TokenizerSession(Session[Trainer]):
     """The run of a tokenizer: watches its codebooks, and exports it as `vocabula.load` reads it.
 
     Args:
-        source: the images.
+        source: the signals.
         config, others, options: see `Session`.
     """
 
-    def __init__(
-        self, source: ImageSource, config: RunConfig, *others: Any, **options: Any
-    ) -> None:
+    def __init__(self, source: Source, config: RunConfig, *others: Any, **options: Any) -> None:
         super().__init__(config, *others, **options)
         self._source = source
+        signal = self.trainer.tokenizer.signal
+        self.signals_per_second = f"{signal.plural}_per_second"
+        self._fidelity = METRICS.of(signal.kind)
         self._watches = [
             CollapseWatch(
                 quantizer=as_table(table["quantizer"], f"{prefix}quantizer")["name"], prefix=prefix
@@ -127,13 +129,13 @@ class TokenizerSession(Session[Trainer]):
         ]
 
     def measure(self, record: dict[str, Any]) -> list[str]:
-        """Add stage, PSNR, loss terms and the usage of the codebooks; see `RunLog`."""
+        """Add stage, error figures, loss terms and the usage of the codebooks; see `RunLog`."""
         trainer = self.trainer
         record["losses"] = {
             name.removeprefix("losses/"): record.pop(name)
             for name in [key for key in record if key.startswith("losses/")]
         }
-        record |= {"stage": trainer.stage, "psnr": psnr(record["mse"])}
+        record |= {"stage": trainer.stage, **self._fidelity.of_error(record["mse"])}
         reports = trainer.usage_reports()
         levels = zip(trainer.tokenizer.levels, reports, strict=True)
         record |= usage_figures({level.prefix: r for level, r in levels if r is not None})
@@ -144,12 +146,12 @@ class TokenizerSession(Session[Trainer]):
         ]
 
     def figures(self) -> dict[str, Any]:
-        """With PSNR; see `Session.figures`."""
+        """With figures of the error, such as PSNR; see `Session.figures`."""
         figures = super().figures()
-        return {**figures, "psnr": psnr(figures["mse"])}
+        return {**figures, **self._fidelity.of_error(figures["mse"])}
 
     def complete(self) -> None:
-        """Count the codes of the training images, for the entropy models."""
+        """Count the codes of the training data, for the entropy models."""
         with phase("counting codes", shown=self.display.shown) as advance:
             count_codes(self.folder.path, self._source, self.trainer.accelerator.device, advance)
 
@@ -168,13 +170,21 @@ class TokenizerSession(Session[Trainer]):
         )
 
 
-def _feed(images: Any, source: ImageSource, trainer: Trainer, start: int) -> Iterator[Tensor]:
-    """This process's images of every step from `start` on.
+def _fit_scaling(trainer: Trainer, source: Source, shown: bool) -> None:
+    """Learn how values are scaled, before the first step; every process learns the same."""
+    scaling = trainer.tokenizer.scaling
+    if scaling is not None:
+        with phase("learning the scale of the values", shown=shown):
+            scaling.fit(batch.values for batch in source.batches())
+
+
+def _feed(reading: SignalData, source: Source, trainer: Trainer, start: int) -> Iterator[Batch]:
+    """This process's signals of every step from `start` on.
 
     The first batch is read at once: errors in the data show before anything is written.
     """
     accelerator, options = trainer.accelerator, trainer.options
-    batches = images.train_batches(
+    batches = reading.train_batches(
         source,
         batch_size=options.batch_size // accelerator.num_processes,
         seed=options.seed,
@@ -183,4 +193,4 @@ def _feed(images: Any, source: ImageSource, trainer: Trainer, start: int) -> Ite
         world_size=accelerator.num_processes,
     )
     first = next(batches)
-    return (batch.images for batch in itertools.chain([first], batches))
+    return itertools.chain([first], batches)

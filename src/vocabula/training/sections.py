@@ -16,10 +16,17 @@ from vocabula.levels import is_level, level_names
 
 FLAT = ("encoder", "quantizer", "decoder")
 SHARED = ("likelihood", "data", "optimizer", "schedule", "training")
+OF_KIND = ("signal", "scaling")
+"""Sections of kinds other than images, which configurations of images leave out."""
 
 PRIOR = ("prior", "conditioning", "captions", "held_out", "optimizer", "schedule", "training")
 
-WIRED = {"encoder": ("in_channels", "dim"), "decoder": ("dim", "out_channels")}
+WIRED = {
+    "encoder": ("in_channels", "dim"),
+    "decoder": ("dim", "out_channels"),
+    "signal": ("channels",),
+    "scaling": ("channels",),
+}
 """Options of networks that follow from other parts, so that settings may leave them out."""
 FROM_DATA = {
     "prior": ("codes", "conditioning"),
@@ -36,7 +43,7 @@ def section_names(given: Collection[str]) -> tuple[str, ...]:
     """
     if is_prior(given):
         return PRIOR
-    return (*(level_names(given) or FLAT), *SHARED)
+    return (*(name for name in OF_KIND if name in given), *(level_names(given) or FLAT), *SHARED)
 
 
 def is_prior(given: Collection[str]) -> bool:

@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from vocabula.data import Batch
 from vocabula.quantizers.base import Quantizer
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.training.base import BaseTrainer
@@ -20,10 +21,10 @@ from vocabula.training.stages import set_trained_parts, stage_at, trained_parts
 from vocabula.types import Reconstruction, UsageReport
 
 
-class Trainer(BaseTrainer[Tensor]):
+class Trainer(BaseTrainer[Batch | Tensor]):
     """Trains a tokenizer, one optimizer step per call.
 
-    A step takes images (B, C, H, W), uint8 or floating point in [0, 1]. Codebook learning is
+    A step takes a `Batch` of signals, or their values (B, C, *extent) alone. Codebook learning is
     applied once per optimizer step, after it, so that gradient accumulation counts every vector
     once.
 
@@ -75,14 +76,16 @@ class Trainer(BaseTrainer[Tensor]):
             self.optimizer.zero_grad(set_to_none=True)
             self.wrap()
 
-    def micro_batches(self, batch: Tensor) -> Sequence[Tensor]:
-        """The images in equal parts."""
-        images = batch.to(self.accelerator.device, non_blocking=True, memory_format=self.layout)
-        return images.chunk(self.options.accumulate)
+    def micro_batches(self, batch: Batch | Tensor) -> Sequence[Batch]:
+        """The signals in equal parts."""
+        if isinstance(batch, Tensor):
+            batch = Batch(batch, {}, torch.arange(len(batch)))
+        return batch.to(self.accelerator.device, self.layout).chunks(self.options.accumulate)
 
-    def forward(self, part: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of some images and its terms."""
-        result: Reconstruction = self.call(part)
+    def forward(self, part: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of some signals and its terms."""
+        inputs = [part.values] if part.mask is None else [part.values, part.mask]
+        result: Reconstruction = self.call(*inputs)
         self._codes.append([level.codes for level in result.levels])
         return result.loss, step_figures(result)
 

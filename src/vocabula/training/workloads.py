@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
 from accelerate import Accelerator
-from torch import Tensor
 
-from vocabula.data import ImageData, ImageSource
+from vocabula import registry
+from vocabula.data import SignalData, Source
 from vocabula.data.code_batches import train_code_batches
 from vocabula.priors import Prior
 from vocabula.priors.data import PriorData
+from vocabula.signals import Signal
 from vocabula.tokenizers import build_tokenizer
 from vocabula.training.config import RunConfig
 from vocabula.training.forecast import Workload
@@ -20,7 +19,8 @@ from vocabula.training.probe import Size
 from vocabula.training.settings import TrainingOptions
 from vocabula.training.trainer import Trainer
 
-_LOOKED_AT = 32  # images whose size stands for that of all
+IMAGE = "image"
+"""The signal of configurations that name none."""
 
 
 def make_trainer(
@@ -51,28 +51,36 @@ def make_prior_trainer(
 
 def tokenizer_workload(
     config: RunConfig,
-    images: ImageData,
-    source: ImageSource,
+    reading: SignalData,
+    source: Source,
     options: TrainingOptions,
     accelerator: Accelerator,
 ) -> Workload:
-    """The steps of a tokenizer on images.
+    """The steps of a tokenizer on signals.
 
     Raises:
-        DataError: the images do not fit the options that say how they are read.
+        DataError: the signals do not fit the options that say how they are read.
     """
-    images.check_sizes(source)
-    height, width = source.read(0).image.shape[:2] if images.crop is None else (images.crop,) * 2
-
-    def batch(size: Size) -> Tensor:
-        return torch.randint(256, (size[0], source.channels, *size[1:]), dtype=torch.uint8)
-
+    extent, signal = reading.extent(source), signal_of(config, source.channels)
     return Workload(
         make=lambda options, alone: make_trainer(config, source.channels, options, alone),
-        batch=batch,
-        size=(_items(options, accelerator), height, width),
-        stored=_decoded_bytes(images, source) if accelerator.device.type == "cpu" else 0,
+        batch=lambda size: signal.random(size[0], size[1:]),
+        size=(_items(options, accelerator), *extent),
+        stored=reading.kept_bytes(source) if accelerator.device.type == "cpu" else 0,
+        unit=signal.plural,
     )
+
+
+def signal_of(config: RunConfig, channels: int) -> Signal:
+    """The kind of signal of a configuration."""
+    settings = config.sections.get("signal", IMAGE)
+    signal: Signal = registry.build("signal", settings, path="signal", channels=channels)
+    return signal
+
+
+def plural_of(config: RunConfig) -> str:
+    """What the signals of a configuration are called."""
+    return signal_of(config, 1).plural
 
 
 def prior_workload(
@@ -98,13 +106,3 @@ def prior_workload(
 
 def _items(options: TrainingOptions, accelerator: Accelerator) -> int:
     return options.batch_size // accelerator.num_processes // options.accumulate
-
-
-def _decoded_bytes(images: ImageData, source: ImageSource) -> int:
-    """About how many bytes of decoded images the process keeps."""
-    if images.cache_limit() == 0 or source.gather(np.zeros(1, np.int64)) is not None:
-        return 0
-    looked_at = range(min(len(source), _LOOKED_AT))
-    mean = sum(source.pixels(index) for index in looked_at) / len(looked_at)
-    most = images.cache_limit() * max(1, images.readers())
-    return int(min(most, mean * source.channels * len(source)))

@@ -28,7 +28,7 @@ from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data import ImageSource
 from vocabula.data.png import to_bytes
 from vocabula.errors import OptionError
-from vocabula.evaluation.batches import as_unit, counted, image_count, read_batches
+from vocabula.evaluation.batches import as_unit, counted, read_batches, signal_count
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of
 
@@ -75,7 +75,7 @@ def measure_rates(
     model = choose_model(entropy, statistics_of(tokenizer, statistics))
     header = tokenizer_header(tokenizer, model, stages=None)
     work = _Work(tokenizer, model, header, rivals)
-    total = image_count(source, limit)
+    total = signal_count(source, limit)
     batches = read_batches(source, batch_size=batch_size, limit=limit, device=device_of(tokenizer))
     pictures: list[Picture] = []
     with (
@@ -94,7 +94,7 @@ def measure_rates(
                     advance(1)
 
             for batch in batches:
-                pixels = to_bytes(as_unit(batch.images))
+                pixels = to_bytes(as_unit(batch.values))
                 planes = torch.from_numpy(pixels.transpose(0, 3, 1, 2))
                 for i, signal in enumerate(encode_images(tokenizer, planes)):
                     own = work.own(signal, pixels[i])

@@ -1,0 +1,207 @@
+"""What all kinds of data have in common: batches, sources, and how they are read for training."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+CLASS = "class"
+"""The attribute that the label of a data set is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Signals with their attributes, indices and paths.
+
+    Attributes:
+        values: (B, channels, *extent), of any type that the kind of signal accepts.
+        attributes: (B,) int64 by name, -1 where a signal has none; ``class`` is the label.
+        indices: (B,) int64, positions in the source.
+        paths: where the signals came from; filled for evaluation, empty for training.
+        mask: (B, *extent) bool, True where a signal is, if some are padded to a common extent.
+    """
+
+    values: Tensor
+    attributes: Mapping[str, Tensor]
+    indices: Tensor
+    paths: Sequence[str] = field(default_factory=list)
+    mask: Tensor | None = None
+
+    def __len__(self) -> int:
+        """The number of signals B."""
+        return len(self.values)
+
+    @property
+    def labels(self) -> Tensor:
+        """(B,) int64, the attribute ``class``; -1 where a signal has none."""
+        return self.attributes[CLASS]
+
+    def to(
+        self,
+        device: torch.device | str,
+        layout: torch.memory_format = torch.preserve_format,
+    ) -> Batch:
+        """The same with its tensors on a device.
+
+        Args:
+            device: the device.
+            layout: order of the values in memory, where they have four axes.
+        """
+        form = layout if self.values.ndim == 4 else torch.preserve_format
+        return replace(
+            self,
+            values=self.values.to(device, non_blocking=True, memory_format=form),
+            attributes={name: each.to(device) for name, each in self.attributes.items()},
+            mask=None if self.mask is None else self.mask.to(device),
+        )
+
+    def chunks(self, parts: int) -> list[Batch]:
+        """The batch in up to `parts` parts of equal size, the last perhaps smaller."""
+        size = max(1, -(-len(self) // parts))
+        return [self._part(slice(first, first + size)) for first in range(0, len(self), size)]
+
+    def _part(self, rows: slice) -> Batch:
+        return replace(
+            self,
+            values=self.values[rows],
+            attributes={name: each[rows] for name, each in self.attributes.items()},
+            indices=self.indices[rows],
+            paths=self.paths[rows],
+            mask=None if self.mask is None else self.mask[rows],
+        )
+
+
+class Source(ABC):
+    """Signals of one kind that are read by index; every kind of data is one subclass.
+
+    Args:
+        name: what the user called the data.
+        channels: channels of every signal.
+        label_names: class names by label, or None.
+        strict: refuse broken items instead of skipping them.
+
+    Attributes:
+        problems: items that were skipped and why, one string each.
+        crops: how many neighbouring items were cut from one signal.
+        batch_size: most signals of a batch, unless the caller says.
+    """
+
+    batch_size: ClassVar[int] = 64
+
+    def __init__(
+        self,
+        name: str,
+        channels: int,
+        *,
+        label_names: Sequence[str] | None = None,
+        strict: bool = False,
+    ) -> None:
+        self.name = name
+        self.channels = channels
+        self.label_names = None if label_names is None else list(label_names)
+        self.strict = strict
+        self.problems: list[str] = []
+        self.crops = 1
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of signals."""
+
+    @abstractmethod
+    def content(self) -> str:
+        """Hash of the signals, the same for a copy of them elsewhere."""
+
+    @abstractmethod
+    def batches(
+        self,
+        *,
+        batch_size: int | None = None,
+        limit: int | None = None,
+        workers: int = 0,
+        overlap: bool = True,
+    ) -> Generator[Batch, None, None]:
+        """All signals, once each, in order, with indices and paths; broken ones are left out.
+
+        Args:
+            batch_size: most signals of a batch; None takes the kind's own.
+            limit: number of signals to stop after; None reads all.
+            workers: threads that read ahead; 0 reads in this thread.
+            overlap: whether they go on while the caller is busy with a batch.
+
+        Raises:
+            DataError: a signal is broken and the source is strict, or none is readable.
+        """
+
+
+class SignalData(ABC):
+    """How one kind of signal is opened, cut and batched for training; every kind is a subclass.
+
+    Batch k of a training run depends only on the data, these options, the seed and k.
+
+    Args:
+        strict: refuse broken signals instead of skipping them.
+    """
+
+    component_kind = "data"
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.strict = strict
+
+    @abstractmethod
+    def open(self, path_or_name: str | PathLike[str], *, channels: int | None = None) -> Source:
+        """Open data with these options.
+
+        Args:
+            path_or_name: as the user names them.
+            channels: channels of the model; None takes those of the data.
+
+        Raises:
+            DataError: the data are missing, damaged or do not fit.
+        """
+
+    @abstractmethod
+    def train_batches(
+        self,
+        source: Source,
+        *,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> Iterator[Batch]:
+        """Endless training batches, from batch number `start` on.
+
+        Args:
+            source: the signals.
+            batch_size: signals to a batch and rank.
+            seed: of the run.
+            start: number of the first batch; a resumed run gives the number of batches it has had.
+            rank: of this process; it takes items ``rank::world_size`` of the global batch.
+            world_size: number of processes; the global batch has batch_size * world_size items.
+
+        Raises:
+            DataError: the signals do not fit the options.
+        """
+
+    @abstractmethod
+    def extent(self, source: Source) -> tuple[int, ...]:
+        """The size of the signals in training batches, one number per axis.
+
+        Raises:
+            DataError: the signals do not fit the options.
+        """
+
+    def kept_bytes(self, source: Source) -> int:
+        """About how many bytes of the data one process keeps in memory; 0 unless overridden."""
+        return 0
+
+    def in_words(self, source: Source) -> str:
+        """What a training item is, such as ``crops of 64 x 64``; nothing unless overridden."""
+        return ""

@@ -1,0 +1,91 @@
+"""Batches of vectors for training."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vocabula.data.base import CLASS, Batch, SignalData, Source
+from vocabula.data.order import Stream
+from vocabula.data.vector_files import open_vectors
+from vocabula.data.vectors import VectorSource
+from vocabula.errors import DataError
+from vocabula.registry import component
+
+
+@component("data", "vectors")
+class VectorData(SignalData):
+    """How vectors are read and batched.
+
+    Args:
+        strict: refuse rows with NaN or infinity instead of leaving them out.
+    """
+
+    def __init__(self, *, strict: bool = False) -> None:
+        super().__init__(strict=strict)
+
+    def open(
+        self, path_or_name: str | os.PathLike[str], *, channels: int | None = None
+    ) -> VectorSource:
+        """Open vectors; see `open_vectors`.
+
+        Raises:
+            DataError: the file is missing, damaged, holds no vectors, or vectors of another width.
+        """
+        source = open_vectors(path_or_name, strict=self.strict)
+        if channels is not None and source.channels != channels:
+            raise DataError(
+                f"{source.name}: expected vectors of width {channels}, got {source.channels}; "
+                "give those of the kind that the tokenizer was trained on"
+            )
+        return source
+
+    def train_batches(
+        self,
+        source: Source,
+        *,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> Iterator[Batch]:
+        """Endless training batches of finite rows; see `SignalData.train_batches`."""
+        vectors = _vectors(source)
+        rows = vectors.finite_rows()
+        count = len(vectors) if rows is None else len(rows)
+        stream = Stream(count, seed=seed)
+        places = np.arange(rank, batch_size * world_size, world_size)
+        for number in itertools.count(start):
+            drawn, _ = stream.take(number * batch_size * world_size + places)
+            yield batch_of(vectors, drawn if rows is None else rows[drawn])
+
+    def extent(self, source: Source) -> tuple[int, ...]:
+        """No axis."""
+        return ()
+
+
+def batch_of(source: VectorSource, rows: NDArray[np.int64]) -> Batch:
+    """Some rows of a source as a batch for training."""
+    order = np.argsort(rows, kind="stable")  # a file is read in its order
+    values = np.empty((len(rows), source.channels), np.float32)
+    values[order] = source.gather(rows[order])
+    return Batch(
+        torch.from_numpy(values),
+        {CLASS: torch.from_numpy(source.labels(rows))},
+        torch.from_numpy(rows),
+    )
+
+
+def _vectors(source: Source) -> VectorSource:
+    if not isinstance(source, VectorSource):
+        raise DataError(
+            f"{source.name}: expected vectors, got {type(source).__name__}; open them with "
+            "open_vectors"
+        )
+    return source
