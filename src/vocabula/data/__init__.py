@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vocabula.data.parquet import ParquetSource
     from vocabula.data.source import DataWarning, ImageSource, Sample
     from vocabula.data.token_file import TokenFile, read_tokens
-    from vocabula.data.token_layout import CodeLayout, TokenRecord
+    from vocabula.data.token_layout import TokenBatch, TokenRecord
     from vocabula.data.token_writer import TokenWriter, write_tokens
     from vocabula.data.vector_files import open_vectors
     from vocabula.data.vectors import VectorBatch, VectorSource
@@ -31,7 +31,7 @@ __getattr__ = lazy_names(
         "parquet": ("ParquetSource",),
         "source": ("DataWarning", "ImageSource", "Sample"),
         "token_file": ("TokenFile", "read_tokens"),
-        "token_layout": ("CodeLayout", "TokenRecord"),
+        "token_layout": ("TokenBatch", "TokenRecord"),
         "token_writer": ("TokenWriter", "write_tokens"),
         "vector_files": ("open_vectors",),
         "vectors": ("VectorBatch", "VectorSource"),
@@ -41,7 +41,6 @@ __getattr__ = lazy_names(
 __all__ = [
     "ArraySource",
     "Batch",
-    "CodeLayout",
     "CroppedSource",
     "Cut",
     "DataWarning",
@@ -50,6 +49,7 @@ __all__ = [
     "ImageSource",
     "ParquetSource",
     "Sample",
+    "TokenBatch",
     "TokenFile",
     "TokenRecord",
     "TokenWriter",
