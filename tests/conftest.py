@@ -70,7 +70,8 @@ def coded(tmp_path: Path) -> Callable[..., Coded]:
     Each code of a row is the one before it plus 1 plus the class, modulo 16, nine times in ten,
     else any; rows begin anywhere. So a row tells its class, and the class a row.
     """
-    from vocabula.data import CodeLayout, TokenRecord, write_tokens
+    from vocabula.data import TokenRecord, write_tokens
+    from vocabula.signals import CodeSpec
     from vocabula.tokenizers import build_tokenizer
 
     net = {"name": "vqvae", "hidden": 4, "residual_layers": 0, "downsample": 4}
@@ -95,7 +96,7 @@ def coded(tmp_path: Path) -> Callable[..., Coded]:
             label = i % classes if classes else None
             codes = [_rows(random, grid, label or 0) for grid in grids]
             records.append(TokenRecord(codes, f"{i}.png", label, 16, 16))
-        layouts = [CodeLayout.of(part.codebook_sizes, part.code_shape) for part in tokenizer.levels]
+        layouts = [CodeSpec(part.codebook_sizes, part.code_shape) for part in tokenizer.levels]
         path = tmp_path / f"{name}.parquet"
         write_tokens(
             path,

@@ -16,6 +16,7 @@ from PIL import Image
 from vocabula.cli.errors import as_user_error, print_failure
 from vocabula.data.token_file import TokenRecord, write_tokens
 from vocabula.errors import DataError, Interrupted, VocabulaError
+from vocabula.signals import CodeSpec
 
 TRAIN = "train pictures --out new"
 
@@ -142,8 +143,7 @@ def _token_files(root: Path, saved: Path) -> None:
             root / f"{name}.parquet",
             rows,
             fingerprint=fingerprint,
-            codebook_sizes=(size,),
-            code_shape=(),
+            levels=[CodeSpec((size,))],
         )
     content = (root / "good.parquet").read_bytes()
     (root / "cut.parquet").write_bytes(content[: len(content) // 2])

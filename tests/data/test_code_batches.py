@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vocabula.data import CodeLayout, TokenRecord, read_tokens, write_tokens
+from vocabula.data import TokenRecord, read_tokens, write_tokens
 from vocabula.data.code_batches import (
     class_count,
     code_batches,
@@ -20,10 +20,11 @@ from vocabula.data.code_batches import (
     train_code_batches,
 )
 from vocabula.errors import DataError, TokensError
+from vocabula.signals import CodeSpec
 
 
 def written(path: Path, records: list[TokenRecord], **header: Any) -> Path:
-    layouts = [CodeLayout.of((300, 20), (2,))]
+    layouts = [CodeSpec((300, 20), (2,))]
     write_tokens(path, records, fingerprint="f00d", levels=layouts, source="made", **header)
     return path
 
@@ -41,7 +42,7 @@ def test_codes_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert arrays.grids == ((2, 3),)
     assert arrays.levels[0].dtype == np.uint16
     assert arrays.labels.tolist() == [-1, 1, 2, 3, 4]
-    assert arrays.sizes.tolist() == [[16, 24]] * 5
+    assert arrays.extents.tolist() == [[16, 24]] * 5
     assert list(arrays.paths) == [f"{i}.png" for i in range(5)]
     codes = arrays.codes(0, np.array([3, 1]))
     assert codes.shape == (2, 2, 3, 2)

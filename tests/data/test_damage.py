@@ -19,6 +19,7 @@ from PIL import Image
 from vocabula.data import DataWarning, TokenRecord, open_source, read_tokens, write_tokens
 from vocabula.data.captions import read_captions
 from vocabula.errors import VocabulaError
+from vocabula.signals import CodeSpec
 
 PATHS = [f"{i}.png" for i in range(6)]
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 6, 5, 3), np.uint8)
@@ -53,7 +54,12 @@ def write_pictures(path: Path) -> None:
 
 def write_codes(path: Path) -> None:
     records = [TokenRecord(np.full((2, 3), i), name, i, 6, 5) for i, name in enumerate(PATHS)]
-    write_tokens(path, records, fingerprint="f", codebook_sizes=(512,), code_shape=())
+    write_tokens(path, records, fingerprint="f", levels=[CodeSpec((512,))])
+
+
+def write_series(path: Path) -> None:
+    records = [TokenRecord(np.full(3, i), name, i, 6) for i, name in enumerate(PATHS)]
+    write_tokens(path, records, fingerprint="f", levels=[CodeSpec((512,))], signal="series")
 
 
 def write_texts(path: Path) -> None:
@@ -72,6 +78,7 @@ KINDS: dict[str, tuple[str, Callable[[Path], None], Callable[[Path], Any]]] = {
     "packed npz": ("x.npz", write_packed, read_images),
     "pictures": ("x.parquet", write_pictures, read_images),
     "tokens": ("x.parquet", write_codes, lambda path: list(read_tokens(path))),
+    "series tokens": ("x.parquet", write_series, lambda path: list(read_tokens(path))),
     "captions": ("x.parquet", write_texts, lambda path: read_captions(path, PATHS)),
 }
 

@@ -14,6 +14,7 @@ import pytest
 from vocabula.data import TokenRecord, read_tokens, write_tokens
 from vocabula.data.code_batches import read_codes
 from vocabula.errors import TokensError
+from vocabula.signals import CodeSpec
 
 CODES = [np.array([[1, 2, 3], [4, 5, i]]) for i in range(3)]
 
@@ -21,7 +22,7 @@ CODES = [np.array([[1, 2, 3], [4, 5, i]]) for i in range(3)]
 @pytest.fixture
 def table(tmp_path: Path) -> pa.Table:
     records = [TokenRecord(codes, f"{i}.png", i, 16, 24) for i, codes in enumerate(CODES)]
-    options = {"fingerprint": "f", "codebook_sizes": (512,), "code_shape": ()}
+    options: dict[str, Any] = {"fingerprint": "f", "levels": [CodeSpec((512,))]}
     write_tokens(tmp_path / "t.parquet", records, **options)
     return pq.read_table(tmp_path / "t.parquet")
 

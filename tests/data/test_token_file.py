@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +17,9 @@ import pytest
 from vocabula.data import TokenRecord, TokenWriter, read_tokens, write_tokens
 from vocabula.data import token_writer as writing
 from vocabula.errors import OutputError, TokensError
+from vocabula.signals import CodeSpec
 
-OPTIONS = {"fingerprint": "a" * 64, "codebook_sizes": (512,), "code_shape": ()}
+OPTIONS: dict[str, Any] = {"fingerprint": "a" * 64, "levels": [CodeSpec((512,))]}
 
 
 def records(count: int, size: int = 512, shape: tuple[int, ...] = ()) -> list[TokenRecord]:
@@ -47,7 +49,7 @@ def records(count: int, size: int = 512, shape: tuple[int, ...] = ()) -> list[To
 def test_round_trip_in_the_smallest_type(tmp_path: Path, sizes, shape, kind: str) -> None:
     path = tmp_path / "tokens.parquet"
     written = records(5, min(sizes), shape)
-    options = {"fingerprint": "f", "codebook_sizes": sizes, "code_shape": shape}
+    options: dict[str, Any] = {"fingerprint": "f", "levels": [CodeSpec(sizes, shape)]}
     assert write_tokens(path, written, source="photos", label_names=["x"], **options) == 5
     tokens = read_tokens(path, fingerprint="f")
     assert len(tokens) == 5 and tokens.codebook_sizes == sizes and tokens.code_shape == shape
@@ -139,21 +141,21 @@ def test_codes_of_another_tokenizer_are_refused_with_both_hashes(tmp_path: Path)
 def test_writing_codes_that_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     with pytest.raises(TokensError, match=r"0\.png: expected codes in \[0, 8\), got"):
-        write_tokens(path, records(1), **{**OPTIONS, "codebook_sizes": (8,)})
+        write_tokens(path, records(1), **{**OPTIONS, "levels": [CodeSpec((8,))]})
     bad = [TokenRecord(np.array([[-1]]), "x", None, 1, 1)]
     with pytest.raises(TokensError, match="got -1"):
         write_tokens(path, bad, **OPTIONS)
     with pytest.raises(TokensError, match="of shape"):
-        write_tokens(path, records(1), fingerprint="f", codebook_sizes=(8, 8), code_shape=(2,))
+        write_tokens(path, records(1), fingerprint="f", levels=[CodeSpec((8, 8), (2,))])
     with pytest.raises(TokensError, match="got float64"):
         write_tokens(path, [TokenRecord(np.zeros((1, 1)), "x", None, 1, 1)], **OPTIONS)
     with pytest.raises(TokensError, match="continuous"):
-        TokenWriter(path, fingerprint="f", codebook_sizes=(), code_shape=(0,))
+        TokenWriter(path, fingerprint="f", levels=[CodeSpec(())])
     assert os.listdir(tmp_path) == []
 
 
 def test_books_of_different_size_are_checked_each(tmp_path: Path) -> None:
-    options = {"fingerprint": "f", "codebook_sizes": (4, 2), "code_shape": (2,)}
+    options: dict[str, Any] = {"fingerprint": "f", "levels": [CodeSpec((4, 2), (2,))]}
     good = TokenRecord(np.array([[[3, 1]]]), "good", None, 1, 1)
     write_tokens(tmp_path / "t.parquet", [good], **options)
     with pytest.raises(TokensError, match="got 3"):

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vocabula.data import CodeLayout, TokenRecord, TokenWriter, read_tokens, write_tokens
-from vocabula.errors import ShapeError, TokensError
+from vocabula.data import TokenRecord, TokenWriter, read_tokens, write_tokens
+from vocabula.errors import OptionError, ShapeError, TokensError
+from vocabula.signals import CodeSpec
 
-LAYOUTS = (CodeLayout((16, 16), (2,)), CodeLayout((512,), ()))
+LAYOUTS = (CodeSpec((16, 16), (2,)), CodeSpec((512,), ()))
 OPTIONS: dict[str, Any] = {"fingerprint": "f" * 64, "levels": LAYOUTS}
 
 
@@ -83,8 +84,8 @@ def test_the_layout_is_the_documented_one(path: Path) -> None:
 
 def test_one_level_is_written_as_ever(tmp_path: Path) -> None:
     codes = [TokenRecord(np.array([[1, 2]]), "x", None, 4, 8)]
-    write_tokens(tmp_path / "a", codes, fingerprint="f", codebook_sizes=(8,), code_shape=())
-    layouts = [CodeLayout((8,), ())]
+    write_tokens(tmp_path / "a", codes, fingerprint="f", levels=[CodeSpec((8,))])
+    layouts = [CodeSpec((8,), ())]
     one = [TokenRecord([record.codes], "x", None, 4, 8) for record in codes]
     write_tokens(tmp_path / "b", one, fingerprint="f", levels=layouts)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -162,15 +163,15 @@ def test_header_and_columns_must_agree(path: Path, tmp_path: Path) -> None:
         pq.write_table(table.replace_schema_metadata({b"vocabula": text}), tmp_path / "x")
         with pytest.raises(TokensError, match="another parquet file"):
             read_tokens(tmp_path / "x")
-    text = json.dumps({**header, "version": 3, "levels": 3}).encode()
+    text = json.dumps({**header, "version": 4, "levels": 3}).encode()
     pq.write_table(table.replace_schema_metadata({b"vocabula": text}), tmp_path / "x")
-    with pytest.raises(TokensError, match="expected version 2 or lower, got 3; update vocabula"):
+    with pytest.raises(TokensError, match="expected version 3 or lower, got 4; update vocabula"):
         read_tokens(tmp_path / "x")
 
 
 def test_a_layout_needs_one_size_for_each_book(tmp_path: Path) -> None:
     for sizes, shape in (((8, 8), ()), ((8,), (2,)), ((), (0,))):
-        with pytest.raises(TokensError, match="one codebook size for each book"):
-            CodeLayout.of(sizes, shape)
+        with pytest.raises(OptionError, match="one codebook size for each book"):
+            CodeSpec(sizes, shape)
     with pytest.raises(TokensError, match="with a codebook"):
         TokenWriter(tmp_path / "t", fingerprint="f", levels=())

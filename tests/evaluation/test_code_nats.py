@@ -12,13 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vocabula.data import CodeLayout, read_tokens
+from vocabula.data import read_tokens
 from vocabula.data.code_batches import CodeArrays, read_codes, train_code_batches
 from vocabula.evaluation import code_nats
 from vocabula.evaluation.code_nats import count_nats, measure_codes, order0_nats
 from vocabula.priors import CodeGrid, Condition, Conditioning, Prior, TextTokenizer
 from vocabula.priors.conditioned import CaptionTokens, ConditionedCodes
 from vocabula.priors.sampling import Decoding
+from vocabula.signals import CodeSpec
 
 
 class Known(Prior):
@@ -53,7 +54,7 @@ def known_codes() -> ConditionedCodes:
     codes[1, 0, 1] = 1  # of two signals, the last position of the second
     arrays = CodeArrays(
         "made",
-        (CodeLayout.of((2, 2), (2,)),),
+        (CodeSpec((2, 2), (2,)),),
         (codes,),
         np.array([0, 1]),
         np.array([[4, 8], [4, 8]]),

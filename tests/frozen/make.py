@@ -18,7 +18,7 @@ from frozen.make_files import put_compressed, put_encoded, put_pictures, put_run
 from frozen.make_models import STEPPED, put_priors, put_steps, put_tokenizer
 from frozen.store import new, put_json, workplace
 from vocabula import registry
-from vocabula.data import CodeLayout
+from vocabula.signals import CodeSpec
 from vocabula.signatures import sources
 
 COMMANDS = {
@@ -67,10 +67,10 @@ if __name__ == "__main__":
         put_tokenizer(name)
     for name in STEPPED:
         put_steps(name)
-    put_tokens("one", [CodeLayout.of([200], [])], [(3, 3)])
-    put_tokens("wide", [CodeLayout.of([40000], [])], [(3, 4)])
-    put_tokens("books", [CodeLayout.of([7, 300], [2])], [(2, 3)])
-    put_tokens("levels", [CodeLayout.of([16], []), CodeLayout.of([8, 8], [2])], [(2, 2), (4, 4)])
+    put_tokens("one", [CodeSpec([200], [])], [(3, 3)])
+    put_tokens("wide", [CodeSpec([40000], [])], [(3, 4)])
+    put_tokens("books", [CodeSpec([7, 300], [2])], [(2, 3)])
+    put_tokens("levels", [CodeSpec([16], []), CodeSpec([8, 8], [2])], [(2, 2), (4, 4)])
     put_encoded()
     put_priors()
     put_runs()

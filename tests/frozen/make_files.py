@@ -14,8 +14,9 @@ from PIL import Image, ImageCms
 from frozen.cases import FILES, environment, grid, log_of, model, pixels, read_json, vector, vqvae
 from frozen.store import new, put_arrays, put_json, workplace
 from vocabula import codec, load, load_generator, open_source, pipelines
-from vocabula.data import CodeLayout, TokenRecord, write_tokens
+from vocabula.data import TokenRecord, write_tokens
 from vocabula.pipelines import encode_dataset
+from vocabula.signals import CodeSpec
 from vocabula.training import RunConfig, config_from_sections, load_config, train, train_prior
 
 
@@ -30,7 +31,7 @@ def put_pictures() -> None:
         put_arrays(FILES / "images.npz", {str(c): pixels(3, 12, 10, c).numpy() for c in (1, 3)})
 
 
-def put_tokens(name: str, layouts: list[CodeLayout], sizes: list[tuple[int, int]]) -> None:
+def put_tokens(name: str, layouts: list[CodeSpec], sizes: list[tuple[int, int]]) -> None:
     """A file of tokens of both kinds of labels, and its content as JSON."""
     path = FILES / "tokens" / f"{name}.parquet"
     if not new(path):

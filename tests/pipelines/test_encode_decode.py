@@ -15,6 +15,7 @@ from vocabula.data import ArraySource, DataWarning, open_source
 from vocabula.data.token_file import TokenRecord, read_tokens, write_tokens
 from vocabula.errors import DataError, OptionError, OutputError, TokensError
 from vocabula.pipelines import decode_tokens, encode_dataset
+from vocabula.signals import CodeSpec
 from vocabula.tokenizers import Tokenizer
 
 Make = Callable[..., Tokenizer]
@@ -60,8 +61,7 @@ def test_paths_cannot_leave_the_folder(make_tokenizer: Make, tmp_path: Path) -> 
         tmp_path / "t.parquet",
         records,
         fingerprint=tokenizer.fingerprint(),
-        codebook_sizes=(16,),
-        code_shape=(),
+        levels=[CodeSpec((16,))],
     )
     out = tmp_path / "a" / "b"
     files = decode_tokens(tokenizer, tmp_path / "t.parquet", out)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vocabula.data.parquet import ParquetSource
     from vocabula.data.source import DataWarning, ImageSource, Sample
     from vocabula.data.token_file import TokenFile, read_tokens
-    from vocabula.data.token_layout import CodeLayout, TokenRecord
+    from vocabula.data.token_layout import TokenBatch, TokenRecord
     from vocabula.data.token_writer import TokenWriter, write_tokens
     from vocabula.data.vector_data import VectorData
     from vocabula.data.vector_files import open_vectors
@@ -36,7 +36,7 @@ __getattr__ = lazy_names(
         "parquet": ("ParquetSource",),
         "source": ("DataWarning", "ImageSource", "Sample"),
         "token_file": ("TokenFile", "read_tokens"),
-        "token_layout": ("CodeLayout", "TokenRecord"),
+        "token_layout": ("TokenBatch", "TokenRecord"),
         "token_writer": ("TokenWriter", "write_tokens"),
         "vector_data": ("VectorData",),
         "vector_files": ("open_vectors",),
@@ -48,7 +48,6 @@ __all__ = [
     "DATA",
     "ArraySource",
     "Batch",
-    "CodeLayout",
     "CroppedSource",
     "Cut",
     "DataWarning",
@@ -59,6 +58,7 @@ __all__ = [
     "Sample",
     "SignalData",
     "Source",
+    "TokenBatch",
     "TokenFile",
     "TokenRecord",
     "TokenWriter",

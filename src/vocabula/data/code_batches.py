@@ -16,8 +16,9 @@ from vocabula.data.cropped import picture_of
 from vocabula.data.labels import LARGEST
 from vocabula.data.order import Stream, generator
 from vocabula.data.token_file import TokenFile
-from vocabula.data.token_layout import CodeLayout, schema
+from vocabula.data.token_layout import IMAGE, TokenBatch, stored_type
 from vocabula.errors import DataError, TokensError
+from vocabula.signals.codes import CodeSpec
 
 _SPLIT = 2
 """The stream of random numbers that draws what is held out."""
@@ -32,18 +33,20 @@ class CodeArrays:
         layouts: what the codes of each level are, the coarsest first.
         levels: (N, *grid, *code_shape) integers of each level, of the smallest type.
         labels: (N,) int64 classes, -1 where there is none.
-        sizes: (N, 2) int64, height and width of each image in pixels.
+        extents: (N, axes) int64, the size of each signal along each axis.
         paths: (N,) where each signal came from.
         crops: the number of squares cut from each picture.
+        signal: the name of the kind of signal.
     """
 
     name: str
-    layouts: tuple[CodeLayout, ...]
+    layouts: tuple[CodeSpec, ...]
     levels: tuple[NDArray[np.integer], ...]
     labels: NDArray[np.int64]
-    sizes: NDArray[np.int64]
+    extents: NDArray[np.int64]
     paths: NDArray[np.object_]
     crops: int = 1
+    signal: str = IMAGE
 
     @property
     def pictures(self) -> list[str]:
@@ -69,7 +72,7 @@ class CodeArrays:
             self,
             levels=tuple(codes[indices] for codes in self.levels),
             labels=self.labels[indices],
-            sizes=self.sizes[indices],
+            extents=self.extents[indices],
             paths=self.paths[indices],
         )
 
@@ -93,41 +96,38 @@ def read_codes(tokens: TokenFile) -> CodeArrays:
         TokensError: the file has no records, or a record is wrong.
         DataError: the codes of two records differ in their grid, or a label is negative.
     """
-    kind = schema(tokens.levels).field("codes").type.value_type.to_pandas_dtype()
-    levels: list[list[NDArray[np.integer]]] = [[] for _ in tokens.levels]
-    labels: list[int] = []
-    sizes: list[tuple[int, int]] = []
-    paths: list[str] = []
-    for record in tokens:
-        for codes, level in zip(record.levels, levels, strict=True):
-            if level and level[0].shape != codes.shape:
-                raise _different(tokens, paths[0], level[0], record.path, codes)
-            level.append(codes.astype(kind))
-        if record.label is not None and record.label < 0:
+    kind = stored_type(tokens.levels)
+    found: list[TokenBatch] = []
+    for batch in tokens.batches():
+        start = found[0] if found else batch
+        for codes, first in zip(batch.levels, start.levels, strict=True):
+            if codes.shape[1:] != first.shape[1:]:
+                raise _different(tokens, start.paths[0], first, batch.paths[0], codes)
+        if (batch.labels < -1).any():
+            row = int(np.argmax(batch.labels < -1))
             raise DataError(
-                f"{tokens.path}: {record.path}: expected a label >= 0 or none, got "
-                f"{record.label}; correct the labels and encode again"
+                f"{tokens.path}: {batch.paths[row]}: expected a label >= 0 or none, got "
+                f"{batch.labels[row]}; correct the labels and encode again"
             )
-        labels.append(-1 if record.label is None else record.label)
-        sizes.append((record.height, record.width))
-        paths.append(record.path)
-    if not labels:
-        raise TokensError(f"{tokens.path}: expected codes, got no record; encode some images")
+        found.append(replace(batch, levels=tuple(codes.astype(kind) for codes in batch.levels)))
+    if not found:
+        raise TokensError(f"{tokens.path}: expected codes, got no record; encode some signals")
     return CodeArrays(
         str(tokens.path),
         tokens.levels,
-        tuple(np.stack(level) for level in levels),
-        np.array(labels, np.int64),
-        np.array(sizes, np.int64),
-        np.array(paths, object),
+        tuple(np.concatenate(codes) for codes in zip(*(b.levels for b in found), strict=True)),
+        np.concatenate([batch.labels for batch in found]),
+        np.concatenate([batch.extents for batch in found]),
+        np.concatenate([batch.paths for batch in found]),
         tokens.crops,
+        tokens.signal,
     )
 
 
 def _different(
     tokens: TokenFile, path: str, codes: NDArray[np.integer], other: str, found: NDArray[np.integer]
 ) -> DataError:
-    shapes = [" x ".join(map(str, array.shape)) for array in (codes, found)]
+    shapes = [" x ".join(map(str, array.shape[1:])) for array in (codes, found)]
     words = ["encode", "RUN", tokens.source or "DATA", "-o", str(tokens.path)]
     command = shlex.join(["vocabula", *words, "--crop", "64", "--crops", "12", "--overwrite"])
     return DataError(

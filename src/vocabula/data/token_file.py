@@ -13,14 +13,17 @@ from typing import Any
 
 from vocabula.data.labels import UnusableLabelsError, is_text, labels_of
 from vocabula.data.tables import TableFile
-from vocabula.data.token_columns import column_faults, is_nested, records_of
+from vocabula.data.token_batches import batches_of
+from vocabula.data.token_columns import column_faults, is_nested
 from vocabula.data.token_layout import (
-    COLUMNS,
     FORMAT,
+    IMAGE,
     KEY,
     VERSION,
+    TokenBatch,
     TokenRecord,
-    layouts_of,
+    columns_of,
+    specs_of,
 )
 from vocabula.data.token_writer import TokenWriter, write_tokens
 from vocabula.errors import TokensError
@@ -37,7 +40,8 @@ class TokenFile:
     Attributes:
         path: the file.
         fingerprint: hash of the tokenizer that made the codes.
-        levels: the layout of each level's codes, the coarsest first.
+        signal: the name of the kind of signal.
+        levels: what the codes of each level are, the coarsest first.
         codebook_sizes: K of each book of all levels.
         source: name of the data that were encoded.
         label_names: class names by label, or None.
@@ -47,12 +51,13 @@ class TokenFile:
     def __init__(self, table: TableFile, header: dict[str, Any]) -> None:
         self.path = table.path
         self.fingerprint = str(header["fingerprint"])
-        self.levels = layouts_of(header)
+        self.signal: str = header.get("signal", IMAGE)
+        self.levels = specs_of(header)
         self.codebook_sizes = tuple(k for level in self.levels for k in level.codebook_sizes)
         self.source = str(header.get("source", ""))
         self.label_names: list[str] | None = header.get("label_names")
         self.crops = int(header.get("crops", 1))
-        self._table = table
+        self._table, self._columns = table, columns_of(header["version"])
         if is_text(table.type_of("label")):
             self._name_classes()
 
@@ -66,10 +71,23 @@ class TokenFile:
         return len(self._table)
 
     def __iter__(self) -> Iterator[TokenRecord]:
-        """The records in order; raises `TokensError` at the first wrong one."""
-        for group in range(len(self._table.groups)):
-            rows = self._table.read(COLUMNS, group)
-            yield from records_of(rows, self.levels, self.label_names, str(self.path))
+        """The records in order; raises `TokensError` at the first batch with a wrong one."""
+        for batch in self.batches():
+            yield from batch.records()
+
+    def batches(self) -> Iterator[TokenBatch]:
+        """The same records as arrays: those that follow one another with equal shapes together.
+
+        A batch never spans two row groups, of which the writer makes one for 4 million codes.
+
+        Raises:
+            TokensError: a record of the batch is wrong.
+        """
+        first = 0
+        for group, (count, _) in enumerate(self._table.groups):
+            rows = self._table.read(self._columns, group)
+            yield from batches_of(rows, self.levels, self.label_names, str(self.path), first=first)
+            first += count
 
     def _name_classes(self) -> None:
         """Labels that another program wrote as texts become classes by name."""
@@ -110,46 +128,49 @@ def read_tokens(path: str | os.PathLike[str], *, fingerprint: str | None = None)
 
 def _header(table: TableFile) -> dict[str, Any]:
     """The header of a file of tokens, after a check of the types of its columns."""
-    path, schema = table.path, table.schema
-    stored = (schema.metadata or {}).get(KEY)
-    missing = [name for name in COLUMNS if name not in table.names]
-    if stored is None and not missing:
+    path = table.path
+    stored = (table.schema.metadata or {}).get(KEY)
+    if stored is None and any(set(columns_of(v)) <= set(table.names) for v in (1, VERSION)):
         raise TokensError(
             f"{path}: expected a file of tokens, got its columns without the vocabula metadata,"
             " which another program has dropped; keep them with pyarrow:"
             " table.replace_schema_metadata(pyarrow.parquet.read_schema(ORIGINAL).metadata)"
         )
     header = _parsed(stored)
-    if header is None or header.get("format") != FORMAT or missing:
+    if header is not None and header["version"] > VERSION:
+        raise TokensError(
+            f"{path}: expected version {VERSION} or lower, got {header['version']}; update vocabula"
+        )
+    columns = columns_of(header["version"] if header else 1)
+    missing = [name for name in columns if name not in table.names]
+    if header is None or missing:
         lacking = f"without {', '.join(missing)}; columns" if header and missing else "columns"
         raise TokensError(
             f"{path}: expected a file of tokens, got another parquet file"
             f" ({lacking} {', '.join(table.names)[:200]}); make one with vocabula encode"
         )
-    if header["version"] > VERSION:
-        raise TokensError(
-            f"{path}: expected version {VERSION} or lower, got {header['version']}; update vocabula"
-        )
-    kinds = {name: table.type_of(name) for name in COLUMNS}
-    if not _is_complete(header) or is_nested(kinds["shape"], 2) != (len(layouts_of(header)) > 1):
+    kinds = {name: table.type_of(name) for name in columns}
+    nested = is_nested(kinds["shape"], 2, empty=True)
+    if not _is_complete(header) or nested != (len(specs_of(header)) > 1):
         raise TokensError(
             f"{path}: expected a file of tokens, got another parquet file or damaged metadata;"
             " encode again"
         )
-    fault = column_faults(kinds, len(layouts_of(header)))
+    fault = column_faults(kinds, len(specs_of(header)))
     if fault:
         raise TokensError(f"{path}: {fault}; write the column as vocabula encode does")
     return header
 
 
 def _parsed(stored: bytes | None) -> dict[str, Any] | None:
-    """The JSON object in the metadata, with its version; None if there is none."""
+    """The header in the metadata, with its version; None if there is none."""
     try:
         header = json.loads(stored or b"")
         header["version"] = int(header["version"])
+        known = header["format"] == FORMAT
     except (KeyError, ValueError, TypeError, RecursionError, OverflowError):
         return None
-    return header
+    return header if known else None
 
 
 def _is_complete(header: dict[str, Any]) -> bool:
@@ -157,8 +178,9 @@ def _is_complete(header: dict[str, Any]) -> bool:
     names = header.get("label_names")
     listed = isinstance(names, list) and all(isinstance(name, str) for name in names)
     try:
-        layouts_of(header)
+        specs_of(header)
         int(header.get("crops", 1))
     except (KeyError, ValueError, TypeError, OverflowError, AttributeError):
         return False
-    return isinstance(header.get("fingerprint"), str) and (names is None or listed)
+    texts = all(isinstance(header.get(name, ""), str) for name in ("fingerprint", "signal"))
+    return texts and "fingerprint" in header and (names is None or listed)

@@ -3,9 +3,10 @@
 One row is one signal:
 
     codes   list<uint8 | uint16 | int32 | int64>   the codes, flattened, last axis fastest
-    shape   list<int32>                            their shape, (h, w, *code_shape)
+    shape   list<int32>                            their shape, (*grid, *code_shape)
             list<list<int32>>                      of several levels: one shape each
-    height, width   int32                          size of the image in pixels
+    height, width   int32                          of an image: its size in pixels
+    extent  list<int32>                            of other signals: the size along each axis
     path    string                                 where the signal came from
     label   int64 or null
 
@@ -15,8 +16,7 @@ under the key ``vocabula`` (see `TokenFile` in token_file.py).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,47 +24,30 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vocabula.errors import TokensError
+from vocabula.errors import ShapeError, TokensError
 from vocabula.levels import array_of, levels_of, only
+from vocabula.signals.codes import CodeSpec
 
-VERSION = 2
-"""Version of the layout; a reader refuses a higher one. Files of one level are of version 1."""
+VERSION = 3
+"""The highest version of the layout; a reader refuses a higher one.
+
+Files of images of one level are of version 1, of several levels of version 2; files of other
+signals are of version 3.
+"""
 KEY = b"vocabula"
 """Key of the JSON header in the file's metadata."""
 FORMAT = "vocabula tokens"
 """What the header's field ``format`` says."""
-COLUMNS = ("codes", "shape", "height", "width", "path", "label")
-"""The columns, in order."""
+IMAGE = "image"
+"""The kind of signal of versions 1 and 2."""
+LARGEST_SIDE = 2**31
+"""Sizes along an axis are below this number."""
 
 
-@dataclass(frozen=True, slots=True)
-class CodeLayout:
-    """What the codes of one level are.
-
-    Attributes:
-        codebook_sizes: K of each book.
-        code_shape: () for one book, (books,) for several.
-    """
-
-    codebook_sizes: tuple[int, ...]
-    code_shape: tuple[int, ...]
-
-    @classmethod
-    def of(cls, codebook_sizes: Sequence[int], code_shape: Sequence[int]) -> CodeLayout:
-        """The layout of any sequences of integers.
-
-        Raises:
-            TokensError: the number of sizes differs from the number of books, or there is no book.
-        """
-        layout = cls(tuple(map(int, codebook_sizes)), tuple(map(int, code_shape)))
-        sizes, shape = layout.codebook_sizes, layout.code_shape
-        known = all(0 < size < 2**63 for size in sizes) and all(side > 0 for side in shape)
-        if not sizes or not known or len(sizes) != math.prod(shape):
-            raise TokensError(
-                f"codes: expected one codebook size for each book of code_shape {shape}, got "
-                f"{sizes}; take both from the quantizer"
-            )
-        return layout
+def columns_of(version: int) -> tuple[str, ...]:
+    """The columns of a version, in order."""
+    extent = ("height", "width") if version < 3 else ("extent",)
+    return ("codes", "shape", *extent, "path", "label")
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -72,12 +55,11 @@ class TokenRecord:
     """The codes of one signal.
 
     Args:
-        codes: integers of shape (h, w, *code_shape); for several levels one array each, the
+        codes: integers of shape (*grid, *code_shape); for several levels one array each, the
             coarsest first.
         path: where the signal came from.
         label: class index, or None.
-        height: height of the image in pixels.
-        width: width of the image in pixels.
+        *extent: size of the signal along each axis: height and width of an image in pixels.
 
     Attributes:
         levels: the codes of each level, the coarsest first.
@@ -86,115 +68,157 @@ class TokenRecord:
     levels: tuple[NDArray[Any], ...]
     path: str
     label: int | None
-    height: int
-    width: int
+    extent: tuple[int, ...]
 
     def __init__(
         self,
         codes: NDArray[Any] | Sequence[NDArray[Any]],
         path: str,
         label: int | None,
-        height: int,
-        width: int,
+        *extent: int,
     ) -> None:
         levels = tuple(array_of(level) for level in levels_of(codes))
-        values = (levels, path, label, height, width)
-        for name, value in zip(self.__slots__, values, strict=True):
+        for name, value in zip(self.__slots__, (levels, path, label, extent), strict=True):
             object.__setattr__(self, name, value)
 
     @property
     def codes(self) -> NDArray[Any]:
-        """The codes (h, w, *code_shape), if there is one level."""
+        """The codes (*grid, *code_shape), if there is one level."""
         return only(self.levels, f"{self.path}: codes")
 
+    @property
+    def height(self) -> int:
+        """Height of an image in pixels."""
+        return self._side(0)
 
-def schema(layouts: Sequence[CodeLayout]) -> pa.Schema:
+    @property
+    def width(self) -> int:
+        """Width of an image in pixels."""
+        return self._side(1)
+
+    def _side(self, axis: int) -> int:
+        if len(self.extent) != 2:
+            raise ShapeError(
+                f"{self.path}: expected a height and a width, got a signal of "
+                f"{len(self.extent)} axes; read its `extent`"
+            )
+        return self.extent[axis]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """The codes of some signals that follow one another and have equal shapes.
+
+    Attributes:
+        levels: (B, *grid, *code_shape) int64 codes of each level, the coarsest first.
+        paths: (B,) where each signal came from.
+        labels: (B,) int64 class indices, -1 where there is none.
+        extents: (B, axes) int64, the size of each signal along each axis.
+    """
+
+    levels: tuple[NDArray[np.int64], ...]
+    paths: NDArray[np.object_]
+    labels: NDArray[np.int64]
+    extents: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """The number of signals B."""
+        return len(self.labels)
+
+    def records(self) -> Iterator[TokenRecord]:
+        """The same signals one by one."""
+        labels, extents = self.labels.tolist(), self.extents.tolist()
+        levels = zip(*self.levels, strict=True)
+        for codes, path, label, extent in zip(
+            levels, self.paths.tolist(), labels, extents, strict=True
+        ):
+            yield TokenRecord(codes, path, None if label == -1 else label, *extent)
+
+
+def stored_type(specs: Sequence[CodeSpec]) -> np.dtype[Any]:
+    """The smallest type that holds the codes of every level."""
+    return max((spec.dtype for spec in specs), key=lambda kind: kind.itemsize)
+
+
+def schema(specs: Sequence[CodeSpec], signal: str = IMAGE) -> pa.Schema:
     """The columns, with the smallest type that holds the codes of every level."""
-    largest = max(size for layout in layouts for size in layout.codebook_sizes)
-    kinds = ((2**8, pa.uint8()), (2**16, pa.uint16()), (2**31, pa.int32()))
-    code = next((kind for limit, kind in kinds if largest <= limit), pa.int64())
-    shape = pa.list_(pa.int32()) if len(layouts) == 1 else pa.list_(pa.list_(pa.int32()))
-    types = (pa.list_(code), shape, pa.int32(), pa.int32(), pa.string(), pa.int64())
-    return pa.schema(list(zip(COLUMNS, types, strict=True)))
+    code = pa.from_numpy_dtype(stored_type(specs))
+    sides = pa.list_(pa.int32())
+    shape = sides if len(specs) == 1 else pa.list_(sides)
+    extent = {"height": pa.int32(), "width": pa.int32()} if signal == IMAGE else {"extent": sides}
+    return pa.schema(
+        {"codes": pa.list_(code), "shape": shape, **extent}
+        | {"path": pa.string(), "label": pa.int64()}
+    )
 
 
-def header_fields(layouts: Sequence[CodeLayout]) -> dict[str, Any]:
+def header_fields(specs: Sequence[CodeSpec], signal: str = IMAGE) -> dict[str, Any]:
     """What the header says about the codes.
 
-    Single-level files keep the version 1 header. A header of several levels has its fields, too, so
-    that a reader of version 1 understands it far enough to refuse the version.
+    A header of several levels has the fields of one level, too, so that a reader of version 1
+    understands it far enough to refuse the version.
     """
-    sizes = [size for layout in layouts for size in layout.codebook_sizes]
-    if len(layouts) == 1:
-        return {"version": 1, "codebook_sizes": sizes, "code_shape": list(layouts[0].code_shape)}
+    sizes = [size for spec in specs for size in spec.codebook_sizes]
     levels = [
-        {"codebook_sizes": list(layout.codebook_sizes), "code_shape": list(layout.code_shape)}
-        for layout in layouts
+        {"codebook_sizes": list(spec.codebook_sizes), "code_shape": list(spec.code_shape)}
+        for spec in specs
     ]
-    return {
-        "version": VERSION,
-        "codebook_sizes": sizes,
-        "code_shape": [len(sizes)],
-        "levels": levels,
-    }
+    fields = {"version": 1, **levels[0]}
+    if len(specs) > 1:
+        fields = {"version": 2, "codebook_sizes": sizes, "code_shape": [len(sizes)]}
+        fields["levels"] = levels
+    return fields if signal == IMAGE else {**fields, "version": 3, "signal": signal}
 
 
-def layouts_of(header: Mapping[str, Any]) -> tuple[CodeLayout, ...]:
+def specs_of(header: Mapping[str, Any]) -> tuple[CodeSpec, ...]:
     """The levels that a header describes, the coarsest first.
 
     Raises:
         KeyError, TypeError, ValueError: it describes none.
     """
     levels = header.get("levels") or [header]
-    return tuple(CodeLayout.of(item["codebook_sizes"], item["code_shape"]) for item in levels)
+    specs = tuple(CodeSpec(item["codebook_sizes"], item["code_shape"]) for item in levels)
+    if not all(spec.books for spec in specs):
+        raise ValueError("a level without a book")
+    return specs
 
 
-def check_record(record: TokenRecord, layouts: Sequence[CodeLayout], name: str) -> None:
-    """Check that a record has the levels of a file, and that each fits its codebooks.
+def check_levels(
+    levels: Sequence[NDArray[Any]],
+    specs: Sequence[CodeSpec],
+    axes: int | None,
+    named: Callable[[int], str],
+) -> None:
+    """Check that codes of some signals have the levels of a file and fit their codebooks.
 
     Args:
-        record: the codes.
-        layouts: what the codes of each level are.
-        name: what the message calls the codes.
+        levels: (B, *grid, *code_shape) of each level.
+        specs: what the codes of each level are.
+        axes: the number of axes of the grids; None takes any.
+        named: what the message calls a signal, by its index.
 
     Raises:
         TokensError: number of levels, shape, type or range is wrong.
     """
-    if len(record.levels) != len(layouts):
+    if len(levels) != len(specs):
         raise TokensError(
-            f"{name}: expected codes of {len(layouts)} levels, got {len(record.levels)};"
+            f"{named(0)}: expected codes of {len(specs)} levels, got {len(levels)};"
             " use codes of this tokenizer"
         )
-    for i, (codes, layout) in enumerate(zip(record.levels, layouts, strict=True), start=1):
-        where = name if len(layouts) == 1 else f"{name}, level {i}"
-        check_codes(codes, layout.codebook_sizes, layout.code_shape, where)
-
-
-def check_codes(
-    codes: NDArray[Any], sizes: Sequence[int], code_shape: Sequence[int], name: str
-) -> None:
-    """Check that codes fit the codebooks.
-
-    Args:
-        codes: (..., *code_shape) integers.
-        sizes: K of each book.
-        code_shape: () for one book, (books,) for several.
-        name: what the message calls the codes.
-
-    Raises:
-        TokensError: shape, type or range is wrong.
-    """
-    if codes.dtype.kind not in "iu" or codes.shape[codes.ndim - len(code_shape) :] != tuple(
-        code_shape
-    ):
-        raise TokensError(
-            f"{name}: expected integer codes of shape (..., {', '.join(map(str, code_shape))}),"
-            f" got {codes.dtype} of shape {codes.shape}; use codes of this tokenizer"
-        )
-    limits = np.asarray(sizes, np.int64).reshape(tuple(code_shape) or ())
-    wrong = (codes < 0) | (codes >= limits)
-    if wrong.any():
-        raise TokensError(
-            f"{name}: expected codes in [0, {'x'.join(map(str, sizes))}),"
-            f" got {int(codes[wrong][0])}; use codes of this tokenizer"
-        )
+    for i, (codes, spec) in enumerate(zip(levels, specs, strict=True), start=1):
+        level = "" if len(specs) == 1 else f", level {i}"
+        if codes.dtype.kind not in "iu" or not spec.fits(codes.shape[1:], axes):
+            grid = ["..."] if axes is None else ["n"] * axes
+            wanted = ", ".join([*grid, *map(str, spec.code_shape)])
+            raise TokensError(
+                f"{named(0)}{level}: expected integer codes of shape ({wanted}),"
+                f" got {codes.dtype} of shape {codes.shape[1:]}; use codes of this tokenizer"
+            )
+        wrong = spec.outside(codes)
+        if wrong.any():
+            place = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+            raise TokensError(
+                f"{named(int(place[0]))}{level}: expected codes in"
+                f" [0, {'x'.join(map(str, spec.codebook_sizes))}), got {int(codes[place])};"
+                " use codes of this tokenizer"
+            )

@@ -11,23 +11,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vocabula.data.token_layout import (
     FORMAT,
+    IMAGE,
     KEY,
-    CodeLayout,
     TokenRecord,
-    check_record,
     header_fields,
     schema,
+    stored_type,
 )
+from vocabula.data.token_rows import TokenRows, checked_rows, table_of
 from vocabula.errors import OptionError, OutputError, TokensError
-from vocabula.files import Draft, output_error, unicode_text
+from vocabula.files import Draft, output_error
+from vocabula.signals.codes import CodeSpec
 
-_GROUP_ROWS = 1024
+_GROUP_ROWS = 65_536
+_GROUP_PIECES = 1024  # records that came one by one
 _GROUP_CODES = 4_000_000
 _OTHER_FORMATS = re.compile(
     r"\.(npy|npz|csv|tsv|txt|jsonl?|arrow|feather|h5|hdf5|pth?|pkl|pickle|zip|safetensors|toml|vcb"
@@ -38,16 +40,15 @@ _OTHER_FORMATS = re.compile(
 
 
 class TokenWriter:
-    """Writes records one by one, by row groups; the file appears, complete, when it is closed.
+    """Writes codes by row groups; the file appears, complete, when it is closed.
 
     Use it in a ``with`` block: if the block fails, nothing is left behind.
 
     Args:
         path: the file to write.
         fingerprint: the tokenizer's hash.
-        codebook_sizes: K of each book, where there is one level.
-        code_shape: () for one book, (books,) for several, where there is one level.
-        levels: the layout of each level's codes, the coarsest first, instead of these two.
+        levels: what the codes of each level are, the coarsest first.
+        signal: the name of the kind of signal.
         source: name of the data that were encoded.
         label_names: class names by label, or None.
         crops: the number of squares encoded per picture; `crop_name` gives their paths.
@@ -66,9 +67,8 @@ class TokenWriter:
         path: str | os.PathLike[str],
         *,
         fingerprint: str,
-        codebook_sizes: Sequence[int] = (),
-        code_shape: Sequence[int] = (),
-        levels: Sequence[CodeLayout] = (),
+        levels: Sequence[CodeSpec],
+        signal: str = IMAGE,
         source: str = "",
         label_names: Sequence[str] | None = None,
         crops: int = 1,
@@ -76,13 +76,13 @@ class TokenWriter:
     ) -> None:
         self._path = Path(path)
         check_name(self._path)
-        if not (levels or codebook_sizes):
+        if not levels or not all(spec.books for spec in levels):
             raise TokensError(
                 f"{path}: expected a tokenizer with a codebook, got a continuous one;"
                 " its values are no codes, encode with another tokenizer"
             )
-        self._layouts = tuple(levels) or (CodeLayout.of(codebook_sizes, code_shape),)
-        about = header_fields(self._layouts)
+        self._specs, self._signal, self._kind = tuple(levels), signal, stored_type(levels)
+        about = header_fields(self._specs, signal)
         header = {
             "format": FORMAT,
             "version": about.pop("version"),
@@ -92,11 +92,9 @@ class TokenWriter:
             "label_names": None if label_names is None else list(label_names),
             **({"crops": crops} if crops > 1 else {}),
         }
-        self._schema = schema(self._layouts).with_metadata({KEY: json.dumps(header)})
-        self._kind = self._schema.field("codes").type.value_type
-        self._rows: list[TokenRecord] = []
-        self._pending = 0
-        self.count = 0
+        self._schema = schema(self._specs, signal).with_metadata({KEY: json.dumps(header)})
+        self._pieces: list[TokenRows] = []
+        self._rows = self._codes = self.count = 0
         self._draft = Draft(self._path, overwrite=overwrite)
         with self._reporting():
             self._file = _open_new(self._draft.hidden)
@@ -111,16 +109,39 @@ class TokenWriter:
             TokensError: levels, shapes or codes do not fit the codebooks.
             OutputError: the disk is full.
         """
-        check_record(record, self._layouts, record.path)
-        kind = self._kind.to_pandas_dtype()
-        levels = [codes.astype(kind) for codes in record.levels]
-        self._rows.append(
-            TokenRecord(levels, record.path, record.label, record.height, record.width)
+        levels = [codes[None] for codes in record.levels]
+        self.extend(levels, [record.path], [record.label], record.extent)
+
+    def extend(self, levels: Any, paths: Any = None, labels: Any = None, extent: Any = ()) -> None:
+        """Add the codes of many signals of equal shapes.
+
+        Args:
+            levels: integers (B, *grid, *code_shape); for several levels one array or tensor each,
+                the coarsest first.
+            paths: where each signal came from, texts or an Arrow array; None writes empty texts.
+            labels: the class of each signal, None or -1 where there is none; None for no labels.
+            extent: the size along each axis, of all signals or (B, axes) of each.
+
+        Raises:
+            TokensError: levels, shapes, codes or extents do not fit, or there are more or fewer
+                paths, labels or extents than signals.
+            OutputError: the disk is full.
+        """
+        rows = checked_rows(
+            self._specs, self._signal, levels, paths, labels, extent, first=self.count
         )
-        self._pending += sum(codes.size for codes in record.levels)
-        self.count += 1
-        if len(self._rows) >= _GROUP_ROWS or self._pending >= _GROUP_CODES:
-            self._flush()
+        first, width = 0, max(1, rows.codes.shape[1])
+        while first < len(rows):
+            room = min(_GROUP_ROWS - self._rows, -(-(_GROUP_CODES - self._codes) // width))
+            piece = rows.stored(first, first + room, self._kind)
+            self._pieces.append(piece)
+            self._rows += len(piece)
+            self._codes += piece.codes.size
+            self.count += len(piece)
+            first += len(piece)
+            full = self._rows >= _GROUP_ROWS or self._codes >= _GROUP_CODES
+            if full or len(self._pieces) >= _GROUP_PIECES:
+                self._flush()
 
     def close(self) -> int:
         """Finish the file and put it in its place.
@@ -162,28 +183,12 @@ class TokenWriter:
             self.discard()
 
     def _flush(self) -> None:
-        if not self._rows:
+        if not self._pieces:
             return
-        codes = [
-            np.concatenate([level.reshape(-1) for level in record.levels]) for record in self._rows
-        ]
-        offsets = np.concatenate([[0], np.cumsum([len(c) for c in codes])]).astype(np.int32)
-        flat = pa.array(np.concatenate(codes), self._kind)
-        sides = [[list(level.shape) for level in record.levels] for record in self._rows]
-        if len(self._layouts) == 1:
-            sides = [shapes[0] for shapes in sides]
-        shapes = pa.array(sides, self._schema.field("shape").type)
-        columns = [
-            pa.ListArray.from_arrays(pa.array(offsets), flat),
-            shapes,
-            pa.array([r.height for r in self._rows], pa.int32()),
-            pa.array([r.width for r in self._rows], pa.int32()),
-            pa.array([unicode_text(r.path) for r in self._rows], pa.string()),
-            pa.array([r.label for r in self._rows], pa.int64()),
-        ]
+        table = table_of(self._pieces, self._schema)
         with self._reporting():
-            self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
-        self._rows, self._pending = [], 0
+            self._writer.write_table(table)
+        self._pieces, self._rows, self._codes = [], 0, 0
 
     @contextlib.contextmanager
     def _reporting(self) -> Iterator[None]:
@@ -206,8 +211,8 @@ def write_tokens(
     Args:
         path: the file to write.
         records: the codes, one record per signal.
-        **options: fingerprint, codebook_sizes, code_shape, levels, source, label_names, crops and
-            overwrite of `TokenWriter`.
+        **options: fingerprint, levels, signal, source, label_names, crops and overwrite of
+            `TokenWriter`.
 
     Returns:
         The number of records.

@@ -78,12 +78,6 @@ def signal_count(source: Source, limit: int | None) -> int:
     return len(source) if limit is None else min(limit, len(source))
 
 
-def label_of(batch: Batch, position: int) -> int | None:
-    """The label of one signal of a batch, or None if it has none."""
-    label = int(batch.labels[position])
-    return None if label < 0 else label
-
-
 @contextmanager
 def counted(description: str, total: int, *, show: bool) -> Iterator[Callable[[int], None]]:
     """A progress bar on the terminal's error stream; yields a function that adds to the count."""

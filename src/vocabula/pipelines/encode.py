@@ -6,11 +6,11 @@ import os
 from contextlib import closing
 
 from vocabula.data import Source
-from vocabula.data.token_layout import CodeLayout, TokenRecord
 from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import OptionError
-from vocabula.evaluation.batches import counted, label_of, read_batches, signal_count
+from vocabula.evaluation.batches import counted, read_batches, signal_count
 from vocabula.levels import levels_of
+from vocabula.signals import CodeSpec
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference
 
@@ -64,9 +64,8 @@ def encode_dataset(
     writer = TokenWriter(
         out,
         fingerprint=tokenizer.fingerprint(),
-        levels=[
-            CodeLayout.of(level.codebook_sizes, level.code_shape) for level in tokenizer.levels
-        ],
+        levels=[CodeSpec(level.codebook_sizes, level.code_shape) for level in tokenizer.levels],
+        signal=tokenizer.signal.kind,
         source=source.name,
         label_names=source.label_names,
         crops=source.crops,
@@ -80,12 +79,9 @@ def encode_dataset(
         closing(batches),
     ):
         for batch in batches:
-            height, width = batch.values.shape[-2:]
             levels = levels_of(tokenizer.encode(batch.values.to(device)))
-            arrays = [codes.cpu().numpy() for codes in levels]
-            for i, path in enumerate(batch.paths):
-                codes = [level[i] for level in arrays]
-                writer.append(TokenRecord(codes, path, label_of(batch, i), height, width))
+            size = batch.values.shape[2:]
+            writer.extend(levels, batch.paths, batch.labels.numpy(), size)
             written += len(batch.paths)
             advance(len(batch.paths))
     return written

@@ -11,12 +11,13 @@ from types import TracebackType
 from typing import Any
 
 from vocabula.data.token_file import read_tokens
-from vocabula.data.token_layout import CodeLayout, TokenRecord
+from vocabula.data.token_layout import TokenRecord
 from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import OptionError, OutputError
 from vocabula.files import check_new_folder, dump_json, input_error, replace_file
 from vocabula.priors import Generator, Samples
 from vocabula.priors.order import new_seed
+from vocabula.signals import CodeSpec
 
 MANIFEST = "samples.json"
 """The file that says how a folder's samples were drawn."""
@@ -133,7 +134,7 @@ class CodesFile:
         self._writer = TokenWriter(
             path,
             fingerprint=self._fingerprint,
-            levels=[CodeLayout.of(v.codebook_sizes, v.code_shape) for v in tokenizer.levels],
+            levels=[CodeSpec(v.codebook_sizes, v.code_shape) for v in tokenizer.levels],
             source="samples",
             label_names=generator.class_names or None,
             overwrite=overwrite,

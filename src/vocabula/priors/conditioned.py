@@ -111,4 +111,4 @@ class ConditionedCodes:
     @property
     def dimensions(self) -> int:
         """Number of values (pixels times channels) of all images."""
-        return int(self.arrays.sizes.prod(1).sum()) * self.channels
+        return int(self.arrays.extents.prod(1).sum()) * self.channels

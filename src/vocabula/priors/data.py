@@ -102,7 +102,7 @@ class PriorData:
     @property
     def image_size(self) -> tuple[int, int] | None:
         """Height and width of the images, if all are equal."""
-        sizes = self.fitted.arrays.sizes
+        sizes = self.fitted.arrays.extents
         return tuple(map(int, sizes[0])) if (sizes == sizes[0]).all() else None  # type: ignore[return-value]
 
     def of_level(self, level: int) -> PriorData:

@@ -1,0 +1,96 @@
+"""What codes are: one description for tokenizers, token files, priors and compressed files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vocabula.errors import OptionError
+
+_TYPES = ((2**8, np.uint8), (2**16, np.uint16), (2**31, np.int32), (2**63, np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSpec:
+    """The codes of one level: arrays or tensors (..., *grid, *code_shape) of integers.
+
+    The code of a book is in [0, K). A continuous bottleneck has no book.
+
+    Args:
+        codebook_sizes: K of each book.
+        code_shape: () for one book, (books,) for several.
+        strides: elements of the signal per position, along each axis; () where they do not matter.
+
+    Raises:
+        OptionError: the number of sizes differs from the number of books, or a size is not
+            positive.
+
+    Example:
+        >>> spec = CodeSpec((1024, 1024), (2,), strides=(8, 8))
+        >>> spec.bits, spec.dtype, spec.grid((30, 32))
+        (20.0, dtype('uint16'), (4, 4))
+    """
+
+    codebook_sizes: tuple[int, ...]
+    code_shape: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            object.__setattr__(self, name, tuple(map(int, getattr(self, name))))
+        sizes, shape = self.codebook_sizes, self.code_shape
+        known = all(0 < size < 2**63 for size in sizes) and all(side > 0 for side in shape)
+        if not known or len(sizes) != (math.prod(shape) if sizes or shape else 0):
+            raise OptionError(
+                f"codes: expected one codebook size for each book of code_shape {shape}, got "
+                f"{sizes}; take both from the quantizer"
+            )
+
+    @property
+    def books(self) -> int:
+        """The number of books; 0 for a continuous bottleneck."""
+        return len(self.codebook_sizes)
+
+    @property
+    def bits(self) -> float:
+        """Bits of one position at a fixed length."""
+        return sum(math.log2(size) for size in self.codebook_sizes)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The smallest of uint8, uint16, int32 and int64 that holds the codes of every book."""
+        largest = max(self.codebook_sizes, default=1)
+        return np.dtype(next(kind for limit, kind in _TYPES if largest <= limit))
+
+    def grid(self, extent: Sequence[int]) -> tuple[int, ...]:
+        """The positions along each axis that cover a signal of an extent."""
+        return tuple(-(-n // stride) for n, stride in zip(extent, self.strides, strict=True))
+
+    def fits(self, shape: Sequence[int], axes: int | None = None) -> bool:
+        """Whether codes may have a shape (*grid, *code_shape).
+
+        Args:
+            shape: of the codes of one signal.
+            axes: the number of axes of the grid; None takes any.
+        """
+        rank = len(shape) - len(self.code_shape)
+        return rank >= 0 and tuple(shape[rank:]) == self.code_shape and axes in (None, rank)
+
+    def outside(self, codes: Any) -> Any:
+        """Which codes are not in their book, as an array or tensor of the shape of `codes`.
+
+        Args:
+            codes: (..., *code_shape) integers, in NumPy or torch.
+        """
+        if len(set(self.codebook_sizes)) == 1:
+            limits: Any = self.codebook_sizes[0]
+        else:
+            limits = np.asarray(self.codebook_sizes).reshape(self.code_shape)
+        if not isinstance(codes, np.ndarray):
+            codes = codes.long()  # a smaller type would wrap the limit
+            limits = codes.new_tensor(limits)
+        return (codes < 0) | (codes >= limits)
