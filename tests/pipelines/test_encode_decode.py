@@ -108,9 +108,9 @@ def test_failure_half_way_leaves_nothing(
         calls.append(1)
         if len(calls) > 1:
             raise KeyboardInterrupt
-        return type(tokenizer).decode_uint8(tokenizer, *args, **kwargs)  # type: ignore[arg-type]
+        return type(tokenizer).decode_stored(tokenizer, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tokenizer, "decode_uint8", failing)
+    monkeypatch.setattr(tokenizer, "decode_stored", failing)
     with pytest.raises(KeyboardInterrupt):
         decode_tokens(tokenizer, tokens, tmp_path / "out", batch_size=1)
     monkeypatch.setattr(tokenizer, "encode", failing)

@@ -13,7 +13,7 @@ def card(**more: str) -> str:
 
 
 def test_figures_are_a_table_that_names_its_data() -> None:
-    text = held_out_figures({"psnr": 25.1234567, "usage": 1.0}, data="photos/test", images=1)
+    text = held_out_figures({"psnr": 25.1234567, "usage": 1.0}, data="photos/test", count="1 image")
     assert text.startswith("Measured on 1 image of photos/test.\n")
     assert "| psnr | 25.1235 |" in text
 

@@ -57,7 +57,7 @@ def _passes(tokenizer: SignalTokenizer, x: Tensor) -> list[Tensor]:
         levels = [codes] if isinstance(codes, Tensor) else list(codes)
         size = (x.shape[-2], x.shape[-1])
         shown = tokenizer.decode(codes, size=size)
-        exact = tokenizer.decode_uint8(codes, size=size)
+        exact = tokenizer.decode_stored(codes, size=size)
         found = tokenizer.analyse(x)
         parts = [part for f in found.levels for part in (f.codes, f.values) if part is not None]
         bits = found.bits.total.float()  # sums in float64, which tiles do not reorder

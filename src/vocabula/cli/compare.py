@@ -47,7 +47,7 @@ def compare(
     ] = None,
     examples: Annotated[int, typer.Option(min=1, max=64, help="Images to show.")] = 6,
     limit: Limit = None,
-    batch_size: BatchSize = 64,
+    batch_size: BatchSize = None,
     workers: Workers = None,
     device: Device = "auto",
     value_range: ValueRange = None,
@@ -79,7 +79,8 @@ def compare(
             tokenizers, source, batch_size=batch_size, limit=limit, workers=workers, progress=True
         )
         build_comparison(tokenizers, compared, source, out, examples=examples, overwrite=overwrite)
-    title = f"{plural(compared[0].figures.images, 'image')} of {source.name}"
+    figures = compared[0].figures
+    title = f"{plural(figures.count, figures.signal.plural[:-1])} of {source.name}"
     stdout_console().print(comparison_table(compared, title))
     if json is not None:
         with new_file(Path(json), overwrite=overwrite) as draft:

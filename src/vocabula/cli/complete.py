@@ -105,7 +105,7 @@ def complete(
     size = (int(pixels.shape[2]), int(pixels.shape[3]))
     kept = keep_mask(keep, size) if keep is not None else mask_picture(Path(mask or ""), size)
     labels = chosen_classes(classes, generator)
-    options = SampleOptions(count, labels, tuple(text or ()), size, drawing, seed, batch_size)
+    options = SampleOptions(count, labels, tuple(text or ()), size, drawing, seed, batch_size or 64)
     note_size(generator, size)
     how = {"paste": paste, "overwrite": overwrite, "progress": True}
     if is_picture(place):

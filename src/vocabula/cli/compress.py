@@ -67,7 +67,7 @@ def compress(
         ),
     ] = False,
     jobs: Jobs = None,
-    batch_size: BatchSize = 64,
+    batch_size: BatchSize = None,
     device: Device = "auto",
     strict: Strict = False,
     overwrite: Overwrite = False,

@@ -15,7 +15,7 @@ def counts(
     run: Run,
     data: Data,
     limit: Limit = None,
-    batch_size: BatchSize = 64,
+    batch_size: BatchSize = None,
     device: Device = "auto",
     value_range: ValueRange = None,
     strict: Strict = False,

@@ -1,4 +1,4 @@
-"""``vocabula decode``: from a file of codes back to images."""
+"""``vocabula decode``: from a file of codes back to signals."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from vocabula.errors import plural
 EXAMPLES = """[bold]Examples[/bold]
 
   vocabula decode runs/first tokens.parquet -o decoded/
+
+  vocabula decode runs/states tokens.parquet -o decoded.npy
 """
 
 
@@ -26,14 +28,22 @@ def decode(
             callback=existing("a file of tokens"),
         ),
     ],
-    out: Annotated[str, typer.Option("-o", "--out", metavar="DIR", help="The folder to write.")],
-    batch_size: BatchSize = 64,
+    out: Annotated[
+        str,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="OUT",
+            help="Of images the folder to write; of vectors a .npy or .parquet file.",
+        ),
+    ],
+    batch_size: BatchSize = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Decode codes to PNG files, named after the images that they came from.
+    """Decode codes: of images to PNG files of their names, of vectors to one .npy or .parquet file.
 
-    With --overwrite files of the same name are replaced; all others in DIR stay.
+    With --overwrite files of the same name are replaced; all others in a folder stay.
     """
     from vocabula.cli.closing import close
     from vocabula.cli.runs import open_run
@@ -43,5 +53,6 @@ def decode(
     files = decode_tokens(
         tokenizer, tokens, out, batch_size=batch_size, overwrite=overwrite, progress=True
     )
-    made = f"decoded {plural(len(files), 'image')}: {out}"
+    kind = tokenizer.signal
+    made = f"decoded {plural(len(files), 'image') if kind.axes else kind.plural}: {out}"
     close(made, "measure what was lost", "evaluate", run, "ORIGINALS")

@@ -1,8 +1,8 @@
-"""``vocabula encode``: from images to a file of codes."""
+"""``vocabula encode``: from signals to a file of codes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,6 +31,8 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula encode runs/first photos/ -o tokens.parquet --crop 64 --crops 12 --seed 0
 
   vocabula encode runs/first photos/ -o tokens.parquet --resize 64
+
+  vocabula encode runs/states states.npy -o tokens.parquet
 """
 
 
@@ -39,7 +41,7 @@ def encode(
     data: Data,
     out: Annotated[str, typer.Option("-o", "--out", metavar="FILE", help="The .parquet to write.")],
     limit: Limit = None,
-    batch_size: BatchSize = 64,
+    batch_size: BatchSize = None,
     workers: Workers = None,
     device: Device = "auto",
     value_range: ValueRange = None,
@@ -64,7 +66,7 @@ def encode(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the places that --crop cuts at.")] = 0,
 ) -> None:
-    """Encode images to codes: codes, shape, path and label of each, and the tokenizer's hash.
+    """Encode signals to codes: codes, shape, path and label of each, and the tokenizer's hash.
 
     A prior learns from codes of one grid: of images of several sizes take equal squares, with
     --crop or --resize.
@@ -72,7 +74,7 @@ def encode(
     from pathlib import Path
 
     from vocabula.cli.closing import close
-    from vocabula.cli.runs import check_apart_from, open_data, open_run, reading_data
+    from vocabula.cli.runs import check_apart_from, open_data, open_images, open_run, reading_data
     from vocabula.data.cropped import CroppedSource
     from vocabula.data.token_writer import check_name
     from vocabula.files import check_new_file
@@ -84,9 +86,12 @@ def encode(
     check_apart_from(data, out)
     with reading_data():
         tokenizer = open_run(run, device)
-        source = open_data(data, tokenizer, run, strict=strict, value_range=value_range)
-        if cut is not None:
-            source = CroppedSource(source, cut)
+        options: dict[str, Any] = {"strict": strict, "value_range": value_range}
+        if cut is None:
+            source = open_data(data, tokenizer, run, **options)
+        else:
+            images = open_images(data, tokenizer, run, "encode --crop, --resize", **options)
+            source = CroppedSource(images, cut)
         count = encode_dataset(
             tokenizer,
             source,
@@ -97,13 +102,16 @@ def encode(
             overwrite=overwrite,
             progress=True,
         )
+    signal = tokenizer.signal
     if cut is None:
-        what = plural(count, "image")
+        what = plural(count, signal.plural[:-1])
     else:
         what = f"{plural(count, 'square')} of {cut.side} x {cut.side} pixels"
     made = f"encoded {what}: {out}"
-    if cut is None:  # images of several sizes, which a prior cannot learn from
+    if cut is None and signal.axes:  # of several sizes, which a prior cannot learn from
         close(made, "see what the codes hold", "decode", run, out, "-o", "decoded")
+    elif cut is None:
+        close(made, "see what the codes hold", "decode", run, out, "-o", "decoded.npy")
     else:
         step = ("train-prior", run, out, "--model", "portable", "-o", "prior")
         close(made, "learn what is likely", *step)

@@ -1,4 +1,4 @@
-"""``vocabula evaluate``: measure a tokenizer on images."""
+"""``vocabula evaluate``: measure a tokenizer on signals."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def evaluate(
         typer.Option("--json", metavar="FILE", help="Write the figures; - prints them alone."),
     ] = None,
     limit: Limit = None,
-    batch_size: BatchSize = 64,
+    batch_size: BatchSize = None,
     workers: Workers = None,
     device: Device = "auto",
     value_range: ValueRange = None,
     strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure MSE, PSNR, SSIM, bits per dimension, usage and perplexity."""
+    """Measure error, bits, usage and perplexity: of images PSNR and SSIM, of vectors cosine."""
     from pathlib import Path
 
     from vocabula.cli.closing import close
@@ -74,4 +74,4 @@ def evaluate(
         with new_file(Path(json), overwrite=overwrite) as draft:
             draft.write_text(text, encoding="utf-8")
         say(f"figures: {json}")
-    close("", "see the pictures", "report", run, data)
+    close("", "see more on one page", "report", run, data)

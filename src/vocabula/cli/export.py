@@ -12,7 +12,7 @@ from vocabula.cli.runs import BatchSize, Device, Limit, Overwrite, Strict, Value
 from vocabula.errors import plural
 
 if TYPE_CHECKING:
-    from vocabula.data import ImageSource
+    from vocabula.data import Source
     from vocabula.pipelines.export import Exported
     from vocabula.tokenizers import SignalTokenizer
 
@@ -46,7 +46,7 @@ def export(
         ),
     ] = None,
     limit: Limit = None,
-    batch_size: BatchSize = 64,
+    batch_size: BatchSize = None,
     device: Device = "auto",
     value_range: ValueRange = None,
     strict: Strict = False,
@@ -69,7 +69,7 @@ def export(
     if is_prior(folder):
         if data is not None:
             raise OptionError(
-                "--data: expected none for a prior, got images; its card holds its own figures"
+                "--data: expected none for a prior, got some; its card holds its own figures"
             )
         _say(export_prior(folder, out, overwrite=overwrite), "vocabula.priors.load_generator")
         return
@@ -87,7 +87,7 @@ def export(
             progress=True,
         )
     if done.figures is None:
-        note("the card has no new held-out figures: add --data with images RUN did not learn from")
+        note("the card has no new held-out figures: add --data with data RUN did not learn from")
     if tokenizer.code_statistics is None and all(
         level.codebook_sizes for level in tokenizer.levels
     ):
@@ -101,7 +101,7 @@ def _held_out(
     run: str,
     strict: bool,
     value_range: tuple[float, float] | None,
-) -> ImageSource | None:
+) -> Source | None:
     """The images named, else the test split of the run's data, if it is there."""
     from vocabula.cli.console import note
     from vocabula.cli.runs import open_data

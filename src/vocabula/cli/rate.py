@@ -48,7 +48,7 @@ def rate(
     entropy: Entropy = "adaptive",
     prior: Prior = None,
     limit: Limit = None,
-    batch_size: BatchSize = 64,
+    batch_size: BatchSize = None,
     jobs: Jobs = None,
     device: Device = "auto",
     value_range: ValueRange = None,
@@ -76,8 +76,8 @@ def rate(
     from vocabula.cli.runs import (
         default_jobs,
         keeping_finished,
-        open_data,
         open_entropy,
+        open_images,
         open_run,
         reading_data,
     )
@@ -88,8 +88,8 @@ def rate(
     with keeping_finished(), reading_data():
         tokenizer = open_run(run, device)
         model = open_entropy(tokenizer, entropy, prior)
-        source = open_data(
-            data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
+        source = open_images(
+            data, tokenizer, run, "rate", held_out=True, strict=strict, value_range=value_range
         )
         with new_folder(folder, overwrite=overwrite, last=FIGURES) as hidden:
             study = measure_rates(

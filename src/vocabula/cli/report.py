@@ -43,7 +43,7 @@ def report(
         str | None,
         typer.Argument(
             metavar="DATA",
-            help="Of a RUN: images, as for evaluate. Of a PRIOR: tokens to measure on; left out, "
+            help="Of a RUN: signals, as for evaluate. Of a PRIOR: tokens to measure on; left out, "
             "what was held out in training.",
         ),
     ] = None,
@@ -52,7 +52,7 @@ def report(
         typer.Option("-o", "--out", metavar="FILE", help="The page; default RUN/report.html."),
     ] = None,
     examples: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Images to show of a RUN; default 8.")
+        int | None, typer.Option(min=1, max=64, help="Signals to show of a RUN; default 8.")
     ] = None,
     samples: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Images to draw from a PRIOR; default 64.")
@@ -61,7 +61,7 @@ def report(
         int | None, typer.Option(min=0, help="Of the draws from a PRIOR; default 0.")
     ] = None,
     limit: Limit = None,
-    batch_size: BatchSize = 64,
+    batch_size: BatchSize = None,
     workers: Workers = None,
     device: Device = "auto",
     value_range: ValueRange = None,
@@ -71,7 +71,8 @@ def report(
     """Write one self-contained HTML page.
 
     Of a tokenizer it shows reconstructions beside originals, code maps, what each codeword decodes
-    to, the usage of the codebook, the training curves and the settings. Of a prior it shows
+    to (of vectors: error by book, and the vectors nearest to codewords), the usage of the codebook,
+    the training curves and the settings. Of a prior it shows
     samples, the training images nearest to them, and how well it predicts held-out codes beside
     models that count.
     """
@@ -127,7 +128,7 @@ def _report_run(
     from vocabula.errors import OptionError
 
     if data is None:
-        raise OptionError("DATA: expected images to measure on, got none; add --help for examples")
+        raise OptionError("DATA: expected signals to measure on, got none; add --help for examples")
     check_data(data)
     from vocabula.benchmark.rate import jpeg_beside
     from vocabula.reports import build_report
@@ -138,7 +139,8 @@ def _report_run(
             data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
         )
         folder = Path(run).expanduser()
-        options["beside"] = jpeg_beside(tokenizer)
+        if tokenizer.signal.kind == "image":
+            options["beside"] = jpeg_beside(tokenizer)
         build_report(tokenizer, source, page, run=folder, progress=True, **options)
 
 

@@ -17,7 +17,7 @@ from vocabula.errors import CheckpointError, DataError, Interrupted, OptionError
 
 if TYPE_CHECKING:
     from vocabula.codec import EntropyModel, Limits
-    from vocabula.data import ImageSource
+    from vocabula.data import ImageSource, Source
     from vocabula.priors import Generator
     from vocabula.tokenizers import SignalTokenizer
 
@@ -32,8 +32,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Folder of images, .parquet, .npy, .npz or a sample such as sample:photos; "
-        "of data with several splits the training split.",
+        help="Folder of images, .parquet, .npy, .npz or a sample such as sample:photos; vectors in "
+        ".npy, .npz, .parquet or .csv; of data with several splits the training split.",
         callback=checked(check_data),
     ),
 ]
@@ -41,27 +41,40 @@ HeldOut = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Folder of images, .parquet, .npy, .npz or a sample such as sample:photos; "
-        "of data with several splits the test split (else the validation split).",
+        help="Folder of images, .parquet, .npy, .npz or a sample such as sample:photos; vectors in "
+        ".npy, .npz, .parquet or .csv; of data with several splits the test split (else the "
+        "validation split).",
         callback=checked(check_data),
     ),
 ]
 Device = Annotated[
     str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:1, mps, ...")
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Most images of a batch.")]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Use the first N images only.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Most signals of a batch; default: 64, of vectors 16384."
+    ),
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Use the first N signals only.")
+]
 ValueRange = Annotated[
     tuple[float, float] | None,
     typer.Option(
         metavar="LOW HIGH", help="Values in .npy and .npz files; default: as in training, or 0 1."
     ),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Refuse files that are no readable images.")]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Refuse files that are no readable images, and broken rows of vectors."
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
-        min=0, max=256, metavar="N", help="Threads that decode ahead; default: one for each core."
+        min=0, max=256, metavar="N", help="Threads that read ahead; default: one for each core."
     ),
 ]
 Jobs = Annotated[
@@ -212,33 +225,66 @@ def open_data(
     held_out: bool = False,
     strict: bool = False,
     value_range: tuple[float, float] | None = None,
-) -> ImageSource:
-    """The images of DATA with the tokenizer's channels; arrays are scaled as in training.
+) -> Source:
+    """DATA as signals of the tokenizer's kind and channels; images in arrays scaled as in training.
 
     Args:
         data: as the user names them.
         tokenizer: what they are read for.
         run: the run's folder.
         held_out: use the held-out split of data with several splits, not the training split.
-        strict: refuse files that are not readable images.
+        strict: refuse files and rows that are broken.
         value_range: range of the values in arrays.
 
     Raises:
         DataError: the data are missing or damaged, or their channels do not convert.
     """
-    from vocabula.data import open_source
+    from vocabula.data import open_data
     from vocabula.files.run_files import read_manifest
 
-    if value_range is None and Path(data).suffix.lower() in (".npy", ".npz"):
-        value_range = _trained_range(read_manifest(Path(run).expanduser()))
-    source = open_source(
-        chosen_split(data, held_out=held_out),
-        strict=strict,
-        channels=tokenizer.channels,
-        value_range=value_range,
-    )
+    options: dict[str, Any] = {}
+    if tokenizer.signal.depth is not None:  # values of a file have a range
+        if value_range is None and Path(data).suffix.lower() in (".npy", ".npz"):
+            value_range = _trained_range(read_manifest(Path(run).expanduser()))
+        options["value_range"] = value_range
+    elif value_range is not None:
+        raise OptionError(
+            f"--value-range: expected none for {tokenizer.signal.plural}, got {value_range}; "
+            "leave it out, their values are taken as they are"
+        )
+    place = chosen_split(data, held_out=held_out)
+    source = open_data(tokenizer.signal, place, strict=strict, **options)
     say_split(data, held_out=held_out)
     return source
+
+
+def open_images(
+    data: str, tokenizer: SignalTokenizer, run: str, verb: str, **options: Any
+) -> ImageSource:
+    """DATA for a command that serves images alone; see `open_data`.
+
+    Raises:
+        OptionError: the tokenizer is of another kind.
+    """
+    from vocabula.data import ImageSource
+
+    check_of_images(tokenizer, verb)
+    source = open_data(data, tokenizer, run, **options)
+    assert isinstance(source, ImageSource), "images have image sources"
+    return source
+
+
+def check_of_images(tokenizer: SignalTokenizer, verb: str) -> None:
+    """Refuse a tokenizer of another kind where a command serves images alone.
+
+    Raises:
+        OptionError: it is of another kind.
+    """
+    if tokenizer.signal.kind != "image":
+        raise OptionError(
+            f"{verb}: expected a tokenizer of images, got one of {tokenizer.signal.plural}; this "
+            "serves images alone"
+        )
 
 
 def check_apart_from(data: str, out: str | Path | None) -> None:

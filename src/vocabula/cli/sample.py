@@ -104,7 +104,7 @@ def sample(
         pixels,
         drawing,
         seed,
-        batch_size,
+        batch_size or 64,
     )
     note_size(generator, pixels)
     extra = {"resume": resume} if not is_picture(place) else {}

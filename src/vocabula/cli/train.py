@@ -1,4 +1,4 @@
-"""``vocabula train``: from images to a run folder with a trained tokenizer."""
+"""``vocabula train``: from signals to a run folder with a trained tokenizer."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula train photos/ --preset photos --out runs/first --resume
 
   vocabula train cifar10.parquet --preset cifar10 --out runs/k1024 quantizer.codebook_size=1024
+
+  vocabula train states.npy --preset vectors --out runs/states
 
   torchrun --nproc_per_node 2 -m vocabula train photos/ --preset photos --out runs/two
 

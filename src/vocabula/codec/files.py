@@ -334,7 +334,7 @@ def _decoded(tokenizer: SignalTokenizer, signals: Sequence[CodedSignal]) -> Iter
     height, width = signals[0].size
     with inference(tokenizer) as device:
         codes = [level.to(device) for level in from_signals(signals, tokenizer)]
-        images = tokenizer.decode_uint8(codes, size=(height, width))
+        images = tokenizer.decode_stored(codes, size=(height, width))
     yield from images.cpu()
 
 

@@ -210,10 +210,13 @@ def _check_count(labels: NDArray[Any], count: int, name: str) -> None:
 
 
 def _channel_last(images: NDArray[Any], name: str) -> NDArray[Any]:
+    flat = images.ndim == 2 and images.dtype.kind == "f"
     if images.ndim not in (3, 4) or images.dtype.kind not in "buif" or 0 in images.shape:
         raise DataError(
             f"{name}: expected numbers of shape (N, H, W), (N, H, W, C) or (N, C, H, W), got"
             f" {images.dtype} of shape {images.shape}; reshape the array"
+            + "; vectors are for a tokenizer of vectors, such as --preset vectors trains"
+            * flat
         )
     if images.ndim == 4:
         return np.moveaxis(images, 1, 3) if _is_channel_first(images.shape) else images

@@ -12,6 +12,7 @@ from vocabula.data.arrays import ArraySource
 from vocabula.data.folder import FolderSource
 from vocabula.data.places import SAMPLE_NAMES
 from vocabula.data.source import ImageSource
+from vocabula.data.vectors import VectorSource
 from vocabula.errors import DataError
 
 TRAIN_PHOTOS = (
@@ -62,7 +63,7 @@ def open_photos(
 
 def open_digits(
     split: str = "train", *, strict: bool = False, channels: int | None = None
-) -> ImageSource:
+) -> ArraySource:
     """scikit-learn's 8x8 grey digits, scaled from 0..16 to 0..255 uint8, with labels.
 
     Args:
@@ -89,6 +90,26 @@ def open_digits(
         name=_name("digits", split),
         channels=channels,
         label_names=[str(digit) for digit in range(10)],
+    )
+
+
+def open_digit_vectors(split: str = "train", *, strict: bool = False) -> VectorSource:
+    """scikit-learn's 8x8 digits as vectors of 64 values in [0, 1], with labels.
+
+    Args:
+        split: as for `open_digits`.
+        strict: has no effect, the digits are checked by scikit-learn.
+
+    Raises:
+        DataError: scikit-learn is not installed.
+    """
+    images = open_digits(split)
+    rows = np.arange(len(images))
+    return VectorSource(
+        images.gather(rows).reshape(len(rows), -1).astype(np.float32) / 255,
+        images.labels(rows),
+        name=images.name,
+        strict=strict,
     )
 
 

@@ -78,7 +78,10 @@ def open_source(
         return ParquetSource([path], name=name, strict=strict, channels=channels)
     if is_picture_file(path):
         return FolderSource(path.parent, [path], name=name, strict=strict, channels=channels)
-    raise DataError(f"{name}: expected {KINDS}, got a file ending in '{suffix}'; convert it")
+    advice = "convert it"
+    if suffix == ".csv":
+        advice += ", or train a tokenizer of vectors on it (--preset vectors)"
+    raise DataError(f"{name}: expected {KINDS}, got a file ending in '{suffix}'; {advice}")
 
 
 def default_evaluation(path_or_name: str | os.PathLike[str]) -> str | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vocabula.data.labels import is_list, is_text, plain
 from vocabula.data.numpy_files import BadArrayError, NpzFile, bad_file, map_npy
+from vocabula.data.picture_formats import named_like_picture
 from vocabula.data.tables import TableFile, columns_in_words
 from vocabula.data.vectors import VectorSource
 from vocabula.errors import DataError, VocabulaError
@@ -27,6 +28,8 @@ KEY_NAMES = ("key", "id", "name", "path")
 """Names under which a name for each row is looked for."""
 
 _KINDS = "vectors in a .npy, .npz, .parquet or .csv file"
+_DIGITS = "sample:digits"
+_OF_IMAGES = "; images are for a tokenizer of images, such as --preset photos trains"
 
 
 def open_vectors(path: str | os.PathLike[str], *, strict: bool = False) -> VectorSource:
@@ -34,6 +37,7 @@ def open_vectors(path: str | os.PathLike[str], *, strict: bool = False) -> Vecto
 
     - ``.npy``: one array (N, D), memory-mapped.
     - ``.npz``: the first of `VECTOR_KEYS`, or the only array of two axes.
+    - ``sample:digits``, or a split of it such as ``sample:digits/test``: see `open_digit_vectors`.
     - ``.parquet``, ``.csv`` with a header: one column of lists of floats, or else all columns of
       floats side by side. Columns named as `LABEL_NAMES` and `KEY_NAMES` say are labels and keys.
 
@@ -51,7 +55,12 @@ def open_vectors(path: str | os.PathLike[str], *, strict: bool = False) -> Vecto
         (5, 3)
     """
     name, file = os.fspath(path), Path(path).expanduser()
+    if name.startswith("sample:"):
+        return _open_sample(name, strict)
     check_plain(file, _KINDS)
+    if file.is_dir() or named_like_picture(file):
+        got = "a folder" if file.is_dir() else "an image"
+        raise DataError(f"{name}: expected {_KINDS}, got {got}{_OF_IMAGES}")
     if not file.is_file():
         raise DataError(f"{name}: expected {_KINDS}, got nothing at that place; check the path")
     suffix = file.suffix.lower()
@@ -66,6 +75,17 @@ def open_vectors(path: str | os.PathLike[str], *, strict: bool = False) -> Vecto
     if suffix == ".csv":
         return _of_table(_read_csv(file), name, strict)
     raise DataError(f"{name}: expected {_KINDS}, got a file ending in '{suffix}'; convert it")
+
+
+def _open_sample(name: str, strict: bool) -> VectorSource:
+    from vocabula.data.bundled import open_digit_vectors
+    from vocabula.data.places import check_place
+
+    check_place(name)
+    sample, _, split = name.partition("/")
+    if sample != _DIGITS:
+        raise DataError(f"{name}: expected vectors, such as {_DIGITS}, got images{_OF_IMAGES}")
+    return open_digit_vectors(split or "train", strict=strict)
 
 
 def _open_archive(path: Path, name: str, strict: bool) -> VectorSource:

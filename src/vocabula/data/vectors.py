@@ -168,8 +168,9 @@ class VectorSource(Source):
 def _check_array(vectors: NDArray[Any], name: str) -> None:
     if vectors.ndim != 2:
         advice = "x[:, None] for numbers, x.reshape(len(x), -1) for more axes"
+        kind = " (images?)" if vectors.ndim in (3, 4) else ""
         raise DataError(
-            f"{name}: expected vectors (N, D), got shape {vectors.shape}; reshape them: {advice}"
+            f"{name}: expected vectors (N, D), got shape {vectors.shape}{kind}; reshape them: {advice}"
         )
     if vectors.dtype.char not in _FLOATS:
         raise DataError(

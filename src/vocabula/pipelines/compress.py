@@ -98,7 +98,7 @@ def compress_files(
     stages: int | None = None,
     target_bpp: float | None = None,
     lossless: bool = False,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     jobs: int = 1,
     overwrite: bool = False,
     strict: bool = False,
@@ -122,7 +122,7 @@ def compress_files(
         stages: keep only this many first stages of a residual quantizer.
         target_bpp: keep the most stages with which a file has at most this many bits per pixel.
         lossless: also store the exact pixels, which decompression then returns.
-        batch_size: most pictures of a batch.
+        batch_size: most pictures of a batch; None takes 64.
         jobs: threads that code, in addition to the network.
         overwrite: replace existing files.
         strict: also refuse files in a folder that are not pictures, instead of warning about them.
@@ -137,6 +137,7 @@ def compress_files(
         OptionError: an option does not fit the tokenizer, or two pictures would share an output.
         OutputError: an output exists or cannot be written.
     """
+    batch_size = 64 if batch_size is None else batch_size
     for option, value in (("batch size", batch_size), ("jobs", jobs)):
         if value < 1:
             raise OptionError(f"{option}: expected an integer >= 1, got {value}")

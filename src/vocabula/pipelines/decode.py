@@ -1,46 +1,50 @@
-"""Decodes a file of codes to images."""
+"""Decodes a file of codes to signals."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from vocabula.data.names import OutputNames
-from vocabula.data.png import check_channels, picture
+from vocabula.data.media import MEDIA
 from vocabula.data.source import BATCH_PIXELS
-from vocabula.data.token_file import read_tokens
-from vocabula.data.token_layout import TokenRecord
-from vocabula.errors import OptionError, OutputError
+from vocabula.data.token_file import TokenFile, read_tokens
+from vocabula.data.token_layout import TokenBatch
+from vocabula.errors import OptionError, TokensError
 from vocabula.evaluation.batches import counted
-from vocabula.files import new_folder
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference
+
+IMAGES, ROWS = 64, 2**14
+"""Signals of a batch, with axes and without."""
 
 
 def decode_tokens(
     tokenizer: SignalTokenizer,
     tokens: str | os.PathLike[str],
-    out_dir: str | os.PathLike[str],
+    out: str | os.PathLike[str],
     *,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> list[Path]:
-    """Decode every record of a token file to a PNG file of the original's size.
+    """Decode every record of a token file to the files of the tokenizer's kind of signal.
 
-    Names come from the source paths, sub-folders included, are unique and always lie below
-    `out_dir`; see `OutputNames`. The files appear there when all of them are complete.
+    Images become a folder of PNG files of the originals' size and names, vectors one .npy or
+    .parquet file; see `vocabula.data.media`. The output appears when it is complete.
 
     Args:
         tokenizer: the tokenizer that made the codes.
         tokens: a file that `encode_dataset` wrote.
-        out_dir: the folder to write.
-        batch_size: most images of a batch.
-        overwrite: write into a folder that has files; those of the same name are replaced.
+        out: the folder or file to write.
+        batch_size: most signals of a batch; None takes as many as are quick.
+        overwrite: write into a folder that has files, or replace the file.
         progress: show a progress bar on a terminal.
 
     Returns:
@@ -48,52 +52,50 @@ def decode_tokens(
 
     Raises:
         TokensError: the file is missing, damaged, without codes, or made by another tokenizer.
-        OptionError: the tokenizer's images have a number of channels that PNG cannot hold.
-        OutputError: the folder is not empty, cannot be written, or the disk is full.
+        OptionError: the files cannot hold the tokenizer's signals, or `out` names another format.
+        OutputError: the output exists, cannot be written, or the disk is full.
     """
-    check_channels(tokenizer.channels, "decode")
-    out = Path(out_dir)
-    if out.absolute().name == "":
-        raise OutputError(f"{out}: expected a folder with a name; choose another place")
+    if batch_size is not None and batch_size < 1:
+        raise OptionError(f"batch size: expected an integer >= 1, got {batch_size}")
+    media, place = MEDIA.of(tokenizer.signal.kind)(tokenizer.channels, "decode"), Path(out)
+    media.check(place, overwrite=overwrite)
     records = read_tokens(tokens, fingerprint=tokenizer.fingerprint())
-    names, written = OutputNames(out), []
+    if records.signal != tokenizer.signal.kind:
+        raise TokensError(
+            f"{tokens}: expected tokens of {tokenizer.signal.plural}, got those of the signal "
+            f"{records.signal}; use the tokenizer that wrote them"
+        )
     with (
-        new_folder(out, overwrite=overwrite) as draft,
         inference(tokenizer) as device,
         counted("decoding", len(records), show=progress) as advance,
     ):
-        for batch in _batches(records, batch_size):
-            levels = zip(*(record.levels for record in batch), strict=True)
-            codes = [torch.from_numpy(np.stack(level)).to(device) for level in levels]
-            images = tokenizer.decode_uint8(codes, size=(batch[0].height, batch[0].width))
-            pictures = images.permute(0, 2, 3, 1).cpu().contiguous().numpy()
-            for image, record in zip(pictures, batch, strict=True):
-                name = names.take(record.path)
-                (draft / name).parent.mkdir(parents=True, exist_ok=True)
-                picture(image).save(draft / name)
-                written.append(out / name)
-            advance(len(batch))
-    return written
+        signals = _decoded(tokenizer, records, device, batch_size, advance)
+        return media.write(place, signals, len(records), overwrite=overwrite)
 
 
-def _batches(records: Iterable[TokenRecord], batch_size: int) -> Iterator[list[TokenRecord]]:
-    """Consecutive records of the same size, with at most `BATCH_PIXELS` pixels together."""
-    if batch_size < 1:
-        raise OptionError(f"batch size: expected an integer >= 1, got {batch_size}")
-    waiting: list[TokenRecord] = []
-    for record in records:
-        if waiting:
-            first = waiting[0]
-            same = _shapes(first) == _shapes(record)
-            pixels = (len(waiting) + 1) * first.height * first.width
-            if not same or len(waiting) == batch_size or pixels > BATCH_PIXELS:
-                yield waiting
-                waiting = []
-        waiting.append(record)
-    if waiting:
-        yield waiting
+def _decoded(
+    tokenizer: SignalTokenizer,
+    records: TokenFile,
+    device: torch.device,
+    batch_size: int | None,
+    advance: Callable[[int], None],
+) -> Iterator[tuple[Tensor, Sequence[str]]]:
+    """The signals of all records and where they came from, in batches of equal size."""
+    for batch in records.batches():
+        for extent, rows in _of_one_size(batch):
+            most = max(1, BATCH_PIXELS // math.prod(extent))
+            most = min(most, batch_size or (IMAGES if extent else ROWS))
+            for first in range(rows.start, rows.stop, most):
+                part = slice(first, min(first + most, rows.stop))
+                codes = [torch.from_numpy(level[part]).to(device) for level in batch.levels]
+                signals = tokenizer.decode_stored(codes, size=extent)
+                yield signals.cpu(), batch.paths[part].tolist()
+                advance(len(signals))
 
 
-def _shapes(record: TokenRecord) -> tuple[object, ...]:
-    """What the records of a batch share: the shapes of all levels and the image's size."""
-    return (*(codes.shape for codes in record.levels), record.height, record.width)
+def _of_one_size(batch: TokenBatch) -> Iterator[tuple[tuple[int, ...], slice]]:
+    """The runs of signals of one extent."""
+    extents = batch.extents
+    changes = np.flatnonzero((extents[1:] != extents[:-1]).any(axis=1)) + 1
+    for first, after in itertools.pairwise([0, *changes.tolist(), len(batch)]):
+        yield tuple(extents[first].tolist()), slice(first, after)

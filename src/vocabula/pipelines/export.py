@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocabula.data import ImageSource
-from vocabula.errors import OptionError
+from vocabula.data import Source
+from vocabula.errors import OptionError, plural
 from vocabula.evaluation.measurement import evaluate
 from vocabula.evaluation.result import Evaluation
 from vocabula.files import check_new_folder, new_folder, output_errors, write_bytes
@@ -21,7 +21,7 @@ from vocabula.tokenizers.card import held_out_figures, with_held_out
 from vocabula.tokenizers.code_statistics import FILE as STATISTICS
 from vocabula.tokenizers.saved_folder import CARD, CONFIG, WEIGHTS
 
-FIGURES = ("psnr", "ssim", "mse", "code_bits_per_pixel", "bits_per_dim", "usage", "perplexity")
+FIGURES = ("psnr", "ssim", "mse", "explained_variance", "bits_per_dim", "usage", "perplexity")
 """Figures of an `Evaluation` that the card holds."""
 _SAVED = (WEIGHTS, STATISTICS, TEXT, CARD, CONFIG)
 
@@ -48,8 +48,8 @@ def export_tokenizer(
     out: str | os.PathLike[str],
     *,
     tokenizer: SignalTokenizer | None = None,
-    held_out: ImageSource | None = None,
-    batch_size: int = 64,
+    held_out: Source | None = None,
+    batch_size: int | None = None,
     limit: int | None = None,
     overwrite: bool = False,
     progress: bool = False,
@@ -63,9 +63,9 @@ def export_tokenizer(
         run: a run's folder or a saved tokenizer.
         out: the folder to write.
         tokenizer: the run's tokenizer, if it is already loaded.
-        held_out: images that it did not learn from, measured for the card; None leaves the card's
+        held_out: signals that it did not learn from, measured for the card; None leaves the card's
             figures as they are.
-        batch_size: most images of a batch while measuring.
+        batch_size: most signals of a batch while measuring; None takes the source's own.
         limit: measure the first `limit` images only.
         overwrite: write into a folder that holds something; files of other names stay.
         progress: show a progress bar on a terminal.
@@ -138,11 +138,12 @@ def _saved_files(folders: list[Path]) -> Iterator[Path]:
 
 
 def _section(figures: Evaluation) -> str:
-    known = {name: getattr(figures, name) for name in FIGURES}
+    found = figures.to_dict()
+    known = {name: found.get(name) for name in (*FIGURES[:-3], figures.rate, *FIGURES[-3:])}
     return held_out_figures(
         {name: value for name, value in known.items() if value is not None},
         data=figures.data,
-        images=figures.images,
+        count=plural(figures.count, figures.signal.plural[:-1]),
     )
 
 

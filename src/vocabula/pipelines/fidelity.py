@@ -84,7 +84,7 @@ class Fidelity:
                 levels = _without([torch.stack(codes) for codes in grids], left, self._tokenizer)
                 cut = [codes.to(device) for codes in levels]
                 tile = parts[0].tile
-                shown = self._tokenizer.decode_uint8(cut, size=tile.size)[..., *tile.kept()]
+                shown = self._tokenizer.decode_stored(cut, size=tile.size)[..., *tile.kept()]
                 wanted = torch.stack([part.pixels for part in parts])
                 error += float((shown.cpu().float() - wanted).square().sum(dtype=torch.float64))
                 values += wanted.numel()

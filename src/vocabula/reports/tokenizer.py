@@ -1,31 +1,30 @@
-"""The report about a tokenizer on a source of images: one HTML page without other files."""
+"""The report about a tokenizer on a source of signals: one HTML page without other files."""
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vocabula import registry
-from vocabula.data import ImageSource
+from vocabula.data import Source
 from vocabula.errors import OptionError, plural
 from vocabula.evaluation.measurement import evaluate
+from vocabula.evaluation.metrics import METRICS
 from vocabula.evaluation.result import Evaluation
 from vocabula.evaluation.rival import Rival
 from vocabula.files import check_new_file, new_file
 from vocabula.files.run_files import read_manifest
 from vocabula.reports.curves import training_curves
-from vocabula.reports.examples import LARGEST_SIDE, Example, make_examples
-from vocabula.reports.gallery import make_galleries
 from vocabula.reports.page import render, settings_rows, versions
 from vocabula.reports.plots import bars, ranked_usage
-from vocabula.tokenizers import SignalTokenizer
+from vocabula.reports.views import VIEWS
+from vocabula.tokenizers import CodeLevel, SignalTokenizer
 
 MOST_BOOKS = 4
 MOST_DIMENSIONS = 256
@@ -33,13 +32,13 @@ MOST_DIMENSIONS = 256
 
 def build_report(
     tokenizer: SignalTokenizer,
-    source: ImageSource,
+    source: Source,
     out: str | os.PathLike[str],
     *,
     run: str | os.PathLike[str] | None = None,
     examples: int = 8,
     beside: Callable[[NDArray[np.uint8]], Rival] | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     limit: int | None = None,
     workers: int | None = None,
     overwrite: bool = False,
@@ -53,14 +52,14 @@ def build_report(
 
     Args:
         tokenizer: the tokenizer.
-        source: the images, with the tokenizer's number of channels.
+        source: signals of the tokenizer's kind, with its number of channels.
         out: the file to write.
         run: folder with the run's ``run.json`` and ``log.jsonl``; None leaves these parts out.
-        examples: how many images are shown.
+        examples: how many signals are shown.
         beside: gives a picture (H, W, C) in another format at equal size; see
             `vocabula.benchmark.rate.jpeg_beside`.
-        batch_size: most images of a batch.
-        limit: evaluate the first `limit` images only.
+        batch_size: most signals of a batch; None takes the source's own.
+        limit: evaluate the first `limit` signals only.
         workers: threads that decode ahead; None takes one for each core, 0 decodes in this one.
         overwrite: replace an existing file.
         progress: show a progress bar on a terminal.
@@ -69,7 +68,7 @@ def build_report(
         The figures on the page.
 
     Raises:
-        DataError: no image can be read, or the channels differ from the tokenizer's.
+        DataError: no signal can be read, or the channels differ from the tokenizer's.
         OptionError: a number is out of range.
         OutputError: the file exists, its folder cannot be written or the disk is full.
     """
@@ -86,14 +85,20 @@ def build_report(
         progress=progress,
     )
     manifest = read_manifest(Path(run)) if run is not None else {}
+    view = VIEWS.of(tokenizer.signal.kind)()
+    sections = view.sections(
+        tokenizer, source, result, examples=examples, beside=beside, progress=progress
+    )
     context = {
         **_header(tokenizer, result, Path(run) if run is not None else out),
-        **_reconstructions(tokenizer, source, result, examples, beside, progress),
-        **_codebook(tokenizer, result),
+        "templates": view.templates,
+        **sections,
+        **_codebook(result),
+        **view.codewords(tokenizer, result),
         **_dimensions(result),
         **_settings(tokenizer, manifest),
         "curves": training_curves(Path(run) / "log.jsonl") if run is not None else [],
-        "images": result.images,
+        "measured": _measured(result),
         "figures": result.rows(),
         "problems": source.problems,
     }
@@ -104,24 +109,18 @@ def build_report(
 
 
 def _header(tokenizer: SignalTokenizer, result: Evaluation, named: Path) -> dict[str, Any]:
+    signal = tokenizer.signal
     levels = " and ".join(
-        f"{type(level.quantizer).__name__}, one code position per {level.stride} x {level.stride} "
-        "pixels"
-        for level in tokenizer.levels
+        type(level.quantizer).__name__ + _position(level, signal.unit) for level in tokenizer.levels
     )
     channels = plural(tokenizer.channels, "channel")
-    subtitle = (
-        f"{levels} of {channels}; measured on {plural(result.images, 'image')} of {result.data}"
-    )
-    tiles = [
-        {"label": "PSNR, mean over images", "value": f"{result.psnr:.2f}", "unit": "dB"},
-        {"label": "SSIM", "value": f"{result.ssim:.3f}", "unit": ""},
-    ]
+    subtitle = f"{levels} of {channels}; measured on {_measured(result)} of {result.data}"
+    tiles = [asdict(tile) for tile in METRICS.of(signal.kind).tiles(result.fidelity)]
     if result.books:
         sizes = " + ".join(str(b.size) for b in result.books[:MOST_BOOKS])
         more = " + …" if len(result.books) > MOST_BOOKS else ""
         tiles += [
-            {"label": "code bits per pixel", "value": f"{result.code_bits_per_pixel:.3f}"},
+            {"label": f"code bits per {signal.unit}", "value": f"{result.code_bits:.3f}"},
             {"label": f"of {sizes}{more} codewords used", "value": f"{result.usage:.1%}"},
             {"label": "perplexity", "value": f"{result.perplexity:.1f}"},
         ]
@@ -132,8 +131,9 @@ def _header(tokenizer: SignalTokenizer, result: Evaluation, named: Path) -> dict
             {"label": f"active units of {dims}", "value": f"{result.active_units}"},
             {"label": "KL per position", "value": kl, "unit": "nats"},
         ]
-    bits = f"{result.bits_per_dim:.3f}"
-    tiles.append({"label": "total, lossless", "value": bits, "unit": "bits/dim"})
+    if result.bits_per_dim is not None:
+        bits = f"{result.bits_per_dim:.3f}"
+        tiles.append({"label": "total, lossless", "value": bits, "unit": "bits/dim"})
     title = named.resolve().name or "tokenizer"
     return {
         "title": title,
@@ -143,63 +143,17 @@ def _header(tokenizer: SignalTokenizer, result: Evaluation, named: Path) -> dict
     }
 
 
-def _reconstructions(
-    tokenizer: SignalTokenizer,
-    source: ImageSource,
-    result: Evaluation,
-    count: int,
-    beside: Callable[[NDArray[np.uint8]], Rival] | None,
-    progress: bool,
-) -> dict[str, Any]:
-    scale = min(1.0, max(0.02, 4 * math.sqrt(result.mse)))
-    note = (
-        f"Error maps run from black (none) to white ({scale:.2f} of the full range, mean over "
-        "channels). "
-    )
-    if result.books:
-        note += "In code maps each colour is one code. "
-    note += f"Pictures with a side above {LARGEST_SIDE} pixels are scaled down for this page."
-    if beside is not None:
-        note += " The other format's file is the largest that takes at most as many bytes."
-    examples = make_examples(
-        tokenizer,
-        source,
-        count,
-        scale=scale,
-        mean_values=result.mean_values,
-        beside=beside,
-        progress=progress,
-    )
-    return {
-        "examples": examples,
-        "compact": all(picture.pixels for e in examples for picture in e.pictures),
-        "examples_note": note,
-        **_levels(result, examples),
-    }
+def _position(level: CodeLevel, unit: str) -> str:
+    sides = " x ".join(map(str, level.strides))
+    return f", one code position per {sides} {unit}s" if sides else ""
 
 
-def _levels(result: Evaluation, examples: Sequence[Example]) -> dict[str, Any]:
-    """The cost and contribution of each of several levels; an empty list for a single level."""
-    rows = [
-        {
-            "name": level.name,
-            "stride": f"{level.stride} x {level.stride}",
-            "bits": f"{level.code_bits:.4f}",
-            "usage": f"{level.usage:.1%}",
-            "perplexity": f"{level.perplexity:.1f}",
-            "ablated": f"{fmean(example.ablated[i] for example in examples):.2f} dB",
-        }
-        for i, level in enumerate(result.levels)
-    ]
-    note = (
-        "Without a level means: its values replaced by their mean over all these images, the other "
-        "levels' codes as they were. What is then missing in the pictures above is what the level "
-        f"holds. The last column is the mean over the {len(examples)} images above."
-    )
-    return {"levels": rows, "levels_note": note}
+def _measured(result: Evaluation) -> str:
+    """How many signals were measured, in words."""
+    return plural(result.count, result.signal.plural[:-1])
 
 
-def _codebook(tokenizer: SignalTokenizer, result: Evaluation) -> dict[str, Any]:
+def _codebook(result: Evaluation) -> dict[str, Any]:
     shown = result.histograms[:MOST_BOOKS]  # the plot has that many colours
     if not shown:
         return {"books": []}
@@ -216,15 +170,10 @@ def _codebook(tokenizer: SignalTokenizer, result: Evaluation) -> dict[str, Any]:
     ]
     names, sizes = [b.name for b in result.books], [b.size for b in result.books]
     unused = any(b.used < b.size for b in result.books)
-    several = len(result.books) > 1
     return {
         "books": books,
         "usage_plot": ranked_usage([h.ranked()[1].tolist() for h in shown], names, sizes),
         "usage_note": "A dotted line marks the size of the book." if unused else "",
-        "galleries": make_galleries(tokenizer, result.histograms),
-        "gallery_note": "Each patch is decoded from a field of one repeated code. Below it: the "
-        "code and its share of all codes."
-        + (" The other books are held at their most used codeword." if several else ""),
     }
 
 

@@ -164,7 +164,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         return self._decode_all(codes, condition, size, lambda images: images)
 
     @torch.no_grad()
-    def decode_uint8(
+    def decode_stored(
         self, codes: Codes, condition: None = None, *, size: Sequence[int] | None = None
     ) -> Tensor:
         """The result of `decode` as uint8 images (B, C, H, W): a quarter of the memory."""

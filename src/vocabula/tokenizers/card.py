@@ -96,16 +96,15 @@ def model_card(
     )
 
 
-def held_out_figures(figures: Mapping[str, Any], *, data: str, images: int) -> str:
+def held_out_figures(figures: Mapping[str, Any], *, data: str, count: str) -> str:
     """The section of held-out figures: their data, and a table.
 
     Args:
         figures: by name, each with its unit in the name.
         data: name of what they were measured on.
-        images: how many images that were.
+        count: how many signals that were, such as ``3 images``.
     """
-    plural = "" if images == 1 else "s"
-    return f"Measured on {images} image{plural} of {data}.\n\n{_table(figures)}"
+    return f"Measured on {count} of {data}.\n\n{_table(figures)}"
 
 
 def with_held_out(card: str, section: str) -> str:

@@ -40,7 +40,7 @@ def measure_rates(
     entropy: str | EntropyModel = "adaptive",
     statistics: CodeStatistics | None = None,
     limit: int | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     jobs: int = 1,
     rivals: Sequence[PictureCodec] = PICTURE_CODECS,
     progress: bool = False,
@@ -57,7 +57,7 @@ def measure_rates(
         entropy: the entropy model; see `codec.write`.
         statistics: counts of the tokenizer's codes; static needs them, adaptive uses them.
         limit: measure the first `limit` pictures only.
-        batch_size: most pictures that are encoded at a time.
+        batch_size: most pictures that are encoded at a time; None takes 64.
         jobs: threads that measure the rivals.
         rivals: what to compare with.
         progress: show a progress bar on a terminal.

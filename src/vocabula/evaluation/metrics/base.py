@@ -35,11 +35,11 @@ class Fidelity(ABC):
     """Gathers how close reconstructions are to signals of one kind, batch by batch, in float64.
 
     Attributes:
-        best: the figure by which tokenizers of such signals are compared, the higher the better;
-            a pair of its name in `figures` and its label.
+        columns: the figures by which tokenizers of such signals are compared: the name in
+            `figures`, the label and the format of each. Of the first, higher is better.
     """
 
-    best: ClassVar[tuple[str, str]]
+    columns: ClassVar[tuple[tuple[str, str, str], ...]]
 
     @abstractmethod
     def add(self, output: Tensor, signals: Tensor) -> None:
@@ -114,7 +114,10 @@ class Spread:
 class SquaredErrors(Fidelity):
     """The mean squared error, alone and over the variance of the data."""
 
-    best: ClassVar[tuple[str, str]] = ("explained_variance", "explained variance")
+    columns: ClassVar[tuple[tuple[str, str, str], ...]] = (
+        ("explained_variance", "explained variance", ".4f"),
+        ("mse_over_variance", "MSE / variance", ".4f"),
+    )
 
     def __init__(self) -> None:
         self._spread = Spread()

@@ -26,7 +26,10 @@ _SSIM_TRUNCATE = 3.5  # scikit-image's cut-off; radius = int(3.5 sigma + 0.5) = 
 class ImageFidelity(Fidelity):
     """Squared error, PSNR and SSIM of images (B, C, H, W) in [0, 1]."""
 
-    best: ClassVar[tuple[str, str]] = ("psnr", "PSNR, dB")
+    columns: ClassVar[tuple[tuple[str, str, str], ...]] = (
+        ("psnr", "PSNR, dB", ".2f"),
+        ("ssim", "SSIM", ".4f"),
+    )
 
     def __init__(self) -> None:
         self._window = self._images = self._values = 0

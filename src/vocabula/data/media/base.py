@@ -1,0 +1,58 @@
+"""The interface of files of decoded signals."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+
+class Media(ABC):
+    """Writes decoded signals of one kind.
+
+    Args:
+        channels: channels of the signals.
+        verb: the beginning of messages.
+
+    Raises:
+        OptionError: the files cannot hold signals of so many channels.
+    """
+
+    def __init__(self, channels: int, verb: str) -> None:
+        self.channels, self.verb = channels, verb
+
+    @abstractmethod
+    def check(self, out: Path, *, overwrite: bool) -> None:
+        """Refuse a place where nothing can be written, before any work is done.
+
+        Raises:
+            OptionError: the name is that of another format.
+            OutputError: it is taken, or cannot be written.
+        """
+
+    @abstractmethod
+    def write(
+        self,
+        out: Path,
+        batches: Iterable[tuple[Tensor, Sequence[str]]],
+        count: int,
+        *,
+        overwrite: bool,
+    ) -> list[Path]:
+        """Write signals; the output appears when it is complete.
+
+        Args:
+            out: a file or a folder.
+            batches: signals (B, channels, *extent) as `Signal.to_stored` gives them, and where
+                each came from.
+            count: number of signals in all.
+            overwrite: replace an existing output.
+
+        Returns:
+            The files written, in order.
+
+        Raises:
+            OutputError: it exists, cannot be written, or the disk is full.
+        """
