@@ -170,7 +170,8 @@ def _check_array(vectors: NDArray[Any], name: str) -> None:
         advice = "x[:, None] for numbers, x.reshape(len(x), -1) for more axes"
         kind = " (images?)" if vectors.ndim in (3, 4) else ""
         raise DataError(
-            f"{name}: expected vectors (N, D), got shape {vectors.shape}{kind}; reshape them: {advice}"
+            f"{name}: expected vectors (N, D), got shape {vectors.shape}{kind}; reshape them: "
+            f"{advice}"
         )
     if vectors.dtype.char not in _FLOATS:
         raise DataError(

@@ -53,6 +53,8 @@ class Workload:
     def trial_sizes(self) -> list[Size]:
         """Rising sizes to measure: one small item, a larger one, the micro-batch."""
         items, *sides = self.size
+        if not sides:  # one item alone is too little work to tell the cost of many
+            return sorted({(-(-items // 64),), (-(-items // 8),), self.size})
         small = [min(side, _SMALL_SIDE) for side in sides]
         larger = [min(side, 2 * _SMALL_SIDE) for side in sides]
         more = 1 if larger != small else min(items, 4)
