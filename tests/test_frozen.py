@@ -157,7 +157,8 @@ def test_a_tokenizer_is_saved_as_it_was(name: str, tmp_path: Path) -> None:
 def given(arrays: dict[str, Any]) -> Condition:
     """The condition of frozen codes."""
     tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
-    return Condition(tensors.get("labels"), tensors.get("text"), (tensors["upper"],))
+    attributes = {"class": tensors["labels"]} if "labels" in tensors else {}
+    return Condition(attributes, tensors.get("text"), upper=(tensors["upper"],))
 
 
 @pytest.mark.parametrize("name", PRIORS)

@@ -30,6 +30,8 @@ SAME = "same_as"
 OWN = "; if it is your own, import the module that registers it (vocabula --import MODULE ...)"
 _RECORD = "_component_options"
 _NAME = "_component_name"
+#: The class's options of later releases; `spec` leaves them out while empty, as earlier ones did.
+_ADDED = "added_options"
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,9 @@ def spec(obj: Any) -> dict[str, Any]:
             '@component("network", name)) so that it can be saved'
         )
     _, name = getattr(type(obj), _NAME)
-    return {"name": name, **{k: _plain(v, f"{name}.{k}") for k, v in record.items()}}
+    added = getattr(type(obj), _ADDED, ())
+    kept = {k: v for k, v in record.items() if v or k not in added}
+    return {"name": name, **{k: _plain(v, f"{name}.{k}") for k, v in kept.items()}}
 
 
 def name_of(obj: Any) -> str:

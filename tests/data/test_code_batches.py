@@ -13,11 +13,11 @@ import pytest
 
 from vocabula.data import TokenRecord, read_tokens, write_tokens
 from vocabula.data.code_batches import (
-    class_count,
     code_batches,
     read_codes,
     split_codes,
     train_code_batches,
+    value_count,
 )
 from vocabula.errors import DataError, TokensError
 from vocabula.signals import CodeSpec
@@ -41,7 +41,7 @@ def test_codes_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert len(arrays) == 5
     assert arrays.grids == ((2, 3),)
     assert arrays.levels[0].dtype == np.uint16
-    assert arrays.labels.tolist() == [-1, 1, 2, 3, 4]
+    assert arrays.attributes["class"].tolist() == [-1, 1, 2, 3, 4]
     assert arrays.extents.tolist() == [[16, 24]] * 5
     assert list(arrays.paths) == [f"{i}.png" for i in range(5)]
     codes = arrays.codes(0, np.array([3, 1]))
@@ -70,17 +70,18 @@ def test_no_records_and_negative_labels_are_refused(tmp_path: Path) -> None:
 def test_classes_are_those_with_a_name_or_a_label(tmp_path: Path) -> None:
     path = written(tmp_path / "t.parquet", [record(0), record(1, label=2)])
     arrays = read_codes(read_tokens(path))
-    assert class_count(arrays, None) == 3
-    assert class_count(arrays, ["a", "b", "c", "d"]) == 4
+    assert value_count(arrays, "class", None) == 3
+    assert value_count(arrays, "class", ["a", "b", "c", "d"]) == 4
     with pytest.raises(DataError, match=r"1\.png: expected a label below 2.*got 2.*--no-classes"):
-        class_count(arrays, ["a", "b"])
-    assert class_count(replace(arrays, labels=np.full(2, -1)), ["a"]) == 0
+        value_count(arrays, "class", ["a", "b"])
+    none = replace(arrays, attributes={"class": np.full(2, -1)})
+    assert value_count(none, "class", ["a"]) == 0
 
 
 def test_numbers_that_are_no_classes_are_refused(tmp_path: Path) -> None:
     arrays = read_codes(read_tokens(written(tmp_path / "t.parquet", [record(0, label=10**12)])))
     with pytest.raises(DataError, match=r"expected labels below 65536, got 1000000000000; number"):
-        class_count(arrays, None)
+        value_count(arrays, "class", None)
 
 
 def test_signals_of_one_picture_stay_together() -> None:
@@ -143,7 +144,7 @@ def test_batches_are_functions_of_their_number(coded: Callable[..., Any]) -> Non
 def test_everything_comes_once_in_order(coded: Callable[..., Any]) -> None:
     arrays = read_codes(read_tokens(coded(10).tokens))
     batches = list(code_batches(arrays, 4))
-    assert [len(batch.labels) for batch in batches] == [4, 4, 2]
+    assert [len(batch.attributes["class"]) for batch in batches] == [4, 4, 2]
     assert [i for batch in batches for i in batch.indices.tolist()] == list(range(10))
     assert batches[1].levels[0].equal(arrays.codes(0, np.arange(4, 8)))
-    assert batches[2].labels.tolist() == [8 % 3, 9 % 3]
+    assert batches[2].attributes["class"].tolist() == [8 % 3, 9 % 3]

@@ -31,8 +31,8 @@ class Known(Prior):
 
     def symbol_logits(self, symbols: Tensor, condition: Condition) -> list[Tensor]:
         """Logits of the two books."""
-        assert condition.labels is not None and not self.training
-        first = torch.where(condition.labels[:, None, None] >= 0, 0.75, 0.5)
+        assert not self.training
+        first = torch.where(condition.attributes["class"][:, None, None] >= 0, 0.75, 0.5)
         tables = [first, torch.full_like(first, 0.25)]
         return [torch.stack([p, 1 - p], -1).log().expand(*symbols.shape[:-1], 2) for p in tables]
 
@@ -56,11 +56,11 @@ def known_codes() -> ConditionedCodes:
         "made",
         (CodeSpec((2, 2), (2,)),),
         (codes,),
-        np.array([0, 1]),
+        {"class": np.array([0, 1])},
         np.array([[4, 8], [4, 8]]),
         np.array(["a", "b"], object),
     )
-    return ConditionedCodes(arrays, classes=True, channels=3)
+    return ConditionedCodes(arrays, attributes=("class",), channels=3)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
@@ -116,11 +116,11 @@ def test_captions_are_drawn_among_those_of_a_signal() -> None:
 
 def test_coarser_levels_are_conditions(coded: Callable[..., Any]) -> None:
     arrays = read_codes(read_tokens(coded(6, levels=2).tokens))
-    data = ConditionedCodes(arrays, level=1, classes=True)
+    data = ConditionedCodes(arrays, level=1, attributes=("class",))
     codes, condition = data.of(next(train_code_batches(arrays, batch_size=4, seed=0)))
     assert codes.shape == (4, 8, 8)
     assert [upper.shape for upper in condition.upper] == [(4, 4, 4)]
-    assert condition.labels is not None and condition.text is None
-    (everything,) = replace(data, classes=False).batches(10)
-    assert everything[1].labels is None
+    assert list(condition.attributes) == ["class"] and condition.text is None
+    (everything,) = replace(data, attributes=()).batches(10)
+    assert not everything[1].attributes
     assert everything[0].equal(arrays.codes(1))

@@ -91,7 +91,7 @@ def test_a_source_is_measured_over_all_its_values(tmp_path: Path) -> None:
     total, nats, codes, dims = 0.0, [0.0, 0.0], [0, 0], 0
     for i in range(3):
         x = torch.from_numpy(source.read(i).image.copy()).permute(2, 0, 1)[None]
-        known = generator.conditions(1, labels=i)
+        known = generator.conditions(1, attributes={"class": i})
         total += float(image_bits(generator, x, known).total) * x.numel()
         levels = generator.tokenizer.encode(x)
         for level, part in enumerate(generator.log_probs(levels, known)):

@@ -115,7 +115,9 @@ def put_prior(name: str, make: Callable[..., Prior], text: bool, **known: Any) -
     if written is not None:
         known |= {"text_tokens": written.size, "text_length": 4}
     prior = make(CodeGrid((3, 23), (3, 3), largest_symbol=5), Conditioning(upper=[upper], **known))
-    prior.origin = Origin("f00d", ("a", "b", "c") if known.get("classes") else (), (12, 12))
+    prior.origin = Origin(
+        "f00d", {"class": ("a", "b", "c")} if known.get("classes") else {}, (12, 12)
+    )
     prior.text_tokenizer = written
     with torch.no_grad():
         for parameter in prior.parameters():
@@ -129,7 +131,7 @@ def put_prior(name: str, make: Callable[..., Prior], text: bool, **known: Any) -
     given: dict[str, Any] = {"upper": (torch.from_numpy(arrays["upper"]),)}
     if known.get("classes"):
         arrays["labels"] = np.array([0, 1, 2, -1])
-        given["labels"] = torch.from_numpy(arrays["labels"])
+        given["attributes"] = {"class": torch.from_numpy(arrays["labels"])}
     if written is not None:
         arrays["text"] = prior.condition(4, text="three one").text.numpy()
         given["text"] = torch.from_numpy(arrays["text"])
@@ -164,7 +166,7 @@ def put_priors() -> None:
     for i, place in enumerate(tokenizer.grids(12, 10)):
         codes = CodeGrid(tokenizer.levels[i].codebook_sizes, place)
         prior = PixelCNN(codes, Conditioning(upper=tuple(grids)), hidden=4, layers=2, kernel=3)
-        prior.origin = Origin(tokenizer.fingerprint(), (), (12, 10))
+        prior.origin = Origin(tokenizer.fingerprint(), {}, (12, 10))
         save(prior, level_folder(folder, i, 2))
         (level_folder(folder, i, 2) / "README.md").unlink()
         grids.append(codes)

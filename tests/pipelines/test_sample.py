@@ -65,13 +65,15 @@ def test_bytes_are_rounded() -> None:
 
 
 def test_a_folder_holds_one_png_each(generator: Generator, tmp_path: Path) -> None:
-    options = SampleOptions(5, labels=("two", 0), seed=4, batch_size=2)
+    options = SampleOptions(5, {"class": ("two", 0)}, seed=4, batch_size=2)
     drawn = sample_folder(generator, options, tmp_path / "out", codes=tmp_path / "codes.parquet")
     assert drawn == Drawn(5, 5, 4) and drawn.complete
     assert names(tmp_path / "out") == [
         f"{i:05d}-{'zero' if i % 2 else 'two'}.png" for i in range(5)
     ]
-    expected = to_bytes(generator.sample(5, labels=["two", 0, "two", 0, "two"], seed=4).images)
+    expected = to_bytes(
+        generator.sample(5, attributes={"class": ["two", 0, "two", 0, "two"]}, seed=4).images
+    )
     for i, name in enumerate(names(tmp_path / "out")):
         assert np.array_equal(pixels(tmp_path / "out" / name), expected[i])
     settings = json.loads((tmp_path / "out/samples.json").read_text())
@@ -88,11 +90,11 @@ def test_a_folder_holds_one_png_each(generator: Generator, tmp_path: Path) -> No
 
 
 def test_a_grid_has_a_column_for_each_class(generator: Generator, tmp_path: Path) -> None:
-    options = SampleOptions(6, labels=(0, 1, 2), seed=1)
+    options = SampleOptions(6, {"class": (0, 1, 2)}, seed=1)
     assert sample_grid(generator, options, tmp_path / "g.png").complete
     sheet = pixels(tmp_path / "g.png")
     assert sheet.shape == (2 * 14 - 2, 3 * 18 - 2, 3)
-    expected = to_bytes(generator.sample(6, labels=[0, 1, 2] * 2, seed=1).images)
+    expected = to_bytes(generator.sample(6, attributes={"class": [0, 1, 2] * 2}, seed=1).images)
     assert np.array_equal(sheet[14:, 18:34], expected[4])
     with pytest.raises(OutputError, match="expected a new output, got an existing one"):
         sample_grid(generator, options, tmp_path / "g.png")
@@ -102,7 +104,7 @@ def test_a_grid_has_a_column_for_each_class(generator: Generator, tmp_path: Path
 def test_after_an_interruption_it_goes_on(
     done: int, generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = SampleOptions(7, labels=(1, 2), seed=9, batch_size=2)
+    options = SampleOptions(7, {"class": (1, 2)}, seed=9, batch_size=2)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     sample_folder(generator, options, whole, codes=tmp_path / "whole.parquet")
     codes = tmp_path / "parts.parquet"
@@ -115,7 +117,9 @@ def test_after_an_interruption_it_goes_on(
     assert names(parts)[:finished] == names(whole)[:finished]
     with pytest.raises(OutputError, match="expected a new output, got an existing one"):
         sample_folder(generator, options, parts)
-    free = SampleOptions(7, labels=("one", "two"), batch_size=5)  # the seed is that of the series
+    free = SampleOptions(
+        7, {"class": ("one", "two")}, batch_size=5
+    )  # the seed is that of the series
     assert sample_folder(generator, free, parts, codes=codes, resume=True) == Drawn(7, 7, 9)
     assert names(parts) == names(whole)
     for name in names(whole):
@@ -169,16 +173,16 @@ def test_a_grid_keeps_what_was_finished(
 
 
 OTHER: dict[str, SampleOptions] = {
-    "seed": SampleOptions(4, labels=(0,), seed=2),
-    "labels": SampleOptions(4, labels=(1,), seed=1),
-    "temperature": SampleOptions(4, labels=(0,), seed=1, drawing=Drawing(temperature=0.5)),
-    "size": SampleOptions(4, labels=(0,), seed=1, size=(8, 8)),
+    "seed": SampleOptions(4, {"class": (0,)}, seed=2),
+    "labels": SampleOptions(4, {"class": (1,)}, seed=1),
+    "temperature": SampleOptions(4, {"class": (0,)}, seed=1, drawing=Drawing(temperature=0.5)),
+    "size": SampleOptions(4, {"class": (0,)}, seed=1, size=(8, 8)),
 }
 
 
 @pytest.mark.parametrize("name", OTHER)
 def test_other_options_do_not_go_on(name: str, generator: Generator, tmp_path: Path) -> None:
-    sample_folder(generator, SampleOptions(2, labels=(0,), seed=1), tmp_path / "a")
+    sample_folder(generator, SampleOptions(2, {"class": (0,)}, seed=1), tmp_path / "a")
     with pytest.raises(OptionError, match=f"sample.{name}: expected that of the samples in"):
         sample_folder(generator, OTHER[name], tmp_path / "a", resume=True)
 

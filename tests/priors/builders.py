@@ -66,7 +66,7 @@ def condition(given: str, grid: tuple[int, ...], batch: int) -> Condition | None
         return None
     known: dict[str, Any] = {}
     if given in ("class", "everything"):
-        known |= {"labels": torch.arange(batch) % 3}
+        known |= {"attributes": {"class": torch.arange(batch) % 3}}
     if given in ("text", "everything"):
         known |= {"text": torch.randint(1, 6, (batch, 3))}
     if given in ("upper", "everything"):

@@ -51,7 +51,7 @@ def make_priors(
         codes = CodeGrid(level.codebook_sizes, grid, level.code_shape)
         torch.manual_seed(1)
         prior = MAKERS[kind](codes, Conditioning(upper=tuple(grids), **known)).eval()
-        names = CLASSES if known.get("classes") else ()
+        names = {"class": CLASSES} if known.get("classes") else {}
         prior.origin = Origin(tokenizer.fingerprint(), names, size)
         prior.text_tokenizer = text
         with torch.no_grad():

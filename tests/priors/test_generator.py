@@ -31,16 +31,23 @@ def same(one: Samples, other: Samples) -> bool:
 @every_kind
 def test_a_sample_depends_on_seed_and_number_alone(kind: str, levels: int) -> None:
     generator = make_generator(kind, levels, classes=3, text=True)
-    labels, text = ["one", "two", 0, 1, 2], [CAPTIONS[i % 3] for i in range(5)]
+    labels, text = {"class": ["one", "two", 0, 1, 2]}, [CAPTIONS[i % 3] for i in range(5)]
     drawing = Drawing(guidance=1.5, top_k=9)
-    whole = generator.sample(5, labels=labels, text=text, seed=3, drawing=drawing)
-    parts = generator.stream(5, labels=labels, text=text, seed=3, drawing=drawing, batch_size=2)
+    whole = generator.sample(5, attributes=labels, text=text, seed=3, drawing=drawing)
+    parts = generator.stream(5, attributes=labels, text=text, seed=3, drawing=drawing, batch_size=2)
     batches = list(parts)
     assert [len(part.images) for part in batches] == [2, 2, 1]
     assert same(join(batches), whole)
-    rest = generator.sample(2, labels=labels[3:], text=text[3:], seed=3, drawing=drawing, start=3)
+    rest = generator.sample(
+        2,
+        attributes={"class": labels["class"][3:]},
+        text=text[3:],
+        seed=3,
+        drawing=drawing,
+        start=3,
+    )
     assert all(torch.equal(a, b[3:]) for a, b in zip(rest.levels, whole.levels, strict=True))
-    other = generator.sample(5, labels=labels, text=text, seed=4, drawing=drawing)
+    other = generator.sample(5, attributes=labels, text=text, seed=4, drawing=drawing)
     assert not torch.equal(other.levels[0], whole.levels[0])
 
 
@@ -79,7 +86,7 @@ def test_a_finer_level_need_not_know_the_class() -> None:
     top = make_priors(tokenizer, "pixelcnn", classes=3)[0]
     bottom = make_priors(tokenizer, "pixelcnn")[1]
     generator = Generator(tokenizer, [top, bottom])
-    drawn = generator.sample(2, labels=1, seed=0, drawing=Drawing(guidance=2.0))
+    drawn = generator.sample(2, attributes={"class": 1}, seed=0, drawing=Drawing(guidance=2.0))
     assert drawn.images.shape == (2, 1, 12, 16)
 
 
@@ -106,9 +113,13 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "batch": ({"batch_size": 0}, OptionError, "sample.batch_size: expected an integer >= 1"),
     "seed": ({"seed": -1}, OptionError, r"sample.seed: expected an integer in \[0, 2\^63\)"),
     "size": ({"size": (0, 4)}, OptionError, "size: expected H x W, both >= 1"),
-    "class": ({"labels": "tow"}, DataError, "got 'tow'; did you mean 'two'"),
-    "index": ({"labels": [0, 3]}, DataError, r"in \[0, 3\) or one of zero, one, two, got 3"),
-    "labels": ({"labels": [0]}, DataError, "class: expected one, or 2, got 1"),
+    "class": ({"attributes": {"class": "tow"}}, DataError, "got 'tow'; did you mean 'two'"),
+    "index": (
+        {"attributes": {"class": [0, 3]}},
+        DataError,
+        r"in \[0, 3\) or one of zero, one, two, got 3",
+    ),
+    "labels": ({"attributes": {"class": [0]}}, DataError, "class: expected one, or 2, got 1"),
     "text": ({"text": ""}, DataError, "text: expected words, got ''"),
     "characters": ({"text": "q"}, DataError, "characters of the training captions, got 'q'"),
     "long": ({"text": "one " * 9}, DataError, "text: expected at most 8 tokens, got 9"),
@@ -129,7 +140,7 @@ def test_a_prior_that_never_did_without_needs_a_class() -> None:
     generator = make_generator("pixelcnn", classes=3, dropout=0.0)
     with pytest.raises(OptionError, match="expected a class or a text, got none"):
         generator.sample(1)
-    assert len(generator.sample(1, labels=0).images) == 1
+    assert len(generator.sample(1, attributes={"class": 0}).images) == 1
 
 
 def test_progress_counts_all_batches_and_levels() -> None:
@@ -155,9 +166,11 @@ def test_completions_keep_the_known_codes(kind: str, levels: int) -> None:
     generator = make_generator(kind, levels, classes=3)
     images = torch.rand(2, 1, 12, 16)
     keep = upper_half(images)
-    drawn = join(generator.complete(images, keep, copies=2, labels=1, seed=0, batch_size=3))
+    drawn = join(
+        generator.complete(images, keep, copies=2, attributes={"class": 1}, seed=0, batch_size=3)
+    )
     hidden = torch.where(keep, images, torch.rand(2, 1, 12, 16))
-    again = join(generator.complete(hidden, keep, copies=2, labels=1, seed=0))
+    again = join(generator.complete(hidden, keep, copies=2, attributes={"class": 1}, seed=0))
     assert drawn.images.shape == (4, 1, 12, 16) and same(drawn, again)
     for codes, level in zip(drawn.levels, generator.tokenizer.levels, strict=True):
         rows = 8 // level.stride
@@ -239,5 +252,7 @@ def test_guidance_is_refused_before_anything_is_drawn() -> None:
     drawing = Drawing(guidance=2.0)
     done: list[int] = []
     with pytest.raises(OptionError, match="dropout=0"):
-        generator.sample(1, labels=1, drawing=drawing, progress=lambda *at: done.append(at[0]))
+        generator.sample(
+            1, attributes={"class": 1}, drawing=drawing, progress=lambda *at: done.append(at[0])
+        )
     assert not done

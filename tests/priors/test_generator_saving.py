@@ -21,7 +21,11 @@ from vocabula.priors import level_folder, load_generator, save, save_tokenizer_b
 def test_a_round_trip_draws_the_same(kind: str, levels: int, tmp_path: Path) -> None:
     generator = make_generator(kind, levels, classes=3, text=True)
     loaded = load_generator(save_generator(tmp_path / "prior", generator))
-    wanted: dict[str, Any] = {"labels": "two", "text": "a handwritten two", "seed": 1}
+    wanted: dict[str, Any] = {
+        "attributes": {"class": "two"},
+        "text": "a handwritten two",
+        "seed": 1,
+    }
     one, other = generator.sample(2, **wanted), loaded.sample(2, **wanted)
     assert torch.equal(one.images, other.images)
     assert loaded.image_size == (12, 16) and loaded.class_names == ("zero", "one", "two")

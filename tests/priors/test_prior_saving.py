@@ -30,7 +30,7 @@ FULL = Conditioning(
 def described(kind: str) -> Prior:
     prior = make(kind, two_books((3, 3)), FULL)
     prior.text_tokenizer = TextTokenizer.train(["one two", "three"], size=50)
-    prior.origin = Origin("f00d", ("a", "b", "c"))
+    prior.origin = Origin("f00d", {"class": ("a", "b", "c")})
     return prior
 
 
@@ -50,8 +50,9 @@ def test_a_round_trip_is_bit_equal(kind: str, tmp_path: Path) -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert loaded.fingerprint() == prior.fingerprint()
     assert loaded.origin == prior.origin
-    given = prior.condition(2, label="b", text="three", upper=condition("upper", (3, 3), 2).upper)
-    again = loaded.condition(2, label="b", text="three", upper=given.upper)
+    words: dict[str, Any] = {"attributes": {"class": "b"}, "text": "three"}
+    given = prior.condition(2, **words, upper=condition("upper", (3, 3), 2).upper)
+    again = loaded.condition(2, **words, upper=given.upper)
     codes = random_codes(prior.codes, 2)
     assert torch.equal(prior.log_prob(codes, given), loaded.log_prob(codes, again))
     drawn = prior.sample((2, 3, 3), given, seed=0, guidance=2.0)

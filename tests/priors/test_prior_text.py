@@ -104,16 +104,17 @@ def test_a_prior_turns_words_into_conditions(tokenizer: TextTokenizer) -> None:
     known = Conditioning(classes=10, text_tokens=tokenizer.size, text_length=8)
     prior = make("pixelcnn", two_books((2, 2)), known)
     prior.text_tokenizer = tokenizer
-    prior.origin = Origin(class_names=tuple(DIGITS))
+    prior.origin = Origin(names={"class": tuple(DIGITS)})
     by_text = prior.condition(2, text="A handwritten seven")
     assert torch.equal(by_text.text[1], tokenizer.encode(["a handwritten seven"], 8)[0])
     for label in ("seven", 7, "7"):
-        assert prior.condition(3, label=label).labels.tolist() == [7, 7, 7]
+        given = prior.condition(3, attributes={"class": label})
+        assert given.attributes["class"].tolist() == [7, 7, 7]
     for label in ("ten", 10, -1, "-1"):
         with pytest.raises(
             DataError, match=r"class: expected an index in \[0, 10\) or one of zero"
         ):
-            prior.condition(1, label=label)
+            prior.condition(1, attributes={"class": label})
 
 
 def test_a_prior_without_text_or_classes_says_so(tokenizer: TextTokenizer) -> None:
@@ -121,6 +122,6 @@ def test_a_prior_without_text_or_classes_says_so(tokenizer: TextTokenizer) -> No
     with pytest.raises(DataError, match="this prior was trained without captions"):
         prior.condition(1, text="one")
     with pytest.raises(DataError, match="this prior was trained without classes"):
-        prior.condition(1, label=0)
+        prior.condition(1, attributes={"class": 0})
     with pytest.raises(OptionError, match=f"expected at least {tokenizer.size}"):
         prior.text_tokenizer = tokenizer

@@ -50,16 +50,16 @@ def test_probabilities_of_all_sequences_sum_to_one(kind: str, codes: CodeGrid) -
         prior = make(kind, codes, conditioning(given, codes.grid))
         one = condition(given, codes.grid, 1)
         if one is not None:
-            parts = (one.labels, one.text, one.upper)
-            one = Condition(*(_rows(part, len(every)) for part in parts))
+            one = repeated(one, len(every))
         total = prior.log_prob(every, one).exp().sum()
         assert abs(total.item() - 1) < 1e-12
 
 
-def _rows(part: object, count: int) -> object:
-    if isinstance(part, tuple):
-        return tuple(_rows(inner, count) for inner in part)
-    return part.expand(count, *part.shape[1:]) if isinstance(part, Tensor) else None
+def repeated(one: Condition, count: int) -> Condition:
+    """The condition of one signal, for many."""
+    while len(next(one.parts())[1]) < count:
+        one = one.beside(one)
+    return one.rows(slice(count))
 
 
 def flatten_head(prior: Prior) -> Prior:
@@ -135,13 +135,15 @@ def test_a_prior_learns_its_codes_by_class(kind: str) -> None:
     optimizer = torch.optim.Adam(prior.train().parameters(), 1e-2)
     for _ in range(150):
         optimizer.zero_grad()
-        prior(PATTERNS[labels], Condition(labels)).backward()
+        prior(PATTERNS[labels], Condition.of_class(labels)).backward()
         optimizer.step()
     prior.eval()
-    assert prior.log_prob(PATTERNS, Condition(torch.arange(2))).min() > -0.3
+    assert prior.log_prob(PATTERNS, Condition.of_class(torch.arange(2))).min() > -0.3
     unconditional = prior.log_prob(PATTERNS).exp()
     assert unconditional.sum() > 0.8 and unconditional.min() > 0.2
-    drawn = prior.sample((20, 2, 3), Condition(torch.ones(20, dtype=torch.long)), seed=0, top_k=1)
+    drawn = prior.sample(
+        (20, 2, 3), Condition.of_class(torch.ones(20, dtype=torch.long)), seed=0, top_k=1
+    )
     assert torch.equal(drawn, PATTERNS[1].expand(20, -1, -1))
 
 
@@ -150,19 +152,22 @@ def test_withheld_conditions_are_no_conditions(kind: str) -> None:
     known = Conditioning(classes=3, text_tokens=6, text_length=3, dropout=1 - 1e-12)
     prior = make(kind, two_books((2, 2)), known)
     codes = random_codes(prior.codes, 4)
-    given = Condition(torch.tensor([0, 1, 2, 0]), torch.randint(1, 6, (4, 2)))
+    given = Condition({"class": torch.tensor([0, 1, 2, 0])}, torch.randint(1, 6, (4, 2)))
     without = prior.loss(codes)
     assert not torch.allclose(prior.loss(codes, given), without)
     torch.testing.assert_close(prior.train().loss(codes, given), without)
-    nothing = Condition(torch.full((4,), -1), torch.zeros(4, 3, dtype=torch.long))
+    nothing = Condition({"class": torch.full((4,), -1)}, torch.zeros(4, 3, dtype=torch.long))
     torch.testing.assert_close(prior.eval().loss(codes, nothing), without)
 
 
 def test_coarser_codes_are_never_withheld() -> None:
-    given = Condition(torch.tensor([1, 2]), None, (torch.ones(2, 1, 1, dtype=torch.long),))
+    given = Condition(
+        {"class": torch.tensor([1, 2])}, upper=(torch.ones(2, 1, 1, dtype=torch.long),)
+    )
     dropped = given.without(torch.tensor([True, False]))
-    assert dropped.labels.tolist() == [-1, 2] and torch.equal(dropped.upper[0], given.upper[0])
-    assert given.without().labels.tolist() == [-1, -1]
+    assert dropped.attributes["class"].tolist() == [-1, 2]
+    assert torch.equal(dropped.upper[0], given.upper[0])
+    assert given.without().attributes["class"].tolist() == [-1, -1]
 
 
 @pytest.mark.parametrize("kind", ["pixelcnn", "pixelsnail"])
@@ -220,10 +225,10 @@ def test_wrong_codes_are_refused(codes: Tensor, message: str) -> None:
 LABELS = torch.tensor([0, 1])
 UPPER = torch.zeros(2, 2, 2, dtype=torch.long)
 WRONG_CONDITIONS = {
-    "high": ("class", Condition(LABELS + 2), r"expected values in \[-1, 3\), got 3"),
-    "batch": ("class", Condition(LABELS[:1]), "expected 2, one per signal, got 1"),
-    "type": ("class", Condition(LABELS.float()), "expected integers of 1 axes"),
-    "no classes": ("text", Condition(LABELS), "made without labels"),
+    "high": ("class", Condition.of_class(LABELS + 2), r"expected values in \[-1, 3\), got 3"),
+    "batch": ("class", Condition.of_class(LABELS[:1]), "expected 2, one per signal, got 1"),
+    "type": ("class", Condition.of_class(LABELS.float()), "expected integers of 1 axes"),
+    "no classes": ("text", Condition.of_class(LABELS), "made without class"),
     "no text": ("class", Condition(text=LABELS[:, None]), "made without text"),
     "long": ("text", Condition(text=torch.ones(2, 4, dtype=torch.long)), "at most 3 tokens, got 4"),
     "missing": ("upper", None, "codes of 1 coarser levels, got 0"),

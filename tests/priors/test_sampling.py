@@ -98,9 +98,9 @@ def test_guided_frequencies_are_powers_of_the_probabilities(kind: str) -> None:
     prior = make(kind, CodeGrid((4,), (1,)), Conditioning(classes=2))
     count = 20_000
     labels = torch.ones(count, dtype=torch.long)
-    drawn = prior.sample((count, 1), Condition(labels), guidance=2.5, seed=0)
+    drawn = prior.sample((count, 1), Condition.of_class(labels), guidance=2.5, seed=0)
     every = torch.arange(4)[:, None]
-    with_class = prior.log_prob(every, Condition(labels[:4]))
+    with_class = prior.log_prob(every, Condition.of_class(labels[:4]))
     expected = (2.5 * with_class - 1.5 * prior.log_prob(every)).softmax(0)
     found = torch.bincount(drawn[:, 0], minlength=4) / count
     assert ((found - expected).abs() <= 4.5 * (expected * (1 - expected) / count).sqrt()).all()
@@ -111,7 +111,7 @@ def test_guidance_of_zero_forgets_and_of_one_is_plain(kind: str) -> None:
     prior = make(kind, two_books((2, 2)), Conditioning(classes=3))
     if kind.startswith("pixel"):
         prior.encoder.labels.weight.data *= 10  # else the class hardly matters yet
-    wanted = Condition(torch.tensor([0, 1, 2]))
+    wanted = Condition.of_class(torch.tensor([0, 1, 2]))
     forgot = prior.sample((3, 2, 2), wanted, guidance=0.0, seed=2)
     assert torch.equal(forgot, prior.sample((3, 2, 2), seed=2))
     plain = prior.sample((3, 2, 2), wanted, seed=2)
@@ -153,14 +153,16 @@ def test_a_completion_continues_a_sample(kind: str) -> None:
 def test_a_batch_may_be_cut_anywhere(kind: str) -> None:
     prior = make(kind, two_books((2, 3)), Conditioning(classes=3))
     labels = torch.tensor([0, 1, 2, 0, 1])
-    at_once = prior.sample((5, 2, 3), Condition(labels), generator=torch.Generator().manual_seed(8))
+    at_once = prior.sample(
+        (5, 2, 3), Condition.of_class(labels), generator=torch.Generator().manual_seed(8)
+    )
     generator = torch.Generator().manual_seed(8)
     parts = [
-        prior.sample((len(part), 2, 3), Condition(part), generator=generator)
+        prior.sample((len(part), 2, 3), Condition.of_class(part), generator=generator)
         for part in labels.split([2, 3])
     ]
     assert torch.equal(torch.cat(parts), at_once)
-    seeded = prior.sample((5, 2, 3), Condition(labels), seed=8)
+    seeded = prior.sample((5, 2, 3), Condition.of_class(labels), seed=8)
     assert torch.equal(seeded, at_once)
 
 
@@ -245,7 +247,7 @@ def test_known_rows_go_through_a_transformer_at_once(passes: list[tuple[int, ...
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 def test_a_compiled_step_draws_the_same(kind: str) -> None:
     prior = make(kind, CodeGrid((6,), (2, 3)), Conditioning(classes=2)).float()
-    labels = Condition(torch.tensor([0, 1, 1]))
+    labels = Condition.of_class(torch.tensor([0, 1, 1]))
     plain = prior.sample((3, 2, 3), labels, seed=1)
     prior.compiled = True
     assert torch.equal(prior.sample((3, 2, 3), labels, seed=1), plain)
@@ -284,4 +286,4 @@ def test_wrong_orders_are_refused(
 def test_guidance_needs_a_prior_that_knows_doing_without() -> None:
     prior = make("pixelcnn", two_books((2, 3)), Conditioning(classes=2, dropout=0.0))
     with pytest.raises(OptionError, match="a prior trained with dropout=0; leave guidance at 1"):
-        prior.sample((1, 2, 3), Condition(torch.tensor([1])), guidance=2.0)
+        prior.sample((1, 2, 3), Condition.of_class(torch.tensor([1])), guidance=2.0)

@@ -25,9 +25,9 @@ def test_the_vocabulary_by_hand() -> None:
     assert vocabulary.offsets == [6, 9, 14]
     assert (vocabulary.start, vocabulary.prefix_length) == (26, 3 + 1 + 2 + 1)
     given = Condition(
-        torch.tensor([1, -1]),
+        {"class": torch.tensor([1, -1])},
         torch.tensor([[5, 2, 0], [0, 0, 0]]),
-        (torch.tensor([[0, 3], [2, 1]]),),
+        upper=(torch.tensor([[0, 3], [2, 1]]),),
     )
     prefix = vocabulary.prefix(given, 2, torch.device("cpu"))
     assert prefix.tolist() == [[5, 2, 0, 24, 19, 22, 26], [0, 0, 0, 25, 21, 20, 26]]

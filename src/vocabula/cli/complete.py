@@ -11,6 +11,7 @@ from vocabula.cli.drawing import (
     Guidance,
     PriorFolder,
     Seed,
+    Settings,
     Temperature,
     Text,
     TopK,
@@ -63,6 +64,7 @@ def complete(
         bool, typer.Option("--paste", help="Keep the kept pixels as they are, not as decoded.")
     ] = False,
     classes: Classes = None,
+    settings: Settings = None,
     text: Text = None,
     temperature: Temperature = 1.0,
     top_k: TopK = None,
@@ -82,7 +84,7 @@ def complete(
 
     from vocabula.cli.closing import close
     from vocabula.cli.drawing import (
-        chosen_classes,
+        chosen_attributes,
         interrupted,
         is_picture,
         note_size,
@@ -104,8 +106,8 @@ def complete(
     pixels = read_images(files, generator)
     size = (int(pixels.shape[2]), int(pixels.shape[3]))
     kept = keep_mask(keep, size) if keep is not None else mask_picture(Path(mask or ""), size)
-    labels = chosen_classes(classes, generator)
-    options = SampleOptions(count, labels, tuple(text or ()), size, drawing, seed, batch_size or 64)
+    wanted = chosen_attributes(classes, settings, generator)
+    options = SampleOptions(count, wanted, tuple(text or ()), size, drawing, seed, batch_size or 64)
     note_size(generator, size)
     how = {"paste": paste, "overwrite": overwrite, "progress": True}
     if is_picture(place):

@@ -13,6 +13,7 @@ import typer
 
 from vocabula.cli.inputs import existing
 from vocabula.errors import Interrupted, OptionError, picture_size, plural
+from vocabula.signals.attributes import CLASS
 
 if TYPE_CHECKING:
     from vocabula.pipelines.sample import Drawn
@@ -40,6 +41,12 @@ Classes = Annotated[
         help="Index or name; several by commas or repeated; all for every class.",
     ),
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Value of another attribute, such as speaker=3."
+    ),
+]
 Text = Annotated[
     list[str] | None, typer.Option("--text", metavar="WORDS", help="A caption; may be repeated.")
 ]
@@ -49,7 +56,7 @@ TopP = Annotated[
     float | None, typer.Option(help="Draw from the fewest codes that reach probability P only.")
 ]
 Guidance = Annotated[
-    float, typer.Option(help="Weight of class or text; 1 is plain, 2 to 4 exaggerate it.")
+    float, typer.Option(help="Weight of the condition; 1 is plain, 2 to 4 exaggerate it.")
 ]
 Seed = Annotated[int | None, typer.Option(help="Of the draws; default: another every time.")]
 
@@ -82,22 +89,42 @@ def open_generator(prior: str, device: str = "auto", *, compiled: bool = False) 
     return generator
 
 
-def chosen_classes(words: Sequence[str] | None, generator: Generator) -> tuple[int | str, ...]:
-    """The classes that were asked for, one entry each; unknown ones are refused later."""
-    names = generator.class_names
-    chosen: list[int | str] = []
-    for word in words or ():
-        if word in names:
-            chosen.append(word)
-        elif word == "all":
-            chosen += range(generator.conditioning.classes)
-        else:
-            chosen += [part.strip() for part in word.split(",")]
-    if words and not chosen:
-        raise OptionError(
-            "class: expected none, got all; this prior was trained without classes: leave it out"
-        )
-    return tuple(chosen)
+def chosen_attributes(
+    classes: Sequence[str] | None, settings: Sequence[str] | None, generator: Generator
+) -> dict[str, tuple[int | str, ...]]:
+    """The values that were asked for of each attribute; unknown ones are refused later.
+
+    Args:
+        classes: the words of ``--class``.
+        settings: those of ``--set``, each as ``NAME=VALUE``.
+        generator: what draws.
+
+    Raises:
+        OptionError: a setting is not of that form.
+    """
+    asked = [(CLASS, word) for word in classes or ()]
+    for setting in settings or ():
+        name, equals, word = setting.partition("=")
+        if not (name.strip() and equals and word.strip()):
+            raise OptionError(
+                f"--set: expected NAME=VALUE, such as speaker=3, got {setting!r}; write the name "
+                "of an attribute and one of its values"
+            )
+        asked.append((name.strip(), word.strip()))
+    chosen: dict[str, list[int | str]] = {}
+    for name, word in asked:
+        chosen.setdefault(name, []).extend(_values(name, word, generator))
+    return {name: tuple(values) for name, values in chosen.items()}
+
+
+def _values(name: str, word: str, generator: Generator) -> Sequence[int | str]:
+    """The values that a word asks for: all of an attribute, or one or several by commas."""
+    if word in generator.names_of(name):
+        return [word]
+    count = generator.conditioning.values.get(name, 0)
+    if word == "all" and count:
+        return range(count)
+    return [part.strip() for part in word.split(",")]
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -101,9 +101,12 @@ def prior_rows(folder: Path) -> list[tuple[str, str]]:
 
 
 def _prior_rows(prior: Prior) -> list[tuple[str, str]]:
+    from vocabula.priors.condition import attribute_words
+
     known, grid = prior.conditioning, picture_size(*prior.codes.grid)
-    conditions = [plural(known.classes, "class", "classes")] if known.classes else []
+    conditions = attribute_words(known.values)
     conditions += [f"text of {plural(known.text_length, 'token')}"] if known.text_tokens else []
+    conditions += [f"vector of {plural(known.vectors, 'number')}"] if known.vectors else []
     conditions += [plural(len(known.upper), "coarser level")] if known.upper else []
     books = ", ".join(map(str, prior.codes.codebook_sizes))
     return [

@@ -11,6 +11,7 @@ from vocabula.cli.drawing import (
     Guidance,
     PriorFolder,
     Seed,
+    Settings,
     Temperature,
     Text,
     TopK,
@@ -42,6 +43,7 @@ def sample(
         ),
     ],
     classes: Classes = None,
+    settings: Settings = None,
     text: Text = None,
     temperature: Temperature = 1.0,
     top_k: TopK = None,
@@ -70,14 +72,14 @@ def sample(
 ) -> None:
     """Draw new images. The same seed draws the same ones, in whatever batches.
 
-    Several classes or texts are taken in turn. Ctrl-C keeps the finished images and says how to go
-    on.
+    Several classes, other values or texts are taken in turn. Ctrl-C keeps the finished images and
+    says how to go on.
     """
     from pathlib import Path
 
     from vocabula.cli.closing import close
     from vocabula.cli.drawing import (
-        chosen_classes,
+        chosen_attributes,
         interrupted,
         is_picture,
         note_size,
@@ -99,7 +101,7 @@ def sample(
     generator = open_generator(prior, device, compiled=compiled)
     options = SampleOptions(
         count,
-        chosen_classes(classes, generator),
+        chosen_attributes(classes, settings, generator),
         tuple(text or ()),
         pixels,
         drawing,

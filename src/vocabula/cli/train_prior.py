@@ -66,7 +66,7 @@ def train_prior(
         str | None, typer.Option(metavar="NAME", help="The column of texts in the .parquet.")
     ] = None,
     no_classes: Annotated[
-        bool, typer.Option("--no-classes", help="Take no notice of the labels in TOKENS.")
+        bool, typer.Option("--no-classes", help="Ignore labels and other attributes in TOKENS.")
     ] = False,
     held_out: Annotated[
         str | None,
@@ -87,7 +87,8 @@ def train_prior(
 ) -> None:
     """Train a prior over codes, or one for each level. Ctrl-C stops in good order.
 
-    Labels in TOKENS become class conditions. The weights that predict held-out codes best are kept.
+    Labels and other attributes in TOKENS become conditions. The weights that predict held-out codes
+    best are kept.
     """
     from vocabula.cli.closing import close
     from vocabula.cli.console import note, say

@@ -11,8 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-CLASS = "class"
-"""The attribute that the label of a data set is."""
+from vocabula.signals.attributes import CLASS as CLASS
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from vocabula.data.order import Stream, generator
 from vocabula.data.token_file import TokenFile
 from vocabula.data.token_layout import IMAGE, TokenBatch, stored_type
 from vocabula.errors import DataError, TokensError
+from vocabula.signals.attributes import CLASS, NOT_GIVEN
 from vocabula.signals.codes import CodeSpec
 
 _SPLIT = 2
@@ -32,7 +33,7 @@ class CodeArrays:
         name: where they were read from.
         layouts: what the codes of each level are, the coarsest first.
         levels: (N, *grid, *code_shape) integers of each level, of the smallest type.
-        labels: (N,) int64 classes, -1 where there is none.
+        attributes: (N,) int64 values of each attribute by name, -1 where there is none.
         extents: (N, axes) int64, the size of each signal along each axis.
         paths: (N,) where each signal came from.
         crops: the number of squares cut from each picture.
@@ -42,7 +43,7 @@ class CodeArrays:
     name: str
     layouts: tuple[CodeSpec, ...]
     levels: tuple[NDArray[np.integer], ...]
-    labels: NDArray[np.int64]
+    attributes: Mapping[str, NDArray[np.int64]]
     extents: NDArray[np.int64]
     paths: NDArray[np.object_]
     crops: int = 1
@@ -56,7 +57,7 @@ class CodeArrays:
 
     def __len__(self) -> int:
         """The number of signals N."""
-        return len(self.labels)
+        return len(self.paths)
 
     @property
     def grids(self) -> tuple[tuple[int, ...], ...]:
@@ -71,7 +72,7 @@ class CodeArrays:
         return replace(
             self,
             levels=tuple(codes[indices] for codes in self.levels),
-            labels=self.labels[indices],
+            attributes={name: values[indices] for name, values in self.attributes.items()},
             extents=self.extents[indices],
             paths=self.paths[indices],
         )
@@ -81,10 +82,12 @@ class CodeArrays:
         return torch.from_numpy(self.levels[level][indices].astype(np.int64))
 
     def digest(self) -> str:
-        """SHA-256 (hex) of codes and labels, which a resumed run must find unchanged."""
+        """SHA-256 (hex) of codes and attributes, which a resumed run must find unchanged."""
         total = hashlib.sha256()
-        for array in (*self.levels, self.labels):
-            total.update(f"{array.dtype}{array.shape}".encode())
+        each = sorted(self.attributes.items())
+        named = [("" if name == CLASS else name, values) for name, values in each]
+        for name, array in [*(("", level) for level in self.levels), *named]:
+            total.update(f"{name}{array.dtype}{array.shape}".encode())
             total.update(np.ascontiguousarray(array).data)
         return total.hexdigest()
 
@@ -103,12 +106,8 @@ def read_codes(tokens: TokenFile) -> CodeArrays:
         for codes, first in zip(batch.levels, start.levels, strict=True):
             if codes.shape[1:] != first.shape[1:]:
                 raise _different(tokens, start.paths[0], first, batch.paths[0], codes)
-        if (batch.labels < -1).any():
-            row = int(np.argmax(batch.labels < -1))
-            raise DataError(
-                f"{tokens.path}: {batch.paths[row]}: expected a label >= 0 or none, got "
-                f"{batch.labels[row]}; correct the labels and encode again"
-            )
+        for name, values in batch.attributes.items():
+            _refuse_negative(tokens, batch, name, values)
         found.append(replace(batch, levels=tuple(codes.astype(kind) for codes in batch.levels)))
     if not found:
         raise TokensError(f"{tokens.path}: expected codes, got no record; encode some signals")
@@ -116,12 +115,24 @@ def read_codes(tokens: TokenFile) -> CodeArrays:
         str(tokens.path),
         tokens.levels,
         tuple(np.concatenate(codes) for codes in zip(*(b.levels for b in found), strict=True)),
-        np.concatenate([batch.labels for batch in found]),
+        {name: np.concatenate([b.attributes[name] for b in found]) for name in tokens.names},
         np.concatenate([batch.extents for batch in found]),
         np.concatenate([batch.paths for batch in found]),
         tokens.crops,
         tokens.signal,
     )
+
+
+def _refuse_negative(
+    tokens: TokenFile, batch: TokenBatch, attribute: str, values: NDArray[np.int64]
+) -> None:
+    if (values < NOT_GIVEN).any():
+        row = int(np.argmax(values < NOT_GIVEN))
+        one, several = _words(attribute)
+        raise DataError(
+            f"{tokens.path}: {batch.paths[row]}: expected a {one} >= 0 or none, got "
+            f"{values[row]}; correct the {several} and encode again"
+        )
 
 
 def _different(
@@ -136,33 +147,43 @@ def _different(
     )
 
 
-def class_count(arrays: CodeArrays, names: Sequence[str] | None) -> int:
-    """The number of classes; 0 where no record has a label.
+def value_count(arrays: CodeArrays, attribute: str, names: Sequence[str] | None) -> int:
+    """The number of values of an attribute; 0 where no record has one.
 
     Args:
-        arrays: codes with labels.
-        names: what the classes are called; None: there are as many as the highest label says.
+        arrays: codes with attributes.
+        attribute: name of the attribute.
+        names: what its values are called; None: there are as many as the highest one says.
 
     Raises:
-        DataError: a label has no name, or is too large to be the index of a class.
+        DataError: a value has no name, or is too large to be an index.
     """
-    highest = int(arrays.labels.max())
+    values = arrays.attributes[attribute]
+    highest = int(values.max())
     if highest < 0:
         return 0
+    one, several = _words(attribute)
     if not names:
         if highest >= LARGEST:
             raise DataError(
-                f"{arrays.name}: expected labels below {LARGEST}, got {highest}; number the classes"
+                f"{arrays.name}: expected {several} below {LARGEST}, got {highest}; number them"
                 " from 0, or train without them (--no-classes)"
             )
         return highest + 1
     if highest >= len(names):
-        path = arrays.paths[int(arrays.labels.argmax())]
+        path = arrays.paths[int(values.argmax())]
         raise DataError(
-            f"{arrays.name}: {path}: expected a label below {len(names)}, the number of class "
-            f"names, got {highest}; correct the labels, or train without them (--no-classes)"
+            f"{arrays.name}: {path}: expected a {one} below {len(names)}, the number of their "
+            f"names, got {highest}; correct the {several}, or train without them (--no-classes)"
         )
     return len(names)
+
+
+def _words(attribute: str) -> tuple[str, str]:
+    """What messages call one value of an attribute, and several."""
+    if attribute == CLASS:
+        return "label", "labels"
+    return f"value of {attribute}", f"values of {attribute}"
 
 
 def split_codes(
@@ -203,17 +224,17 @@ def _groups(names: Sequence[str]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class CodeBatch:
-    """Codes with their labels, indices and random numbers.
+    """Codes with their attributes, indices and random numbers.
 
     Attributes:
         levels: (B, *grid, *code_shape) int64 of each level.
-        labels: (B,) int64, -1 where there is none.
+        attributes: (B,) int64 values of each attribute by name, -1 where there is none.
         indices: (B,) int64, positions in the arrays.
         draws: (B,) float32 in [0, 1), a random number of this visit to the signal.
     """
 
     levels: tuple[Tensor, ...]
-    labels: Tensor
+    attributes: Mapping[str, Tensor]
     indices: Tensor
     draws: Tensor
 
@@ -259,7 +280,7 @@ def code_batches(arrays: CodeArrays, batch_size: int) -> Iterator[CodeBatch]:
 def _batch(arrays: CodeArrays, indices: NDArray[np.int64], draws: NDArray[np.float32]) -> CodeBatch:
     return CodeBatch(
         tuple(arrays.codes(level, indices) for level in range(len(arrays.levels))),
-        torch.from_numpy(arrays.labels[indices]),
+        {name: torch.from_numpy(own[indices]) for name, own in arrays.attributes.items()},
         torch.from_numpy(indices),
         torch.from_numpy(np.ascontiguousarray(draws)),
     )

@@ -28,6 +28,7 @@ from vocabula.data.token_layout import (
 from vocabula.data.token_writer import TokenWriter, write_tokens
 from vocabula.errors import TokensError
 from vocabula.levels import only
+from vocabula.signals.attributes import CLASS
 
 __all__ = ["TokenFile", "TokenRecord", "TokenWriter", "read_tokens", "write_tokens"]
 
@@ -65,6 +66,11 @@ class TokenFile:
     def code_shape(self) -> tuple[int, ...]:
         """() for one book, (books,) for several; only for a single level."""
         return only(self.levels, f"{self.path}: code_shape").code_shape
+
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """What the values of each attribute of a record are called; empty if they have no names."""
+        return {CLASS: tuple(self.label_names or ())}
 
     def __len__(self) -> int:
         """The number of records."""

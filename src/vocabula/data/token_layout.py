@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from vocabula.errors import ShapeError, TokensError
 from vocabula.levels import array_of, levels_of, only
+from vocabula.signals.attributes import CLASS
 from vocabula.signals.codes import CodeSpec
 
 VERSION = 3
@@ -120,6 +121,11 @@ class TokenBatch:
     paths: NDArray[np.object_]
     labels: NDArray[np.int64]
     extents: NDArray[np.int64]
+
+    @property
+    def attributes(self) -> dict[str, NDArray[np.int64]]:
+        """(B,) value of each attribute by name, -1 where there is none; the label is the class."""
+        return {CLASS: self.labels}
 
     def __len__(self) -> int:
         """The number of signals B."""

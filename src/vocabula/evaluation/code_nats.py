@@ -47,7 +47,7 @@ def measure_codes(
         prior: the model.
         data: codes on its grid, at least one signal, with conditions that it knows.
         batch_size: most signals of a batch.
-        withheld: keep class and text from the prior.
+        withheld: keep every condition but coarser codes from the prior.
     """
     training = prior.training
     prior.eval()

@@ -63,7 +63,7 @@ def image_bits(
     Args:
         generator: tokenizer and priors.
         images: (B, C, H, W), uint8 or in [0, 1], of a size that the priors can compute.
-        condition: class and text of the images, as `Generator.conditions` gives them.
+        condition: what is known of the images, as `Generator.conditions` gives it.
 
     Returns:
         `BitsPerDim`, each part (B,).
@@ -131,7 +131,7 @@ def prior_likelihood(
 
 def by_label(batch: Batch) -> Condition:
     """The class of every image; none for images without a label."""
-    return Condition(batch.labels)
+    return Condition.of_class(batch.labels)
 
 
 def _measure(

@@ -47,15 +47,20 @@ class Encoder(nn.Module, ABC):
 class Decoder(nn.Module, ABC):
     """Maps a grid of vectors to images: (B, dim, h, w) -> (B, out_channels, h stride, w stride).
 
+    A decoder that declares itself `conditional` is called as ``decoder(z, condition)``, with a
+    `Condition` of the batch, or None where nothing is known.
+
     Attributes:
         dim: width of the vectors, the quantizer's ``dim``.
         out_channels: parameters per pixel of the likelihood (the image's channels for a Gaussian).
         stride: pixels per grid position along each axis.
         axes: how many axes the signal has; see `Encoder`.
+        conditional: whether it takes a condition.
     """
 
     component_kind = "decoder"
     axes: ClassVar[int] = 2
+    conditional: ClassVar[bool] = False
     dim: int
     out_channels: int
     stride: int

@@ -175,7 +175,7 @@ def _complete(
             images,
             keep,
             copies=options.count,
-            labels=total.in_turn(options.labels),
+            attributes=total.attributes_in_turn(),
             text=total.in_turn(options.texts),
             drawing=options.drawing,
             seed=options.seed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from vocabula.pipelines.sample_series import CodesFile, Series
 from vocabula.priors import Drawing, Generator, Samples
 from vocabula.priors.order import new_seed
 from vocabula.priors.sampling import Progress
+from vocabula.signals.attributes import CLASS
 
 MOST_COLUMNS = 32
-"""Classes or texts up to which each gets its own column of a grid."""
+"""Values of an attribute or texts up to which each gets its own column of a grid."""
 LONGEST_WORD = 40
-"""Characters of a class that a file's name holds."""
+"""Characters of an attribute's value that a file's name holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class SampleOptions:
 
     Attributes:
         count: number of samples, >= 1.
-        labels: classes by index or name, taken in turn; empty: drawn from all.
+        attributes: values of each attribute by index or name, taken in turn; what is not named
+            is drawn from all.
         texts: captions, taken in turn; empty: none.
         size: (H, W) in pixels; None: the size of the training images.
         drawing: temperature, top_k, top_p and guidance.
@@ -39,7 +41,7 @@ class SampleOptions:
     """
 
     count: int = 16
-    labels: tuple[int | str, ...] = ()
+    attributes: Mapping[str, Sequence[int | str]] = field(default_factory=dict)
     texts: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     drawing: Drawing = field(default_factory=Drawing)
@@ -52,7 +54,7 @@ class SampleOptions:
         """The samples from number `start` on, batch by batch; see `Generator.stream`."""
         return generator.stream(
             self.count - start,
-            labels=self.in_turn(self.labels, start),
+            attributes=self.attributes_in_turn(start),
             text=self.in_turn(self.texts, start),
             size=self.size,
             drawing=self.drawing,
@@ -66,24 +68,34 @@ class SampleOptions:
         """(H, W) of the samples in pixels."""
         return self.size or generator.image_size
 
-    def labels_of(self, generator: Generator, numbers: range) -> list[int | None]:
-        """The class index of each of some samples, or None."""
-        if not self.labels:
-            return [None] * len(numbers)
-        indices = [generator.priors[0].label_index(label) for label in self.labels]
-        return [indices[i % len(indices)] for i in numbers]
+    def indices_of(self, generator: Generator) -> dict[str, list[int]]:
+        """The attributes' values, each as its index."""
+        find = generator.priors[0].value_index
+        return {
+            name: [find(name, value) for value in values]
+            for name, values in self.attributes.items()
+            if values
+        }
 
     def settings(self, generator: Generator) -> dict[str, Any]:
         """Everything that determines sample i, as plain data."""
+        others = self.indices_of(generator)
+        labels = others.pop(CLASS, [])
         return {
             "tokenizer": generator.tokenizer.fingerprint(),
             "priors": [prior.fingerprint() for prior in generator.priors],
-            "labels": self.labels_of(generator, range(len(self.labels))),
+            "labels": labels,
             "texts": list(self.texts),
             "size": list(self.size_of(generator)),
             **asdict(self.drawing),
             "seed": self.seed,
+            **({"attributes": others} if others else {}),
         }
+
+    def attributes_in_turn(self, start: int = 0) -> dict[str, list[int | str]]:
+        """One value of each attribute for each sample from number `start` on."""
+        turns = {name: self.in_turn(values, start) for name, values in self.attributes.items()}
+        return {name: values for name, values in turns.items() if values}
 
     def in_turn(self, values: Sequence[Any], start: int = 0) -> list[Any] | None:
         """One of `values` for each sample from number `start` on, or None if there are none."""
@@ -121,7 +133,7 @@ def sample_grid(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Drawn:
-    """Draw samples into one picture; if there are a few classes or texts, each gets a column.
+    """Draw samples into one picture; a few classes, other values or texts get a column each.
 
     After Ctrl-C the picture holds the samples that were finished.
 
@@ -143,13 +155,13 @@ def sample_grid(
     with CodesFile(codes, generator, options.size_of(generator), overwrite=overwrite) as file:
 
         def keep(samples: Samples, numbers: range) -> None:
-            labels = options.labels_of(generator, numbers)
-            file.append(samples, _names(generator, numbers, labels), labels)
+            values = _values(generator, options, numbers)
+            file.append(samples, _names(generator, values), list(values.values()))
             pixels.extend(to_bytes(samples.images))
 
         finished = _draw(generator, options, 0, keep, show=progress)
     if finished:
-        kinds = max(len(options.labels), len(options.texts))
+        kinds = max(len(options.texts), *map(len, options.attributes.values()), 0)
         columns = kinds if 1 < kinds <= min(MOST_COLUMNS, options.count) else None
         save_png(grid(np.stack(pixels[:finished]), columns), out, overwrite=overwrite)
     return Drawn(finished, options.count, new_seed(options.seed))
@@ -167,8 +179,8 @@ def sample_folder(
 ) -> Drawn:
     """Draw samples into a folder, one PNG file each (``00000.png``, ...), as they are finished.
 
-    With classes the names are ``00000-CLASS.png``. ``samples.json`` beside them says how they were
-    drawn. After Ctrl-C the finished ones stay.
+    With classes the names are ``00000-CLASS.png``, and so on for other attributes. ``samples.json``
+    beside them says how they were drawn. After Ctrl-C the finished ones stay.
 
     Args:
         generator: what draws.
@@ -199,11 +211,11 @@ def sample_folder(
         series.save(start)
 
         def keep(samples: Samples, numbers: range) -> None:
-            labels = options.labels_of(generator, numbers)
-            names = _names(generator, numbers, labels)
+            values = _values(generator, options, numbers)
+            names = _names(generator, values)
             for image, name in zip(to_bytes(samples.images), names, strict=True):
                 save_png(image, out / name, overwrite=True)
-            file.append(samples, names, labels)
+            file.append(samples, names, list(values.values()))
             series.save(numbers.stop)
 
         if start < options.count:
@@ -242,12 +254,19 @@ def _draw(
     return finished
 
 
-def _names(generator: Generator, numbers: range, labels: Sequence[int | None]) -> list[str]:
-    """The names of samples' files: their numbers, and their classes if they have one."""
-    known = generator.class_names
+def _values(
+    generator: Generator, options: SampleOptions, numbers: range
+) -> dict[int, dict[str, int]]:
+    """The indices of the attributes' values of some samples, by the sample's number."""
+    found = options.indices_of(generator)
+    return {i: {name: own[i % len(own)] for name, own in found.items()} for i in numbers}
+
+
+def _names(generator: Generator, values: Mapping[int, Mapping[str, int]]) -> list[str]:
+    """The names of samples' files: their numbers, and the values of their attributes if any."""
     names = []
-    for number, label in zip(numbers, labels, strict=True):
-        word = "" if label is None else (known[label] if label < len(known) else str(label))
-        word = re.sub(r"[^\w.\-]+", "_", word)[:LONGEST_WORD]
-        names.append(f"{number:05d}{'-' * bool(word)}{word}.png")
+    for number, own in values.items():
+        words = [generator.value_name(attribute, index) for attribute, index in own.items()]
+        parts = [re.sub(r"[^\w.\-]+", "_", word)[:LONGEST_WORD] for word in words]
+        names.append("-".join([f"{number:05d}", *filter(None, parts)]) + ".png")
     return names

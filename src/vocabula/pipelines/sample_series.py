@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from vocabula.files import check_new_folder, dump_json, input_error, replace_fil
 from vocabula.priors import Generator, Samples
 from vocabula.priors.order import new_seed
 from vocabula.signals import CodeSpec
+from vocabula.signals.attributes import CLASS
 
 MANIFEST = "samples.json"
 """The file that says how a folder's samples were drawn."""
@@ -68,12 +69,13 @@ class Series:
         wanted = {**settings, "seed": earlier.settings.get("seed")}
         if settings["seed"] is not None:
             wanted["seed"] = settings["seed"]
-        changed = [name for name in wanted if wanted[name] != earlier.settings.get(name)]
+        names = dict.fromkeys([*wanted, *earlier.settings])
+        changed = [name for name in names if wanted.get(name) != earlier.settings.get(name)]
         if changed:
             name = changed[0]
             raise OptionError(
                 f"sample.{name}: expected that of the samples in {folder}, "
-                f"{earlier.settings.get(name)!r}, got {wanted[name]!r}; resume with the same "
+                f"{earlier.settings.get(name)!r}, got {wanted.get(name)!r}; resume with the same "
                 "options, or choose another folder"
             )
         return earlier
@@ -157,14 +159,16 @@ class CodesFile:
             self._writer.append(record)
         return self._writer.count
 
-    def append(self, samples: Samples, names: list[str], labels: list[int | None]) -> None:
-        """Add the codes of samples, with the names of their files and their classes."""
+    def append(
+        self, samples: Samples, names: Sequence[str], attributes: Sequence[Mapping[str, int]]
+    ) -> None:
+        """Add the codes of samples, with the names of their files and their classes, if any."""
         if self._writer is None:
             return
         arrays = [codes.cpu().numpy() for codes in samples.levels]
-        for i, (name, label) in enumerate(zip(names, labels, strict=True)):
+        for i, (name, values) in enumerate(zip(names, attributes, strict=True)):
             codes = [level[i] for level in arrays]
-            self._writer.append(TokenRecord(codes, name, label, *self._size))
+            self._writer.append(TokenRecord(codes, name, values.get(CLASS), *self._size))
 
     def __enter__(self) -> CodesFile:
         return self

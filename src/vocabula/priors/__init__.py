@@ -16,7 +16,7 @@ from vocabula import lazy_names
 
 if TYPE_CHECKING:
     from vocabula.priors.codes import CodeGrid
-    from vocabula.priors.condition import Condition, Conditioning
+    from vocabula.priors.condition import Conditioning
     from vocabula.priors.drawing import Drawing
     from vocabula.priors.generator import Generator
     from vocabula.priors.generator_saving import level_folder, load_generator, save_tokenizer_beside
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from vocabula.priors.saving import load, save
     from vocabula.priors.text import TextTokenizer
     from vocabula.priors.transformer import TransformerPrior
+    from vocabula.signals.condition import Condition
 
 __getattr__ = lazy_names(
     __name__,
     {
         "codes": ("CodeGrid",),
-        "condition": ("Condition", "Conditioning"),
+        "condition": ("Conditioning",),
         "drawing": ("Drawing",),
         "generator": ("Generator",),
         "generator_saving": ("level_folder", "load_generator", "save_tokenizer_beside"),
@@ -45,6 +46,7 @@ __getattr__ = lazy_names(
         "saving": ("load", "save"),
         "text": ("TextTokenizer",),
         "transformer": ("TransformerPrior",),
+        "vocabula.signals.condition": ("Condition",),
     },
 )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vocabula.errors import picture_size, plural
+from vocabula.priors.condition import attribute_words
 
 if TYPE_CHECKING:
     from vocabula.priors.prior import Prior
@@ -103,8 +104,9 @@ def prior_card(
 
 def _conditions(prior: Prior) -> str:
     known = prior.conditioning
-    parts = [plural(known.classes, "class", "classes")] if known.classes else []
+    parts = attribute_words(known.values)
     parts += [f"text of at most {plural(known.text_length, 'token')}"] if known.text_tokens else []
+    parts += [f"a vector of {plural(known.vectors, 'number')}"] if known.vectors else []
     parts += [f"the codes of {plural(len(known.upper), 'coarser level')}"] if known.upper else []
     return ", ".join(parts) or "nothing"
 

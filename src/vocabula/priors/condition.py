@@ -1,76 +1,24 @@
-"""The conditions of codes: a class, a caption, the codes of coarser levels."""
+"""The conditions that a prior accepts: attributes, a caption, a vector, codes of coarser levels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Lt
 from torch import Tensor
 from torch.nn.functional import pad
 
-from vocabula.errors import DataError, OptionError
+from vocabula.errors import DataError, OptionError, plural
 from vocabula.priors.codes import CodeGrid
 from vocabula.registry import component
+from vocabula.signals.attributes import CLASS, NOT_GIVEN
+from vocabula.signals.condition import PADDING, Condition
 
-NO_LABEL = -1
-"""The label that says: no class given."""
-PADDING = 0
-"""The text token that fills a caption up; a caption of nothing else says: no text given."""
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """The known facts about a batch of signals.
-
-    Attributes:
-        labels: (B,) integer classes; -1 for none.
-        text: (B, T) integer tokens of captions, padded with 0; all 0 for none.
-        upper: codes (B, *grid, *code_shape) of the coarser levels, coarsest first.
-    """
-
-    labels: Tensor | None = None
-    text: Tensor | None = None
-    upper: tuple[Tensor, ...] = ()
-
-    def to(self, device: torch.device | str) -> Condition:
-        """The same condition on a device."""
-        return Condition(
-            None if self.labels is None else self.labels.to(device),
-            None if self.text is None else self.text.to(device),
-            tuple(codes.to(device) for codes in self.upper),
-        )
-
-    def rows(self, which: slice) -> Condition:
-        """The condition of some of the signals."""
-        return Condition(
-            None if self.labels is None else self.labels[which],
-            None if self.text is None else self.text[which],
-            tuple(codes[which] for codes in self.upper),
-        )
-
-    def without(self, dropped: Tensor | None = None) -> Condition:
-        """The condition without class and text where `dropped` (B,) is true; None: everywhere.
-
-        Coarser codes stay: finer codes have no meaning without them.
-        """
-        labels, text = self.labels, self.text
-        if labels is not None:
-            every = torch.ones_like(labels, dtype=torch.bool)
-            labels = labels.masked_fill(every if dropped is None else dropped, NO_LABEL)
-        if text is not None:
-            every = torch.ones_like(text[:, 0], dtype=torch.bool)
-            text = text.masked_fill((every if dropped is None else dropped)[:, None], PADDING)
-        return Condition(labels, text, self.upper)
-
-    def beside(self, other: Condition) -> Condition:
-        """Two batches joined: this batch's signals, then the other's."""
-        pairs = [(self.labels, other.labels), (self.text, other.text)]
-        labels, text = (None if a is None or b is None else torch.cat([a, b]) for a, b in pairs)
-        upper = (torch.cat([a, b]) for a, b in zip(self.upper, other.upper, strict=True))
-        return Condition(labels, text, tuple(upper))
+TAKEN = (CLASS, "text", "vectors", "upper")
+"""Names that no further attribute can have."""
 
 
 @component("conditioning", "conditioning")
@@ -79,26 +27,33 @@ class Conditioning:
     """The conditions that a prior accepts.
 
     Args:
-        classes: number of classes; 0 takes no labels.
+        classes: number of classes, the values of the attribute ``class``; 0 takes no labels.
         text_tokens: size of the text vocabulary; 0 takes no text.
         text_length: longest caption, in tokens.
         upper: the grids of codes of the coarser levels, coarsest first.
-        dropout: probability in training that a signal's class and text are withheld, so that
-            the model learns the unconditional distribution as well, which guidance needs.
+        dropout: probability in training that all of a signal's condition but coarser codes is
+            withheld, so that the model learns the unconditional distribution as well, which
+            guidance needs.
+        attributes: number of values of each further attribute, such as ``{"speaker": 40}``.
+        vectors: width of the vector that is a condition; 0 takes none.
 
     Raises:
-        OptionError: one of `text_tokens` and `text_length` is 0 and the other is not.
+        OptionError: one of `text_tokens` and `text_length` is 0 and the other is not, or an
+            attribute has no proper name.
 
     Source: Ho and Salimans 2022, "Classifier-Free Diffusion Guidance" (dropout of conditions).
     """
 
     component_kind = "conditioning"
+    added_options: ClassVar[tuple[str, ...]] = ("attributes", "vectors")
 
     classes: Annotated[int, Ge(0)] = 0
     text_tokens: Annotated[int, Ge(0)] = 0
     text_length: Annotated[int, Ge(0)] = 0
     upper: Sequence[CodeGrid] = ()
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.1
+    attributes: Mapping[str, Annotated[int, Ge(1)]] | None = None
+    vectors: Annotated[int, Ge(0)] = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "upper", tuple(self.upper))
@@ -107,11 +62,33 @@ class Conditioning:
                 "conditioning.text_length: expected a length and a vocabulary or neither, got "
                 f"{self.text_length} of {self.text_tokens} tokens; set both, or both to 0"
             )
+        for name in self.attributes or ():
+            if name in TAKEN or not name.isidentifier():
+                raise OptionError(
+                    f"conditioning.attributes: expected names of letters, digits and _ other than "
+                    f"{', '.join(TAKEN)}, got {name!r}; rename it"
+                )
+
+    @property
+    def values(self) -> dict[str, int]:
+        """Number of values of each attribute, the class first, then by name."""
+        first = {CLASS: self.classes} if self.classes else {}
+        return first | dict(sorted((self.attributes or {}).items()))
 
     @property
     def withholdable(self) -> bool:
-        """Whether there is a class or a text, which can be withheld."""
-        return bool(self.classes or self.text_tokens)
+        """Whether there is an attribute, a text or a vector, which can be withheld."""
+        return bool(self.values or self.text_tokens or self.vectors)
+
+    def known(self, condition: Condition, upper: Sequence[Tensor] = ()) -> Condition:
+        """The parts of a condition that the prior knows, with coarser codes if it knows them."""
+        given = condition.attributes
+        return Condition(
+            {name: given[name] for name in self.values if name in given},
+            condition.text if self.text_tokens else None,
+            condition.vectors if self.vectors else None,
+            tuple(upper) if self.upper else (),
+        )
 
     def complete(self, condition: Condition | None, batch: int, device: torch.device) -> Condition:
         """A checked condition with every part; missing parts are marked as not given.
@@ -127,46 +104,38 @@ class Conditioning:
         """
         condition = condition or Condition()
         self._refuse_unknown(condition)
-        labels = text = None
-        if self.classes:
-            labels = self._labels(condition.labels, batch, device)
-        if self.text_tokens:
-            text = self._text(condition.text, batch, device)
         if len(condition.upper) != len(self.upper):
             raise DataError(
                 f"condition.upper: expected the codes of {len(self.upper)} coarser levels, got "
                 f"{len(condition.upper)}; give one tensor per level, coarsest first"
             )
+        condition.check_batch(batch)
         for codes, grid in zip(condition.upper, self.upper, strict=True):
             grid.check(codes)
-            _same_batch("upper", len(codes), batch)
-        upper = tuple(codes.to(device) for codes in condition.upper)
-        return Condition(labels, text, upper)
+        return Condition(
+            {
+                name: _attribute(name, size, condition.attributes.get(name), batch, device)
+                for name, size in self.values.items()
+            },
+            self._text(condition.text, batch, device) if self.text_tokens else None,
+            self._vectors(condition.vectors, batch, device) if self.vectors else None,
+            tuple(codes.to(device) for codes in condition.upper),
+        )
 
     def _refuse_unknown(self, condition: Condition) -> None:
-        for name, given, known in (
-            ("labels", condition.labels, self.classes),
-            ("text", condition.text, self.text_tokens),
-        ):
-            if given is not None and not known:
-                raise DataError(
-                    f"condition.{name}: expected none, got some; this prior was made without "
-                    f"{name}: leave them out, or train one with them"
-                )
-
-    def _labels(self, labels: Tensor | None, batch: int, device: torch.device) -> Tensor:
-        if labels is None:
-            return torch.full((batch,), NO_LABEL, device=device)
-        _integers("labels", labels, 1)
-        _same_batch("labels", len(labels), batch)
-        _within("labels", labels, NO_LABEL, self.classes)
-        return labels.to(device).long()
+        unknown = [name for name in condition.attributes if name not in self.values]
+        unknown += ["text"] * (condition.text is not None and not self.text_tokens)
+        unknown += ["vectors"] * (condition.vectors is not None and not self.vectors)
+        for name in unknown:
+            raise DataError(
+                f"condition.{name}: expected none, got some; this prior was made without "
+                f"{name}: leave it out, or train one with it"
+            )
 
     def _text(self, text: Tensor | None, batch: int, device: torch.device) -> Tensor:
         if text is None:
             return torch.full((batch, self.text_length), PADDING, device=device)
         _integers("text", text, 2)
-        _same_batch("text", len(text), batch)
         _within("text", text, 0, self.text_tokens)
         if text.shape[1] > self.text_length:
             raise DataError(
@@ -175,21 +144,58 @@ class Conditioning:
             )
         return pad(text.to(device).long(), (0, self.text_length - text.shape[1]), value=PADDING)
 
+    def _vectors(self, vectors: Tensor | None, batch: int, device: torch.device) -> Tensor:
+        if vectors is None:
+            return torch.full((batch, self.vectors), torch.nan, device=device)
+        if vectors.shape[1:] != (self.vectors,) or not vectors.is_floating_point():
+            raise DataError(
+                f"condition.vectors: expected floating point of shape ({batch}, {self.vectors}), "
+                f"got {_described(vectors)}; give vectors like those of the training data"
+            )
+        if bool(vectors.isinf().any()):
+            raise DataError(
+                "condition.vectors: expected finite numbers, or a row of NaN for none, got an "
+                "infinity; drop or repair the vectors that contain it"
+            )
+        return vectors.to(device)
+
+
+def attribute_words(values: Mapping[str, int]) -> list[str]:
+    """The attributes of a prior in words.
+
+    Args:
+        values: number of values of each attribute by name.
+
+    Example:
+        >>> attribute_words({"class": 10, "speaker": 1})
+        ['10 classes', '1 value of speaker']
+    """
+    return [
+        plural(n, "class", "classes") if name == CLASS else f"{plural(n, 'value')} of {name}"
+        for name, n in values.items()
+    ]
+
+
+def _attribute(
+    name: str, size: int, values: Tensor | None, batch: int, device: torch.device
+) -> Tensor:
+    if values is None:
+        return torch.full((batch,), NOT_GIVEN, device=device)
+    _integers(name, values, 1)
+    _within(name, values, NOT_GIVEN, size)
+    return values.to(device).long()
+
 
 def _integers(name: str, values: Tensor, axes: int) -> None:
     if values.ndim != axes or values.is_floating_point() or values.dtype == torch.bool:
         raise DataError(
             f"condition.{name}: expected integers of {axes} axes, batch first, got "
-            f"{str(values.dtype).removeprefix('torch.')} of shape {tuple(values.shape)}; "
-            "give a tensor of int64"
+            f"{_described(values)}; give a tensor of int64"
         )
 
 
-def _same_batch(name: str, got: int, batch: int) -> None:
-    if got != batch:
-        raise DataError(
-            f"condition.{name}: expected {batch}, one per signal, got {got}; repeat or cut them"
-        )
+def _described(values: Tensor) -> str:
+    return f"{str(values.dtype).removeprefix('torch.')} of shape {tuple(values.shape)}"
 
 
 def _within(name: str, values: Tensor, lowest: int, end: int) -> None:

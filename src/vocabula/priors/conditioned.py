@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vocabula.data.code_batches import CodeArrays, CodeBatch, code_batches
-from vocabula.priors import Condition, TextTokenizer
+from vocabula.priors import TextTokenizer
+from vocabula.signals import Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,14 @@ class ConditionedCodes:
     Attributes:
         arrays: the codes of all levels.
         level: the level that is predicted, 0 for the coarsest; coarser ones are conditions.
-        classes: whether labels are conditions.
+        attributes: names of the attributes that are conditions.
         captions: text conditions, or None.
         channels: channels of the images.
     """
 
     arrays: CodeArrays
     level: int = 0
-    classes: bool = False
+    attributes: tuple[str, ...] = ()
     captions: CaptionTokens | None = None
     channels: int = 1
 
@@ -90,8 +91,9 @@ class ConditionedCodes:
         text = None
         if self.captions is not None:
             text = self.captions.drawn(batch.indices, batch.draws)
-        labels = batch.labels if self.classes else None
-        return batch.levels[self.level], Condition(labels, text, batch.levels[: self.level])
+        attributes = {name: batch.attributes[name] for name in self.attributes}
+        condition = Condition(attributes, text, upper=batch.levels[: self.level])
+        return batch.levels[self.level], condition
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Condition]]:
         """All signals once, in order, each with its first caption."""

@@ -1,4 +1,4 @@
-"""The data of a prior: codes, classes and captions, split into fitted and held out."""
+"""The data of a prior: codes, attributes and captions, split into fitted and held out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -16,10 +16,11 @@ import numpy as np
 
 from vocabula.data import DataWarning, TokenFile, read_tokens
 from vocabula.data.captions import Captions, read_captions
-from vocabula.data.code_batches import CodeArrays, class_count, read_codes, split_codes
+from vocabula.data.code_batches import CodeArrays, read_codes, split_codes, value_count
 from vocabula.errors import DataError, OptionError
 from vocabula.priors import TextTokenizer
 from vocabula.priors.conditioned import CaptionTokens, ConditionedCodes
+from vocabula.signals.attributes import CLASS
 from vocabula.tokenizers import SignalTokenizer
 
 LONGEST = 64
@@ -36,7 +37,7 @@ class Sources:
         captions: see `read_captions`; None for none.
         caption_column: the column of texts.
         held_out: a file of codes to measure on; None holds out a share of `tokens`.
-        classes: whether labels are conditions.
+        classes: whether labels and other attributes are conditions.
 
     Raises:
         OptionError: a column of captions without captions.
@@ -84,8 +85,8 @@ class PriorData:
     Attributes:
         fitted: the data to learn from, at the coarsest level.
         held_out: the data to measure on, at the coarsest level.
-        classes: number of classes; 0 for none.
-        class_names: names of the classes; empty if they have none.
+        attributes: number of values of each attribute that is a condition, by name.
+        names: what their values are called, by the attribute's name; without those that have none.
         text: the tokenizer of the captions, or None.
         text_length: number of tokens per caption; 0 for none.
         identity: values that a resumed run must find unchanged, by name.
@@ -93,8 +94,8 @@ class PriorData:
 
     fitted: ConditionedCodes
     held_out: ConditionedCodes
-    classes: int
-    class_names: tuple[str, ...]
+    attributes: Mapping[str, int]
+    names: Mapping[str, tuple[str, ...]]
     text: TextTokenizer | None
     text_length: int
     identity: dict[str, str]
@@ -136,15 +137,15 @@ def read_prior_data(
 
     Raises:
         TokensError: a file is missing, damaged, or made by another tokenizer.
-        DataError: grids differ, labels do not fit the class names, captions are missing, or there
-            are too few signals.
+        DataError: grids differ, attributes do not fit the names of their values, captions are
+            missing, or there are too few signals.
     """
     fingerprint = tokenizer.fingerprint()
     new = text is None
     file = read_tokens(sources.tokens, fingerprint=fingerprint)
     arrays = read_codes(file)
-    names = tuple(file.label_names or ())
-    classes = class_count(arrays, names) if sources.classes else 0
+    values = _value_counts(arrays, file.names) if sources.classes else {}
+    names = {name: own for name, own in file.names.items() if name in values and own}
     texts = _captions(sources, arrays)
     if sources.held_out is None:
         fitted, other, texts, other_texts = _split(arrays, texts, share, most, seed)
@@ -152,13 +153,7 @@ def read_prior_data(
         held_out = read_tokens(sources.held_out, fingerprint=fingerprint)
         fitted, other = arrays, _other(held_out, arrays, most, seed)
         other_texts = _captions(sources, other)
-        if classes and class_count(other, names) > classes:
-            raise DataError(
-                f"{other.name}: expected labels below {classes}, as in {arrays.name}, got "
-                f"{int(other.labels.max())}; measure on data of the same classes"
-            )
-        if classes:
-            _check_names(other, names, held_out.label_names or ())
+        _check_attributes(other, arrays.name, values, names, held_out.names)
     length = 0
     if texts is not None:
         flat = list(chain(*texts))
@@ -169,7 +164,7 @@ def read_prior_data(
 
     def conditioned(codes: CodeArrays, own: Captions | None) -> ConditionedCodes:
         tokens = CaptionTokens.of(own, text, length) if text and own is not None else None
-        return ConditionedCodes(codes, 0, classes > 0, tokens, tokenizer.channels)
+        return ConditionedCodes(codes, 0, tuple(values), tokens, tokenizer.channels)
 
     identity = {
         "tokenizer": fingerprint,
@@ -177,14 +172,17 @@ def read_prior_data(
         "held_out": other.digest()[:16],
         "captions": _digest(texts),
         "held_out_captions": _digest(other_texts),
-        "classes": str(classes),
-        "class_names": _digest(names if classes else None),
+        "classes": str(values.get(CLASS, 0)),
+        "class_names": _digest(names.get(CLASS, ()) if CLASS in values else None),
     }
+    others = {name: [n, names.get(name)] for name, n in values.items() if name != CLASS}
+    if others:  # else the identity is that of earlier releases
+        identity["attributes"] = _digest(others)
     return PriorData(
         conditioned(fitted, texts),
         conditioned(other, other_texts),
-        classes,
-        names if classes else (),
+        values,
+        names,
         text if texts is not None else None,
         length,
         identity,
@@ -225,16 +223,50 @@ def _other(file: TokenFile, arrays: CodeArrays, most: int, seed: int) -> CodeArr
     return other.take(split_codes(len(other), share=1.0, most=most, seed=seed)[1])
 
 
-def _check_names(other: CodeArrays, names: Sequence[str], its: Sequence[str]) -> None:
-    """Refuse held-out labels whose classes differ from the training classes."""
-    if not (names and its):
-        return
-    for label in np.unique(other.labels[other.labels >= 0]).tolist():
-        mine, own = names[label], its[label] if label < len(its) else None
+def _value_counts(arrays: CodeArrays, names: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Number of values of each attribute that some signal has."""
+    counts = {name: value_count(arrays, name, names[name]) for name in arrays.attributes}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _check_attributes(
+    other: CodeArrays,
+    learned: str,
+    values: Mapping[str, int],
+    names: Mapping[str, Sequence[str]],
+    its: Mapping[str, Sequence[str]],
+) -> None:
+    """Refuse held-out attributes with other values, or values of other names, than the learned."""
+    for name, count in values.items():
+        found = other.attributes.get(name)
+        if found is None:
+            raise DataError(
+                f"{other.name}: expected the attribute {name}, as in {learned}, got "
+                f"{', '.join(other.attributes)}; encode both in the same way, or train without "
+                "attributes (--no-classes)"
+            )
+        what = "labels" if name == CLASS else f"values of {name}"
+        if value_count(other, name, names.get(name)) > count:
+            raise DataError(
+                f"{other.name}: expected {what} below {count}, as in {learned}, got "
+                f"{int(found.max())}; measure on data of the same"
+                f" {'classes' if name == CLASS else 'values'}"
+            )
+        if names.get(name) and its.get(name):
+            _check_names(other, name, names[name], its[name])
+
+
+def _check_names(
+    other: CodeArrays, attribute: str, names: Sequence[str], its: Sequence[str]
+) -> None:
+    """Refuse held-out values whose names differ from those of the training data."""
+    found = other.attributes[attribute]
+    for index in np.unique(found[found >= 0]).tolist():
+        mine, own = names[index], its[index] if index < len(its) else None
         if mine != own:
             raise DataError(
-                f"{other.name}: expected class {label} to be {mine!r}, as in the codes that are "
-                f"learned, got {own!r}; encode both with the same classes, or train without them "
+                f"{other.name}: expected {attribute} {index} to be {mine!r}, as in the codes that "
+                f"are learned, got {own!r}; encode both with the same names, or train without them "
                 "(--no-classes)"
             )
 
@@ -278,7 +310,7 @@ def _warn_of_captions(texts: Captions, tokenizer: TextTokenizer, length: int) ->
         )
 
 
-def _digest(texts: Captions | Sequence[str] | None) -> str:
+def _digest(texts: Captions | Sequence[str] | Mapping[str, Any] | None) -> str:
     if texts is None:
         return "none"
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]

@@ -11,8 +11,10 @@ from torch.nn.functional import elu
 
 from vocabula.errors import CodeError
 from vocabula.priors.codes import CodeGrid
-from vocabula.priors.condition import Condition, Conditioning
+from vocabula.priors.condition import Conditioning
 from vocabula.priors.grids import LAYERS, SPREADING_LAYERS
+from vocabula.signals.attributes import CLASS
+from vocabula.signals.condition import Condition
 
 
 class CodeEmbedding(nn.Module):
@@ -83,11 +85,12 @@ class ConditionEncoder(nn.Module):
 
     ::
 
-        labels (B,)     --> embedding ------------------------------------+
-        text (B, T)     --> embedding, one attention layer, mean ---------+--> sum
-        upper (B, *u)   --> embedding, convolutions, transposed one ------+
+        each attribute (B,) --> embedding --------------------------------+
+        text (B, T)         --> embedding, one attention layer, mean -----+--> sum
+        vectors (B, D)      --> linear layer -----------------------------+
+        upper (B, *u)       --> embedding, convolutions, transposed one --+
 
-    "Not given" has its own embedding: an extra class, or a text of only padding.
+    "Not given" has its own embedding: an extra value, a text of only padding, a learned vector.
 
     Args:
         conditioning: the possible conditions.
@@ -106,16 +109,27 @@ class ConditionEncoder(nn.Module):
         if conditioning.text_tokens:
             self.text = TextEncoder(conditioning.text_tokens, conditioning.text_length, width)
         self.upper = nn.ModuleList(UpperEncoder(codes, grid, width) for codes in conditioning.upper)
+        # "of_" keeps the names apart from those of the module's own attributes, such as "type"
+        self.attributes = nn.ModuleDict(
+            {
+                f"of_{name}": nn.Embedding(size + 1, width)
+                for name, size in conditioning.values.items()
+                if name != CLASS
+            }
+        )
+        self.vectors = VectorEncoder(conditioning.vectors, width) if conditioning.vectors else None
 
     def forward(self, condition: Condition, grid: Sequence[int]) -> Tensor:
         """Encode a complete condition for a grid of positions."""
         parts = []
-        if self.labels is not None and condition.labels is not None:
-            # the last row is "not given", which labels write as -1
-            rows = condition.labels % self.labels.num_embeddings
-            parts.append(self._everywhere(self.labels(rows), grid))
+        for name, values in condition.attributes.items():
+            table: Any = self.labels if name == CLASS else self.attributes[f"of_{name}"]
+            # the last row is "not given", which is written as -1
+            parts.append(self._everywhere(table(values % table.num_embeddings), grid))
         if self.text is not None and condition.text is not None:
             parts.append(self._everywhere(self.text(condition.text), grid))
+        if self.vectors is not None and condition.vectors is not None:
+            parts.append(self._everywhere(self.vectors(condition.vectors), grid))
         for encoder, codes in zip(self.upper, condition.upper, strict=True):
             parts.append(encoder(codes, grid))
         total = parts[0]
@@ -155,6 +169,29 @@ class TextEncoder(nn.Module):
         """Encode tokens (B, T)."""
         mixed: Tensor = self.mix(self.tokens(text) + self.places)
         return mixed.mean(1)
+
+
+class VectorEncoder(nn.Module):
+    """A vector of another width: ``W v + b``, or a learned vector where none is given.
+
+    Args:
+        dim: width of the given vectors D.
+        width: width of the results C.
+
+    Shape:
+        (B, D) -> (B, C).
+    """
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(dim, width)
+        self.nothing = nn.Parameter(torch.randn(width))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Encode vectors (B, D); a row with NaN is none."""
+        missing = vectors.isnan().any(1, keepdim=True)
+        known = vectors.masked_fill(missing, 0).to(self.nothing)
+        return torch.where(missing, self.nothing, self.project(known))
 
 
 class UpperEncoder(nn.Module):

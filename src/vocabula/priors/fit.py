@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vocabula.errors import OptionError, picture_size
 from vocabula.priors.prior import Prior
+from vocabula.signals.attributes import CLASS
 from vocabula.tokenizers import CodeLevel, SignalTokenizer
 
 
@@ -71,16 +72,19 @@ def _check_upper(name: str, prior: Prior, coarser: Sequence[Prior]) -> None:
 
 
 def _check_same_condition(name: str, prior: Prior, first: Prior) -> None:
-    """A finer level must know the same class and text conditions as the coarsest level."""
+    """A finer level must know the same attributes, texts and vectors as the coarsest level."""
+    known, others = prior.conditioning, first.conditioning
+    values = ((n, size, others.values.get(n, 0)) for n, size in known.values.items())
     for what, mine, its in (
-        ("classes", prior.conditioning.classes, first.conditioning.classes),
-        ("text length", prior.conditioning.text_length, first.conditioning.text_length),
+        *(("classes" if n == CLASS else f"values of {n}", *sizes) for n, *sizes in values),
+        ("vector width", known.vectors, others.vectors),
+        ("text length", known.text_length, others.text_length),
         ("text vocabulary", _text(prior), _text(first)),
     ):
         if mine and mine != its:
             raise OptionError(
                 f"{name}: expected the {what} of the coarsest level's prior, {its}, got {mine}; "
-                "train all levels on the same captions and classes"
+                "train all levels on the same captions and attributes"
             )
 
 

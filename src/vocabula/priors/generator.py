@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Self
 
@@ -11,18 +11,19 @@ from torch import Tensor
 
 from vocabula.errors import DataError, OptionError, picture_size, plural
 from vocabula.priors.completion import check_keep, known_codes
-from vocabula.priors.condition import Condition, Conditioning
+from vocabula.priors.condition import Conditioning
 from vocabula.priors.drawing import Drawing
 from vocabula.priors.fit import check_fit
 from vocabula.priors.order import Order, Samples, join, level_numbers, new_seed
-from vocabula.priors.prior import Prior
+from vocabula.priors.prior import Prior, Values
 from vocabula.priors.sampling import Known, Progress
+from vocabula.signals import Condition
 from vocabula.tokenizers import SignalTokenizer
 
 DECODED_PIXELS = 2**20
 """Most pixels that are decoded at once."""
-Labels = int | str | Sequence[int | str]
-"""A class by index or name, or one for every sample."""
+Attributes = Mapping[str, Values]
+"""An index or a name, or one for every sample, of each attribute by name."""
 Texts = str | Sequence[str]
 """A caption, or one for every sample."""
 
@@ -77,6 +78,15 @@ class Generator:
         """Names of the classes, in order; empty if they have none."""
         return self.priors[0].origin.class_names
 
+    def names_of(self, attribute: str) -> tuple[str, ...]:
+        """Names of an attribute's values, in order; empty if they have none."""
+        return self.priors[0].origin.names.get(attribute, ())
+
+    def value_name(self, attribute: str, index: int) -> str:
+        """What a value of an attribute is called; its index where it has no name."""
+        names = self.names_of(attribute)
+        return names[index] if index < len(names) else str(index)
+
     @property
     def conditioning(self) -> Conditioning:
         """What samples can be conditioned on."""
@@ -119,21 +129,21 @@ class Generator:
                 ) from None
 
     def conditions(
-        self, n: int, *, labels: Labels | None = None, text: Texts | None = None
+        self, n: int, *, attributes: Attributes | None = None, text: Texts | None = None
     ) -> Condition:
         """The condition of n samples, from words; see `Prior.condition`.
 
         Raises:
-            DataError: a class or text is unknown to the priors.
+            DataError: an attribute, a value or a text is unknown to the priors.
             OptionError: neither is given, and the priors never learned to work without.
         """
         known = self.conditioning
-        if known.withholdable and not known.dropout and labels is None and text is None:
+        if known.withholdable and not known.dropout and not attributes and text is None:
             raise OptionError(
                 "condition: expected a class or a text, got none; this prior was trained with "
                 "conditioning.dropout=0 and cannot do without"
             )
-        return self.priors[0].condition(n, label=labels, text=text)
+        return self.priors[0].condition(n, attributes=attributes, text=text)
 
     # ---------------------------------------------------------- what it does
 
@@ -141,7 +151,7 @@ class Generator:
         self,
         n: int,
         *,
-        labels: Labels | None = None,
+        attributes: Attributes | None = None,
         text: Texts | None = None,
         size: tuple[int, int] | None = None,
         drawing: Drawing = Drawing(),  # noqa: B008 - frozen
@@ -154,7 +164,7 @@ class Generator:
         return join(
             self.stream(
                 n,
-                labels=labels,
+                attributes=attributes,
                 text=text,
                 size=size,
                 drawing=drawing,
@@ -169,7 +179,7 @@ class Generator:
         self,
         n: int,
         *,
-        labels: Labels | None = None,
+        attributes: Attributes | None = None,
         text: Texts | None = None,
         size: tuple[int, int] | None = None,
         drawing: Drawing = Drawing(),  # noqa: B008 - frozen
@@ -182,7 +192,8 @@ class Generator:
 
         Args:
             n: number of images, >= 1.
-            labels: the class, by index or name; or n of them. None: drawn from all.
+            attributes: the value of each by index or name, or n of them, such as
+                ``{"class": "cat"}``. What is not named is drawn from all.
             text: the caption; or n of them.
             size: (H, W) in pixels; None takes `image_size`.
             drawing: temperature, top_k, top_p and guidance for every level.
@@ -195,12 +206,12 @@ class Generator:
 
         Raises:
             OptionError: an option is out of range, or a prior cannot compute such a size.
-            DataError: a class or text is unknown to the priors.
+            DataError: an attribute, a value or a text is unknown to the priors.
         """
         _at_least({"n": (n, 1), "start": (start, 0), "batch_size": (batch_size, 1)})
         size = self.image_size if size is None else size
         self.check_size(size)
-        condition = self.conditions(n, labels=labels, text=text)
+        condition = self.conditions(n, attributes=attributes, text=text)
         self._check_guidance(drawing, condition)
         return self._stream(
             Order(n, start, condition, size, drawing, new_seed(seed), batch_size, progress)
@@ -212,7 +223,7 @@ class Generator:
         keep: Tensor,
         *,
         copies: int = 1,
-        labels: Labels | None = None,
+        attributes: Attributes | None = None,
         text: Texts | None = None,
         drawing: Drawing = Drawing(),  # noqa: B008 - frozen
         seed: int | None = None,
@@ -231,7 +242,7 @@ class Generator:
             keep: booleans (H, W) or (B, H, W), true where a pixel is kept. Pixels that are not kept
                 have no influence.
             copies: completions of each image; they follow one another.
-            labels: the class, by index or name; or one for each of B x copies completions.
+            attributes: see `stream`; or one value for each of B x copies completions.
             text: the caption; or one for each.
             drawing: see `stream`.
             seed: see `stream`.
@@ -244,14 +255,14 @@ class Generator:
 
         Raises:
             DataError: images or mask have a wrong shape or values, nothing is kept, everything
-                is, or a class or text is unknown.
+                is, or an attribute or text is unknown.
             OptionError: an option is out of range, or a prior cannot compute such a size.
         """
         x = self.tokenizer.signal.check(images)
         count, size = len(x) * copies, (int(x.shape[2]), int(x.shape[3]))
         _at_least({"copies": (copies, 1), "batch_size": (batch_size, 1)})
         self.check_size(size)
-        condition = self.conditions(count, labels=labels, text=text)
+        condition = self.conditions(count, attributes=attributes, text=text)
         self._check_guidance(drawing, condition)
         known = known_codes(self.tokenizer, x.to(self.device), check_keep(keep, x).to(self.device))
         repeated = tuple(
@@ -274,7 +285,7 @@ class Generator:
 
         Args:
             levels: codes (B, h, w, *code_shape) of each level, the coarsest first.
-            condition: class and text, as `conditions` gives them; coarser codes are added.
+            condition: as `conditions` gives it; coarser codes are added.
 
         Raises:
             CodeError, DataError: codes or condition do not fit the priors.
@@ -295,7 +306,7 @@ class Generator:
             )
         condition = condition or Condition()
         return tuple(
-            prior.log_probs(codes, _for(prior, condition, levels[:i]))
+            prior.log_probs(codes, prior.conditioning.known(condition, levels[:i]))
             for i, (prior, codes) in enumerate(zip(self.priors, levels, strict=True))
         )
 
@@ -319,7 +330,7 @@ class Generator:
             rows = slice(first, min(first + order.batch_size, order.count))
             levels: list[Tensor] = []
             for i, (prior, grid) in enumerate(zip(self.priors, grids, strict=True)):
-                given = _for(prior, order.condition.rows(rows), levels)
+                given = prior.conditioning.known(order.condition.rows(rows), levels)
                 codes = prior.sample(
                     (rows.stop - rows.start, *grid),
                     given,
@@ -333,21 +344,10 @@ class Generator:
             yield Samples(self.decode(levels, order.size), tuple(levels))
 
 
-def _for(prior: Prior, condition: Condition, upper: Sequence[Tensor]) -> Condition:
-    """The part of a condition that a level's prior knows, and the coarser codes."""
-    known = prior.conditioning
-    return Condition(
-        condition.labels if known.classes else None,
-        condition.text if known.text_tokens else None,
-        tuple(upper) if known.upper else (),
-    )
-
-
 def _options(drawing: Drawing, given: Condition) -> dict[str, Any]:
     """The options of a level's draws: no guidance if only coarser codes are given."""
     options = {field.name: getattr(drawing, field.name) for field in fields(drawing)}
-    guided = given.labels is not None or given.text is not None
-    return options if guided else options | {"guidance": 1.0}
+    return options if given.given else options | {"guidance": 1.0}
 
 
 def _rows(known: Known, rows: slice) -> Known:

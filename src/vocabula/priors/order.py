@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vocabula.priors.condition import Condition
 from vocabula.priors.drawing import Drawing
 from vocabula.priors.sampling import Known, Progress, check_seed
+from vocabula.signals import Condition
 
 SKIPPED_AT_ONCE = 2**20
 
@@ -36,7 +36,7 @@ class Order:
     Attributes:
         count: number of images n.
         start: number of the first image.
-        condition: class and text of all n images.
+        condition: attributes and text of all n images.
         size: (H, W) in pixels.
         drawing: how symbols are drawn.
         seed: of the draws.

@@ -14,12 +14,13 @@ from torch.nn.functional import linear
 
 from vocabula.errors import OptionError
 from vocabula.priors.codes import CodeGrid
-from vocabula.priors.condition import Condition, Conditioning
+from vocabula.priors.condition import Conditioning
 from vocabula.priors.context import Context, Runs, table_rows, tap_count
 from vocabula.priors.fixed_point import curve, values, weights
 from vocabula.priors.prior import Prior
 from vocabula.priors.sampling import Decoding
 from vocabula.registry import component
+from vocabula.signals import Condition
 
 LARGEST_SYMBOL = 1024
 """Values of a symbol at most: a table of probabilities is written out for each."""
@@ -88,8 +89,8 @@ class PortablePrior(Prior):
     `vocabula.codec.PortableModel` computes the same with integers alone, on every machine bit for
     bit.
 
-    It takes no class and no text: a file does not know them. Books depend only on earlier books, so
-    that the stages of a file can be cut off.
+    It takes no class, no text and the like: a file does not know them. Books depend only on earlier
+    books, so that the stages of a file can be cut off.
 
     Args:
         codes: what the codes look like; of 2 axes.
@@ -137,7 +138,7 @@ class PortablePrior(Prior):
         if conditioning.withholdable:
             raise OptionError(
                 "portable.conditioning: expected no class and no text, which a file does not know, "
-                "got some; leave them out (--no-classes, no --captions)"
+                "got some; leave all conditions but codes out (--no-classes, no --captions)"
             )
         self.reach, self.upper = reach, tuple(upper)
         self.factors = tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vocabula.errors import DataError, OptionError, suggest
 from vocabula.priors.codes import CodeGrid
-from vocabula.priors.condition import Condition, Conditioning
+from vocabula.priors.condition import Conditioning
 from vocabula.priors.drawing import Drawing
 from vocabula.priors.sampling import (
     Decoding,
@@ -25,10 +25,14 @@ from vocabula.priors.sampling import (
     uniform_numbers,
 )
 from vocabula.priors.text import TextTokenizer
+from vocabula.signals.attributes import CLASS
+from vocabula.signals.condition import Condition
 from vocabula.tokenizers.weights import fingerprint
 
 MOST_NAMES = 12
-"""Class names that an error message lists."""
+"""Names of an attribute's values that an error message lists."""
+Values = int | str | Sequence[int | str]
+"""An attribute's value for a whole batch, or one for each of its signals: an index or a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +41,19 @@ class Origin:
 
     Attributes:
         tokenizer: fingerprint of the tokenizer that made the codes; "" if not known.
-        class_names: names of the classes, in order; empty if they have none.
+        names: what the values of each attribute are called, in order, by the attribute's name;
+            without those whose values have no names.
         image_size: (H, W) of the images in pixels; None if they differ or are not known.
     """
 
     tokenizer: str = ""
-    class_names: tuple[str, ...] = ()
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     image_size: tuple[int, int] | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in order; empty if they have none."""
+        return self.names.get(CLASS, ())
 
 
 class Prior(nn.Module, ABC):
@@ -102,8 +112,8 @@ class Prior(nn.Module, ABC):
     def loss(self, codes: Tensor, condition: Condition | None = None) -> Tensor:
         """The training loss (): nats per code, the mean of ``-log_probs``.
 
-        In training mode class and text of a signal are withheld together with probability
-        ``conditioning.dropout``.
+        In training mode attributes, text and vector of a signal are withheld together with
+        probability ``conditioning.dropout``.
 
         Raises:
             CodeError, DataError: see `log_probs`.
@@ -195,7 +205,7 @@ class Prior(nn.Module, ABC):
         self,
         batch: int,
         *,
-        label: int | str | Sequence[int | str] | None = None,
+        attributes: Mapping[str, Values] | None = None,
         text: str | Sequence[str] | None = None,
         upper: Sequence[Tensor] = (),
     ) -> Condition:
@@ -203,59 +213,59 @@ class Prior(nn.Module, ABC):
 
         Args:
             batch: number of signals B.
-            label: a class index or one of ``origin.class_names``; or a sequence of B.
+            attributes: values by the attribute's name: an index or one of ``origin.names``, or a
+                sequence of B, such as ``{"class": "cat"}``.
             text: a caption; or a sequence of B.
             upper: codes of the coarser levels, coarsest first, B each.
 
         Raises:
-            DataError: a class does not exist, a text is empty, too long or has unknown characters,
-                or there are not B of them.
+            DataError: an attribute or a value does not exist, a text is empty, too long or has
+                unknown characters, or there are not B of them.
         """
-        labels = tokens = None
-        if label is not None:
-            several = [label] * batch if isinstance(label, (int, str)) else list(label)
-            index = {value: self.label_index(value) for value in dict.fromkeys(several)}
-            labels = torch.tensor([index[value] for value in several], dtype=torch.long)
+        found: dict[str, Tensor] = {}
+        for name, given in (attributes or {}).items():
+            several = [given] * batch if isinstance(given, (int, str)) else list(given)
+            index = {value: self.value_index(name, value) for value in dict.fromkeys(several)}
+            found[name] = torch.tensor([index[value] for value in several], dtype=torch.long)
+        tokens = None
         if text is not None:
-            texts = [text] * batch if isinstance(text, str) else list(text)
-            tokens = self._tokens(texts)
-        for name, given in (("class", labels), ("text", tokens)):
-            if given is not None and len(given) != batch:
-                raise DataError(f"{name}: expected one, or {batch}, got {len(given)}; repeat some")
-        return Condition(labels, tokens, tuple(upper))
+            tokens = self._tokens([text] * batch if isinstance(text, str) else list(text))
+        made = Condition(found, tokens)
+        for name, part in made.parts():
+            if len(part) != batch:
+                raise DataError(f"{name}: expected one, or {batch}, got {len(part)}; repeat some")
+        return replace(made, upper=tuple(upper))
 
-    def label_index(self, label: int | str) -> int:
-        """The index of a class, given by its index or its name.
+    def value_index(self, attribute: str, value: int | str) -> int:
+        """The index of an attribute's value, given by its index or its name.
 
         Raises:
-            DataError: there is no such class.
+            DataError: there is no such attribute or value.
         """
-        classes, names = self.conditioning.classes, self.origin.class_names
-        if isinstance(label, str) and label in names:
-            return names.index(label)
-        index = int(label) if str(label).isdecimal() else -1
-        if 0 <= index < classes:
+        count = self.conditioning.values.get(attribute, 0)
+        names = self.origin.names.get(attribute, ())
+        if count and isinstance(value, str) and value in names:
+            return names.index(value)
+        index = int(value) if str(value).isdecimal() else -1
+        if 0 <= index < count:
             return index
         shown = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+        advice = suggest(str(value), names) or "; choose one of them"
+        if not count:
+            what = "classes" if attribute == CLASS else attribute
+            advice = f"; this prior was trained without {what}: leave it out"
         raise DataError(
-            f"class: expected an index in [0, {classes}){f' or one of {shown}' * bool(names)}, "
-            f"got {label!r}"
-            + (
-                suggest(str(label), names) or "; choose one of them"
-                if classes
-                else "; this prior was trained without classes: leave it out"
-            )
+            f"{attribute}: expected an index in [0, {count}){f' or one of {shown}' * bool(names)}, "
+            f"got {value!r}{advice}"
         )
 
     def check_guidance(self, condition: Condition | None) -> None:
-        """Refuse guidance without a class or text, or by a prior that has not learned it.
+        """Refuse guidance without a condition, or by a prior that has not learned it.
 
         Raises:
             OptionError: the prior cannot tell the condition from none.
         """
-        given = condition is not None and (
-            condition.labels is not None or condition.text is not None
-        )
+        given = condition is not None and condition.given
         if not given or not self.conditioning.dropout:
             why = "no class or text" if not given else "a prior trained with dropout=0"
             raise OptionError(

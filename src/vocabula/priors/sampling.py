@@ -13,8 +13,8 @@ from torch import Tensor
 
 from vocabula.errors import DataError, OptionError
 from vocabula.priors.codes import CodeGrid
-from vocabula.priors.condition import Condition
 from vocabula.priors.drawing import Drawing, guide
+from vocabula.signals import Condition
 
 Progress = Callable[[int, int], None]
 """Called with the number of positions that are done, and of all."""

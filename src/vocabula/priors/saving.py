@@ -12,6 +12,7 @@ from vocabula.files import dump_json, new_folder, output_errors, unicode_text, w
 from vocabula.priors.card import prior_card
 from vocabula.priors.prior import Origin, Prior
 from vocabula.priors.text import TextTokenizer
+from vocabula.signals.attributes import CLASS
 from vocabula.tokenizers.saved_folder import (
     CARD,
     CONFIG,
@@ -50,11 +51,14 @@ def save(
     folder = Path(folder)
     settings = registry.spec(prior)
     size = prior.origin.image_size
-    origin = {
+    origin: dict[str, Any] = {
         "tokenizer": prior.origin.tokenizer,
         "class_names": list(prior.origin.class_names),
         "image_size": None if size is None else list(size),
     }
+    names = {k: list(v) for k, v in prior.origin.names.items() if k != CLASS}
+    if names:  # else the file is as it was before there were other attributes
+        origin["names"] = names
     config = {
         **prior.foreign_config(),
         "format": FORMAT,
@@ -101,9 +105,10 @@ def load(path: str | Path) -> Prior:
 def _origin(saved: Mapping[str, Any]) -> Origin:
     """The origin that a configuration describes."""
     size = saved["image_size"]
+    names = {CLASS: saved["class_names"], **saved.get("names", {})}
     return Origin(
         str(saved["tokenizer"]),
-        tuple(map(str, saved["class_names"])),
+        {name: tuple(map(str, its)) for name, its in names.items() if its},
         None if size is None else (int(size[0]), int(size[1])),
     )
 

@@ -14,11 +14,12 @@ from torch.nn.functional import cross_entropy, linear
 
 from vocabula.errors import OptionError
 from vocabula.priors.codes import CodeGrid
-from vocabula.priors.condition import Condition, Conditioning
+from vocabula.priors.condition import Conditioning
 from vocabula.priors.prior import Prior
 from vocabula.priors.sampling import Decoding
 from vocabula.priors.vocabulary import TokenVocabulary
 from vocabula.registry import component
+from vocabula.signals import Condition
 
 MULTIPLE = 32
 
@@ -55,7 +56,8 @@ class TransformerPrior(Prior):
         model: the transformers library's model.
 
     Raises:
-        OptionError: `heads` does not divide `hidden` into even parts, or a range is left.
+        OptionError: `heads` does not divide `hidden` into even parts, vectors are a condition, or a
+            range is left.
 
     Example:
         >>> prior = TransformerPrior(CodeGrid((512,), (8, 8)), hidden=32, layers=1, heads=2)
@@ -83,6 +85,12 @@ class TransformerPrior(Prior):
             raise OptionError(
                 f"TransformerPrior.heads: expected hidden={hidden} to be a multiple of twice the "
                 f"heads, got {heads}; change one of them"
+            )
+        if conditioning.vectors:
+            raise OptionError(
+                "transformer.conditioning: expected no vectors, got some of width "
+                f"{conditioning.vectors}; its condition is a prefix of tokens: use a convolutional "
+                "prior"
             )
         from transformers import AutoModelForCausalLM
 

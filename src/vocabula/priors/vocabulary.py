@@ -1,4 +1,4 @@
-"""The integers that a language model reads: text, codes, coarser codes, classes and a start."""
+"""The integers that a language model reads: text, codes, coarser codes, attributes, a start."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import torch
 from torch import Tensor
 
 from vocabula.priors.codes import CodeGrid
-from vocabula.priors.condition import NO_LABEL, Condition, Conditioning
+from vocabula.priors.condition import Conditioning
+from vocabula.signals.attributes import NOT_GIVEN
+from vocabula.signals.condition import Condition
 
 
 class TokenVocabulary:
     """One vocabulary for a condition and the codes that follow it.
 
-    A sequence is ``[text] [class] [coarser codes] start codes``, without parts that a prior does
-    not know. Its length is the same for all: a missing class is the token "no class", a missing
-    text is padding. Tokens are numbered in the order
+    A sequence is ``[text] [class] [other attributes] [coarser codes] start codes``, without parts
+    that a prior does not know. Its length is the same for all: a missing class is the token "no
+    class", and so on, a missing text is padding. Tokens are numbered in the order
 
         text | first symbol of a position | second | ... | symbols of coarser levels |
-        classes | no class | start
+        classes | no class | values of another attribute | no value | ... | start
 
     so that text tokens keep the numbers they have in ``tokenizer.json``, and without text and
     with one book a code is its own token.
@@ -39,12 +41,14 @@ class TokenVocabulary:
         self.size = conditioning.text_tokens
         self.offsets = self._reserve(codes)
         self.upper_offsets = [self._reserve(grid) for grid in conditioning.upper]
-        self._classes = self.size
-        self.size += conditioning.classes + bool(conditioning.classes)
+        self._attributes: dict[str, int] = {}
+        for name, size in conditioning.values.items():
+            self._attributes[name] = self.size
+            self.size += size + 1
         self.start = self.size
         self.size += 1
         upper = sum(grid.positions * len(grid.slots) for grid in conditioning.upper)
-        self.prefix_length = conditioning.text_length + bool(conditioning.classes) + upper + 1
+        self.prefix_length = conditioning.text_length + len(self._attributes) + upper + 1
 
     def prefix(self, condition: Condition, batch: int, device: torch.device) -> Tensor:
         """The tokens (B, prefix_length) before the codes, of a complete condition.
@@ -55,10 +59,10 @@ class TokenVocabulary:
         parts = []
         if condition.text is not None:
             parts.append(condition.text)
-        if condition.labels is not None:
-            none = condition.labels == NO_LABEL
-            labels = condition.labels.masked_fill(none, self.conditioning.classes)
-            parts.append(labels[:, None] + self._classes)
+        for name, size in self.conditioning.values.items():
+            values = condition.attributes[name]
+            values = values.masked_fill(values == NOT_GIVEN, size)
+            parts.append(values[:, None] + self._attributes[name])
         for codes, grid, offsets in zip(
             condition.upper, self.conditioning.upper, self.upper_offsets, strict=True
         ):

@@ -30,7 +30,7 @@ from vocabula.reports.pictures import data_uri, heat, shrink, to_array
 from vocabula.reports.plots import bars
 
 MOST_ROWS = 10
-"""Classes or captions that get a row of samples."""
+"""Values of an attribute or captions that get a row of samples."""
 MOST_COMPARED = 16
 """Samples that are shown beside their nearest training images."""
 MOST_DECODED = 10_000
@@ -67,7 +67,7 @@ def build_prior_report(
         folder: where `train_prior` wrote them, with ``run.json`` and the logs.
         out: the file to write.
         tokens: codes to measure on; the training codes, or None, measure on the held-out share.
-        samples: images to draw, at least one for each class shown.
+        samples: images to draw, at least one for each row shown.
         seed: of the draws.
         batch_size: most signals of a batch.
         overwrite: replace an existing file.
@@ -185,8 +185,8 @@ def _figures(level: LevelNats) -> dict[str, Any]:
 def _draw(
     generator: Generator, data: PriorData, count: int, seed: int, batch_size: int, *, show: bool
 ) -> tuple[list[dict[str, str]], Samples]:
-    """Rows of pictures, one for each class or caption, and the samples in them."""
-    names, labels, texts = _conditions(generator, data)
+    """Rows of pictures, one for each value or caption, and the samples in them."""
+    names, attributes, texts = _conditions(generator, data)
     columns = max(1, -(-count // len(names)))
     total = columns * len(names)
     each = [i for i in range(len(names)) for _ in range(columns)]
@@ -194,7 +194,7 @@ def _draw(
     with counted("sampling", positions, show=show) as advance:
         drawn = generator.sample(
             total,
-            labels=None if labels is None else [labels[i] for i in each],
+            attributes={name: [own[i] for i in each] for name, own in attributes.items()},
             text=None if texts is None else [texts[i] for i in each],
             seed=seed,
             batch_size=batch_size,
@@ -210,20 +210,19 @@ def _draw(
 
 def _conditions(
     generator: Generator, data: PriorData
-) -> tuple[list[str], list[int] | None, list[str] | None]:
-    """The name of each row of samples, and its requested class or text."""
+) -> tuple[list[str], dict[str, list[int]], list[str] | None]:
+    """The name of each row of samples, and its requested attributes or text."""
     captions, text = data.held_out.captions, generator.priors[0].text_tokenizer
     if captions is not None and text is not None:
         used = captions.rows[captions.first]
         different = captions.tokens[used.unique()]
         words = [w for w in dict.fromkeys(text.decode(different)) if w and "[UNK]" not in w]
         if words:
-            return words[:MOST_ROWS], None, words[:MOST_ROWS]
-    classes = min(generator.conditioning.classes, MOST_ROWS)
-    if classes:
-        names = generator.class_names or [str(i) for i in range(classes)]
-        return list(names[:classes]), list(range(classes)), None
-    return ["drawn from all"], None, None
+            return words[:MOST_ROWS], {}, words[:MOST_ROWS]
+    for attribute, count in generator.conditioning.values.items():  # the class, if there is one
+        rows = list(range(min(count, MOST_ROWS)))
+        return [generator.value_name(attribute, i) for i in rows], {attribute: rows}, None
+    return ["drawn from all"], {}, None
 
 
 # --------------------------------------------------------------- memorization

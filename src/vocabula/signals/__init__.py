@@ -1,4 +1,4 @@
-"""The kinds of signal and their codes: what one is, apart from any file, network or model."""
+"""The kinds of signal, their codes and what can be known of them, without files or networks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from vocabula import lazy_names
 if TYPE_CHECKING:
     from vocabula.signals.base import Signal
     from vocabula.signals.codes import CodeSpec
+    from vocabula.signals.condition import Condition
     from vocabula.signals.image import Image
     from vocabula.signals.vector import Vector
 
 __getattr__ = lazy_names(
     __name__,
-    {"base": ("Signal",), "codes": ("CodeSpec",), "image": ("Image",), "vector": ("Vector",)},
+    {
+        "base": ("Signal",),
+        "codes": ("CodeSpec",),
+        "condition": ("Condition",),
+        "image": ("Image",),
+        "vector": ("Vector",),
+    },
 )
 
-__all__ = ["CodeSpec", "Image", "Signal", "Vector"]
+__all__ = ["CodeSpec", "Condition", "Image", "Signal", "Vector"]

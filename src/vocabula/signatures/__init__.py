@@ -6,7 +6,7 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Names = Callable[[str], list[str]]
@@ -43,6 +43,12 @@ def is_sequence(annotation: Any) -> bool:
     """Whether the annotation, None aside, is a list or tuple type."""
     origin = typing.get_origin(bare(annotation))
     return isinstance(origin, type) and issubclass(origin, Sequence)
+
+
+def is_mapping(annotation: Any) -> bool:
+    """Whether the annotation is a table from names to values of one type."""
+    origin = typing.get_origin(annotation)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
 def accepts_none(annotation: Any) -> bool:
@@ -107,6 +113,8 @@ def describe(annotation: Any, names: Names) -> str:
     if is_sequence(annotation):
         parts = [a for a in typing.get_args(annotation) if a is not Ellipsis]
         return "a list of (" + ", ".join(describe(a, names) for a in parts) + ")"
+    if is_mapping(annotation):
+        return f"a table of names, each with {describe(typing.get_args(annotation)[1], names)}"
     if annotation in _WORDS:
         return _WORDS[annotation]
     if typing.get_origin(annotation) is not None and "Callable" in str(annotation):

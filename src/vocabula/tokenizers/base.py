@@ -14,7 +14,7 @@ from vocabula.errors import OptionError
 from vocabula.levels import levels_of
 from vocabula.nn.base import Decoder, Encoder, dtype_of
 from vocabula.quantizers.base import Bottleneck, Quantizer
-from vocabula.signals import Signal
+from vocabula.signals import Condition, Signal
 from vocabula.tokenizers.analysis import (
     Analysis,
     BitsPerDim,
@@ -27,6 +27,7 @@ from vocabula.tokenizers.analysis import (
 from vocabula.tokenizers.code_level import (
     CodeLevel,
     check_codes,
+    check_condition,
     check_values,
     common_stride,
     signal_size,
@@ -146,26 +147,26 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         return Reconstruction(self._output(parameters), tuple(results), loss, losses, x)
 
     def decode(
-        self, codes: Codes, condition: None = None, *, size: Sequence[int] | None = None
+        self, codes: Codes, condition: Condition | None = None, *, size: Sequence[int] | None = None
     ) -> Tensor:
         """Images (B, C, H, W) in [0, 1] of codes.
 
         Args:
             codes: integers (B, h, w, *code_shape); for several levels one tensor each, the coarsest
                 first.
-            condition: reserved for conditional decoders; must be None.
+            condition: what is known of the signals, for a decoder that takes it.
             size: (H, W) to crop to; None keeps all that the codes cover.
 
         Raises:
             CodeError: wrong number of levels, shapes or values.
-            OptionError: the bottleneck is continuous, `condition` is given, or `size` is not the
-                size of an image with that many codes.
+            OptionError: the bottleneck is continuous, the decoder takes no condition, or `size`
+                is not the size of an image with that many codes.
         """
         return self._decode_all(codes, condition, size, lambda images: images)
 
     @torch.no_grad()
     def decode_stored(
-        self, codes: Codes, condition: None = None, *, size: Sequence[int] | None = None
+        self, codes: Codes, condition: Condition | None = None, *, size: Sequence[int] | None = None
     ) -> Tensor:
         """The result of `decode` as uint8 images (B, C, H, W): a quarter of the memory."""
         return self._decode_all(codes, condition, size, self.signal.to_stored)
@@ -173,34 +174,30 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
     def _decode_all(
         self,
         codes: Codes,
-        condition: None,
+        condition: Condition | None,
         size: Sequence[int] | None,
         finish: Callable[[Tensor], Tensor],
     ) -> Tensor:
         """Images of codes, finished part by part, in tiles if the images are large."""
         quantizers = self._discrete("decode")
-        if condition is not None:
-            raise OptionError(
-                f"decode: expected condition=None, got {type(condition).__name__}; "
-                "this tokenizer's decoder takes no condition"
-            )
         levels = check_codes(self.levels, levels_of(codes))
-        size = signal_size(
-            self.strides, size, levels[0].shape[1 : 1 + len(self.strides)], self.signal.unit
-        )
+        check_condition(condition, self._last_decoder, len(levels[0]))
+        grid = levels[0].shape[1 : 1 + len(self.strides)]
+        size = signal_size(self.strides, size, grid, self.signal.unit)
 
-        def shown(parts: Sequence[Tensor], size: Sequence[int]) -> Tensor:
-            pairs = zip(quantizers, parts, strict=True)
-            return finish(self._shown([quantizer.decode(code) for quantizer, code in pairs], size))
+        def shown(parts: Sequence[Tensor], size: Sequence[int], known: Condition | None) -> Tensor:
+            values = [q.decode(code) for q, code in zip(quantizers, parts, strict=True)]
+            return finish(self._shown(values, size, known))
 
         cut = cut_for(levels[0], size, self, self.strides, self.decode_context)
         if not cut:
-            return shown(levels, size)
+            return shown(levels, size, condition)
 
         def seen(image: int, tile: Tile) -> Tensor:
             places = [tile.seen(level.stride) for level in self.levels]
-            pairs = zip(levels, places, strict=True)
-            return shown([code[image : image + 1, *place] for code, place in pairs], tile.size)
+            row = slice(image, image + 1)
+            parts = [code[row, *place] for code, place in zip(levels, places, strict=True)]
+            return shown(parts, tile.size, None if condition is None else condition.rows(row))
 
         return paint(len(levels[0]), cut, seen)
 
@@ -218,9 +215,8 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
             OptionError: `size` is not the size of an image with that many positions.
         """
         check_values(self.levels, values)
-        return self._shown(
-            values, signal_size(self.strides, size, values[0].shape[1:-1], self.signal.unit)
-        )
+        size = signal_size(self.strides, size, values[0].shape[1:-1], self.signal.unit)
+        return self._shown(values, size)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -328,15 +324,20 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         """Checked images x as the encoder's input: around 0, padded to whole codes."""
         return padded((x - self.signal.centre).to(dtype_of(encoder, x)), self.strides)
 
-    def _describe(self, last: Tensor, size: Sequence[int]) -> Tensor:
+    def _describe(
+        self, last: Tensor, size: Sequence[int], condition: Condition | None = None
+    ) -> Tensor:
         """The likelihood's parameters (B, P, H, W) for the last decoder's input, cropped."""
         decoder = self._last_decoder
-        decoded: Tensor = decoder(last.movedim(-1, 1).to(dtype_of(decoder, last)))
+        given = (condition,) if decoder.conditional else ()
+        decoded: Tensor = decoder(last.movedim(-1, 1).to(dtype_of(decoder, last)), *given)
         return cropped(decoded, size)
 
-    def _shown(self, values: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+    def _shown(
+        self, values: Sequence[Tensor], size: Sequence[int], condition: Condition | None = None
+    ) -> Tensor:
         """The images of the values (B, h, w, D) of each level."""
-        return self._output(self._describe(self._ascend(values), size))
+        return self._output(self._describe(self._ascend(values), size, condition))
 
     def _discrete(self, verb: str) -> list[Quantizer]:
         """The quantizers of all levels, which must have codes."""

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from vocabula.errors import CodeError, OptionError, ShapeError, picture_size, plural
 from vocabula.functional._checks import check_tensor
+from vocabula.nn.base import Decoder
 from vocabula.quantizers.base import Bottleneck, Quantizer
+from vocabula.signals import Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,33 @@ def nested(levels: Sequence[CodeLevel], grids: Sequence[tuple[int, ...]]) -> boo
     ]
     # Compared one by one: a traced size has no hash.
     return all(side == top for other in others for side, top in zip(other, first, strict=True))
+
+
+def check_condition(condition: Condition | None, decoder: Decoder, batch: int) -> None:
+    """Check that a decoder takes a condition, if one is given.
+
+    Args:
+        condition: what is known of the signals, or None.
+        decoder: the decoder that gets it.
+        batch: number of signals B.
+
+    Raises:
+        OptionError: the decoder takes none, or it is no `Condition`.
+        DataError: a part of it is not of B signals.
+    """
+    if condition is None:
+        return
+    if not decoder.conditional:
+        raise OptionError(
+            f"decode: expected condition=None, got {type(condition).__name__}; "
+            "this tokenizer's decoder takes no condition"
+        )
+    if not isinstance(condition, Condition):
+        raise OptionError(
+            f"decode: expected a Condition, got {type(condition).__name__}; "
+            "make one with vocabula.signals.Condition"
+        )
+    condition.check_batch(batch)
 
 
 def signal_size(

@@ -9,6 +9,7 @@ import torch
 
 from vocabula.data import Source
 from vocabula.errors import plural
+from vocabula.priors.condition import attribute_words
 from vocabula.priors.data import PriorData
 from vocabula.tokenizers import CodeLevel, SignalTokenizer
 from vocabula.training.base import BaseTrainer
@@ -53,7 +54,7 @@ def prior_lines(data: PriorData, levels: Sequence[CodeLevel], chosen: Sequence[i
         chosen: the positions of those that are learned.
     """
     arrays = data.fitted.arrays
-    known = [plural(data.classes, "class", "classes")] if data.classes else []
+    known = attribute_words(data.attributes)
     known += [f"captions of at most {data.text_length} tokens"] if data.text else []
     given = f"; given {' and '.join(known)}" if known else ""
     grids = [_codes(levels[k], arrays.grids[k]) for k in chosen]

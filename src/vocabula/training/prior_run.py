@@ -65,8 +65,8 @@ def train_prior(
         captions: text conditions; see `read_captions`.
         caption_column: the column of texts in a parquet file of captions.
         held_out: a file of codes to measure on; None holds a share of `tokens` out.
-        classes: whether labels in `tokens`, if any, become conditions; ignored for a kind of prior
-            that takes none.
+        classes: whether labels and other attributes in `tokens`, if any, become conditions; ignored
+            for a kind of prior that takes none.
         level: train the prior of this level only, 1 for the coarsest; None trains all.
         resume: continue the run in `out`; starts from the beginning where there is none.
         overwrite: replace the run in `out`; files that are not a run's own are kept.

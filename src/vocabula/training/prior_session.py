@@ -14,6 +14,7 @@ from vocabula.evaluation.code_nats import count_nats, measure_codes, order0_nats
 from vocabula.files import dump_json, output_errors, replace_file
 from vocabula.priors import CodeGrid, Origin, Prior, save
 from vocabula.priors.data import PriorData
+from vocabula.signals.attributes import CLASS
 from vocabula.training.checkpoint import Checkpoint
 from vocabula.training.config import RunConfig
 from vocabula.training.folder import RunFolder, Subject
@@ -179,7 +180,7 @@ class PriorSession(Session[PriorTrainer]):
         return HeldOutNats(trainer.step, nats.nats_per_token, withheld)
 
     def _withheld(self) -> float | None:
-        """Held-out nats per code without class and text; None where that was never learned."""
+        """Held-out nats per code without the condition; None where that was never learned."""
         prior = self.trainer.prior
         known = prior.conditioning
         if not (known.withholdable and known.dropout):
@@ -201,17 +202,17 @@ def build_prior(config: RunConfig, data: PriorData) -> Prior:
     ]
     conditioning = config.build(
         "conditioning",
-        classes=data.classes,
+        classes=data.attributes.get(CLASS, 0),
+        attributes={name: n for name, n in data.attributes.items() if name != CLASS} or None,
         text_tokens=data.text.size if data.text else 0,
         text_length=data.text_length,
         upper=grids[:level],
     )
     prior: Prior = config.build("prior", codes=grids[level], conditioning=conditioning)
-    prior.origin = Origin(data.identity["tokenizer"], data.class_names, data.image_size)
+    prior.origin = Origin(data.identity["tokenizer"], data.names, data.image_size)
     prior.text_tokenizer = data.text
     return prior
 
 
 def _condition(data: PriorData) -> str:
-    parts = ["class"] if data.classes else []
-    return " and ".join(parts + (["text"] if data.text else []))
+    return " and ".join([*data.attributes, *(["text"] if data.text else [])])

@@ -21,8 +21,8 @@ class HeldOutNats:
     Attributes:
         step: optimizer steps done.
         nats: nats per code.
-        withheld: nats per code without class and text; None if there are none, or the prior never
-            learned without them.
+        withheld: nats per code without attributes and text; None if there are none, or the prior
+            never learned without them.
     """
 
     step: int

@@ -30,7 +30,7 @@ WIRED = {
 """Options of networks that follow from other parts, so that settings may leave them out."""
 FROM_DATA = {
     "prior": ("codes", "conditioning"),
-    "conditioning": ("classes", "text_tokens", "text_length", "upper"),
+    "conditioning": ("classes", "text_tokens", "text_length", "upper", "attributes", "vectors"),
 }
 """Options that follow from the tokens and captions, so that settings must leave them out."""
 
