@@ -121,7 +121,7 @@ class Experiment:
 
     def test(self, level: int, *, classes: bool) -> ConditionedCodes:
         """The codes of the test pictures."""
-        return ConditionedCodes(self.arrays[1], level, classes)
+        return ConditionedCodes(self.arrays[1], level, ("class",) if classes else ())
 
     def counted(self) -> list[dict[str, float]]:
         """Nats per test code of uniform codes, frequencies and neighbours, of each level."""
@@ -140,7 +140,7 @@ class Experiment:
         asked = torch.arange(10).repeat(self.options.each)
         shares = {}
         for guidance in GUIDANCES:
-            wanted: dict[str, Any] = {"labels": asked.tolist()}
+            wanted: dict[str, Any] = {"attributes": {"class": asked.tolist()}}
             if text:
                 wanted = {"text": [captions(digit)[0] for digit in asked.tolist()]}
             drawing = Drawing(guidance=guidance)
@@ -186,7 +186,7 @@ class Experiment:
 
 def by_text(experiment: Experiment) -> dict[str, Any]:
     """The same samples asked for by captions instead of classes."""
-    labels = experiment.arrays[0].labels.tolist()
+    labels = experiment.arrays[0].attributes["class"].tolist()
     file = experiment.folder / "captions.parquet"
     pq.write_table(pa.table({"caption": [captions(digit) for digit in labels]}), file)
     rows = {}
@@ -217,7 +217,7 @@ def digits(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     shown = list(range(10)) * 4
     drawn = [
         load_generator(folder / model).sample(
-            40, labels=shown, drawing=Drawing(guidance=2.0), seed=1
+            40, attributes={"class": shown}, drawing=Drawing(guidance=2.0), seed=1
         ).images
         for model in MODELS["digits"]
     ]  # fmt: skip
@@ -244,9 +244,8 @@ def cifar10(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             "nats_per_code": two.nats(path, classes=True),
             "seen_as_asked": two.seen(generator),
         }
-        drawn = generator.sample(
-            80, labels=list(range(10)) * 8, drawing=Drawing(guidance=2.0), seed=1
-        ).images
+        shown = {"class": list(range(10)) * 8}
+        drawn = generator.sample(80, attributes=shown, drawing=Drawing(guidance=2.0), seed=1).images
         figures["classes_by_column"] = list(CIFAR_CLASSES)
         figures["sheet"] = save_sheet("cifar10-two-levels", drawn, 10, scale=2)
     return figures

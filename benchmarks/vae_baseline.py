@@ -58,15 +58,14 @@ def sampled(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     asked = torch.arange(10).repeat(options.each)
     torch.manual_seed(0)
     generator = load_generator(folder / "prior")
+    wanted = {"class": asked.tolist()}
     drawn = {
         "VAE, N(0, 1)": decoded(vae, torch.randn(len(asked), 4, 4, DIM)),
         "VAE, a Gaussian for each class": decoded(vae, by_class(vae, images, labels, asked)),
         "VQ-VAE + prior": generator.sample(len(asked), seed=0).images,
-        "VQ-VAE + prior, by class": generator.sample(
-            len(asked), labels=asked.tolist(), seed=0
-        ).images,
+        "VQ-VAE + prior, by class": generator.sample(len(asked), attributes=wanted, seed=0).images,
         "VQ-VAE + prior, by class, guidance 2": generator.sample(
-            len(asked), labels=asked.tolist(), drawing=Drawing(guidance=2.0), seed=0
+            len(asked), attributes=wanted, drawing=Drawing(guidance=2.0), seed=0
         ).images,
     }
     rows = {

@@ -18,11 +18,13 @@ from vocabula.pipelines import sample as samples
 
 @pytest.fixture(scope="session")
 def priors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Folders of tiny generators: ``flat``, ``deep`` of two levels, ``transformer``, ``plain``."""
+    """Folders of tiny generators: ``flat``, ``deep`` of two levels, ``transformer``, ...."""
     root = tmp_path_factory.mktemp("priors")
     save_generator(root / "flat", make_generator("pixelcnn", channels=3, classes=3, text=True))
     save_generator(root / "deep", make_generator("pixelsnail", 2, channels=3, classes=3))
     save_generator(root / "transformer", make_generator("gpt2", channels=3, classes=3, dropout=0.0))
+    spoken = {"attributes": {"speaker": 2}, "names": {"speaker": ("anna", "ben")}}
+    save_generator(root / "spoken", make_generator("pixelcnn", channels=3, classes=3, **spoken))
     save_generator(root / "plain", make_generator("pixelcnn", channels=3))
     yield root
 
@@ -61,6 +63,28 @@ def test_a_folder_by_text_and_class_and_more_of_it(
     for name in found:
         one, other = (np.asarray(Image.open(tmp_path / d / name)) for d in ("out", "decoded"))
         assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_samples_and_completions_by_another_attribute(
+    vocabula: Callable, priors: Path, tmp_path: Path, picture: Path
+) -> None:
+    words = ("--class", "two", "--set", "speaker=ben,0", "--seed", 1)
+    assert vocabula("sample", priors / "spoken", "-n", 2, *words, "-o", "out").code == 0
+    found = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
+    assert found == ["00000-two-ben.png", "00001-two-anna.png"]
+    drawn = []
+    for name in ("anna", "ben"):
+        out = f"{name}.png"
+        done = vocabula("complete", priors / "spoken", picture, "--keep", "top:0.4", "-n", 2,
+                        "--set", f"speaker={name}", "--seed", 1, "-o", out)  # fmt: skip
+        assert done.code == 0
+        drawn.append(np.asarray(Image.open(tmp_path / out)))
+    assert not np.array_equal(*drawn)
+    every = vocabula("sample", priors / "spoken", "-n", 4, "--set", "speaker=all", "-o", "g.png")
+    assert every.code == 0
+    assert np.asarray(Image.open(tmp_path / "g.png")).shape == (2 * 14 - 2, 2 * 18 - 2, 3)
+    shown = vocabula("info", priors / "spoken").out
+    assert "3 classes, 2 values of speaker" in " ".join(shown.split())
 
 
 def test_another_size(vocabula: Callable, priors: Path, tmp_path: Path) -> None:
@@ -132,6 +156,10 @@ BAD_SAMPLES: dict[str, tuple[str, Words, str]] = {
     "index": ("flat", ("--class", "0,3"), "expected an index in [0, 3) or one of zero, one, two"),
     "no classes": ("plain", ("--class", 1), "this prior was trained without classes"),
     "all of none": ("plain", ("--class", "all"), "this prior was trained without classes"),
+    "no attribute": ("flat", ("--set", "speaker=0"), "this prior was trained without speaker"),
+    "all of no attribute": ("plain", ("--set", "speaker=all"), "trained without speaker"),
+    "value": ("spoken", ("--set", "speaker=bem"), "got 'bem'; did you mean 'ben'"),
+    "no setting": ("spoken", ("--set", "speaker"), "--set: expected NAME=VALUE, such as speaker=3"),
     "needs a class": ("transformer", (), "expected a class or a text, got none"),
     "no text": ("plain", ("--text", "one"), "this prior was trained without captions"),
     "empty text": ("flat", ("--text", ""), "text: expected words, got ''"),

@@ -41,7 +41,10 @@ def make_tokenizer(
 def make_priors(
     tokenizer: SignalTokenizer, kind: str, size: tuple[int, int] = (12, 16), **known: Any
 ) -> list[Prior]:
-    """A prior for each level of images of `size`; known: classes, text, dropout."""
+    """A prior for each level of images of `size`; known: classes, attributes, names, ...."""
+    names = dict(known.pop("names", {}))
+    if known.get("classes"):
+        names["class"] = CLASSES
     text = TextTokenizer.train(CAPTIONS, size=60) if known.pop("text", False) else None
     if text is not None:
         known |= {"text_tokens": text.size, "text_length": 8}
@@ -51,7 +54,6 @@ def make_priors(
         codes = CodeGrid(level.codebook_sizes, grid, level.code_shape)
         torch.manual_seed(1)
         prior = MAKERS[kind](codes, Conditioning(upper=tuple(grids), **known)).eval()
-        names = {"class": CLASSES} if known.get("classes") else {}
         prior.origin = Origin(tokenizer.fingerprint(), names, size)
         prior.text_tokenizer = text
         with torch.no_grad():

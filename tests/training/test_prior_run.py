@@ -105,8 +105,8 @@ def test_a_run_leaves_a_generator_a_log_and_figures(
     classes = () if model == "portable" else ("class 0", "class 1", "class 2")
     assert generator.class_names == classes
     assert generator.image_size == (16, 16)
-    label = 1 if classes else None
-    assert generator.sample(2, attributes={"class": label}, seed=0).images.shape == (2, 1, 16, 16)
+    wanted = {"class": 1} if classes else {}
+    assert generator.sample(2, attributes=wanted, seed=0).images.shape == (2, 1, 16, 16)
     assert {p.name for p in tmp_path.iterdir()} == {"prior", "run", "tokens.parquet"}
     assert not [p for p in out.rglob("*") if p.name.startswith(".")]
 
