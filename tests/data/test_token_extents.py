@@ -106,7 +106,7 @@ def test_many_vectors_are_read_as_arrays(tmp_path: Path, monkeypatch: pytest.Mon
     assert arrays.levels[0].dtype == np.uint8 and arrays.grids == ((),)
     assert (arrays.levels[0] == np.arange(2000).reshape(1000, 2) % 200).all()
     assert arrays.extents.shape == (1000, 0) and arrays.signal == "vector"
-    assert arrays.labels.tolist() == [i % 3 - 1 for i in range(1000)]
+    assert arrays.attributes["class"].tolist() == [i % 3 - 1 for i in range(1000)]
     assert arrays.paths[999] == "row 999"
     monkeypatch.setattr(writing, "_GROUP_CODES", 100)
     vectors(path, 1000, overwrite=True)

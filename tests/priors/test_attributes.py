@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from priors.generators import make_generator
 from vocabula import registry
 from vocabula.data.code_batches import read_codes, train_code_batches, value_count
 from vocabula.data.token_file import TokenFile, read_tokens
+from vocabula.data.token_layout import TokenBatch
 from vocabula.errors import DataError, OptionError
 from vocabula.pipelines.sample import SampleOptions, sample_folder
 from vocabula.priors import (
@@ -45,18 +45,25 @@ SPEAKERS = ("anna", "ben")
 convolutional = pytest.mark.parametrize("kind", ["pixelcnn", "pixelsnail"])
 
 
+class SpokenBatch(TokenBatch):
+    """Codes of which the label is the speaker; the class has no bearing on them."""
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        numbers = np.array([int(path.partition(".")[0]) for path in self.paths])
+        return {"class": numbers // 2 % 3, "speaker": self.labels}
+
+
 class SpokenFile(TokenFile):
-    """A file of tokens of which the label is the speaker; the class has no bearing on the codes."""
+    """A file of tokens with two attributes."""
 
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
         return {"class": (), "speaker": SPEAKERS}
 
-    def __iter__(self) -> Iterator[Any]:
-        for number, one in enumerate(super().__iter__()):
-            attributes = {"class": number // 2 % 3, "speaker": one.label}
-            parts = {name: getattr(one, name) for name in ("levels", "path", "height", "width")}
-            yield SimpleNamespace(**parts, attributes=attributes)
+    def batches(self) -> Iterator[TokenBatch]:
+        for batch in super().batches():
+            yield SpokenBatch(batch.levels, batch.paths, batch.labels, batch.extents)
 
 
 def read_spoken(path: Any, **options: Any) -> TokenFile:
