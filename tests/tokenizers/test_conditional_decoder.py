@@ -63,7 +63,7 @@ def greys(images: Tensor) -> list[float]:
 def test_it_gets_the_condition(tokenizer: Tokenizer) -> None:
     assert greys(tokenizer.decode(CODES, KNOWN)) == pytest.approx([0.8, 0.5, 0.2])
     assert greys(tokenizer.decode(CODES)) == pytest.approx([0.5] * 3)
-    assert greys(tokenizer.decode_uint8(CODES, KNOWN)) == [204, 128, 51]
+    assert greys(tokenizer.decode_stored(CODES, KNOWN)) == [204, 128, 51]
     x = torch.rand(2, 1, 8, 8)
     assert greys(tokenizer(x).output) == greys(tokenizer.reconstruct(x)) == [0.5, 0.5]
 
