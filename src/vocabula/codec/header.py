@@ -21,6 +21,7 @@ from vocabula.codec.layout import (
 )
 from vocabula.codec.limits import MAX_SYMBOLS, Limits
 from vocabula.errors import CodecError
+from vocabula.signals.codes import cells
 
 PREFIX = 10
 """Bytes before the variable part: magic, version, flags and the header's length."""
@@ -68,8 +69,8 @@ class Stage:
 
     def grid(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """Size of the grid of a signal: ceil(size / stride) cells of `factors` codes."""
-        sides = zip(size, self.strides, self.factors, strict=True)
-        return tuple(-(-n // stride) * factor for n, stride, factor in sides)
+        counts = cells(size, self.strides)
+        return tuple(n * factor for n, factor in zip(counts, self.factors, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import OptionError
 from vocabula.evaluation.batches import counted, read_batches, signal_count
 from vocabula.levels import levels_of
-from vocabula.signals import CodeSpec
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference
 
@@ -64,7 +63,7 @@ def encode_dataset(
     writer = TokenWriter(
         out,
         fingerprint=tokenizer.fingerprint(),
-        levels=[CodeSpec(level.codebook_sizes, level.code_shape) for level in tokenizer.levels],
+        levels=[level.spec for level in tokenizer.levels],
         signal=tokenizer.signal.kind,
         source=source.name,
         label_names=source.label_names,

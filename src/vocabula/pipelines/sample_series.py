@@ -17,7 +17,6 @@ from vocabula.errors import OptionError, OutputError
 from vocabula.files import check_new_folder, dump_json, input_error, replace_file
 from vocabula.priors import Generator, Samples
 from vocabula.priors.order import new_seed
-from vocabula.signals import CodeSpec
 from vocabula.signals.attributes import CLASS
 
 MANIFEST = "samples.json"
@@ -136,7 +135,7 @@ class CodesFile:
         self._writer = TokenWriter(
             path,
             fingerprint=self._fingerprint,
-            levels=[CodeSpec(v.codebook_sizes, v.code_shape) for v in tokenizer.levels],
+            levels=[level.spec for level in tokenizer.levels],
             source="samples",
             label_names=generator.class_names or None,
             overwrite=overwrite,

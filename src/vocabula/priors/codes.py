@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import Tensor
 from vocabula.errors import CodeError, OptionError
 from vocabula.functional._checks import check_tensor
 from vocabula.registry import component
+from vocabula.signals.codes import CodeSpec
 
 LARGEST_SYMBOL = 2**14
 
@@ -73,19 +75,28 @@ class CodeGrid:
     largest_symbol: Annotated[int, Ge(2)] = LARGEST_SYMBOL
 
     def __post_init__(self) -> None:
-        books = len(self.codebook_sizes)
         if self.code_shape is None:
+            books = len(self.codebook_sizes)
             object.__setattr__(self, "code_shape", () if books == 1 else (books,))
         if not 1 <= len(self.grid) <= 3:
             raise OptionError(
                 f"code_grid.grid: expected 1, 2 or 3 axes, got {len(self.grid)}; "
                 "give the positions along each axis"
             )
-        if books < 1 or math.prod(self.shape_of_code) != books:
+        try:
+            known = self.spec.books > 0
+        except OptionError:
+            known = False
+        if not known:
             raise OptionError(
-                f"code_grid.code_shape: expected a shape for {books} books, got "
+                f"code_grid.code_shape: expected a shape for {len(self.codebook_sizes)} books, got "
                 f"{self.code_shape}; give the quantizer's code_shape and codebook_sizes"
             )
+
+    @functools.cached_property
+    def spec(self) -> CodeSpec:
+        """What the codes of one position are."""
+        return CodeSpec(self.codebook_sizes, self.shape_of_code)
 
     @property
     def shape_of_code(self) -> tuple[int, ...]:
@@ -155,8 +166,7 @@ class CodeGrid:
         """
         check_tensor("codes", codes, CodeError)
         axes, shape = len(self.grid), tuple(codes.shape)
-        right = len(shape) == 1 + axes + len(self.shape_of_code)
-        right = right and shape[1 + axes :] == self.shape_of_code and 0 not in shape[1:]
+        right = self.spec.fits(shape[1:], axes) and 0 not in shape[1:]
         right = right and (grid is None or shape[1 : 1 + axes] == tuple(grid))
         if not right or codes.is_floating_point() or codes.dtype == torch.bool:
             wanted = ", ".join(map(str, (*(grid or "n" * axes), *self.shape_of_code)))
@@ -165,8 +175,7 @@ class CodeGrid:
                 f"{str(codes.dtype).removeprefix('torch.')} of shape {shape}; "
                 "use codes of the tokenizer that the prior was made for"
             )
-        limits = torch.tensor(self.codebook_sizes, device=codes.device).reshape(self.shape_of_code)
-        wrong = (codes < 0) | (codes >= limits)
+        wrong = self.spec.outside(codes)
         if bool(wrong.any()):
             raise CodeError(
                 f"codes: expected values below {' x '.join(map(str, self.codebook_sizes))}, got "

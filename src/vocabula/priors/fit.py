@@ -51,11 +51,11 @@ def check_origin(name: str, prior: Prior, fingerprint: str) -> None:
 
 
 def _check_books(name: str, prior: Prior, level: CodeLevel) -> None:
-    got = (prior.codes.codebook_sizes, prior.codes.shape_of_code)
-    wanted = (level.codebook_sizes, level.code_shape)
+    got, wanted = prior.codes.spec, level.quantizer.spec
     if got != wanted or len(prior.codes.grid) != 2:
         raise OptionError(
-            f"{name}: expected codebooks {wanted[0]} on a grid of 2 axes, got {got[0]} on "
+            f"{name}: expected codebooks {wanted.codebook_sizes} on a grid of 2 axes, got "
+            f"{got.codebook_sizes} on "
             f"{len(prior.codes.grid)}; train it on codes of this tokenizer"
         )
 

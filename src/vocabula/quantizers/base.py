@@ -18,6 +18,7 @@ from vocabula.quantizers.foreign import FOREIGN_OPTIONS
 from vocabula.quantizers.pending import Pending
 from vocabula.quantizers.usage import UsageTracker
 from vocabula.registry import shown_options
+from vocabula.signals.codes import CodeSpec
 from vocabula.types import Quantized, UsageReport
 
 MAX_TRACKED_CODES = 1 << 20
@@ -33,9 +34,11 @@ class Bottleneck(Pending, ABC):
 
     Attributes:
         dim: D, the width of the vectors that go in and come out.
+        spec: what the codes of one vector are; without books for a continuous bottleneck.
     """
 
     component_kind = "quantizer"
+    spec = CodeSpec(())
     foreign_options: ClassVar[Mapping[str, str]] = FOREIGN_OPTIONS
     dim: int
 
@@ -74,8 +77,8 @@ class Quantizer(Bottleneck):
     ) -> None:
         super().__init__()
         self.dim = dim
-        self.codebook_sizes = tuple(codebook_sizes)
-        self.code_shape = code_shape
+        self.spec = CodeSpec(tuple(codebook_sizes), code_shape)
+        self.codebook_sizes, self.code_shape = self.spec.codebook_sizes, self.spec.code_shape
         self.channel_dim = channel_dim
         self.auto_update = auto_update
         self.frozen = False
@@ -88,12 +91,12 @@ class Quantizer(Bottleneck):
     @property
     def books(self) -> int:
         """The number of codes per vector."""
-        return len(self.codebook_sizes)
+        return self.spec.books
 
     @property
     def bits(self) -> float:
         """Bits of one vector's codes at a fixed length: the sum of log2 K over the books."""
-        return float(sum(math.log2(size) for size in self.codebook_sizes))
+        return self.spec.bits
 
     @property
     def learning_active(self) -> bool:

@@ -14,6 +14,16 @@ from vocabula.errors import OptionError
 _TYPES = ((2**8, np.uint8), (2**16, np.uint16), (2**31, np.int32), (2**63, np.int64))
 
 
+def cells(extent: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
+    """The number of cells of some sides that cover an extent, along each axis.
+
+    Example:
+        >>> cells((30, 32), (8, 8))
+        (4, 4)
+    """
+    return tuple(-(-n // stride) for n, stride in zip(extent, strides, strict=True))
+
+
 @dataclass(frozen=True, slots=True)
 class CodeSpec:
     """The codes of one level: arrays or tensors (..., *grid, *code_shape) of integers.
@@ -57,8 +67,8 @@ class CodeSpec:
 
     @property
     def bits(self) -> float:
-        """Bits of one position at a fixed length."""
-        return sum(math.log2(size) for size in self.codebook_sizes)
+        """Bits of one position at a fixed length: the sum of log2 K over the books."""
+        return float(sum(math.log2(size) for size in self.codebook_sizes))
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -68,7 +78,7 @@ class CodeSpec:
 
     def grid(self, extent: Sequence[int]) -> tuple[int, ...]:
         """The positions along each axis that cover a signal of an extent."""
-        return tuple(-(-n // stride) for n, stride in zip(extent, self.strides, strict=True))
+        return cells(extent, self.strides)
 
     def fits(self, shape: Sequence[int], axes: int | None = None) -> bool:
         """Whether codes may have a shape (*grid, *code_shape).
@@ -86,11 +96,10 @@ class CodeSpec:
         Args:
             codes: (..., *code_shape) integers, in NumPy or torch.
         """
-        if len(set(self.codebook_sizes)) == 1:
-            limits: Any = self.codebook_sizes[0]
-        else:
-            limits = np.asarray(self.codebook_sizes).reshape(self.code_shape)
+        same = len(set(self.codebook_sizes)) == 1
+        sizes = np.asarray(self.codebook_sizes, np.int64).reshape(self.code_shape)
+        limits: Any = self.codebook_sizes[0] if same else sizes
         if not isinstance(codes, np.ndarray):
             codes = codes.long()  # a smaller type would wrap the limit
-            limits = codes.new_tensor(limits)
+            limits = limits if same else codes.new_tensor(sizes)
         return (codes < 0) | (codes >= limits)

@@ -15,6 +15,7 @@ from vocabula.levels import levels_of
 from vocabula.nn.base import Decoder, Encoder, dtype_of
 from vocabula.quantizers.base import Bottleneck, Quantizer
 from vocabula.signals import Condition, Signal
+from vocabula.signals.codes import cells
 from vocabula.tokenizers.analysis import (
     Analysis,
     BitsPerDim,
@@ -113,12 +114,9 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
 
     def grids(self, *extent: int) -> tuple[tuple[int, ...], ...]:
         """The grid of each level's codes, one number per axis, for a signal of an extent."""
-        pairs = zip(extent, self.strides, strict=True)
-        whole = [-(-size // stride) * stride for size, stride in pairs]
-        return tuple(
-            tuple(size // stride for size, stride in zip(whole, level.strides, strict=True))
-            for level in self.levels
-        )
+        counts = zip(cells(extent, self.strides), self.strides, strict=True)
+        whole = [count * stride for count, stride in counts]
+        return tuple(cells(whole, level.strides) for level in self.levels)
 
     # ------------------------------------------------------------------ images
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from vocabula.errors import CodeError, OptionError, ShapeError, picture_size, plural
 from vocabula.functional._checks import check_tensor
 from vocabula.nn.base import Decoder
-from vocabula.quantizers.base import Bottleneck, Quantizer
+from vocabula.quantizers.base import Bottleneck
 from vocabula.signals import Condition
+from vocabula.signals.codes import CodeSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +45,28 @@ class CodeLevel:
         return self.name.replace("level", "level ")
 
     @property
+    def spec(self) -> CodeSpec:
+        """What the codes are, with their strides; without books for a continuous bottleneck."""
+        return replace(self.quantizer.spec, strides=self.strides)
+
+    @property
     def codebook_sizes(self) -> tuple[int, ...]:
         """K of each book; empty for a continuous bottleneck."""
-        return self.quantizer.codebook_sizes if isinstance(self.quantizer, Quantizer) else ()
+        return self.quantizer.spec.codebook_sizes
 
     @property
     def code_shape(self) -> tuple[int, ...]:
         """() for one book, (books,) for several."""
-        return self.quantizer.code_shape if isinstance(self.quantizer, Quantizer) else ()
+        return self.quantizer.spec.code_shape
 
     @property
     def bits(self) -> float:
         """Bits of one position at a fixed length; 0 for a continuous bottleneck."""
-        return self.quantizer.bits if isinstance(self.quantizer, Quantizer) else 0.0
+        return self.quantizer.spec.bits
 
     def book_names(self) -> list[str]:
         """A name for each book that is unique across levels."""
-        books = len(self.codebook_sizes)
+        books = self.quantizer.spec.books
         if self.name and books == 1:
             return [self.title]
         begin = f"{self.title}, " if self.name else ""
