@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
 import random
 import shlex
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from processes import FORKED
 from vocabula.codec import load_statistics
 from vocabula.errors import DataError, Interrupted, OptionError, OutputError, TrainingError
 from vocabula.files.run_files import read_log
@@ -136,12 +136,10 @@ def last_step(run: Path) -> int:
 def test_a_killed_run_resumes_to_identical_bits(tmp_path: Path, sections: dict[str, Any]) -> None:
     sections["quantizer"]["sampling_temperature"] = 0.1  # random draws in every step
     config = configured(sections, steps=24, checkpoint_every=1, log_every=3)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vocabula.training.run", "sklearn.datasets"])
 
     def start(run: Path) -> Any:
         arguments = {"resume": True, "progress": False}
-        process = context.Process(target=train, args=(config, DIGITS, run), kwargs=arguments)
+        process = FORKED.Process(target=train, args=(config, DIGITS, run), kwargs=arguments)
         process.start()
         return process
 
