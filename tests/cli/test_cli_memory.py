@@ -31,6 +31,7 @@ def _peak(*arguments: object) -> int:
     return int(done.stderr.split()[-1]) // 1024
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux says how much")
 def test_a_photograph_of_twelve_megapixels_fits(tmp_path: Path) -> None:
     net = {"name": "vqvae", "hidden": 32, "residual_layers": 0}

@@ -48,11 +48,13 @@ def agree(row: Row, training: bool, backend: str) -> None:
         torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-5, msg=name)
 
 
+@pytest.mark.slow
 @by_row
 def test_training_compiles_to_one_graph(row: Row) -> None:
     agree(row, True, "aot_eager")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", DISTINCT, ids=lambda row: row.name)
 def test_evaluation_compiles_to_one_graph(row: Row) -> None:
     agree(row, False, "aot_eager")
@@ -62,6 +64,7 @@ def test_rows_that_learn_alone_differently_exist() -> None:
     assert BY_NAME.keys() > LEARNING_ONLY
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # inside torch
 def test_compiles_with_the_default_compiler() -> None:
     # Without revival, whose draws differ: a compiled generator is not the eager one.
@@ -96,6 +99,7 @@ class Decode(Encode):
         return self.quantizer.decode(codes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", DISTINCT, ids=lambda row: row.name)
 def test_exports_with_a_dynamic_batch(row: Row) -> None:
     quantizer = prepare(row, training=False)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import tempfile
 
+import pytest
 import torch
 import torch.distributed as dist
 
@@ -66,6 +67,7 @@ def check_rank(rank: int, folder: str) -> None:
     assert V.world_size() == 1
 
 
+@pytest.mark.slow
 def test_two_ranks_agree_with_one_process_on_the_joined_batch() -> None:
     with tempfile.TemporaryDirectory() as folder:
         spawn(check_rank, folder)

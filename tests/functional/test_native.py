@@ -80,6 +80,7 @@ def large_codebook() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return z, codebook, nearest_in_float64(z, codebook)
 
 
+@pytest.mark.slow
 def test_a_codebook_in_several_parts(instructions: str) -> None:
     z, codebook, exact = large_codebook()
     codes = nearest_codeword(z, codebook)
@@ -142,6 +143,7 @@ def test_finite_scalar_values_and_gradient(instructions: str, levels: tuple[int,
     assert torch.allclose(gradient.double(), exact, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", ["default", "avx2"])
 def test_torch_restrains_the_kernels(capability: str) -> None:
     program = "from vocabula.functional import native; print(native.instructions())"

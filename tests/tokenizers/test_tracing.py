@@ -53,6 +53,7 @@ def same(ours: Any, expected: Any) -> None:
 CASES = [(name, specs) for name in CALLS for specs in SPECS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "specs"), CASES)
 def test_one_graph_serves_every_size(name: str, specs: str) -> None:
     module, graphs = Call(name, specs), []
@@ -68,6 +69,7 @@ def test_one_graph_serves_every_size(name: str, specs: str) -> None:
     assert len(graphs) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "specs"), CASES)
 def test_exports_with_dynamic_batch_and_size(name: str, specs: str) -> None:
     module = Call(name, specs)

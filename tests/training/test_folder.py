@@ -33,6 +33,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
 def test_a_run_in_progress_is_left_alone(
     tmp_path: Path, sections: dict[str, Any], how: dict[str, bool]
@@ -64,6 +65,7 @@ def test_a_refused_start_leaves_no_folder(tmp_path: Path, sections: dict[str, An
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.slow
 def test_a_new_run_clears_folders_behind_links(tmp_path: Path, sections: dict[str, Any]) -> None:
     """No checkpoint of the old run stays where ``checkpoints`` lies on a larger disk."""
     run, disk = tmp_path / "run", tmp_path / "disk"
@@ -77,6 +79,7 @@ def test_a_new_run_clears_folders_behind_links(tmp_path: Path, sections: dict[st
     assert [path.name for path in disk.iterdir()] == ["step-00000002"]
 
 
+@pytest.mark.slow
 def test_several_processes_are_refused_together(tmp_path: Path, sections: dict[str, Any]) -> None:
     run = tmp_path / "run"
     with locked_folder(run):

@@ -44,6 +44,7 @@ def learn(model: str, run: Path, tokens: Path, out: Path, options: list[str]) ->
     Path(f"{out}.{os.environ['RANK']}").write_text(digest.hexdigest())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", sorted(OPTIONS))
 def test_two_processes_hold_equal_weights_and_learn_what_one_learns(
     tmp_path: Path, coded: Callable[..., Any], model: str

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -32,6 +33,7 @@ def learn(sections: dict[str, Any], out: Path) -> None:
     Path(f"{out}.{os.environ['RANK']}").write_text(digest.hexdigest())
 
 
+@pytest.mark.slow
 def test_two_processes_hold_equal_weights_and_learn_what_one_learns(
     tmp_path: Path, sections: dict[str, Any]
 ) -> None:
