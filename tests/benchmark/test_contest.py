@@ -79,7 +79,6 @@ def test_a_worker_ends_with_its_input() -> None:
     contestant.close()
 
 
-@pytest.mark.slow
 @LINUX
 def test_peak_memory_is_what_a_call_holds_beside_its_output() -> None:
     import numpy as np
