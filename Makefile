@@ -1,6 +1,7 @@
-# make demo   train a tokenizer on bundled photographs, evaluate it, write tokens and a report
-# make test   linters, types, layers and the whole test suite
-# make bench  every benchmark beside its rivals, for docs/benchmarks.md
+# make demo       train a tokenizer on bundled photographs, evaluate it, write tokens and a report
+# make test       linters, types, layers and the whole test suite
+# make test-fast  the tests that are quick, of every module
+# make bench      every benchmark beside its rivals, for docs/benchmarks.md
 # All set themselves up: a virtual environment in .venv with the pinned packages.
 
 PYTHON ?= python3
@@ -14,10 +15,10 @@ SETUP   := pyproject.toml constraints.txt $(wildcard src/vocabula/functional/ker
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo bench test sanitize lint type layers check format clean
+.PHONY: help demo bench test test-fast sanitize lint type layers check format clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -54,7 +55,10 @@ bench: $(VENV)/.bench ## time everything beside its rivals (about 25 minutes), r
 	$(BIN)/python benchmarks/suite.py
 
 test: check ## lint, types, layers and all tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal
+
+test-fast: $(VENV)/.development ## the quick tests, of every module (at most 90 seconds on two cores)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow"
 
 sanitize: $(VENV)/.development ## all tests with the kernels under AddressSanitizer and UBSan
 	PYTHON=$(BIN)/python tests/sanitize.sh -q

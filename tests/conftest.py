@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import zlib
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,21 @@ torch.set_num_threads(1)
 # Tests stop what they run; a shell that put them into the background had these signals ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+QUICK_CASES = 4
+"""Cases of one test function that the fast lane runs at most."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark cases beyond the first few of each function slow, in an order that ids alone decide."""
+    functions = defaultdict(list)
+    for item in items:
+        functions[item.nodeid.split("[")[0]].append(item)
+    for cases in functions.values():
+        cases.sort(key=lambda item: zlib.crc32(item.nodeid.encode()))
+        for item in cases[QUICK_CASES:]:
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

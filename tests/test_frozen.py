@@ -310,6 +310,7 @@ def test_a_file_coded_by_a_prior_opens_on_its_build() -> None:
             assert np.array_equal(np.stack([each[level] for each in found]), codes.numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_prints_what_it_did(copied: Path, name: str) -> None:
     frozen = read_json(FILES / "commands" / f"{name}.json")

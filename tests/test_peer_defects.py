@@ -386,6 +386,7 @@ def on_two_ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {name: text for on_rank in found for name, text in on_rank.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ranks.DEFECTS)
 def test_27_to_30_two_ranks(name: str, on_two_ranks: dict[str, str]) -> None:
     assert name not in on_two_ranks, on_two_ranks[name]
@@ -394,6 +395,7 @@ def test_27_to_30_two_ranks(name: str, on_two_ranks: dict[str, str]) -> None:
 # tooling
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_31_no_graph_breaks(training: bool) -> None:
     quantizer = VectorQuantizer(8, 16, codebook_dim=4, initialization=KMeans()).train(training)
@@ -413,6 +415,7 @@ class Codes(torch.nn.Module):
         return codes, self.quantizer.decode(codes)
 
 
+@pytest.mark.slow
 def test_31_exports() -> None:
     for quantizer in some_quantizers():
         quantizer(torch.randn(50, 8))

@@ -39,6 +39,7 @@ def test_import_is_light(statement: str) -> None:
     assert not modules_after(statement) & heavy
 
 
+@pytest.mark.slow
 def test_submodules_come_without_an_import_of_their_own() -> None:
     assert "vocabula.functional" in modules_after("import vocabula; vocabula.functional")
 

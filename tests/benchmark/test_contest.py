@@ -24,6 +24,7 @@ def test_settings_are_checked() -> None:
         Settings(threads=1, seed=-1)
 
 
+@pytest.mark.slow
 def test_contestants_take_turns_and_are_right() -> None:
     case = Case(SMALL, (OURS, "cdist", "blocked", "matmul"), turns=2, most=2)
     with Team("search", SETTINGS) as team:
@@ -39,6 +40,7 @@ def test_contestants_take_turns_and_are_right() -> None:
     assert row["best_rival_over_ours"] == ratio
 
 
+@pytest.mark.slow
 def test_ours_is_right_far_from_the_origin() -> None:
     case = Case({"N": 300, "K": 400, "D": 8, "offset": 1000}, (OURS, "blocked"), turns=1, most=1)
     with Team("search", SETTINGS) as team:
@@ -48,6 +50,7 @@ def test_ours_is_right_far_from_the_origin() -> None:
     assert found["blocked"]["wrong_codes"] > 0
 
 
+@pytest.mark.slow
 def test_a_failing_contestant_is_named_and_the_others_go_on() -> None:
     case = Case(SMALL, (OURS, "nobody"), turns=1, most=1)
     with Team("search", SETTINGS) as team:
@@ -91,6 +94,7 @@ def test_peak_memory_is_what_a_call_holds_beside_its_output() -> None:
     assert 60e6 < peak < 130e6
 
 
+@pytest.mark.slow
 @LINUX
 def test_memory_is_measured_in_a_process_apart() -> None:
     # 3000 x 4000 float32 distances are 48 MB, the codes 24 kB.
@@ -144,6 +148,7 @@ def test_kmeans_fits_the_same_data_by_seed() -> None:
     assert 0.5 < expected < 4
 
 
+@pytest.mark.slow
 def test_a_suite_leaves_out_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "QUICK", ((4, 16, 256),))
     monkeypatch.setattr(search, "FAR", (4, 16, 256, 1000))

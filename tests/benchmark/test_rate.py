@@ -110,6 +110,7 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_files_are_those_that_compress_writes(pictures: Path) -> None:
     tokenizer = tokenizer_of(RESIDUAL)
     study = measure_rates(tokenizer, open_source(str(pictures)), jobs=2)
@@ -141,6 +142,7 @@ def test_files_are_those_that_compress_writes(pictures: Path) -> None:
             assert point.psnr_db == pytest.approx(np.mean([psnr for _, psnr in direct]))
 
 
+@pytest.mark.slow
 def test_comparisons_are_means_over_pictures_of_equal_bytes(pictures: Path) -> None:
     tokenizer = tokenizer_of(RESIDUAL)
     study = measure_rates(tokenizer, open_source(str(pictures)), entropy="uniform")
@@ -236,6 +238,7 @@ def test_tables_say_what_a_rival_cannot_reach() -> None:
     assert table.rows[2][jpeg + 1] == "29.00 dB (ours -4.00 dB)"
 
 
+@pytest.mark.slow
 def test_the_figure_is_a_picture() -> None:
     with Image.open(io.BytesIO(rate_figure([("ours", STUDY)], "x"))) as opened:
         assert opened.format == "PNG" and opened.size[0] > 600

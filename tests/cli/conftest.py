@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer.main
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -18,6 +20,8 @@ from vocabula.cli.main import app
 SMALL = {"name": "vqvae", "hidden": 8, "residual_layers": 0, "downsample": 4}
 QUANTIZER = {"name": "vector", "dim": 4, "codebook_size": 16}
 COLUMNS = "200"  # wide enough that no table folds
+built = functools.cache(typer.main.get_command)
+"""The commands of an app, which typer's runner builds anew for every call: half of its time."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,9 @@ class Outcome:
 
 
 @pytest.fixture
-def vocabula() -> Callable[..., Outcome]:
+def vocabula(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     """A function that runs ``vocabula`` with the given words."""
+    monkeypatch.setattr("typer.testing._get_command", built)
 
     def run(*words: object) -> Outcome:
         result = CliRunner(env={"COLUMNS": COLUMNS, "TERM": "dumb"}).invoke(

@@ -25,6 +25,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 WORDS = ("benchmark", "--quick", "--suite", "search", "--threads", 1, "--seed", 5)
 
 
+@pytest.mark.slow
 def test_benchmark(vocabula: Callable, tmp_path: Path, tiny: None) -> None:
     done = vocabula(*WORDS, "-o", "figures.json")
     assert done.code == 0

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from vocabula.cli.toml import to_toml
@@ -57,6 +58,7 @@ def test_encode_and_decode(vocabula: Callable, saved: Path, pictures: Path, tmp_
         assert (image.mode, image.size) == ("RGB", (12, 16))
 
 
+@pytest.mark.slow
 def test_workers(vocabula: Callable, saved: Path, pictures: Path, tmp_path: Path) -> None:
     for number in (0, 1, 3):
         words = ("encode", saved / "run", pictures, "-o", f"{number}.parquet")
@@ -68,6 +70,7 @@ def test_workers(vocabula: Callable, saved: Path, pictures: Path, tmp_path: Path
     assert vocabula(*words).code == 0
 
 
+@pytest.mark.slow
 def test_report(vocabula: Callable, saved: Path, pictures: Path, tmp_path: Path) -> None:
     done = vocabula("report", saved / "run", pictures, "-o", "page.html", "--examples", 2)
     assert (done.code, done.out.splitlines()[0]) == (0, "report: page.html")
@@ -115,6 +118,7 @@ def test_skipped_files_are_said_in_one_line(
     assert json.loads(done.out)["images"] == 4
 
 
+@pytest.mark.slow
 def test_of_several_splits_one_is_read_and_named(
     vocabula: Callable, saved: Path, pictures: Path, tmp_path: Path
 ) -> None:

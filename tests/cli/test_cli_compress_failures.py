@@ -70,6 +70,7 @@ def parts(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.suffix not in (".png", ".bmp"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_in_one_line(saved: Path, tmp_path: Path) -> None:
     """No file may be longer than 600 bytes, which stands for a disk without room."""
     small = [picture(tmp_path / f"{i}.png", i) for i in range(2)]
@@ -83,6 +84,7 @@ def test_a_full_disk_ends_in_one_line(saved: Path, tmp_path: Path) -> None:
     assert large.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_decompress_ends_in_one_line(
     vocabula: Vocabula, saved: Path, tmp_path: Path
 ) -> None:
@@ -96,6 +98,7 @@ def test_a_full_disk_under_decompress_ends_in_one_line(
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_what_is_finished_stays_when_the_work_is_stopped(
     saved: Path, tmp_path: Path, how: signal.Signals
@@ -121,12 +124,13 @@ def test_what_is_finished_stays_when_the_work_is_stopped(
         assert len(list((tmp_path / "out").iterdir())) == len(finished)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_one_file_of_all_is_whole_or_absent(
     saved: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
     picture(tmp_path / "0.png", side=40)
-    pictures = [tmp_path / f"{i}.png" for i in range(4000)]
+    pictures = [tmp_path / f"{i}.png" for i in range(1000)]
     for path in pictures[1:]:
         path.symlink_to(pictures[0])
     words = ("compress", saved / "run", *pictures, "-o", tmp_path / "all.vcb", "--batch-size", 1)
@@ -154,6 +158,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_real_full_disk(
     vocabula: Vocabula, saved: Path, tmp_path: Path, small_disk: Path
 ) -> None:

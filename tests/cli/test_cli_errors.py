@@ -174,6 +174,7 @@ def test_read_only_folder(vocabula: Callable, place: Path) -> None:
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

@@ -80,6 +80,7 @@ def test_a_tokenizer_takes_its_counts_with_it(run: Path, pictures: Path, tmp_pat
     assert codec.choice.statistics_of(loaded) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
@@ -99,6 +100,7 @@ def test_what_cannot_be_exported(
     assert sorted(Path().rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_prior_takes_its_tokenizer_and_nothing_else(
     coded: Callable, tmp_path: Path, vocabula: Callable
 ) -> None:

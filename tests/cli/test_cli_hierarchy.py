@@ -31,6 +31,7 @@ def run(vocabula: Callable, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_train_to_report(vocabula: Callable, run: Path, pictures: Path, tmp_path: Path) -> None:
     done = vocabula("encode", "run", pictures, "-o", "tokens.parquet")
     assert (done.code, done.out.splitlines()[0]) == (0, "encoded 4 images: tokens.parquet")
@@ -53,6 +54,7 @@ def test_train_to_report(vocabula: Callable, run: Path, pictures: Path, tmp_path
     assert "without level 1" in (run / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_info_and_config_name_the_levels(vocabula: Callable, run: Path) -> None:
     out = vocabula("info", "run").out
     lines = [" ".join(line.split()) for line in out.splitlines()]
@@ -69,6 +71,7 @@ def test_info_and_config_name_the_levels(vocabula: Callable, run: Path) -> None:
     assert "level2.encoder.downsample" in explained
 
 
+@pytest.mark.slow
 def test_resume_and_wrong_options(vocabula: Callable, run: Path) -> None:
     done = vocabula(*TRAIN, "--out", "run", *TINY, "training.steps=6", "--resume")
     assert done.code == 0 and "trained 6 steps" in done.out
@@ -77,6 +80,7 @@ def test_resume_and_wrong_options(vocabula: Callable, run: Path) -> None:
     assert len(done.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_tokens_of_a_flat_tokenizer_are_refused(
     vocabula: Callable, run: Path, saved: Path, pictures: Path
 ) -> None:

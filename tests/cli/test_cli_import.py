@@ -62,6 +62,7 @@ def _forget() -> None:
         del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_every_command_works_with_networks_of_ones_own(vocabula: Callable, tmp_path: Path) -> None:
     Path("mine.py").write_text(MODULE)
     pixels = np.random.default_rng(0).integers(0, 256, (9, 12), dtype=np.uint8)
@@ -88,6 +89,7 @@ def test_every_command_works_with_networks_of_ones_own(vocabula: Callable, tmp_p
         assert image.size == (12, 9)
 
 
+@pytest.mark.slow
 def test_a_run_without_its_module_says_what_to_import(vocabula: Callable) -> None:
     Path("mine.py").write_text(MODULE)
     train = ["train", "sample:digits", "--preset", "digits", "-o", "run", *NETWORKS, *STEPS]

@@ -58,6 +58,7 @@ def test_grey_pictures_are_exact_too(vocabula: Vocabula, saved: Path, tmp_path: 
         assert np.array_equal(shown(f"{run}.png"), wanted)
 
 
+@pytest.mark.slow
 def test_colour_profiles_come_back(
     vocabula: Vocabula, saved: Path, pictures: Path, srgb_profile: bytes, other_profile: bytes
 ) -> None:

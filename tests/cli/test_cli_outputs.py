@@ -66,6 +66,7 @@ def place(tmp_path: Path, saved: Path, pictures: Path, prior: Path, vocabula: Ca
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", BEGINNINGS)
 def test_a_pipe_gets_the_output(vocabula: Callable, place: Path, words: str) -> None:
     os.mkfifo(place / "pipe")
@@ -79,6 +80,7 @@ def test_a_pipe_gets_the_output(vocabula: Callable, place: Path, words: str) -> 
     assert (place / "pipe").is_fifo()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", BEGINNINGS)
 def test_a_link_is_followed(vocabula: Callable, place: Path, words: str) -> None:
     (place / "disk").mkdir()
@@ -101,6 +103,7 @@ def test_a_link_is_followed(vocabula: Callable, place: Path, words: str) -> None
     assert [path.name for path in (place / "disk").iterdir()] == [target.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", sorted(FOLDERS))
 @pytest.mark.parametrize("more", [[], ["--overwrite"]])
 def test_what_needs_a_folder_refuses_pipes(
@@ -119,6 +122,7 @@ def command(*words: object, **options: object) -> subprocess.CompletedProcess[by
     return subprocess.run(line, stderr=subprocess.PIPE, timeout=300, **options)  # type: ignore[call-overload, no-any-return]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="this system has no such name")
 def test_standard_output_gets_the_output_alone(place: Path) -> None:
     words = ("encode", "run", "pictures", "-o", "/dev/stdout")
@@ -131,6 +135,7 @@ def test_standard_output_gets_the_output_alone(place: Path) -> None:
     assert json.loads(done.stdout)["images"] == 4 and b"PSNR" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_link_in_a_circle_ends_in_one_line(vocabula: Callable, place: Path) -> None:
     for suffix in ("", *SUFFIXES.values()):
         (place / f"loop{suffix}").symlink_to(f"loop{suffix}")
@@ -166,6 +171,7 @@ def odd(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_names_end_no_command(vocabula: Callable, place: Path, odd: Path) -> None:
     count = len(NAMES)
     files = sorted(odd.iterdir())
@@ -226,6 +232,7 @@ def test_an_input_is_never_the_output(vocabula: Callable, place: Path) -> None:
     assert {name: (place / name).read_bytes() for name in before} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", sorted(words for words in BEGINNINGS if "--json" not in words))
 def test_equal_commands_write_equal_bytes(vocabula: Callable, place: Path, words: str) -> None:
     contents = []

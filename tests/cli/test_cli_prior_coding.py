@@ -41,6 +41,7 @@ def pictures(tmp_path: Path) -> list[Path]:
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "entropy"),
     [
@@ -71,6 +72,7 @@ def test_there_and_back(
         assert np.abs(one.astype(int) - other).max() <= 1
 
 
+@pytest.mark.slow
 def test_stages_of_a_portable_file_can_be_left_out(
     vocabula: Vocabula, priors: Path, pictures: list[Path]
 ) -> None:

@@ -27,6 +27,7 @@ def page_faults(call: str, **environment: str) -> int:
     return int(subprocess.run(program, capture_output=True, check=True, env=environment).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is another")
 def test_freed_memory_is_used_again_unless_the_user_decides() -> None:
     assert page_faults("") > 100

@@ -15,6 +15,7 @@ from PIL import Image
 Vocabula = Callable[..., Any]
 
 
+@pytest.mark.slow
 def test_writes_figures_rows_and_a_plot(vocabula: Vocabula, saved: Path, pictures: Path) -> None:
     done = vocabula("rate", saved / "run", pictures, "-o", "rates", "--limit", 2, "--jobs", 1)
     assert done.code == 0, done.err
@@ -54,6 +55,7 @@ def test_the_default_place_is_the_run(
     assert not list(run.glob(".*.part"))
 
 
+@pytest.mark.slow
 def test_mistakes_end_in_one_line(vocabula: Vocabula, saved: Path, pictures: Path) -> None:
     Path("empty").mkdir()
     Path("file").write_text("")
@@ -76,6 +78,7 @@ def test_mistakes_end_in_one_line(vocabula: Vocabula, saved: Path, pictures: Pat
     assert not Path("rates").exists() and not list(Path().glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_failure_on_the_way_leaves_nothing(
     vocabula: Vocabula, saved: Path, pictures: Path
 ) -> None:

@@ -36,6 +36,7 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "picture.png"
 
 
+@pytest.mark.slow
 def test_a_grid(vocabula: Callable, priors: Path, tmp_path: Path) -> None:
     done = vocabula("sample", priors / "deep", "-n", 6, "--class", "all", "--guidance", 2,
                     "--seed", 1, "-o", "g.png")  # fmt: skip

@@ -70,6 +70,7 @@ def finished(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -146,6 +147,7 @@ def test_module_ends_with_two_on_a_user_error(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_examples(vocabula: Callable, command: str) -> None:
     done = vocabula(command, "--help")

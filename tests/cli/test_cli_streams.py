@@ -60,6 +60,7 @@ def without(numbers: str, *words: str) -> subprocess.CompletedProcess[str]:
     return command(numbers, MAIN, *words, program=CLOSED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbers", ["1", "0,1,2"])
 def test_commands_need_no_streams(place: Path, numbers: str) -> None:
     done = without(numbers, "encode", "run", "pictures", "-o", "t.parquet")
@@ -68,6 +69,7 @@ def test_commands_need_no_streams(place: Path, numbers: str) -> None:
     assert len(list(read_tokens("t.parquet"))) == 4
 
 
+@pytest.mark.slow
 def test_errors_need_no_streams(place: Path) -> None:
     done = without("2", "info", "nowhere")
     assert (done.returncode, done.stdout) == (2, "")  # an error is no result
@@ -75,6 +77,7 @@ def test_errors_need_no_streams(place: Path) -> None:
     assert done.returncode == 2 and done.stderr.startswith("error: nowhere")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no such device")
 @pytest.mark.parametrize("words", ["--help", "config photos"])
 def test_a_full_disk_behind_standard_output(place: Path, words: str) -> None:
@@ -90,6 +93,7 @@ def test_a_full_disk_behind_standard_output(place: Path, words: str) -> None:
     assert done.stderr.startswith("error: output: ") and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away(place: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -103,6 +107,7 @@ def test_a_reader_that_goes_away(place: Path) -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",
     [
@@ -122,6 +127,7 @@ def test_terminals_that_can_little(
     assert done.returncode == 2 and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "how"),
     [
@@ -142,6 +148,7 @@ def test_a_stopped_command_leaves_nothing(place: Path, words: str, how: signal.S
     assert sorted(path.name for path in place.iterdir()) == sorted([*before, "began"])
 
 
+@pytest.mark.slow
 def test_signals_that_are_ignored_stay_so(place: Path) -> None:
     """As under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

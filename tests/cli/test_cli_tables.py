@@ -29,6 +29,7 @@ def mixed(tmp_path: Path) -> Path:
     return tmp_path / "mixed"
 
 
+@pytest.mark.slow
 def test_squares_of_mixed_pictures_train_a_prior_that_holds_out_whole_pictures(
     saved: Path, mixed: Path, vocabula: Callable[..., Any]
 ) -> None:
@@ -88,6 +89,7 @@ def test_squares_that_cannot_be(
     assert ended.code == 2 and message in ended.err and not Path("t.parquet").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["t.npz", "t.csv", "t.TXT", "t.json", "t.vcb", "t.png"])
 def test_names_of_other_formats_are_refused_before_the_work(
     saved: Path, mixed: Path, vocabula: Callable[..., Any], name: str

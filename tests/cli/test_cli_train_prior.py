@@ -98,6 +98,7 @@ def test_config_lists_and_explains_the_models(vocabula: Callable[..., Any]) -> N
     assert "conditioning.dropout" in explained and "encoder" not in explained
 
 
+@pytest.mark.slow
 def test_the_report_is_one_page_with_everything_in_it(
     trained: Any, vocabula: Callable[..., Any]
 ) -> None:
@@ -134,6 +135,7 @@ def test_info_tells_what_a_prior_is(trained: Any, vocabula: Callable[..., Any]) 
         assert words in told, words
 
 
+@pytest.mark.slow
 def test_a_report_on_other_tokens(
     trained: Any, coded: Callable[..., Any], vocabula: Callable[..., Any]
 ) -> None:

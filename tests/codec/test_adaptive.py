@@ -91,12 +91,14 @@ def test_both_agree_where_contexts_crowd_each_other_out() -> None:
     agree(Crowded(np.array([[9, 10, 10]]), 300, *start, None, None), codes)
 
 
+@pytest.mark.slow
 @needs_compiled
 def test_both_agree_over_many_codes() -> None:
     block = block_of(smooth_codes(2, 100, 300), 2)
     agree(AdaptiveModel()._stream(block, 0, 0), block.codes[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("symbols", [2, 64, 1024, 2**18])
 def test_bytes_are_within_a_thousandth_of_the_cross_entropy(symbols: int) -> None:
     codes = np.random.default_rng(0).zipf(1.3, (160, 160)) % symbols

@@ -28,6 +28,7 @@ def packed(codes: list[np.ndarray], sizes: list[int], **options: object) -> byte
     return file.getvalue()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**56 - 1))
 def test_varints_come_back(value: int) -> None:
     packer = Packer()
@@ -83,6 +84,7 @@ def test_bytes_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None
     assert packed(codes, [64]) == packed(codes, [64], jobs=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("symbols", [2, 3, 16, 64, 512, 1024, 8192, 65536, 262144])
 @pytest.mark.parametrize("entropy", codec.ENTROPIES)
 def test_a_file_is_its_cross_entropy_and_at_most_128_bytes(symbols: int, entropy: str) -> None:

@@ -43,6 +43,7 @@ def elsewhere(capability: str) -> dict[str, dict[str, list[str]]]:
     return json.loads(run.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", everywhere.MODELS)
 @pytest.mark.parametrize("capability", ["default", "avx2", "avx512"])
 def test_files_decode_and_are_written_alike_elsewhere(capability: str, name: str) -> None:
@@ -53,6 +54,7 @@ def test_files_decode_and_are_written_alike_elsewhere(capability: str, name: str
         assert outcome[name] == [truth, hashlib.sha256(written(name)).hexdigest()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", everywhere.MODELS)
 @pytest.mark.parametrize(("batch", "jobs"), [(1, 2), (8, 1), (3, 4)])
 def test_threads_and_batches_change_nothing(coder: str, name: str, batch: int, jobs: int) -> None:

@@ -61,6 +61,7 @@ def test_images_come_back_as_the_tokenizer_reconstructs_them(
         assert torch.equal(back, exact.clamp(0, 1).mul(255).round().byte())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["residual", "three levels"])
 def test_large_images_are_coded_in_parts(
     make_tokenizer: Make, quantizer: str, monkeypatch: pytest.MonkeyPatch
@@ -353,6 +354,7 @@ codec.write_codes(sys.argv[1], [torch.zeros(4, 4).long().numpy()], [16])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs signals")
 def test_kill_leaves_nothing_under_the_name(tmp_path: Path) -> None:
     path = tmp_path / "a.vcb"

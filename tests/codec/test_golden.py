@@ -47,6 +47,7 @@ def test_golden_files_are_the_committed_ones(name: str) -> None:
     assert hashlib.sha256(content).hexdigest()[:16] == SHA256[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_golden_files_decode(coder: str, name: str) -> None:
     _, sizes, learned = CASES[name]
@@ -57,6 +58,7 @@ def test_golden_files_decode(coder: str, name: str) -> None:
         assert np.array_equal(back, code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_golden_files_are_written_alike(coder: str, name: str) -> None:
     entropy, sizes, learned = CASES[name]
@@ -105,6 +107,7 @@ def test_a_golden_file_of_levels_decodes_and_is_written_alike(coder: str) -> Non
     assert file.getvalue() == (FOLDER / f"{LEVELS}.vcb").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", ["default", "avx2", "avx512"])
 def test_another_instruction_set_decodes_them(capability: str) -> None:
     """In another process, with two threads, and floats on other instructions."""

@@ -53,6 +53,7 @@ def test_pixels_come_back(make_tokenizer: Make, channels: int) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["residual", "two levels", "residual levels", "lookup_free"])
 @pytest.mark.parametrize("entropy", ["uniform", "adaptive"])
 def test_every_tokenizer_serves(make_tokenizer: Make, kind: str, entropy: str) -> None:
@@ -140,6 +141,7 @@ def test_smooth_pictures_take_less_than_png() -> None:
     assert len(ours) < 0.97 * min(sizes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flat", [False, True])
 def test_compiled_and_plain_python_write_the_same(flat: bool) -> None:
     from vocabula.codec import fallback, native
@@ -214,6 +216,7 @@ def test_threads_batches_and_precision_of_the_tokenizer_play_no_part(make_tokeni
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", ["default", "avx2", "avx512"])
 def test_another_instruction_set_decodes_the_golden_file(capability: str) -> None:
     program = (
@@ -237,6 +240,7 @@ def test_the_golden_file_is_the_committed_one() -> None:
     assert hashlib.sha256(GOLDEN.read_bytes()).hexdigest()[:16] == "54fc0b3885348b52"
 
 
+@pytest.mark.slow
 def test_the_golden_file_decodes_and_is_written_alike(coder: str) -> None:
     tokenizer = golden_tokenizer()
     for size, image in zip(((17, 14), (5, 3)), codec.read(GOLDEN, tokenizer), strict=True):
@@ -268,6 +272,7 @@ def test_the_specification_suffices_for_pixels() -> None:
         at += height * width
 
 
+@pytest.mark.slow
 def test_every_truncation_and_every_flipped_bit_is_refused() -> None:
     tokenizer = golden_tokenizer()
     image = pictures(3, (5, 4))

@@ -64,6 +64,7 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_golden_files_decode_for_ever(coder: str, name: str) -> None:
     content = (FOLDER / f"{name}.vcb").read_bytes()
@@ -89,6 +90,7 @@ def test_golden_files_are_written_alike(coder: str, name: str) -> None:
     assert file.getvalue() == (FOLDER / f"{name}.vcb").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_trained_prior_of_full_size_decodes_for_ever(threads: None) -> None:
     """Codes of 100 pictures of CIFAR-10, with the prior that the benchmarks measure."""
     folder = Path(__file__).parents[2] / "benchmarks/models/cifar10"
@@ -110,6 +112,7 @@ def _as_specified(prior: PortablePrior) -> Level:
     return Level(sizes, largest, prior.reach, tensors)
 
 
+@pytest.mark.slow
 def test_the_specification_suffices_to_decode() -> None:
     """`specified_portable` is written from docs/vcb.md and knows nothing of the library."""
     coarse = CodeGrid((64,), (3, 4))
@@ -151,6 +154,7 @@ def test_tables_by_their_definitions() -> None:
     assert exponential_table()[-1] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(512,), (4, 300), (1, 7), (2000,), (2,)])
 def test_bits_are_those_of_the_prior(sizes: tuple[int, ...]) -> None:
     """What it writes is the float network's own nats, as near as its steps allow."""
@@ -179,6 +183,7 @@ def test_in_float_it_is_nearly_the_same_network() -> None:
     assert on_steps == pytest.approx(plain, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_however_it_is_computed(
     monkeypatch: pytest.MonkeyPatch, threads: None
 ) -> None:
@@ -211,6 +216,7 @@ def test_sums_do_not_depend_on_their_order() -> None:
     assert float(one.std()) > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", ["default", "avx2", "avx512"])
 def test_another_instruction_set_gives_the_same(capability: str) -> None:
     """In another process, with two threads, and floats on other instructions."""
@@ -319,6 +325,7 @@ def test_sums_beyond_float64_are_refused() -> None:
         IntegerNetwork(network, torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_levels_give_one_another_context() -> None:
     """The finer level's codes cost less where the coarser ones say what they are."""
     coarse = CodeGrid((4,), (4, 4))

@@ -93,6 +93,7 @@ def block_of(codes: Tensor, sizes: tuple[int, ...]) -> Block:
     return Block((sizes,), (((count, tuple(grid)),),), list(flat))
 
 
+@pytest.mark.slow
 @every_prior
 @pytest.mark.parametrize(
     "codes",
@@ -179,6 +180,7 @@ def test_probabilities_that_are_none_fall_back() -> None:
     assert same(grids_of(content, models=[model]), [[grid] for grid in drawn.numpy()])
 
 
+@pytest.mark.slow
 @every_prior
 def test_bytes_depend_on_nothing_around(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither on threads, torch's or ours, nor on gradients, nor on automatic precision."""
@@ -239,6 +241,7 @@ def with_chunk(content: bytes, chunk: bytes) -> bytes:
     return start + type(head)(head.span, (new,), True).pack(seed_of(start, 0)) + chunk
 
 
+@pytest.mark.slow
 def test_forged_chunks_are_refused() -> None:
     codes = CodeGrid((3, 23), (2, 3), largest_symbol=5)
     model = grid_model(codes)
@@ -312,6 +315,7 @@ def test_another_prior_is_refused() -> None:
             codec.read_codes(content, models=models)
 
 
+@pytest.mark.slow
 def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     codes = CodeGrid((9,), (20, 25))
     model = grid_model(codes)

@@ -93,6 +93,7 @@ def test_every_truncation_is_refused(name: str) -> None:
         assert outcome(content[:length], name) == "refused", length
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_every_flipped_bit_is_refused(name: str) -> None:
     for bit, flipped in enumerate(flips(ALL[name])):
@@ -137,6 +138,7 @@ def repaired(content: bytes) -> bytes:
     return start + head + crc + rest[len(head) + 4 :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mend", [False, True], ids=["raw", "mended"])
 def test_mutations_are_refused_or_harmless(mend: bool) -> None:
     chance = random.Random(0)

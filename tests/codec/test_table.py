@@ -44,6 +44,7 @@ def test_widths_by_hand(counts: list[int], widths: list[int]) -> None:
     assert Table(np.array(counts)).widths.tolist() == widths
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 2**30), min_size=1, max_size=50).filter(any))
 @settings(max_examples=100, deadline=None)
 def test_widths_are_shares_within_one(counts: list[int]) -> None:
@@ -76,6 +77,7 @@ def test_words_are_those_of_constriction(coder: str, symbols: int, count: int) -
     assert np.array_equal(decoded(table, content, count), codes)
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_carries_run_as_far_as_those_of_constriction(data: st.DataObject) -> None:

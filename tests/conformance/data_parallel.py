@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from conformance.rows import ROWS, D, Row, data, prepare
+from processes import spawn
 from vocabula.quantizers import EMA, Gradient, Quantizer, VectorQuantizer
 from vocabula.quantizers.local_state import local_tensors
 
@@ -129,6 +129,6 @@ BY_HAND: dict[str, Callable[[int], None]] = {
 
 def run(folder: str) -> dict[str, str]:
     """What failed, on any rank."""
-    mp.spawn(work, args=(folder,), nprocs=RANKS)
+    spawn(work, folder, ranks=RANKS)
     found = [json.loads(Path(folder, f"failed-{r}.json").read_text()) for r in range(RANKS)]
     return {name: text for on_rank in found for name, text in on_rank.items()}

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
 
 from conformance.rows import BY_NAME, ROWS, Row, data, prepare
+from processes import spawn
 from vocabula.quantizers import (
     GumbelQuantizer,
     LookupFreeQuantizer,
@@ -287,5 +287,5 @@ def work(rank: int, folder: str, only: Sequence[str]) -> None:
 
 def run(folder: str, only: Sequence[str] = ()) -> list[dict[str, str]]:
     """What failed on each rank: of the battery, or of the named ones of `DEFECTS` only."""
-    mp.spawn(work, args=(folder, list(only)), nprocs=RANKS)
+    spawn(work, folder, list(only), ranks=RANKS)
     return [json.loads(Path(folder, f"failed-{r}.json").read_text()) for r in range(RANKS)]

@@ -13,6 +13,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return data_parallel.run(str(tmp_path_factory.mktemp("ranks")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quiet", [False, True], ids=["each pass synchronised", "no_sync"])
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_wrapping_changes_nothing(row: Row, quiet: bool, failed: dict[str, str]) -> None:
@@ -20,6 +21,7 @@ def test_wrapping_changes_nothing(row: Row, quiet: bool, failed: dict[str, str])
     assert name not in failed, failed[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", data_parallel.BY_HAND)
 def test_by_hand(name: str, failed: dict[str, str]) -> None:
     assert name not in failed, failed[name]

@@ -88,6 +88,7 @@ def test_every_public_model_has_a_row() -> None:
     assert public == {name.split()[0] for name in ROWS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
 def test_codes_come_back_stage_by_stage(row: str) -> None:
     block = full_block()
@@ -100,6 +101,7 @@ def test_codes_come_back_stage_by_stage(row: str) -> None:
             assert np.array_equal(codes, block.codes[stream])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
 def test_a_stage_does_not_depend_on_later_ones(row: str) -> None:
     """Else a file that is cut after it could not be decoded."""
@@ -118,6 +120,7 @@ def test_bytes_are_the_cross_entropy(row: str) -> None:
         assert bits - 1 <= 8 * len(model.encode(block, stage)) <= 1.001 * bits + 64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
 def test_threads_share_a_model(row: str) -> None:
     model, blocks = ROWS[row](), [full_block(seed) for seed in range(8)]

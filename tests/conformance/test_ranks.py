@@ -14,6 +14,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {name: text for on_rank in found for name, text in on_rank.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ranks.cases())
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_two_ranks_agree_with_one_process(row: Row, case: str, failed: dict[str, str]) -> None:
@@ -21,6 +22,7 @@ def test_two_ranks_agree_with_one_process(row: Row, case: str, failed: dict[str,
     assert name not in failed, failed[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ranks.OTHERS)
 def test_ranks_stay_together(name: str, failed: dict[str, str]) -> None:
     assert name not in failed, failed[name]

@@ -99,6 +99,7 @@ def damaged(content: bytes, draw: random.Random) -> bytes:
     return bytes(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_wrong_bytes_end_in_one_line_or_do_no_harm(tmp_path: Path, kind: str) -> None:
     name, write, read = KINDS[kind]

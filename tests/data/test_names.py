@@ -97,6 +97,7 @@ def test_what_is_in_the_folder_is_respected(tmp_path: Path) -> None:
     assert taken == ["0-2.png", "1.png", "cats-2/2.png", "cats-2/3.png"]
 
 
+@pytest.mark.slow
 def test_many_equal_names_take_little_time() -> None:
     names = OutputNames()
     taken = {names.take("same.png") for _ in range(30_000)}

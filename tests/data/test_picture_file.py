@@ -210,6 +210,7 @@ def test_warnings_of_others_stay_theirs() -> None:
     assert texts.count("mine") == 20 and len(texts) > 20
 
 
+@pytest.mark.slow
 def test_large_pictures_are_read_and_absurd_ones_refused(tmp_path: Path) -> None:
     before = Image.MAX_IMAGE_PIXELS
     Image.new("1", (18000, 10000), 1).save(tmp_path / "a.png")  # above Pillow's 179 megapixels

@@ -289,6 +289,7 @@ def files(draw: st.DrawFn) -> tuple[list[CodeSpec], list[TokenRecord]]:
     return specs, records
 
 
+@pytest.mark.slow
 @given(made=files(), repeated=st.integers(1, 3))
 def test_what_is_written_is_read(
     made: tuple[list[CodeSpec], list[TokenRecord]], repeated: int

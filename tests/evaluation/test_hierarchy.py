@@ -137,6 +137,7 @@ def test_ablation_takes_away_what_one_level_holds() -> None:
     torch.testing.assert_close(without_fine, (0.5 + held[0])[..., :7])
 
 
+@pytest.mark.slow
 def test_ablation_of_a_trained_tokenizer_costs_quality_at_every_level() -> None:
     digits = open_source("sample:digits")
     x = torch.from_numpy(np.stack([digits.read(i).image for i in range(64)])).float() / 255

@@ -71,6 +71,7 @@ print(json.dumps([found, told]))
 """
 
 
+@pytest.mark.slow
 def test_missing_permission_is_called_so(tmp_path: Path) -> None:
     words = [sys.executable, "-c", SCRIPT]
     if os.geteuid() == 0:  # without root's way around rights

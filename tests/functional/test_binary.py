@@ -129,6 +129,7 @@ print(resident("VmHWM"))  # the maximum that getrusage gives begins with that of
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for the peak")
 def test_18_bits_and_16384_tokens_stay_below_1_5_gigabytes() -> None:
     command = [sys.executable, "-c", MEMORY]

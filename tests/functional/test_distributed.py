@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 import vocabula.functional as V
+from processes import spawn
 
 Z = torch.randn(30, 8, generator=torch.Generator().manual_seed(0))
 BOOK = torch.randn(6, 8, generator=torch.Generator().manual_seed(1))
@@ -67,9 +67,10 @@ def check_rank(rank: int, folder: str) -> None:
     assert V.world_size() == 1
 
 
+@pytest.mark.slow
 def test_two_ranks_agree_with_one_process_on_the_joined_batch() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(check_rank, args=(str(Path(folder)),), nprocs=2)
+        spawn(check_rank, folder)
 
 
 def test_identity_without_a_group() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import shutil
 import subprocess
@@ -70,15 +71,22 @@ def test_codes_of_a_float64_search(
     assert torch.equal(nearest_codeword(z, codebook), nearest_in_float64(z, codebook))
 
 
-def test_a_codebook_in_several_parts(instructions: str) -> None:
-    # 70,000 x 64 numbers are more than are laid out at a time.
+@functools.cache
+def large_codebook() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Vectors, a codebook of more numbers than are laid out at a time, and the exact codes."""
     z, codebook = normal(70, 64), normal(70_000, 64, seed=1)
     codebook[69_999] = codebook[7] = z[3]  # the same in the first and in the last part
     codebook[69_998] = z[4]
+    return z, codebook, nearest_in_float64(z, codebook)
+
+
+@pytest.mark.slow
+def test_a_codebook_in_several_parts(instructions: str) -> None:
+    z, codebook, exact = large_codebook()
     codes = nearest_codeword(z, codebook)
     assert codes[3] == 7
     assert codes[4] == 69_998
-    assert torch.equal(codes, nearest_in_float64(z, codebook))
+    assert torch.equal(codes, exact)
 
 
 def test_rows_in_several_parts(instructions: str) -> None:
@@ -135,6 +143,7 @@ def test_finite_scalar_values_and_gradient(instructions: str, levels: tuple[int,
     assert torch.allclose(gradient.double(), exact, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", ["default", "avx2"])
 def test_torch_restrains_the_kernels(capability: str) -> None:
     program = "from vocabula.functional import native; print(native.instructions())"

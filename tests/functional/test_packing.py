@@ -37,6 +37,7 @@ def digits_and_sizes(draw: st.DrawFn) -> tuple[list[int], list[int]]:
     return [draw(st.integers(0, size - 1)) for size in sizes], sizes
 
 
+@pytest.mark.slow
 @quick
 @given(digits_and_sizes())
 def test_digits_round_trip_and_agree_with_python(case: tuple[list[int], list[int]]) -> None:

@@ -86,6 +86,7 @@ def test_compiles_to_one_graph(name: str) -> None:
     assert torch.allclose(gradient, expected_gradient)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nearest_codeword", "binary_entropies", "code_sums", "rotation"])
 def test_one_graph_serves_every_batch_size(name: str) -> None:
     functions = {
@@ -112,6 +113,7 @@ def test_exports() -> None:
     assert torch.equal(program.module()(Z[:13]), V.nearest_codeword(Z[:13], BOOK))
 
 
+@pytest.mark.slow
 def test_operators_keep_torchs_rules() -> None:
     ops = torch.ops.vocabula
     logits, table = Z[:5].reshape(5, 2, 3).clone().requires_grad_(), BOOK.clone().requires_grad_()
@@ -127,6 +129,7 @@ def test_operators_keep_torchs_rules() -> None:
         torch.library.opcheck(op.default, arguments, test_utils=checks)
 
 
+@pytest.mark.slow
 def test_a_search_imports_no_compiler() -> None:
     code = (
         "import sys, torch, vocabula.functional as F\n"

@@ -61,6 +61,7 @@ def test_codes_are_those_of_brute_force(channels: int, colors: int) -> None:
     assert np.array_equal(palette.encode(image, book), distance.argmin(-1))  # ties: the first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colors", [4, 16, 64])
 def test_error_is_near_scikit_learns_best_of_three(photo: np.ndarray, colors: int) -> None:
     book = palette.fit(photo, colors)

@@ -158,6 +158,7 @@ def test_fidelity_is_that_of_the_files(
     assert fidelity.psnr == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_fidelity_of_a_large_picture_is_measured_on_a_part(
     tokenizer: SignalTokenizer, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ def test_a_grid_has_a_column_for_each_class(generator: Generator, tmp_path: Path
         sample_grid(generator, options, tmp_path / "g.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", [0, 3, 4])
 def test_after_an_interruption_it_goes_on(
     done: int, generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

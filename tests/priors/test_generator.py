@@ -27,6 +27,7 @@ def same(one: Samples, other: Samples) -> bool:
     )
 
 
+@pytest.mark.slow
 @every_depth
 @every_kind
 def test_a_sample_depends_on_seed_and_number_alone(kind: str, levels: int) -> None:
@@ -160,6 +161,7 @@ def upper_half(image: Tensor) -> Tensor:
     return keep
 
 
+@pytest.mark.slow
 @every_depth
 @every_kind
 def test_completions_keep_the_known_codes(kind: str, levels: int) -> None:

@@ -16,6 +16,7 @@ from vocabula.errors import CheckpointError
 from vocabula.priors import level_folder, load_generator, save, save_tokenizer_beside
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [1, 2])
 @pytest.mark.parametrize("kind", ["pixelcnn", "pixelsnail", "gpt2"])
 def test_a_round_trip_draws_the_same(kind: str, levels: int, tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def test_any_grid() -> None:
     assert prior.sample((2, 5, 4), seed=0).shape == (2, 5, 4)
 
 
+@pytest.mark.slow
 def test_it_learns() -> None:
     """Codes that repeat their left neighbour plus one cost nothing but the first of each row."""
     torch.manual_seed(0)

@@ -42,6 +42,7 @@ TINY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codes", TINY.values(), ids=list(TINY))
 @every_prior
 def test_probabilities_of_all_sequences_sum_to_one(kind: str, codes: CodeGrid) -> None:
@@ -127,6 +128,7 @@ def test_half_precision_gives_probabilities_in_single(kind: str) -> None:
 PATTERNS = torch.tensor([[[0, 1, 2], [3, 0, 1]], [[3, 3, 1], [1, 0, 0]]])
 
 
+@pytest.mark.slow
 @every_prior
 def test_a_prior_learns_its_codes_by_class(kind: str) -> None:
     """Two patterns, one per class: with the class no doubt remains, without it two choices."""

@@ -24,6 +24,7 @@ from vocabula.priors.raster import RingConvolution
 from vocabula.priors.sampling import Decoding, Recomputing
 
 
+@pytest.mark.slow
 @every_condition
 @every_grid
 @every_prior
@@ -80,6 +81,7 @@ def test_single_precision_draws_the_same(kind: str) -> None:
     assert torch.equal(cached, prior.sample((8, 4, 4), seed=1, cache=False))
 
 
+@pytest.mark.slow
 @every_prior
 def test_frequencies_are_the_probabilities(kind: str) -> None:
     prior = make(kind, CodeGrid((5,), (2,), largest_symbol=3))
@@ -92,6 +94,7 @@ def test_frequencies_are_the_probabilities(kind: str) -> None:
     assert ((found - expected).abs() <= 4.5 * deviation).all()
 
 
+@pytest.mark.slow
 @every_prior
 def test_guided_frequencies_are_powers_of_the_probabilities(kind: str) -> None:
     """At a single position guidance g is p(c)^g p(none)^(1 - g), normalized."""
@@ -119,6 +122,7 @@ def test_guidance_of_zero_forgets_and_of_one_is_plain(kind: str) -> None:
     assert not torch.equal(plain, forgot)
 
 
+@pytest.mark.slow
 @every_grid
 @every_prior
 def test_completion_keeps_what_is_known(kind: str, grid: tuple[int, ...]) -> None:
@@ -149,6 +153,7 @@ def test_a_completion_continues_a_sample(kind: str) -> None:
     assert torch.equal(prior.sample((2, 4, 3), known=(whole, top), seed=9), whole)
 
 
+@pytest.mark.slow
 @every_prior
 def test_a_batch_may_be_cut_anywhere(kind: str) -> None:
     prior = make(kind, two_books((2, 3)), Conditioning(classes=3))

@@ -114,6 +114,7 @@ def test_codes_out_of_range_are_refused(code: int) -> None:
         FiniteScalarQuantizer([5, 5]).decode(torch.tensor([3, code]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_compiles_whole(training: bool) -> None:
     quantizer = FiniteScalarQuantizer([8, 5], dim=4).train(training)

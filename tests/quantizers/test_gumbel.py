@@ -167,6 +167,7 @@ def test_candidates_are_the_most_probable() -> None:
     assert quantizer.candidates(z, 7).shape == (2, 3)
 
 
+@pytest.mark.slow
 def test_it_learns_the_modes_of_its_data() -> None:
     quantizer = GumbelQuantizer(2, 4, temperature=Annealing(1.0, 0.2, 200))
     optimizer = torch.optim.Adam(quantizer.parameters(), 0.05)
@@ -190,6 +191,7 @@ def test_wrong_options_are_refused(options: dict[str, object]) -> None:
         GumbelQuantizer(4, 4, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_compiles_whole(training: bool) -> None:
     quantizer = GumbelQuantizer(4, 6, temperature=Annealing(1.0, 0.5, 10)).train(training)

@@ -169,6 +169,7 @@ def test_codes_out_of_range_are_refused(code: int) -> None:
         LookupFreeQuantizer(4).decode(torch.tensor([code]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_compiles_whole(training: bool) -> None:
     quantizer = LookupFreeQuantizer(6, bits=4, books=2, spherical=True).train(training)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -19,9 +20,13 @@ from vocabula.quantizers import (
     VectorQuantizer,
 )
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    theirs = pytest.importorskip("vector_quantize_pytorch")
+
+@functools.cache
+def theirs() -> Any:
+    """The other library, whose import takes seconds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("vector_quantize_pytorch")
 
 
 def data(width: int = 8) -> torch.Tensor:
@@ -30,14 +35,14 @@ def data(width: int = 8) -> torch.Tensor:
 
 def vector(**options: Any) -> tuple[Any, Quantizer]:
     cosine = options.get("distance") == "cosine"
-    peer = theirs.VectorQuantize(dim=8, codebook_size=64, use_cosine_sim=cosine).eval()
+    peer = theirs().VectorQuantize(dim=8, codebook_size=64, use_cosine_sim=cosine).eval()
     ours = VectorQuantizer(8, 64, **options).eval()
     ours.codebook = peer._codebook.embed[0]
     return peer, ours
 
 
 def residual() -> tuple[Any, Quantizer]:
-    peer = theirs.ResidualVQ(dim=8, codebook_size=64, num_quantizers=3).eval()
+    peer = theirs().ResidualVQ(dim=8, codebook_size=64, num_quantizers=3).eval()
     ours = ResidualQuantizer.repeat(3, dim=8, codebook_size=64).eval()
     for stage, layer in zip(ours.stages, peer.layers, strict=True):
         stage.codebook = layer._codebook.embed[0]
@@ -45,11 +50,11 @@ def residual() -> tuple[Any, Quantizer]:
 
 
 def finite_scalar(*levels: int) -> tuple[Any, Quantizer]:
-    return theirs.FSQ(list(levels)).eval(), FiniteScalarQuantizer(levels).eval()
+    return theirs().FSQ(list(levels)).eval(), FiniteScalarQuantizer(levels).eval()
 
 
 def lookup_free() -> tuple[Any, Quantizer]:
-    return theirs.LFQ(dim=8, codebook_size=256).eval(), LookupFreeQuantizer(8).eval()
+    return theirs().LFQ(dim=8, codebook_size=256).eval(), LookupFreeQuantizer(8).eval()
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,7 @@ def test_no_part_is_refused() -> None:
         ProductQuantizer([])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_compiles_whole(training: bool) -> None:
     quantizer = mixed().train(training)

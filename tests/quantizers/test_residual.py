@@ -337,6 +337,7 @@ def test_wrong_stages_are_refused(stages: list[tuple[str, int]]) -> None:
         ResidualQuantizer([book(dim, 8) for _, dim in stages])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("options", [{"dropout": 0.5}, {"beam": 2}])
 def test_compiles_whole(options: dict[str, object], training: bool) -> None:
@@ -361,6 +362,7 @@ class Verb(nn.Module):
         return getattr(self.quantizer, self.verb)(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beam", [1, 2])
 def test_exports(beam: int) -> None:
     quantizer = ResidualQuantizer([book(4, 8), book(4, 8)], beam=beam).eval()

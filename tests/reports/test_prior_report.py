@@ -30,6 +30,7 @@ def trained(made: Any, out: Path, *options: str, **sources: Any) -> Any:
     return load_generator(out)
 
 
+@pytest.mark.slow
 def test_levels_and_captions_are_shown_with_the_figures_of_training(
     tmp_path: Path, coded: Callable[..., Any]
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_single_signal_is_enough_to_measure_on(tmp_path: Path, coded: Callable
     assert "measured on 1 held-out ones" in out.read_text()
 
 
+@pytest.mark.slow
 def test_progress_counts_everything(
     tmp_path: Path, coded: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +91,7 @@ def test_progress_counts_everything(
     assert told == {"measuring": [2, 2], "sampling": [positions, positions]}
 
 
+@pytest.mark.slow
 def test_copies_are_told(tmp_path: Path, coded: Callable[..., Any]) -> None:
     made, out = coded(40), tmp_path / "prior"
     file = read_tokens(made.tokens)
@@ -106,6 +109,7 @@ def test_copies_are_told(tmp_path: Path, coded: Callable[..., Any]) -> None:
     assert "drawn from all" in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_said(tmp_path: Path, coded: Callable[..., Any]) -> None:
     made, out = coded(40), tmp_path / "prior"
     generator = trained(made, out)

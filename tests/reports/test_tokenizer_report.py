@@ -67,6 +67,7 @@ def _run(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("quantizer", "sections"),
     [
@@ -175,6 +176,7 @@ def test_every_level_has_code_maps_a_gallery_and_an_ablation(
     assert "0.1094" in table and "0.2500" in table
 
 
+@pytest.mark.slow
 def test_large_pictures_are_scaled_down(make_tokenizer: Make, tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (1, 700, 900, 3), dtype=np.uint8)
     build_report(make_tokenizer(), ArraySource(image), tmp_path / "p.html")
@@ -202,6 +204,7 @@ def test_existing_page_stays(make_tokenizer: Make, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
 
 
+@pytest.mark.slow
 def test_curves_of_a_log(tmp_path: Path) -> None:
     run = _run(tmp_path / "run")
     curves = training_curves(run / "log.jsonl")

@@ -244,6 +244,7 @@ def test_levels_are_numbered_without_gaps() -> None:
         build_tokenizer({"level1": level(2), "level3": level(2)}, 3)
 
 
+@pytest.mark.slow
 def test_saving_and_loading(tmp_path: Path) -> None:
     tokenizer = settled(hierarchy(level(2, "residual"), level(2, "fsq")))
     tokenizer.save_pretrained(tmp_path / "saved")

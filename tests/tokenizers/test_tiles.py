@@ -81,6 +81,7 @@ SIZES = [(300, 400), (301, 403), (97, 1), (1, 2001), (16, 16), (255, 130), (800,
 """Heights and widths: of whole codes, odd, of one pixel, of one tile and long."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("quantizer", QUANTIZERS)
 def test_tiles_give_the_codes_and_pixels_of_the_whole(
@@ -90,12 +91,14 @@ def test_tiles_give_the_codes_and_pixels_of_the_whole(
     assert all(torch.equal(a, b) for a, b in zip(tiled, whole, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("downsample", [1, 2, 8, 16])
 def test_any_stride(downsample: int, monkeypatch: pytest.MonkeyPatch) -> None:
     tiled, whole = _both(_flat(downsample=downsample), _image(301, 403), monkeypatch)
     assert all(torch.equal(a, b) for a, b in zip(tiled, whole, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("downsamples", [(2, 4), (2, 2, 2)], ids=str)
 def test_hierarchies(
@@ -105,6 +108,7 @@ def test_hierarchies(
     assert all(torch.equal(a, b) for a, b in zip(tiled, whole, strict=True))
 
 
+@pytest.mark.slow
 def test_several_images_and_floats(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer, x = _flat(), _image(201, 303, images=3)
     tiled, whole = _both(tokenizer, x.float() / 255, monkeypatch)
@@ -112,8 +116,9 @@ def test_several_images_and_floats(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tiled[0].shape == (3, 51, 76)
 
 
-@settings(deadline=None, max_examples=25)
-@given(st.integers(1, 700), st.integers(1, 700), st.sampled_from([2**12, 2**13, 2**14]))
+@pytest.mark.slow
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 400), st.integers(1, 400), st.sampled_from([2**12, 2**13, 2**14]))
 def test_any_size(height: int, width: int, pixels: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         tiled, whole = _both(_flat(), _image(height, width), patch, pixels=pixels)

@@ -174,6 +174,7 @@ def test_reconstruct_changes_no_state_in_training_mode() -> None:
 
 
 # torch.compile itself instantiates the autograd functions that it traces
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("quantizer", [VECTOR, VAE])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from training.two_processes import launch
+from processes import run_ranks
 from vocabula.errors import OutputError
 from vocabula.files import LOCK, locked_folder
 from vocabula.files.run_files import read_log
@@ -17,18 +17,14 @@ from vocabula.training.config import config_from_sections
 from vocabula.training.run import train
 
 DIGITS = "sample:digits"
-SCRIPT = """
-import json, sys, torch
-from vocabula.errors import OutputError
-from vocabula.training.config import config_from_sections
-from vocabula.training.run import train
-try:
-    train(config_from_sections(json.loads(sys.argv[1])), "sample:digits", sys.argv[2])
-except OutputError as error:
-    sys.exit(str(error))
-finally:
-    torch.distributed.destroy_process_group()
-"""
+
+
+def refused(sections: dict[str, Any], run: Path) -> None:
+    """What each rank does: say why the folder is not to be had, and fail."""
+    try:
+        train(config_from_sections(sections), DIGITS, run)
+    except OutputError as error:
+        sys.exit(str(error))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -37,6 +33,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
 def test_a_run_in_progress_is_left_alone(
     tmp_path: Path, sections: dict[str, Any], how: dict[str, bool]
@@ -68,6 +65,7 @@ def test_a_refused_start_leaves_no_folder(tmp_path: Path, sections: dict[str, An
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.slow
 def test_a_new_run_clears_folders_behind_links(tmp_path: Path, sections: dict[str, Any]) -> None:
     """No checkpoint of the old run stays where ``checkpoints`` lies on a larger disk."""
     run, disk = tmp_path / "run", tmp_path / "disk"
@@ -81,11 +79,11 @@ def test_a_new_run_clears_folders_behind_links(tmp_path: Path, sections: dict[st
     assert [path.name for path in disk.iterdir()] == ["step-00000002"]
 
 
+@pytest.mark.slow
 def test_several_processes_are_refused_together(tmp_path: Path, sections: dict[str, Any]) -> None:
     run = tmp_path / "run"
     with locked_folder(run):
-        processes = launch(SCRIPT, [json.dumps(sections), str(run)])
-        errors = [process.communicate(timeout=300)[1] for process in processes]
-        assert [process.returncode for process in processes] == [1, 1], errors
-        assert all("got a run in progress (process" in error for error in errors), errors
+        ended = run_ranks(refused, sections, run)
+        assert [process.code for process in ended] == [1, 1], ended
+        assert all("got a run in progress (process" in each.errors for each in ended), ended
     assert not run.exists()

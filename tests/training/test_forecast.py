@@ -71,6 +71,7 @@ def test_extrapolated_memory_is_that_of_the_whole_batch(
     assert found.parameters == whole.parameters
 
 
+@pytest.mark.slow
 def test_more_than_there_is_is_refused_with_what_fits(
     sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +130,7 @@ def test_a_model_that_cannot_even_be_made_is_refused_unharmed(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_measuring_leaves_the_run_as_it_was(sections: dict[str, Any], tmp_path: Path) -> None:
     sections["quantizer"]["sampling_temperature"] = 0.1  # random draws in every step
     train(configured(sections), DIGITS, tmp_path / "measured", progress=False)
@@ -138,6 +140,7 @@ def test_measuring_leaves_the_run_as_it_was(sections: dict[str, Any], tmp_path: 
     assert all(value.equal(other[name]) for name, value in one.items())
 
 
+@pytest.mark.slow
 def test_the_forecast_of_a_small_run_is_that_of_the_process(sections: dict[str, Any]) -> None:
     import psutil
 

@@ -163,6 +163,7 @@ def test_image_256_has_three_levels() -> None:
 # --------------------------------------------------------------------- training
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_counts_each_level(levels: dict[str, Any]) -> None:
     learner = trainer(levels, steps=60)
     figures = [learner.train_step(images()) for _ in range(60)]
@@ -210,6 +211,7 @@ def test_stages_freeze_the_part_of_every_level(levels: dict[str, Any]) -> None:
     assert changed == {"encoder", "join"}
 
 
+@pytest.mark.slow
 def test_a_run_on_real_images(tmp_path: Path, levels: dict[str, Any]) -> None:
     run = tmp_path / "run"
     config = configured(levels, steps=60, log_every=10, checkpoint_every=60)
@@ -230,6 +232,7 @@ def test_a_run_on_real_images(tmp_path: Path, levels: dict[str, Any]) -> None:
     assert "usage, level 1" in usage.svg and "usage, level 2" in usage.svg
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path, levels: dict[str, Any]) -> None:
     config = configured(levels)
     train(config, DIGITS, tmp_path / "whole", progress=False)
@@ -256,6 +259,7 @@ def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path, levels: dict[str, A
         train(configured(changed), DIGITS, tmp_path / "parts", resume=True, progress=False)
 
 
+@pytest.mark.slow
 def test_the_watch_speaks_of_the_level_that_collapses(
     tmp_path: Path, levels: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

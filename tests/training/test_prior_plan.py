@@ -20,6 +20,7 @@ TINY = {
 STEPS = ["training.steps=3", "training.batch_size=8", "training.threads=1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", sorted(TINY))
 def test_what_a_run_will_do_is_said_first_and_changes_nothing(
     tmp_path: Path, coded: Callable[..., Any], model: str, capsys: pytest.CaptureFixture[str]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from training.two_processes import launch
+from processes import run_ranks
 from vocabula.files.run_files import read_log
 from vocabula.training import load_config, train_prior
+from vocabula.training.prior_trainer import PriorTrainer
 
 OPTIONS = {
     "pixelcnn": ["prior.hidden=8", "prior.layers=2", "prior.dropout=0"],
@@ -22,39 +25,33 @@ OPTIONS = {
 COMMON = ["training.steps=6", "training.batch_size=8", "training.log_every=2", "held_out.every=3"]
 COMMON += ["conditioning.dropout=0", "optimizer=sgd", "optimizer.learning_rate=0.05"]
 COMMON += ["schedule.warmup=0"]
-SCRIPT = """
-import hashlib, os, sys
-import torch
-from vocabula.training import load_config, train_prior
-from vocabula.training.prior_trainer import PriorTrainer
-
-torch.set_num_threads(1)
-trainers = []
-original = PriorTrainer.__init__
-def init(self, *args, **kwargs):
-    original(self, *args, **kwargs)
-    trainers.append(self)
-PriorTrainer.__init__ = init
-model, run, tokens, out, *options = sys.argv[1:]
-train_prior(load_config(model, options), run, tokens, out, progress=False)
-digest = hashlib.sha256()
-for name, value in trainers[-1].prior.state_dict().items():
-    digest.update(name.encode() + value.contiguous().numpy().tobytes())
-with open(f"{out}.{os.environ['RANK']}", "w") as file:
-    file.write(digest.hexdigest())
-torch.distributed.destroy_process_group()
-"""
 
 
+def learn(model: str, run: Path, tokens: Path, out: Path, options: list[str]) -> None:
+    """What each rank does: train, and leave a digest of the weights in a file of its own."""
+    trainers = []
+    original = PriorTrainer.__init__
+
+    def init(self: PriorTrainer, *arguments: Any, **named: Any) -> None:
+        original(self, *arguments, **named)
+        trainers.append(self)
+
+    PriorTrainer.__init__ = init  # type: ignore[method-assign]
+    train_prior(load_config(model, options), run, tokens, out, progress=False)
+    digest = hashlib.sha256()
+    for name, value in trainers[-1].prior.state_dict().items():
+        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    Path(f"{out}.{os.environ['RANK']}").write_text(digest.hexdigest())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("model", sorted(OPTIONS))
 def test_two_processes_hold_equal_weights_and_learn_what_one_learns(
     tmp_path: Path, coded: Callable[..., Any], model: str
 ) -> None:
     made, options = coded(40), [*COMMON, *OPTIONS[model]]
-    words = [model, made.run, made.tokens, tmp_path / "two", *options]
-    processes = launch(SCRIPT, [str(word) for word in words])
-    errors = [process.communicate(timeout=300)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
+    ended = run_ranks(learn, model, made.run, made.tokens, tmp_path / "two", options)
+    assert [process.code for process in ended] == [0, 0], ended
     assert (tmp_path / "two.0").read_text() == (tmp_path / "two.1").read_text()
     config = load_config(model, options)
     train_prior(config, made.run, made.tokens, tmp_path / "one", progress=False)

@@ -85,6 +85,7 @@ def captions_of(made: Any, texts: Callable[[TokenRecord], Any]) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", sorted(TINY))
 def test_a_run_leaves_a_generator_a_log_and_figures(
     tmp_path: Path, coded: Callable[..., Any], model: str
@@ -128,6 +129,7 @@ def test_what_is_saved_are_the_best_weights(tmp_path: Path, coded: Callable[...,
     assert all(v.equal(saved["best"][k]) for k, v in load(out).named_parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", sorted(TINY))
 def test_ctrl_c_saves_and_resuming_gives_identical_bits(
     tmp_path: Path, coded: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, model: str
@@ -154,6 +156,7 @@ def test_ctrl_c_saves_and_resuming_gives_identical_bits(
     assert log(tmp_path / "cut") == log(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_more_steps_are_added_and_other_changes_refused(
     tmp_path: Path, coded: Callable[..., Any]
 ) -> None:
@@ -185,6 +188,7 @@ def test_more_steps_are_added_and_other_changes_refused(
     assert (out / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_learning_goes_below_the_neighbours_and_uses_the_class(
     tmp_path: Path, coded: Callable[..., Any]
 ) -> None:
@@ -201,6 +205,7 @@ def test_learning_goes_below_the_neighbours_and_uses_the_class(
     assert figures["nats_per_token"] < figures["nats_per_token_without_condition"] - 0.05
 
 
+@pytest.mark.slow
 def test_every_level_gets_a_prior_and_one_can_be_chosen(
     tmp_path: Path, coded: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +263,7 @@ def test_every_level_gets_a_prior_and_one_can_be_chosen(
     assert not (tmp_path / "cut/level-2/model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_held_out_tokens_of_another_file(tmp_path: Path, coded: Callable[..., Any]) -> None:
     other = coded(30, name="other", seed=7)
     made = coded()

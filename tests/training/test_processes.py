@@ -1,42 +1,39 @@
 from __future__ import annotations
 
-import json
+import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
-from training.two_processes import launch
+from processes import run_ranks
 from vocabula.training.config import config_from_sections
 from vocabula.training.run import train
-
-SCRIPT = """
-import hashlib, json, os, sys
-import torch
-from vocabula.training import run
-from vocabula.training.config import config_from_sections
 from vocabula.training.trainer import Trainer
 
-torch.set_num_threads(1)
-trainers = []
-original = Trainer.__init__
-def init(self, *args, **kwargs):
-    original(self, *args, **kwargs)
-    trainers.append(self)
-Trainer.__init__ = init
-config = config_from_sections(json.loads(sys.argv[1]))
-run.train(config, "sample:digits", sys.argv[2], progress=False)
-digest = hashlib.sha256()
-for name, value in trainers[-1].tokenizer.state_dict().items():
-    if "usage_tracker" not in name:  # each process counts its own share
-        digest.update(name.encode() + value.contiguous().numpy().tobytes())
-with open(f"{sys.argv[2]}.{os.environ['RANK']}", "w") as file:
-    file.write(digest.hexdigest())
-torch.distributed.destroy_process_group()
-"""
+
+def learn(sections: dict[str, Any], out: Path) -> None:
+    """What each rank does: train, and leave a digest of the weights in a file of its own."""
+    trainers = []
+    original = Trainer.__init__
+
+    def init(self: Trainer, *arguments: Any, **named: Any) -> None:
+        original(self, *arguments, **named)
+        trainers.append(self)
+
+    Trainer.__init__ = init  # type: ignore[method-assign]
+    train(config_from_sections(sections), "sample:digits", out, progress=False)
+    digest = hashlib.sha256()
+    for name, value in trainers[-1].tokenizer.state_dict().items():
+        if "usage_tracker" not in name:  # each process counts its own share
+            digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    Path(f"{out}.{os.environ['RANK']}").write_text(digest.hexdigest())
 
 
+@pytest.mark.slow
 def test_two_processes_hold_equal_weights_and_learn_what_one_learns(
     tmp_path: Path, sections: dict[str, Any]
 ) -> None:
@@ -49,9 +46,8 @@ def test_two_processes_hold_equal_weights_and_learn_what_one_learns(
     sections["optimizer"] = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9}
     # drawn from the data, the first codebook would depend on the order of the vectors
     sections["quantizer"] |= {"initialization": "normal", "revival": "none"}
-    processes = launch(SCRIPT, [json.dumps(sections), str(tmp_path / "two")])
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
+    ended = run_ranks(learn, sections, tmp_path / "two")
+    assert [process.code for process in ended] == [0, 0], ended
     digests = {(tmp_path / f"two.{rank}").read_text() for rank in (0, 1)}
     assert len(digests) == 1
     train(config_from_sections(sections), "sample:digits", tmp_path / "one", progress=False)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
 import random
 import shlex
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from processes import FORKED
 from vocabula.codec import load_statistics
 from vocabula.errors import DataError, Interrupted, OptionError, OutputError, TrainingError
 from vocabula.files.run_files import read_log
@@ -54,6 +54,7 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, step: int, action: Any) -> None:
     monkeypatch.setattr(Trainer, "train_step", train_step)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_tokenizer_a_log_and_checkpoints(
     tmp_path: Path, sections: dict[str, Any]
 ) -> None:
@@ -85,6 +86,7 @@ def test_the_saved_tokenizer_has_the_averaged_weights(
     assert any(not p.equal(saved["model"][n]) for n, p in loaded.named_parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -133,15 +135,14 @@ def last_step(run: Path) -> int:
     return int(found[0].name.removeprefix("step-")) if found else 0
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_identical_bits(tmp_path: Path, sections: dict[str, Any]) -> None:
     sections["quantizer"]["sampling_temperature"] = 0.1  # random draws in every step
     config = configured(sections, steps=24, checkpoint_every=1, log_every=3)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vocabula.training.run", "sklearn.datasets"])
 
     def start(run: Path) -> Any:
         arguments = {"resume": True, "progress": False}
-        process = context.Process(target=train, args=(config, DIGITS, run), kwargs=arguments)
+        process = FORKED.Process(target=train, args=(config, DIGITS, run), kwargs=arguments)
         process.start()
         return process
 
@@ -180,6 +181,7 @@ def test_a_damaged_newest_checkpoint_costs_only_its_steps(
     assert figures(run) == log
 
 
+@pytest.mark.slow
 def test_steps_can_be_extended_and_nothing_else_changed(
     tmp_path: Path, sections: dict[str, Any]
 ) -> None:
@@ -293,6 +295,7 @@ def test_a_time_limit_ends_in_good_order(tmp_path: Path, sections: dict[str, Any
     assert json.loads((run / "run.json").read_text())["data"] == DIGITS
 
 
+@pytest.mark.slow
 def test_time_before_resuming_counts_and_the_schedule_ends_with_it(
     tmp_path: Path, sections: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -308,6 +311,7 @@ def test_time_before_resuming_counts_and_the_schedule_ends_with_it(
     assert train(longer, DIGITS, run, resume=True, progress=False)["steps"] > first["steps"]
 
 
+@pytest.mark.slow
 def test_codes_are_counted_at_the_end_also_after_an_interruption(
     tmp_path: Path, sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,6 +346,7 @@ def test_plain_lines_show_the_figures(
     assert all(word in lines[-1] for word in ("PSNR", "dB", "perplexity", "usage", "left"))
 
 
+@pytest.mark.slow
 def test_tensorboard_events_are_written_on_request(
     tmp_path: Path, sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,17 +14,39 @@ import torch
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
-@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
-@pytest.mark.skipif(
-    torch.cuda.is_available() or INTERPRETED, reason="the kernels' tests run in this process"
+FOLDER = Path(__file__).parent
+QUICK = [
+    "test_binary.py::test_forward_and_backward[2-5-1]",
+    "test_residual.py::test_by_hand",
+    "test_search.py::test_few_rows",
+    "test_statistics.py::test_by_hand",
+]
+ALL = ["", "--ignore", str(FOLDER / "test_registration.py")]  # which runs no kernel
+needed = pytest.mark.skipif(
+    find_spec("triton") is None or torch.cuda.is_available() or INTERPRETED,
+    reason="the kernels' tests run in this process, or Triton is not installed",
 )
-def test_kernels_in_the_interpreter() -> None:
+
+
+def interpret(first: str, *more: str) -> None:
+    """Run tests of this folder in the interpreter."""
     # numpy, which computes there, warns of the overflows that the kernels mean to catch.
     options = ["-q", "-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(Path(__file__).parent)],
+        [sys.executable, "-m", "pytest", *options, str(FOLDER / first), *more],
         env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+
+@needed
+def test_each_kernel_in_the_interpreter() -> None:
+    interpret(*(str(FOLDER / name) for name in QUICK))
+
+
+@needed
+@pytest.mark.slow
+def test_kernels_in_the_interpreter() -> None:
+    interpret(*ALL)

@@ -58,6 +58,7 @@ def test_what_the_kernels_need(missing: str, monkeypatch: pytest.MonkeyPatch) ->
     gpu._installed.cache_clear()
 
 
+@pytest.mark.slow
 def test_importing_and_registering_import_no_triton() -> None:
     code = (
         "import sys; from vocabula.functional import gpu; gpu.register();"

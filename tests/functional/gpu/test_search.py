@@ -31,10 +31,15 @@ def check(z: Tensor, codebook: Tensor, device: torch.device, **options: int | bo
     assert torch.equal(codes.cpu(), lowest(distances(z, codebook)))
 
 
-@pytest.mark.parametrize("K", [1, 2, 100, 513])
-@pytest.mark.parametrize("D", [1, 4, 8, 16, 33, 64])
+@pytest.mark.parametrize(
+    ("D", "K"),
+    [
+        *((1, 1), (1, 513), (4, 100), (8, 2), (8, 513)),
+        *((16, 1), (16, 100), (33, 513), (64, 2), (64, 100)),
+    ],
+)
 def test_random(D: int, K: int, device: torch.device) -> None:
-    # An odd number of rows in half of the cases, an offset in a third.
+    # An odd number of rows in half of the cases, an offset in two.
     z, codebook = normal(100 - K % 2, D), normal(K, D, seed=1)
     offset = 1000.0 if (D + K) % 3 == 0 else 0.0
     check(z + offset, codebook + offset, device, fast=False)

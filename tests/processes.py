@@ -1,0 +1,68 @@
+"""Processes beside the tests': forked off one that has imported torch and the package already."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch.multiprocessing
+
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["vocabula.training.run", "sklearn.datasets", "torch._dynamo"])
+
+
+def spawn(work: Callable[..., None], *arguments: Any, ranks: int = 2) -> None:
+    """Run a function as every rank, which is its first argument; wait, and raise what one did."""
+    torch.multiprocessing.start_processes(work, arguments, ranks, start_method="forkserver")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: its exit code, and what it wrote to standard error."""
+
+    code: int | None
+    errors: str
+
+
+def run_ranks(work: Callable[..., None], *arguments: Any, timeout: float = 300) -> list[Ended]:
+    """Run a function as ranks 0 and 1 of a group on the CPU, described by the environment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    shared |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    with tempfile.TemporaryDirectory() as folder:
+        places = [Path(folder, str(rank)) for rank in range(2)]
+        processes = []
+        for rank, place in enumerate(places):
+            variables = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            process = FORKED.Process(target=_ranked, args=(place, variables, work, arguments))
+            process.start()
+            processes.append(process)
+        for process in processes:
+            process.join(timeout)
+            process.kill()
+            process.join()
+        texts = [place.read_text() if place.exists() else "" for place in places]
+    return [Ended(process.exitcode, text) for process, text in zip(processes, texts, strict=True)]
+
+
+def _ranked(
+    place: Path, variables: dict[str, str], work: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
+    """Work under these variables, with standard error in a file."""
+    os.environ.update(variables)
+    torch.set_num_threads(1)
+    with place.open("w") as errors:
+        os.dup2(errors.fileno(), 2)
+    try:
+        work(*arguments)
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
