@@ -1,4 +1,4 @@
-"""The kinds of signal and their codes: what one is, apart from any file, network or model."""
+"""The kinds of signal: what one is, apart from any file, network or model; and what codes are."""
 
 from __future__ import annotations
 
