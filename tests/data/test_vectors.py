@@ -111,8 +111,8 @@ def test_all_rows_that_are_not_finite_are_an_error() -> None:
         (np.zeros((2, 3, 4), np.float32), r"expected vectors \(N, D\), got shape \(2, 3, 4\)"),
         (np.zeros((5, 2), np.int64), "expected float16, float32 or float64, got int64"),
         (np.zeros((5, 2), np.complex64), "expected float16, float32 or float64, got complex64"),
-        (np.zeros((0, 2), np.float32), r"got none, shape \(0, 2\)"),
-        (np.zeros((5, 0), np.float32), r"got none, shape \(5, 0\)"),
+        (np.zeros((0, 2), np.float32), r"expected rows of values, got none, shape \(0, 2\)"),
+        (np.zeros((5, 0), np.float32), r"expected rows of values, got none, shape \(5, 0\)"),
         (np.array([["a", "b"]]), "expected float16, float32 or float64, got <U1"),
     ],
 )

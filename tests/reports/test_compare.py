@@ -12,7 +12,6 @@ from vocabula.data import ArraySource
 from vocabula.errors import OptionError, OutputError
 from vocabula.evaluation import evaluate
 from vocabula.reports.compare import (
-    COLUMNS,
     build_comparison,
     compare_tokenizers,
     comparison_table,
@@ -31,7 +30,7 @@ def test_figures_are_those_of_each_alone(make_tokenizer: Callable, tmp_path: Pat
         assert one.figures.psnr == alone.psnr and one.figures.usage == alone.usage
         numbers = [p.numel() for p in tokenizers[one.name].parameters()]
         assert one.parameters == sum(numbers)
-        assert len(one.cells()) == len(COLUMNS)
+        assert len(one.cells()) == len(one.columns())
     # by hand: 4 bits, and 4 + 3 bits, for 4 x 4 pixels each; 16 x 12 needs no padding
     assert [one.cells()[2] for one in found] == ["0.250", "0.438", "-"]
     assert comparison_table(found, "x").row_count == 3
@@ -49,5 +48,5 @@ def test_what_cannot_be_compared(make_tokenizer: Callable) -> None:
     with pytest.raises(OptionError, match="use evaluate for one"):
         compare_tokenizers({"one": make_tokenizer()}, source)
     both = {"grey": make_tokenizer(channels=1), "colour": make_tokenizer()}
-    with pytest.raises(OptionError, match="1 in grey, 3 in colour"):
+    with pytest.raises(OptionError, match="1 channel of images in grey, 3 channels"):
         compare_tokenizers(both, source)

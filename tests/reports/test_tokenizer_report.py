@@ -14,9 +14,9 @@ import pytest
 
 from vocabula.data import ArraySource, open_source
 from vocabula.errors import OptionError, OutputError
+from vocabula.evaluation.rival import Rival
 from vocabula.reports import build_report
 from vocabula.reports.curves import training_curves
-from vocabula.reports.examples import Rival
 from vocabula.reports.page import tile_columns
 from vocabula.tokenizers import Tokenizer
 

@@ -95,7 +95,7 @@ def report(
     common: dict[str, Any] = {"batch_size": batch_size, "overwrite": overwrite}
     if is_prior(folder):
         _refuse(of_images, "a prior")
-        common |= {"samples": samples or 64, "seed": seed or 0}
+        common |= {"samples": samples or 64, "seed": seed or 0, "batch_size": batch_size or 64}
         _report_prior(folder, data, page, device, common)
         step = ["draw images", "sample", run, "-o", "samples.png"]
     else:

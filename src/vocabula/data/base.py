@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # names and headers are read without torch
+    import torch
+    from torch import Tensor
 
 from vocabula.signals.attributes import CLASS as CLASS
 
@@ -44,18 +45,18 @@ class Batch:
     def to(
         self,
         device: torch.device | str,
-        layout: torch.memory_format = torch.preserve_format,
+        layout: torch.memory_format | None = None,
     ) -> Batch:
         """The same with its tensors on a device.
 
         Args:
             device: the device.
-            layout: order of the values in memory, where they have four axes.
+            layout: order of the values in memory, where they have four axes; None keeps it.
         """
-        form = layout if self.values.ndim == 4 else torch.preserve_format
+        more = {} if layout is None or self.values.ndim != 4 else {"memory_format": layout}
         return replace(
             self,
-            values=self.values.to(device, non_blocking=True, memory_format=form),
+            values=self.values.to(device, non_blocking=True, **more),
             attributes={name: each.to(device) for name, each in self.attributes.items()},
             mask=None if self.mask is None else self.mask.to(device),
         )

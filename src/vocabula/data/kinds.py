@@ -15,8 +15,9 @@ DATA = Role[type[SignalData]](
         "image": "vocabula.data.images:ImageData",
         "vector": "vocabula.data.vector_data:VectorData",
     },
+    default="vocabula.data.signal_arrays:ArrayData",
 )
-"""How each kind of signal is opened and batched."""
+"""How each kind of signal is opened and batched; arrays for a kind without its own."""
 
 
 def open_data(

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from vocabula.data.ahead import map_ahead
@@ -294,6 +293,8 @@ def _fits(waiting: list[Sample], one: Sample, batch_size: int, pixels: int) -> b
 
 
 def _batch(samples: list[Sample]) -> Batch:
+    import torch
+
     labels = [-1 if sample.label is None else sample.label for sample in samples]
     return Batch(
         torch.from_numpy(np.stack([sample.image.transpose(2, 0, 1) for sample in samples])),

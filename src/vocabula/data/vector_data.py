@@ -66,14 +66,14 @@ class VectorData(SignalData):
             yield batch_of(vectors, drawn if rows is None else rows[drawn])
 
     def extent(self, source: Source) -> tuple[int, ...]:
-        """No axis."""
-        return ()
+        """No axis of vectors; the common size of other signals."""
+        return _vectors(source).extent
 
 
 def batch_of(source: VectorSource, rows: NDArray[np.int64]) -> Batch:
     """Some rows of a source as a batch for training."""
     order = np.argsort(rows, kind="stable")  # a file is read in its order
-    values = np.empty((len(rows), source.channels), np.float32)
+    values = np.empty((len(rows), source.channels, *source.extent), np.float32)
     values[order] = source.gather(rows[order])
     return Batch(
         torch.from_numpy(values),

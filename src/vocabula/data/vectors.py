@@ -52,7 +52,7 @@ class VectorSource(Source):
         name: str = "array",
         strict: bool = False,
     ) -> None:
-        _check_array(vectors, name)
+        self.check_array(vectors, name)
         for what, given in (("labels", labels), ("keys", keys)):
             if given is not None and len(given) != len(vectors):
                 raise DataError(
@@ -94,7 +94,7 @@ class VectorSource(Source):
         good = np.ones(len(self), bool)
         for first in range(0, len(self), self.batch_size):
             part = slice(first, first + self.batch_size)
-            good[part] = np.isfinite(self.gather(part)).all(axis=1)
+            good[part] = _finite(self.gather(part))
         self._note(np.flatnonzero(~good)[:_NAMED].tolist(), int((~good).sum()))
         return None if good.all() else np.flatnonzero(good)
 
@@ -119,7 +119,7 @@ class VectorSource(Source):
         for first in range(0, end, size):
             rows = np.arange(first, min(first + size, end))
             values = self.gather(slice(first, rows[-1] + 1))
-            good = np.isfinite(values).all(axis=1)
+            good = _finite(values)
             if not good.all():
                 if self.strict:
                     self._refuse(int(rows[~good][0]))
@@ -134,6 +134,21 @@ class VectorSource(Source):
                     self.describe(rows),
                 )
         self._note(named, skipped)
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """The size of every row along each axis of the signal; () for vectors."""
+        return tuple(self._vectors.shape[2:])
+
+    @staticmethod
+    def check_array(vectors: NDArray[Any], name: str) -> None:
+        """Refuse an array that is none of vectors.
+
+        Raises:
+            DataError: shape or type do not fit, or there is no row.
+        """
+        _check_axes(vectors, name)
+        check_values(vectors, name)
 
     def describe(self, rows: NDArray[np.int64]) -> list[str]:
         """The keys of rows, or their numbers in brackets if they have none."""
@@ -165,7 +180,12 @@ class VectorSource(Source):
         warnings.warn(f"{self.name}: {problem}", DataWarning, stacklevel=3)
 
 
-def _check_array(vectors: NDArray[Any], name: str) -> None:
+def _finite(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which rows are finite."""
+    return np.asarray(np.isfinite(values).reshape(len(values), -1).all(axis=1))
+
+
+def _check_axes(vectors: NDArray[Any], name: str) -> None:
     if vectors.ndim != 2:
         advice = "x[:, None] for numbers, x.reshape(len(x), -1) for more axes"
         kind = " (images?)" if vectors.ndim in (3, 4) else ""
@@ -173,10 +193,18 @@ def _check_array(vectors: NDArray[Any], name: str) -> None:
             f"{name}: expected vectors (N, D), got shape {vectors.shape}{kind}; reshape them: "
             f"{advice}"
         )
+
+
+def check_values(vectors: NDArray[Any], name: str) -> None:
+    """Refuse an array that does not hold floating-point numbers, or holds none.
+
+    Raises:
+        DataError: what it holds, and what to do.
+    """
     if vectors.dtype.char not in _FLOATS:
         raise DataError(
             f"{name}: expected float16, float32 or float64, got {vectors.dtype}; convert with "
             "x.astype('float32') if the numbers are quantities"
         )
     if 0 in vectors.shape:
-        raise DataError(f"{name}: expected vectors (N, D), got none, shape {vectors.shape}")
+        raise DataError(f"{name}: expected rows of values, got none, shape {vectors.shape}")

@@ -10,13 +10,17 @@ import torch
 from torch import Tensor
 
 from vocabula import registry
+from vocabula.errors import DataError
+from vocabula.functional._checks import check_tensor
 
 
 class Signal(ABC):
     """A kind of signal: tensors (B, channels, *extent), with one size per axis.
 
-    It is independent of files, networks and models. Everything else about a kind (its data, files,
-    figures, pictures) is looked up by its name in the layer that needs it.
+    By default the values are real and finite; a kind of other values overrides `refuse`,
+    `to_values` and `to_stored`. It is independent of files, networks and models. Everything else
+    about a kind (its data, files, figures, pictures) is looked up by its name in the layer that
+    needs it.
 
     Attributes:
         axes: names of the axes; () if a signal is a single vector.
@@ -44,27 +48,42 @@ class Signal(ABC):
     def units(self, extent: Sequence[int]) -> float:
         """The number of units in a signal of an extent."""
 
-    @abstractmethod
     def shape_in_words(self) -> str:
-        """Shape and values of a batch, such as ``(B, 3, H, W), uint8 or in [0, 1]``."""
+        """Shape and values of a batch, such as ``(B, 64, time), floating point``."""
+        return f"({', '.join(['B', str(self.channels), *self.axes])}), floating point"
 
-    @abstractmethod
     def refuse(self, x: Tensor) -> None:
-        """Refuse anything but a batch of such signals.
+        """Refuse anything but a batch of such signals: by default, real and finite values.
 
         Values are not looked at while the model is compiled.
 
         Raises:
             DataError: another shape, dtype or number of channels, or values out of range.
         """
+        check_tensor(self.plural, x, DataError)
+        if x.ndim != 2 + len(self.axes) or x.shape[1] != self.channels or 0 in x.shape[2:]:
+            wanted = ", ".join(["B", str(self.channels), *self.axes])
+            raise DataError(
+                f"{self.plural}: expected ({wanted}), got shape {tuple(x.shape)}; "
+                "give signals of that shape, or build the model for yours"
+            )
+        if not x.is_floating_point():
+            raise DataError(
+                f"{self.plural}: expected floating point, got {x.dtype}; convert with .float()"
+            )
+        if not torch.compiler.is_compiling() and not bool(x.detach().isfinite().all()):
+            raise DataError(
+                f"{self.plural}: expected finite values, got NaN or infinity; "
+                "drop or repair the signals that contain them"
+            )
 
-    @abstractmethod
     def to_values(self, x: Tensor) -> Tensor:
         """Accepted signals in floating point: float64 stays, other types become float32."""
+        return x if x.dtype == torch.float64 else x.float()
 
-    @abstractmethod
     def to_stored(self, values: Tensor) -> Tensor:
-        """Values in the form that files store."""
+        """Values in the form that files store: by default, float32."""
+        return values.float()
 
     def random(self, batch: int, extent: Sequence[int]) -> Tensor:
         """Random signals (batch, channels, *extent), as `check` accepts them: normal values."""

@@ -12,6 +12,7 @@ from vocabula.tokenizers.base import SignalTokenizer
 from vocabula.tokenizers.hierarchical import HierarchicalTokenizer, Level
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.tokenizer import Tokenizer
+from vocabula.tokenizers.widths import keeps_width, with_width
 
 PARTS = ("encoder", "quantizer", "decoder", "likelihood")
 FEATURES = 128
@@ -67,30 +68,6 @@ def build_tokenizer(specs: Mapping[str, Any], channels: int) -> SignalTokenizer:
         signal=signal and registry.build("signal", signal, path="signal", channels=channels),
         scaling=scaling and registry.build("scaling", scaling, path="scaling", channels=channels),
     )
-
-
-def keeps_width(encoder: Any) -> bool:
-    """Whether an encoder, by its settings, gives vectors of the width that it gets."""
-    name = encoder.get("name") if isinstance(encoder, Mapping) else encoder
-    return bool(name == "identity")
-
-
-def with_width(quantizer: Any, dim: int) -> Any:
-    """The settings of a quantizer with `dim` where it, or one of its stages, leaves its width out.
-
-    Args:
-        quantizer: a name, a ``{"name": ..., option: value}`` mapping, or a ready-made part.
-        dim: the width.
-    """
-    if isinstance(quantizer, str):
-        quantizer = {"name": quantizer}
-    if not isinstance(quantizer, Mapping):
-        return quantizer
-    if "stages" in quantizer:
-        return {**quantizer, "stages": [with_width(stage, dim) for stage in quantizer["stages"]]}
-    known = registry.options("quantizer", str(quantizer.get("name")))
-    takes = any(option.name == "dim" for option in known)
-    return {"dim": dim, **quantizer} if takes else quantizer
 
 
 def _hierarchical(

@@ -17,7 +17,7 @@ from vocabula import registry
 from vocabula.errors import OptionError, suggest
 from vocabula.files import input_error
 from vocabula.levels import is_level
-from vocabula.tokenizers.builder import keeps_width, with_width
+from vocabula.tokenizers.widths import keeps_width, with_width
 from vocabula.training.overrides import apply_override, parse_override
 from vocabula.training.sections import (
     FLAT,
