@@ -47,7 +47,7 @@ from fuzz_files import (
 from vocabula import codec
 from vocabula.codec import models
 from vocabula.codec.header import Header, Stage
-from vocabula.codec.layout import SignalKind
+from vocabula.codec.kinds import GRID, IMAGE
 from vocabula.codec.segment import Block, SegmentHead
 from vocabula.errors import CodecError
 
@@ -185,7 +185,7 @@ def new_file(chance: random.Random) -> bytes:
         )
         factor = chance.randint(1, stride)
         stages.append(Stage(symbols, (stride, stride), (factor, factor)))
-    kind = chance.choice((SignalKind.GRID, SignalKind.IMAGE))
+    kind = chance.choice((GRID, IMAGE))
     tokenizer = chance.choice((bytes(32), b"\3" * 32))
     kept = chance.randint(1, len(stages))
     header = Header(tokenizer, kind, 3 * (kind > 0), (used.name,), tuple(stages), kept)

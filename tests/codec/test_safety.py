@@ -17,7 +17,8 @@ from vocabula import codec
 from vocabula.codec import Limits, writer
 from vocabula.codec.choice import known_models
 from vocabula.codec.header import PREFIX, Header, Stage, parse_header
-from vocabula.codec.layout import SignalKind, checksum
+from vocabula.codec.kinds import GRID
+from vocabula.codec.layout import checksum
 from vocabula.codec.models import UniformModel
 from vocabula.codec.segment import Block, Codes, parse_head, seed_of
 from vocabula.errors import CodecError
@@ -193,7 +194,7 @@ def test_tables_of_many_large_books_are_refused_before_they_are_made() -> None:
     """A hundred bytes may name 256 books of 2^22 codewords: tables of 64 GiB."""
     model = codec.UniformModel()
     stage = Stage((2**22,) * 256, (1, 1), (1, 1))
-    header = Header(bytes(32), SignalKind.GRID, 0, (model.name,), (stage,), 1).pack()
+    header = Header(bytes(32), GRID, 0, (model.name,), (stage,), 1).pack()
     tracemalloc.start()
     with pytest.raises(CodecError, match="memory of at most"):
         codec.inspect(header)

@@ -77,5 +77,5 @@ def rows(found: Inspection) -> list[tuple[str, str]]:
 
 
 def _part(size: int, found: Inspection) -> str:
-    share = size / found.file_bytes
-    return f"{8 * size} bits ({size} bytes, {share:.1%}), {8 * size / found.pixels:.4g} per pixel"
+    share, unit = size / found.file_bytes, found.header.signal.unit
+    return f"{8 * size} bits ({size} bytes, {share:.1%}), {8 * size / found.units:.4g} per {unit}"

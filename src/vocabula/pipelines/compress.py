@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vocabula.codec.batching import BATCH_POSITIONS, encode_batch
 from vocabula.codec.choice import choose_model, statistics_of
-from vocabula.codec.files import BATCH_PIXELS, encode_images
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
 from vocabula.codec.layouts import least_stages, name_attachment, tokenizer_header
@@ -203,10 +203,10 @@ def _warn_of(damaged: Mapping[int, DataError], *, of: int) -> None:
 
 
 def _batches(sizes: Sequence[tuple[int, int]], batch_size: int) -> Iterator[range]:
-    """Neighbours of equal size, with at most `BATCH_PIXELS` pixels together."""
+    """Neighbours of equal size, with at most `BATCH_POSITIONS` pixels together."""
     first = 0
     for i in range(1, len(sizes) + 1):
-        most = max(1, min(batch_size, BATCH_PIXELS // math.prod(sizes[first])))
+        most = max(1, min(batch_size, BATCH_POSITIONS // math.prod(sizes[first])))
         if i == len(sizes) or sizes[i] != sizes[first] or i - first == most:
             yield range(first, i)
             first = i
@@ -245,7 +245,7 @@ def _signals(job: _Job, batch_size: int) -> Iterator[tuple[int, CodedSignal]]:
             pixels = torch.from_numpy(np.stack([*decoded.values()])).permute(0, 3, 1, 2)
             numbers = [*decoded]
             decoded.clear()
-            signals = encode_images(job.tokenizer, pixels, lossless=job.header.lossless)
+            signals = encode_batch(job.tokenizer, pixels, lossless=job.header.lossless)
             for i, image, signal in zip(numbers, pixels, signals, strict=True):
                 if fidelity is not None:
                     fidelity.look(i, image, signal)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from vocabula.codec.batching import decoded
 from vocabula.codec.blocks import check_needs_none, holds_blocks
 from vocabula.codec.choice import known_models, statistics_of
-from vocabula.codec.files import decoded_images
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import Inspection, inspect
 from vocabula.codec.layouts import check_tokenizer
@@ -96,7 +96,7 @@ def decompress_files(
             if reader.header.cut(reader.stages) != one.header:
                 raise CodecError(f"{path}: expected the file as it was, got another; run again")
             known = known_models(name, statistics, offered)
-            images = decoded_images(reader, tokenizer, known, jobs=jobs)
+            images = decoded(reader, tokenizer, known, jobs=jobs)
             write = _write_one if one.signals == 1 else _write_folder
             profiles = profiles_of(one.header.attachments, name) or [b""] * one.signals
             for place in write(zip(images, profiles, strict=True), one, target, overwrite):

@@ -21,7 +21,7 @@ from vocabula.codec import (
 )
 from vocabula.codec.blocks import put_blocks
 from vocabula.codec.header import Header, Stage
-from vocabula.codec.layout import SignalKind
+from vocabula.codec.kinds import IMAGE
 from vocabula.codec.writer import CodedSignal, Target, write_signals
 from vocabula.priors import CodeGrid, Conditioning, PortablePrior
 from vocabula.tokenizers import SignalTokenizer, load
@@ -109,7 +109,7 @@ def write_levels(target: Target, model: EntropyModel | None = None) -> None:
     coarse = Stage((64,), (8, 8), (1, 1))
     fine = Stage((16, 9), (8, 8), (2, 2))
     stages = (coarse, fine, replace(fine, symbols=(16,)))
-    header = Header(bytes(range(32)), SignalKind.IMAGE, 3, (model.name,), stages, 2)
+    header = Header(bytes(range(32)), IMAGE, 3, (model.name,), stages, 2)
     signals = [
         CodedSignal(
             size,
