@@ -79,6 +79,12 @@ def regrouped(batches: Iterable[Tensor], tokenizer: SignalTokenizer) -> Iterator
         yield torch.cat(waiting)
 
 
+def codes_of(tokenizer: SignalTokenizer, x: Tensor) -> Sequence[Tensor]:
+    """The codes of each level of a batch (B, C, *extent), on the tokenizer's device."""
+    with inference(tokenizer) as device:
+        return levels_of(tokenizer.encode(x.to(device)))
+
+
 def encode_batch(
     tokenizer: SignalTokenizer, x: Tensor, *, lossless: bool = False
 ) -> list[CodedSignal]:
@@ -97,9 +103,7 @@ def encode_batch(
             f"lossless: expected uint8 {tokenizer.signal.plural}, got {x.dtype}; give the values "
             "as they were read"
         )
-    with inference(tokenizer) as device:
-        levels = levels_of(tokenizer.encode(x.to(device)))
-    signals = to_signals(levels, x.shape[2:])
+    signals = to_signals(codes_of(tokenizer, x), x.shape[2:])
     if not lossless:
         return signals
     exact = x.cpu().numpy()
@@ -167,4 +171,4 @@ def _stored(tokenizer: SignalTokenizer, codes: Sequence[Tensor], extent: Sequenc
     """Decoded signals (B, C, *extent) on the CPU, in the form that files of them have."""
     with inference(tokenizer) as device:
         levels = [level.to(device) for level in codes]
-        return tokenizer.decode_uint8(levels, size=extent).cpu()
+        return tokenizer.decode_stored(levels, size=extent).cpu()

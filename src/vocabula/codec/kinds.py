@@ -13,10 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vocabula.codec.layout import Attachment, damaged
 from vocabula.errors import CodecError, OptionError, plural
-from vocabula.signals import Signal
+
+if TYPE_CHECKING:
+    from vocabula.signals import Signal
 
 GRID, IMAGE, VECTOR, NAMED = 0, 1, 2, 3
 """The numbers of kinds in a file: codes alone, two kinds of signals, and kinds by their name."""

@@ -195,6 +195,25 @@ def from_signals(signals: Sequence[CodedSignal], tokenizer: SignalTokenizer) -> 
     return levels
 
 
+def check_kind(header: Header, tokenizer: SignalTokenizer, name: str) -> None:
+    """Refuse a file of other signals than a tokenizer's.
+
+    Raises:
+        CodecError: the error names both kinds.
+    """
+    own = tokenizer.signal
+    if header.kind == GRID:
+        raise CodecError(
+            f"{name}: expected the codes of {own.plural}, got codes alone; read it with "
+            "codec.read_codes"
+        )
+    if header.signal.name != own.kind:
+        raise CodecError(
+            f"{name}: expected signals of kind {own.kind}, as this tokenizer's, got "
+            f"{header.signal.title}; give the run that compressed it"
+        )
+
+
 def check_tokenizer(
     header: Header, tokenizer: SignalTokenizer, name: str, fingerprint: str
 ) -> None:
@@ -207,18 +226,9 @@ def check_tokenizer(
         fingerprint: the tokenizer's fingerprint, which takes a pass over its weights.
 
     Raises:
-        CodecError: the error names the fingerprint that is needed.
+        CodecError: the error names the kind or the fingerprint that is needed.
     """
-    if header.kind == GRID:
-        raise CodecError(
-            f"{name}: expected the codes of {tokenizer.signal.plural}, got codes alone; read it "
-            "with codec.read_codes"
-        )
-    if header.signal.name != tokenizer.signal.kind:
-        raise CodecError(
-            f"{name}: expected signals of kind {tokenizer.signal.kind}, as this tokenizer's, got "
-            f"{header.signal.title}; give the run that compressed it"
-        )
+    check_kind(header, tokenizer, name)
     if header.fingerprint != fingerprint:
         raise CodecError(
             f"{name}: expected the tokenizer with fingerprint {header.fingerprint}, got "
