@@ -123,6 +123,11 @@ def networks() -> list[bytes]:
     return files
 
 
+def others() -> list[bytes]:
+    """Vectors with names, and signals of one axis of a kind by its name."""
+    return [(GOLDEN / f"{name}.vcb").read_bytes() for name in ("vectors", "series")]
+
+
 def pixels() -> list[bytes]:
     """Exact pixels after their codes, and blocks of pixels with their codebook."""
     return [(GOLDEN / f"{name}.vcb").read_bytes() for name in ("lossless", "blocks")]
@@ -152,7 +157,7 @@ def written(
 
 MAKERS: tuple[Callable[[], list[bytes]], ...] = (
     *(grids, levels, several_models),
-    *(parts, networks, pixels),
+    *(parts, networks, others, pixels),
 )
 KNOWN = {content for make in MAKERS for content in make()}
 
