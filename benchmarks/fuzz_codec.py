@@ -47,7 +47,9 @@ from fuzz_files import (
 from vocabula import codec
 from vocabula.codec import models
 from vocabula.codec.header import Header, Stage
-from vocabula.codec.layout import SignalKind
+from vocabula.codec.kinds import GRID, IMAGE, NAMED, VECTOR
+from vocabula.codec.kinds import KINDS as KIND_ROWS
+from vocabula.codec.layout import Attachment
 from vocabula.codec.segment import Block, SegmentHead
 from vocabula.errors import CodecError
 
@@ -176,6 +178,9 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
 def new_file(chance: random.Random) -> bytes:
     """A right file of random structure."""
     side = lambda: chance.choice((1, 1, 2, 3, 5, 8, 13))  # noqa: E731
+    kind = chance.choice((GRID, IMAGE, VECTOR, NAMED))
+    axes = chance.choice((0, 1, 2)) if kind == NAMED else KIND_ROWS[kind].axes
+    named = {int(Attachment.SIGNAL): bytes([axes]) + b"wave"} if kind == NAMED else {}
     used = chance.choice(MODELS[:2])
     stages = []
     stride = chance.choice((1, 2, 4))
@@ -184,12 +189,14 @@ def new_file(chance: random.Random) -> bytes:
             chance.choice((1, 2, 3, 7, 16, 50, 300)) for _ in range(chance.randint(1, 3))
         )
         factor = chance.randint(1, stride)
-        stages.append(Stage(symbols, (stride, stride), (factor, factor)))
-    kind = chance.choice((SignalKind.GRID, SignalKind.IMAGE))
+        strides = (*(stride,) * axes, *(1,) * (2 - axes))
+        factors = (*(factor,) * axes, *(1,) * (2 - axes))
+        stages.append(Stage(symbols, strides, factors))
     tokenizer = chance.choice((bytes(32), b"\3" * 32))
     kept = chance.randint(1, len(stages))
-    header = Header(tokenizer, kind, 3 * (kind > 0), (used.name,), tuple(stages), kept)
-    sizes = [(side(), side())] * chance.randint(1, 3) + [(side(), side())] * chance.randrange(2)
+    header = Header(tokenizer, kind, 3 * (kind > 0), (used.name,), tuple(stages), kept, named)
+    size = lambda: (side(), side() if axes == 2 else 1)  # noqa: E731
+    sizes = [size()] * chance.randint(1, 3) + [size()] * chance.randrange(2)
     return written(header, [used], sizes, chance.randrange(2**32), chance.choice((60, 400, 2**21)))
 
 

@@ -14,7 +14,8 @@ with atheris.instrument_imports(include=["vocabula.codec"]):
     from vocabula.codec import portable, writer
     from vocabula.codec.choice import known_models
     from vocabula.codec.header import PREFIX, Header, Stage, parse_header
-    from vocabula.codec.layout import Attachment, SignalKind, Unpacker, checksum
+    from vocabula.codec.kinds import IMAGE
+    from vocabula.codec.layout import Attachment, Unpacker, checksum
     from vocabula.codec.pixels import PixelModel
     from vocabula.codec.segment import (
         Block,
@@ -85,7 +86,7 @@ def levels() -> list[bytes]:
     files = []
     for model in (codec.AdaptiveModel(), codec.UniformModel()):
         names = {int(Attachment.NAMES): b"one.png\0two.png\0"}
-        header = Header(b"\1" * 32, SignalKind.IMAGE, 3, (model.name,), stages, 4, names)
+        header = Header(b"\1" * 32, IMAGE, 3, (model.name,), stages, 4, names)
         whole = written(header, [model], [(17, 30), (8, 8)], 0)
         short = io.BytesIO()
         codec.cut(whole, short, 2)
@@ -98,7 +99,7 @@ def several_models() -> list[bytes]:
     used = (codec.AdaptiveModel(), codec.UniformModel())
     names = tuple(model.name for model in used)
     stages = tuple(Stage((12,), (4, 4), (1, 1), number % 2) for number in range(6))
-    header = Header(bytes(32), SignalKind.IMAGE, 1, names, stages, 6)
+    header = Header(bytes(32), IMAGE, 1, names, stages, 6)
     large = replace(header, models=names[:1], stages=(Stage((2**12,), (1, 1), (1, 1)),), kept=1)
     return [written(header, used, [(20, 12)], 1), written(large, used[:1], [(4, 9)], 2)]
 
@@ -107,7 +108,7 @@ def parts() -> list[bytes]:
     """Several segments: a signal in parts between small ones."""
     model = codec.AdaptiveModel()
     stages = (Stage((16,), (2, 2), (1, 1)),) * 2
-    header = Header(b"\2" * 32, SignalKind.IMAGE, 3, (model.name,), stages, 2)
+    header = Header(b"\2" * 32, IMAGE, 3, (model.name,), stages, 2)
     return [written(header, [model], [(6, 6), (41, 9), (6, 6), (6, 6)], 3, segment_bits=100)]
 
 
@@ -120,6 +121,11 @@ def networks() -> list[bytes]:
         codec.write_codes(file, codes[:count], [SYMBOLS], entropy=MODELS[-1])
         files.append(file.getvalue())
     return files
+
+
+def others() -> list[bytes]:
+    """Vectors with names, and signals of one axis of a kind by its name."""
+    return [(GOLDEN / f"{name}.vcb").read_bytes() for name in ("vectors", "series")]
 
 
 def pixels() -> list[bytes]:
@@ -151,7 +157,7 @@ def written(
 
 MAKERS: tuple[Callable[[], list[bytes]], ...] = (
     *(grids, levels, several_models),
-    *(parts, networks, pixels),
+    *(parts, networks, others, pixels),
 )
 KNOWN = {content for make in MAKERS for content in make()}
 

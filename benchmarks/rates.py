@@ -27,7 +27,7 @@ from rates_page import rendered
 from vocabula import codec, load, open_source
 from vocabula.benchmark.rate import RateStudy, measure_rates, rate_figure, verdict
 from vocabula.benchmark.rate.picture_codecs import PICTURE_CODECS
-from vocabula.codec.files import encode_images
+from vocabula.codec.batching import encode_batch
 from vocabula.codec.layouts import tokenizer_header
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data import ImageSource
@@ -66,7 +66,7 @@ def by_entropy(
     models = {name: codec.choose_model(name, statistics) for name in ENTROPIES}
     signals = []
     for image in images:
-        signals += encode_images(tokenizer, torch.from_numpy(image).permute(2, 0, 1)[None])
+        signals += encode_batch(tokenizer, torch.from_numpy(image).permute(2, 0, 1)[None])
     files = []
     for name, signal in list(zip(names, signals, strict=True))[:each]:
         sizes = {e: len(whole_file(tokenizer, model, [signal])) for e, model in models.items()}

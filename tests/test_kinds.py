@@ -13,7 +13,8 @@ OWN = re.compile(  # files whose matter is images
     r"signals/image|data/(picture|pixels|png|images|image_|transforms|color_profile|bare_pictures)"
     r"|data/(folder|cropped|bundled)|nn/(vqvae|vqgan|attention|resampling|residual|normalization)"
     r"|evaluation/(metrics|rival)|reports/(pictures|gallery|examples)|palette/|pixel|benchmark/rate"
-    r"|pipelines/(palette|blocks|keep|complete|gathering)|codec/(profiles|reconstruction|blocks)"
+    r"|pipelines/(palette|blocks|keep|complete|gathering|fidelity|picture_)"
+    r"|codec/(profiles|reconstruction|blocks)|data/media/image|reports/views/image"
     r"|tokenizers/tiles"
 )
 ALLOWED = 97

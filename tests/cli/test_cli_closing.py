@@ -45,8 +45,8 @@ def _fidelity(psnr: float | None, share: float = 1.0) -> Fidelity:
 )
 def test_totals(fidelity: Fidelity, end: str) -> None:
     files = [
-        Compressed(Path("a.vcb"), 1000, 20_000, 1, 4000),
-        Compressed(Path("b.vcb"), 500, 10_000, 1, 2000),
+        Compressed(Path("a.vcb"), 1000, 20_000, 1, 4000, "pixel", "picture"),
+        Compressed(Path("b.vcb"), 500, 10_000, 1, 2000, "pixel", "picture"),
     ]
     text = closing.totals(files, fidelity)
     assert text.startswith("wrote 2 files: 2 pictures, 6,000 -> 1,500 bytes (25.0%), 0.4 bits per ")

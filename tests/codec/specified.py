@@ -323,7 +323,8 @@ def _header(file: Bytes) -> tuple[list[int], list[Stage], Bytes]:
     crc = zlib.crc32(file.content[: length - 4])
     assert file.content[length - 4 : length] == crc.to_bytes(4, "little")
     file.raw(32)
-    file.varint(), file.varint()
+    kind, channels = file.varint(), file.varint()
+    assert kind <= 3 and (channels > 0 or kind == 0)
     models = []
     for _ in range(file.varint()):
         models.append(file.varint())
@@ -340,9 +341,15 @@ def _header(file: Bytes) -> tuple[list[int], list[Stage], Bytes]:
             books, k = file.varint(), file.varint()
             symbols += [k] * books
         stages += [Stage(model, strides, factors, symbols)] * count
+    axes = {0: 2, 1: 2, 2: 0}.get(kind)
     for _ in range(file.varint()):
-        file.varint()
-        file.raw(file.varint())
+        attached, content = file.varint(), file.raw(file.varint())
+        if attached == 5:
+            assert kind == 3 and axes is None and content[1:].decode().isprintable()
+            axes = content[0]
+    assert axes is not None
+    for stage in stages:
+        assert [*stage.strides[axes:], *stage.factors[axes:]] == [1] * 2 * (2 - axes)
     file.raw(4)
     assert file.at == length
     return models, stages[:keep], file

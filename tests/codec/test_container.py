@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from vocabula import codec
 from vocabula.codec import Limits, writer
 from vocabula.codec.header import Header, Stage
-from vocabula.codec.layout import Packer, SignalKind, Unpacker
+from vocabula.codec.kinds import IMAGE
+from vocabula.codec.layout import Packer, Unpacker
 from vocabula.codec.segment import Block, empty_block
 from vocabula.errors import CodecError, OptionError, OutputError
 
@@ -122,7 +123,7 @@ def test_one_image_has_a_header_of_at_most_128_bytes(symbols: int) -> None:
         assert found.header_bytes + found.head_bytes <= 128 - 8  # and the coder's last words
     model = codec.UniformModel()
     stages = (Stage((symbols,), (8, 8), (1, 1)),) * 4
-    header = Header(b"\1" * 32, SignalKind.IMAGE, 3, (model.name,), stages, 4)
+    header = Header(b"\1" * 32, IMAGE, 3, (model.name,), stages, 4)
     file, grids = io.BytesIO(), tuple(eight.transpose(2, 0, 1)[:4])
     writer.write_signals(file, header, [model], [writer.CodedSignal((512, 768), grids)])
     found = codec.inspect(file.getvalue())

@@ -218,7 +218,7 @@ def test_a_target_rate_chooses_the_stages(
     for stages in (1, 2, 3):
         folder = tmp_path / str(stages)
         one = pipelines.compress_files(tokenizer, pictures[:1], folder, stages=stages)[0]
-        rates[stages] = 8 * one.bytes / one.pixels
+        rates[stages] = 8 * one.bytes / one.units
     for stages, rate in rates.items():
         folder = tmp_path / f"rate{stages}"
         one = pipelines.compress_files(tokenizer, pictures[:1], folder, target_bpp=rate)[0]

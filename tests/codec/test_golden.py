@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,11 +19,15 @@ from .golden.make import (
     CASES,
     FOLDER,
     LEVELS,
+    SERIES,
+    VECTORS,
     formula,
     golden_codes,
     golden_entropy,
     golden_statistics,
     write_levels,
+    write_series,
+    write_vectors,
 )
 
 SHA256 = {
@@ -38,10 +43,12 @@ SHA256 = {
     "static-books": "808d206cc8ef0ea3",
     "static-pieces": "1e32e7d0b85dd22d",
     "adaptive-levels": "bea078ba91f66281",
+    "vectors": "890061cc659c1cf2",
+    "series": "5a18af56b8318dc7",
 }
 
 
-@pytest.mark.parametrize("name", [*CASES, LEVELS])
+@pytest.mark.parametrize("name", SHA256)
 def test_golden_files_are_the_committed_ones(name: str) -> None:
     content = (FOLDER / f"{name}.vcb").read_bytes()
     assert hashlib.sha256(content).hexdigest()[:16] == SHA256[name]
@@ -75,7 +82,7 @@ def test_golden_files_are_written_alike(coder: str, name: str) -> None:
     assert file.getvalue() == (FOLDER / f"{name}.vcb").read_bytes()
 
 
-@pytest.mark.parametrize("name", [*CASES, LEVELS])
+@pytest.mark.parametrize("name", SHA256)
 def test_the_specification_suffices_to_decode(name: str) -> None:
     """`specified` is written from docs/vcb.md and knows nothing of the library."""
     statistics = golden_statistics(CASES[name][1]) if name in CASES and CASES[name][2] else None
@@ -105,6 +112,27 @@ def test_a_golden_file_of_levels_decodes_and_is_written_alike(coder: str) -> Non
     file = io.BytesIO()
     write_levels(file)
     assert file.getvalue() == (FOLDER / f"{LEVELS}.vcb").read_bytes()
+
+
+@pytest.mark.parametrize(("name", "again"), [(VECTORS, write_vectors), (SERIES, write_series)])
+def test_golden_files_of_other_signals_decode_and_are_written_alike(
+    coder: str, name: str, again: Callable[[io.BytesIO], None]
+) -> None:
+    found = codec.read_codes(FOLDER / f"{name}.vcb")
+    signal = found.header.signal
+    if name == VECTORS:
+        assert (signal.name, signal.axes, found.header.kept) == ("vector", 0, 2)
+        assert found.header.names == [f"v{number}" for number in range(43)]
+        grids, books = [(40, 1), (3, 1)], (16, 9)
+    else:  # 4 steps to a cell of two codes: 2 ceil(50 / 4) = 26 and 2 ceil(7 / 4) = 4
+        assert (signal.name, signal.axes, found.sizes) == ("series", 1, [(50, 1), (7, 1)])
+        grids, books = [(26, 1), (4, 1)], (16, 5)
+    for grid, codes in zip(grids, found.codes, strict=True):
+        for number, symbols in enumerate(books):
+            assert np.array_equal(codes[..., number], formula(grid, 0, number, symbols))
+    file = io.BytesIO()
+    again(file)
+    assert file.getvalue() == (FOLDER / f"{name}.vcb").read_bytes()
 
 
 @pytest.mark.slow

@@ -17,14 +17,15 @@ from vocabula import codec
 from vocabula.codec import Limits, writer
 from vocabula.codec.choice import known_models
 from vocabula.codec.header import PREFIX, Header, Stage, parse_header
-from vocabula.codec.layout import SignalKind, checksum
+from vocabula.codec.kinds import GRID
+from vocabula.codec.layout import checksum
 from vocabula.codec.models import UniformModel
 from vocabula.codec.segment import Block, Codes, parse_head, seed_of
 from vocabula.errors import CodecError
 from vocabula.levels import levels_of
 
 from .conftest import flips, smooth_codes, statistics_of
-from .golden.make import formula, write_levels
+from .golden.make import FOLDER, SERIES, VECTORS, formula, write_levels
 
 SMALL = Limits(signal_size=2**12, signals=64, books=8, symbols=2**12, memory=2**18)
 CODES = np.stack([smooth_codes(12, 5, 6, seed) for seed in range(2)], -1)
@@ -65,10 +66,21 @@ def parts_file() -> bytes:
     return file.getvalue()
 
 
+def rows(grid: tuple[int, int], *symbols: int) -> np.ndarray:
+    """The codes of the golden files of other signals than images."""
+    return np.stack([formula(grid, 0, book, k) for book, k in enumerate(symbols)], -1)
+
+
 PARTS = [smooth_codes(12, 2, 2), smooth_codes(12, 12, 6), smooth_codes(12, 2, 2)]
 CORPUS = {entropy: small_file(entropy) for entropy in codec.ENTROPIES}
-ALL = {**CORPUS, "levels": levels_file(), "parts": parts_file()}
-TRUTH: dict[str, list[np.ndarray]] = {"parts": PARTS, "levels": levels_streams()}
+OTHERS = {name: (FOLDER / f"{name}.vcb").read_bytes() for name in (VECTORS, SERIES)}
+ALL = {**CORPUS, "levels": levels_file(), "parts": parts_file(), **OTHERS}
+TRUTH: dict[str, list[np.ndarray]] = {
+    "parts": PARTS,
+    "levels": levels_streams(),
+    VECTORS: [rows((40, 1), 16, 9), rows((3, 1), 16, 9)],
+    SERIES: [rows((26, 1), 16, 5), rows((4, 1), 16, 5)],
+}
 
 
 def outcome(content: bytes, name: str = "adaptive") -> str:
@@ -142,7 +154,7 @@ def repaired(content: bytes) -> bytes:
 @pytest.mark.parametrize("mend", [False, True], ids=["raw", "mended"])
 def test_mutations_are_refused_or_harmless(mend: bool) -> None:
     chance = random.Random(0)
-    files = list(CORPUS.values())
+    files = [*CORPUS.values(), *OTHERS.values()]
     for _ in range(1500):
         content = mutate(chance.choice(files), chance)
         try:
@@ -195,7 +207,7 @@ def test_tables_of_many_large_books_are_refused_before_they_are_made() -> None:
     """A hundred bytes may name 256 books of 2^22 codewords: tables of 64 GiB."""
     model = codec.UniformModel()
     stage = Stage((2**22,) * 256, (1, 1), (1, 1))
-    header = Header(bytes(32), SignalKind.GRID, 0, (model.name,), (stage,), 1).pack()
+    header = Header(bytes(32), GRID, 0, (model.name,), (stage,), 1).pack()
     tracemalloc.start()
     with pytest.raises(CodecError, match="memory of at most"):
         codec.inspect(header)

@@ -66,7 +66,7 @@ def test_names_in_one_file_hold_the_folders(
     tokenizer: SignalTokenizer, folder: Path, tmp_path: Path
 ) -> None:
     (one,) = compress_files(tokenizer, [folder], tmp_path / "all.vcb")
-    assert one.pictures == 3
+    assert one.items == 3
     assert inspect(one.path).header.names == ["a.png", "deep/a.png", "deep/er/b.png"]
 
 
@@ -90,7 +90,7 @@ def test_what_is_no_picture_in_a_folder_is_left_out_with_a_warning(
         written = compress_files(tokenizer, [folder], tmp_path / out)
     said = " ".join(str(one.message) for one in found)
     assert all(name in said for name in ("notes.txt", "bad.png", "cut.png"))
-    assert sum(one.pictures for one in written) == 3
+    assert sum(one.items for one in written) == 3
     assert sum(len(read(one.path, tokenizer)) for one in written) == 3
 
 

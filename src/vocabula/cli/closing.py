@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from vocabula.errors import plural
 from vocabula.files import stdout_is_taken
 
 if TYPE_CHECKING:
-    from vocabula.pipelines import Compressed, Fidelity
+    from vocabula.pipelines.compress import Closeness, Compressed
 
 
 def close(made: str, purpose: str = "", *command: object) -> None:
@@ -29,23 +28,15 @@ def close(made: str, purpose: str = "", *command: object) -> None:
         say(f"to {purpose}: {shlex.join(['vocabula', *map(str, command)])}")
 
 
-def totals(written: Sequence[Compressed], fidelity: Fidelity) -> str:
-    """Pictures, bytes before and after, bits per pixel and PSNR of compressed files, in words."""
-    pictures = sum(one.pictures for one in written)
+def totals(written: Sequence[Compressed], fidelity: Closeness) -> str:
+    """Signals, bytes before and after, rate and closeness of compressed files, in words."""
+    items = sum(one.items for one in written)
     before = sum(one.original_bytes for one in written)
     after = sum(one.bytes for one in written)
-    rate = 8 * after / sum(one.pixels for one in written)
+    rate = 8 * after / sum(one.units for one in written)
     where = f"{written[0].path}" if len(written) == 1 else plural(len(written), "file")
+    close = f", {fidelity.words}" if fidelity.words else ""
     return (
-        f"wrote {where}: {plural(pictures, 'picture')}, {before:,} -> {after:,} bytes "
-        f"({after / max(before, 1):.1%}), {rate:.4g} bits per pixel{_quality(fidelity)}"
+        f"wrote {where}: {plural(items, written[0].item)}, {before:,} -> {after:,} bytes "
+        f"({after / max(before, 1):.1%}), {rate:.4g} bits per {written[0].unit}{close}"
     )
-
-
-def _quality(fidelity: Fidelity) -> str:
-    if fidelity.psnr is None:
-        return ""
-    if math.isinf(fidelity.psnr):
-        return ", exact pixels"
-    about = "" if fidelity.share > 0.999 else f" (on {fidelity.share:.1%} of the pixels)"
-    return f", PSNR {fidelity.psnr:.1f} dB{about}"

@@ -1,4 +1,4 @@
-"""``vocabula compress``: from pictures to small files."""
+"""``vocabula compress``: from signals to small files."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
+from vocabula.cli.inputs import existing
 from vocabula.cli.runs import (
     BatchSize,
     Device,
     Entropy,
     Jobs,
     Overwrite,
-    Pictures,
     Prior,
     Run,
     Stages,
@@ -33,20 +33,41 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula compress runs/first photo.png --entropy portable --prior runs/prior
 
   vocabula compress runs/first photo.png --lossless           returns the exact pixels
+
+  vocabula compress runs/vectors states.npy                   writes states.vcb
 """
+
+
+ARRAYS = (".npy", ".npz", ".parquet", ".csv")
+
+
+def _existing(context: typer.Context, files: list[str]) -> list[str]:
+    """The files, after a check that they are there."""
+    arrays = [file for file in files if Path(file).suffix.lower() in ARRAYS]
+    existing("a picture file")(context, [file for file in files if file not in arrays])
+    existing("a file of vectors")(context, arrays)
+    return files
 
 
 def compress(
     run: Run,
-    files: Pictures,
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILES...",
+            help="Pictures and folders of them; for a tokenizer of vectors .npy, .npz, .parquet "
+            "and .csv files.",
+            callback=_existing,
+        ),
+    ],
     out: Annotated[
         str | None,
         typer.Option(
             "-o",
             "--out",
             metavar="OUT",
-            help="A name ending in .vcb takes all pictures into one file, any other is a folder "
-            "for one file each; default: beside each picture.",
+            help="A name ending in .vcb takes all pictures, or one file of vectors; any other is "
+            "a folder for one file each; default: beside each input.",
         ),
     ] = None,
     entropy: Entropy = "adaptive",
@@ -57,7 +78,8 @@ def compress(
         typer.Option(
             "--target-bpp",
             metavar="X",
-            help="Keep the most stages for which a file has at most X bits per pixel.",
+            help="Keep the most stages for which a file has at most X bits per pixel, or per "
+            "vector.",
         ),
     ] = None,
     lossless: Annotated[
@@ -72,7 +94,7 @@ def compress(
     strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Compress pictures to .vcb files, which vocabula decompress opens with the same RUN.
+    """Compress pictures or vectors to .vcb files; vocabula decompress opens them with the same RUN.
 
     Each file appears when it is complete; those that are finished stay if the work is interrupted.
     """
@@ -86,12 +108,14 @@ def compress(
         open_run,
         plain_warnings,
     )
-    from vocabula.pipelines import Fidelity, compress_files
+    from vocabula.pipelines.compress import COMPRESSION, compress_files
 
     tokenizer = open_run(run, device)
-    fidelity = Fidelity()
+    compression = COMPRESSION.of(tokenizer.signal.kind)()
+    fidelity = compression.closeness()
     model = open_entropy(tokenizer, entropy, prior)
-    with plain_warnings(), keeping_finished(), counted("compressing", _count(files)) as advance:
+    total = compression.count(files)
+    with plain_warnings(), keeping_finished(), counted("compressing", total) as advance:
         written = compress_files(
             tokenizer,
             files,
@@ -108,7 +132,7 @@ def compress(
             advance=advance,
         )
     for one in written if len(written) > 1 else []:
-        say(f"{one.path}: {one.bytes} bytes, {8 * one.bytes / one.pixels:.4g} bits per pixel")
+        say(f"{one.path}: {one.bytes} bytes, {one.rate}")
     close(totals(written, fidelity), *_opening(run, [one.path for one in written], out, prior))
 
 
@@ -123,10 +147,3 @@ def _opening(run: str, files: list[Path], out: str | None, prior: str | None) ->
         files = files[:NAMED] if out is None else [Path(out)]
     options = ["--prior", prior] if prior is not None else []
     return (words, "decompress", run, *map(str, files), *options, "-o", "decoded")
-
-
-def _count(files: list[str]) -> int:
-    """How many pictures there are in files and folders."""
-    from vocabula.data.folder import find_images
-
-    return sum(len(find_images(Path(f))[0]) if Path(f).is_dir() else 1 for f in files)

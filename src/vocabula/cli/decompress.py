@@ -1,4 +1,4 @@
-"""``vocabula decompress``: from small files back to pictures."""
+"""``vocabula decompress``: from small files back to signals."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula decompress runs/first photo.vcb                    writes photo.png beside it
 
   vocabula decompress runs/first compressed/*.vcb -o pictures/
+
+  vocabula decompress runs/vectors states.vcb -o decoded.npy
 
   vocabula decompress blocks.vcb -o decoded.png               of vocabula blocks: no RUN
 """
@@ -48,7 +50,8 @@ def decompress(
             "-o",
             "--out",
             metavar="OUT",
-            help="A folder, or for one picture a name ending in .png; default: beside each file.",
+            help="A folder; or for one picture a name ending in .png, for one file of vectors one "
+            "ending in .npy or .parquet; default: beside each file.",
         ),
     ] = None,
     prior: Prior = None,
@@ -58,9 +61,9 @@ def decompress(
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Decompress .vcb files to PNG pictures.
+    """Decompress .vcb files: images to PNG pictures, vectors to .npy or .parquet.
 
-    Every checksum is verified: a damaged file gives an error, never a wrong picture. A file that
+    Every checksum is verified: a damaged file gives an error, never a wrong signal. A file that
     ends after a stage opens with --stages.
     """
     from vocabula.cli.closing import close
@@ -74,8 +77,7 @@ def decompress(
     )
     from vocabula.codec import offered_models
     from vocabula.errors import OptionError
-    from vocabula.pipelines import decompress_files
-    from vocabula.pipelines.decompress import list_files
+    from vocabula.pipelines.decompress import decompress_files, decompression_for, list_files
 
     run, files = split_run(files)
     if run is None and prior is not None:
@@ -98,7 +100,7 @@ def decompress(
         )
     for path in written:
         say(str(path))
-    made = f"wrote {plural(len(written), 'picture')}"
+    made = f"wrote {plural(len(written), decompression_for(tokenizer).thing)}"
     if run is None:
         close(made, "see what a file holds", "inspect", files[0])
     else:

@@ -37,13 +37,11 @@ def rows(found: Inspection) -> list[tuple[str, str]]:
     from vocabula.codec.layout import VERSION, Attachment, ModelId, Role
 
     header = found.header
-    sizes = [f"{count} of {picture_size(*size)}" for count, size in found.sizes[:4]]
-    more = f" and {len(found.sizes) - 4} more sizes" if len(found.sizes) > 4 else ""
     models = [f"{ModelId(m.id).name.lower()} {m.hash.hex()}" for m in header.models]
     held = f"{header.kept} of {len(header.stages)}"
     table = [
         ("format", f"version {VERSION}"),
-        ("signals", f"{found.what}: {', '.join(sizes)}{more}"),
+        ("signals", f"{found.what}{_sizes(found)}"),
         ("tokenizer", header.fingerprint or "none"),
         ("entropy model", ", ".join(models)),
         *([("build", f"torch {header.build}")] if header.build else []),
@@ -76,6 +74,16 @@ def rows(found: Inspection) -> list[tuple[str, str]]:
     return table
 
 
+def _sizes(found: Inspection) -> str:
+    """The sizes of the signals along their axes; nothing without axes."""
+    axes = found.header.signal.axes
+    if not axes:
+        return ""
+    sizes = [f"{count} of {picture_size(*size[:axes])}" for count, size in found.sizes[:4]]
+    more = f" and {len(found.sizes) - 4} more sizes" if len(found.sizes) > 4 else ""
+    return f": {', '.join(sizes)}{more}"
+
+
 def _part(size: int, found: Inspection) -> str:
-    share = size / found.file_bytes
-    return f"{8 * size} bits ({size} bytes, {share:.1%}), {8 * size / found.pixels:.4g} per pixel"
+    share, unit = size / found.file_bytes, found.header.signal.unit
+    return f"{8 * size} bits ({size} bytes, {share:.1%}), {8 * size / found.units:.4g} per {unit}"

@@ -23,7 +23,8 @@ from vocabula.codec.choice import known_models
 from vocabula.codec.code_order import principal_order
 from vocabula.codec.coder import new_decoder, new_encoder
 from vocabula.codec.header import HASH, Header, Stage
-from vocabula.codec.layout import Attachment, Role, SignalKind, damaged
+from vocabula.codec.kinds import GRID, IMAGE
+from vocabula.codec.layout import Attachment, Role, damaged
 from vocabula.codec.layouts import name_attachment
 from vocabula.codec.limits import Limits
 from vocabula.codec.pixel_steps import Scene
@@ -154,9 +155,7 @@ def put_blocks(
     stage = Stage((size,), (height, width), (1, 1))
     attachments = {**name_attachment(names), **profile_attachment(profiles)}
     attachments[Attachment.CODEBOOK] = packed_codebook(found.codebook)
-    header = Header(
-        bytes(HASH), SignalKind.IMAGE, channels, (model.name,), (stage,), 1, attachments
-    )
+    header = Header(bytes(HASH), IMAGE, channels, (model.name,), (stage,), 1, attachments)
     pairs = zip(found.codes, found.sizes, strict=True)
     signals = (CodedSignal(size, (codes,)) for codes, size in pairs)
     return write_signals(target, header, [model], signals, jobs=jobs, overwrite=overwrite)
@@ -196,7 +195,7 @@ def check_needs_none(header: Header, name: str) -> None:
     """
     if holds_blocks(header):
         return
-    if header.kind != SignalKind.IMAGE:
+    if header.kind == GRID:
         raise CodecError(
             f"{name}: expected images, got codes alone; read them with codec.read_codes"
         )
@@ -257,7 +256,7 @@ def codebook_of(header: Header, name: str, limits: Limits) -> NDArray[np.uint8]:
     stage = header.stages[0]
     (size, *more), sides = stage.symbols, stage.strides
     single = len(header.stages) == 1 and not more and stage.factors == (1, 1)
-    images = header.kind == SignalKind.IMAGE and header.channels in _CHANNELS
+    images = header.kind == IMAGE and header.channels in _CHANNELS
     if not (single and images and stage.role == Role.CODES and not header.fingerprint):
         raise damaged(name, "one book of blocks of grey or RGB images", "another layout")
     if size > MAX_CODES or max(sides) > MAX_SIDE:

@@ -1,44 +1,38 @@
-"""Writing and reading codes and images: the functions that programs call."""
+"""Writing and reading codes and signals: the functions that programs call."""
 
 from __future__ import annotations
 
 import io
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vocabula.codec.blocks import block_images, check_needs_none, holds_blocks
+from vocabula.codec.batching import decoded, encoded
+from vocabula.codec.blocks import check_needs_none, holds_blocks
 from vocabula.codec.choice import choose_model, known_models, statistics_of
 from vocabula.codec.header import Header
 from vocabula.codec.layouts import (
     check_tokenizer,
     codes_header,
-    from_signals,
-    to_signals,
     tokenizer_header,
 )
 from vocabula.codec.limits import Limits
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.pixels import PixelModel, with_pixels
-from vocabula.codec.reader import Models, Reader, Source, opened, read_signals
+from vocabula.codec.reader import Reader, Source, opened, read_signals
 from vocabula.codec.segment import SegmentHead, seed_of
 from vocabula.codec.writer import CodedSignal, Target, opened_target, write_signals
-from vocabula.errors import CodecError, DataError, OptionError
-from vocabula.levels import array_of, levels_of
+from vocabula.errors import CodecError, OptionError
+from vocabula.levels import array_of
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
-from vocabula.tokenizers.inference import inference
 
 __all__ = ["CodeFile", "cut", "read", "read_codes", "to_bytes", "write", "write_codes"]
-
-BATCH_PIXELS = 2**19
-"""Most pixels that the network takes at a time, where it takes several images."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +44,8 @@ class CodeFile:
         codes: for each signal a uint32 array, (h, w) for one book or (h, w, books) for several; for
             several levels a tuple of these, the coarsest first; None for a damaged signal that was
             skipped.
-        sizes: (height, width) of each signal, in the same order.
+        sizes: (height, width) of each signal, in the same order; see `kinds` for signals of other
+            than two axes, of which w is 1.
     """
 
     header: Header
@@ -123,7 +118,7 @@ def read_codes(
     jobs: int = 1,
     skip_damaged: bool = False,
 ) -> CodeFile:
-    """Read the codes of a file, of images or of grids.
+    """Read the codes of a file of any kind.
 
     Args:
         source: a path, bytes or a binary stream.
@@ -162,7 +157,7 @@ def _grids(reader: Reader, signal: CodedSignal) -> Any:
 
 def write(
     target: Target,
-    images: Tensor | Sequence[Tensor],
+    signals: Tensor | Iterable[Tensor],
     tokenizer: SignalTokenizer,
     *,
     entropy: str | EntropyModel = "adaptive",
@@ -173,18 +168,20 @@ def write(
     jobs: int = 1,
     overwrite: bool = False,
 ) -> int:
-    """Compress images to one file.
+    """Compress signals to one file.
 
     Args:
         target: a path or a binary stream.
-        images: (B, C, H, W), or a sequence of (C, H, W) of any sizes; uint8, or in [0, 1].
+        signals: a batch (B, C, *extent), such as images (B, C, H, W) or vectors (B, C); or signals
+            (C, *extent) of any extents; or, for signals without axes, batches (B, C), of which one
+            is in memory at a time.
         tokenizer: a tokenizer with a codebook.
         entropy: uniform, static, adaptive, or a model.
         statistics: counts of its codes; static needs them, adaptive compresses better with them.
             None takes the tokenizer's own.
         stages: keep only this many first stages of a residual quantizer.
         lossless: also store the exact pixels of uint8 images, as a last stage.
-        names: of the images, stored in the file.
+        names: of the signals, stored in the file: one each, for vectors one a row.
         jobs: threads that code.
         overwrite: replace an existing file.
 
@@ -192,8 +189,8 @@ def write(
         Bytes written.
 
     Raises:
-        DataError: images have a wrong shape, type or value.
-        OptionError: there is no image, or an option does not fit the tokenizer.
+        DataError: signals have a wrong shape, type or value.
+        OptionError: there is no signal, or an option does not fit the tokenizer.
         OutputError: the file exists or cannot be written.
 
     Example:
@@ -202,51 +199,24 @@ def write(
         torch.Size([3, 12, 10])
     """
     model = choose_model(entropy, statistics_of(tokenizer, statistics))
-    if names and len(names) != len(images):
-        raise OptionError(f"names: expected {len(images)}, got {len(names)}; give one an image")
     header, coders = tokenizer_header(tokenizer, model, stages=stages, names=names), [model]
     if lossless:
         coders.append(PixelModel(tokenizer))
         header = with_pixels(header, coders[1])
-    signals = _encoded(tokenizer, images, lossless=lossless)
-    return write_signals(target, header, coders, signals, jobs=jobs, overwrite=overwrite)
+    coded = encoded(tokenizer, signals, lossless=lossless)
+    if names:
+        coded = _named(coded, header, len(names))
+    return write_signals(target, header, coders, coded, jobs=jobs, overwrite=overwrite)
 
 
-def _encoded(
-    tokenizer: SignalTokenizer, images: Tensor | Sequence[Tensor], *, lossless: bool
-) -> Iterator[CodedSignal]:
-    first = 0
-    for i in range(1, len(images) + 1):
-        size = tuple(images[first].shape[-2:])
-        if i == len(images) or not _fits(i - first, size, tuple(images[i].shape[-2:])):
-            batch = torch.stack([*images[first:i]])
-            yield from encode_images(tokenizer, batch, lossless=lossless)
-            first = i
-
-
-def encode_images(
-    tokenizer: SignalTokenizer, images: Tensor, *, lossless: bool = False
-) -> list[CodedSignal]:
-    """The streams of each image of a batch (B, C, H, W), optionally with its pixels.
-
-    Raises:
-        DataError: lossless is set, and the images are not uint8.
-    """
-    if lossless and images.dtype != torch.uint8:
-        raise DataError(
-            f"lossless: expected uint8 images, got {images.dtype}; give the pixels as they were "
-            "read"
-        )
-    with inference(tokenizer) as device:
-        levels = levels_of(tokenizer.encode(images.to(device)))
-    signals = to_signals(levels, tuple(images.shape[-2:]))
-    if not lossless:
-        return signals
-    pixels = images.cpu().numpy()
-    return [
-        replace(signal, streams=(*signal.streams, *image))
-        for signal, image in zip(signals, pixels, strict=True)
-    ]
+def _named(signals: Iterable[CodedSignal], header: Header, names: int) -> Iterator[CodedSignal]:
+    """The same signals, which must be as many as names."""
+    count = 0
+    for signal in signals:
+        count += header.signal.count(signal.size)
+        yield signal
+    if count != names:
+        raise OptionError(f"names: expected {count}, got {names}; give one for each signal")
 
 
 def read(
@@ -258,8 +228,8 @@ def read(
     stages: int | None = None,
     limits: Limits | None = None,
     jobs: int = 1,
-) -> list[Tensor]:
-    """Decompress the images of a file.
+) -> list[Tensor] | Tensor:
+    """Decompress the signals of a file.
 
     Args:
         source: a path, bytes or a binary stream.
@@ -271,10 +241,12 @@ def read(
         jobs: threads that decode.
 
     Returns:
-        uint8 images (C, H, W).
+        A list of signals (C, *extent), of images uint8 (C, H, W); without axes one tensor (N, C),
+        of vectors float32.
 
     Raises:
-        CodecError: the file is damaged, foreign, too large, or needs another tokenizer or model.
+        CodecError: the file is damaged, foreign, too large, or of another kind, or it needs another
+            tokenizer or model.
     """
     with opened(source) as (file, name):
         reader = Reader(file, name, limits=limits, stages=stages, gathers=True)
@@ -288,54 +260,8 @@ def read(
             fingerprint = tokenizer.fingerprint()
             check_tokenizer(reader.header.cut(reader.stages), tokenizer, name, fingerprint)
         found = known_models(name, statistics, models)
-        return list(decoded_images(reader, tokenizer, found, jobs=jobs))
-
-
-def decoded_images(
-    reader: Reader, tokenizer: SignalTokenizer | None, models: Models, *, jobs: int = 1
-) -> Iterator[Tensor]:
-    """The images of a file one by one, as `read` gives them; images of equal size decode together.
-
-    Args:
-        reader: of the file.
-        tokenizer: the one that wrote it, see `check_tokenizer`; None for blocks.
-        models: gives the entropy model for a name in the header.
-        jobs: threads that decode codes.
-
-    Raises:
-        CodecError: the file is damaged or has another entropy model.
-    """
-    if holds_blocks(reader.header):
-        yield from block_images(reader, models, jobs=jobs)
-        return
-    assert tokenizer is not None, "ask `check_needs_none` first"
-    waiting: list[CodedSignal] = []
-    exact = reader.header.cut(reader.stages).lossless
-    for signal in read_signals(reader, models, jobs=jobs):
-        assert signal is not None, "damage raises"
-        if exact:
-            pixels = np.stack(signal.streams[-tokenizer.channels :])
-            yield torch.from_numpy(pixels.astype(np.uint8))
-            continue
-        if waiting and not _fits(len(waiting), waiting[0].size, signal.size):
-            yield from _decoded(tokenizer, waiting)
-            waiting = []
-        waiting.append(signal)
-    if waiting:
-        yield from _decoded(tokenizer, waiting)
-
-
-def _fits(count: int, size: tuple[int, ...], more: tuple[int, ...]) -> bool:
-    """Whether one more image may join a batch of `count`."""
-    return more == size and (count + 1) * math.prod(size) <= BATCH_PIXELS
-
-
-def _decoded(tokenizer: SignalTokenizer, signals: Sequence[CodedSignal]) -> Iterator[Tensor]:
-    height, width = signals[0].size
-    with inference(tokenizer) as device:
-        codes = [level.to(device) for level in from_signals(signals, tokenizer)]
-        images = tokenizer.decode_stored(codes, size=(height, width))
-    yield from images.cpu()
+        signals = list(decoded(reader, tokenizer, found, jobs=jobs))
+        return signals if reader.header.signal.axes else torch.cat(signals)
 
 
 def cut(
@@ -379,9 +305,9 @@ def cut(
 
 
 def to_bytes(
-    images: Tensor | Sequence[Tensor], tokenizer: SignalTokenizer, **options: Any
+    signals: Tensor | Iterable[Tensor], tokenizer: SignalTokenizer, **options: Any
 ) -> bytes:
-    """Compress images to bytes; options as for `write`."""
+    """Compress signals to bytes; options as for `write`."""
     file = io.BytesIO()
-    write(file, images, tokenizer, **options)
+    write(file, signals, tokenizer, **options)
     return file.getvalue()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from vocabula.codec.kinds import DIMENSIONS, GRID, FileKind, check_number, kind_in_file
 from vocabula.codec.layout import (
     MAGIC,
     VERSION,
@@ -13,7 +14,6 @@ from vocabula.codec.layout import (
     ModelId,
     Packer,
     Role,
-    SignalKind,
     Unpacker,
     checksum,
     damaged,
@@ -79,7 +79,7 @@ class Header:
 
     Attributes:
         tokenizer: SHA-256 of the tokenizer; 32 zeros without one.
-        kind: what the signals are.
+        kind: the number of the kind of the signals.
         channels: channels of the signals; 0 for grids.
         models: the entropy models.
         stages: all stages of the tokenizer, first to last.
@@ -94,6 +94,11 @@ class Header:
     stages: tuple[Stage, ...]
     kept: int
     attachments: Mapping[int, bytes] = field(default_factory=dict)
+
+    @property
+    def signal(self) -> FileKind:
+        """What the signals are."""
+        return kind_in_file(self.kind, self.attachments, "header")
 
     @property
     def symbols(self) -> tuple[int, ...]:
@@ -217,8 +222,8 @@ def parse_header(content: bytes, name: str, limits: Limits) -> Header:
         raise damaged(name, "a header with its checksum", "another checksum")
     body = Unpacker(content[PREFIX:-4], name)
     tokenizer = body.raw(HASH)
-    kind = _known(body, "kind of signals", SignalKind, name)
-    channels = body.between("channels", int(kind == SignalKind.IMAGE), 2**16)
+    kind = check_number(body.varint(), name)
+    channels = body.between("channels", int(kind != GRID), 2**16)
     models = tuple(
         ModelName(_known(body, "entropy model", ModelId, name), body.raw(MODEL_HASH))
         for _ in range(body.between("entropy models", 1, 16))
@@ -230,7 +235,7 @@ def parse_header(content: bytes, name: str, limits: Limits) -> Header:
     books = tables = 0
     while len(stages) < total:
         count = body.between("equal stages", 1, total - len(stages))
-        stage = _parse_stage(body, kind, len(models), name, limits)
+        stage = _parse_stage(body, len(models), name, limits)
         books += count * len(stage.symbols)
         limits.check(name, "books", books)
         tables += count * sum(stage.symbols) * _CODEWORD_BYTES
@@ -243,14 +248,24 @@ def parse_header(content: bytes, name: str, limits: Limits) -> Header:
             raise damaged(name, "attachments in order", str(attached))
         attachments[attached] = body.raw(body.varint())
     body.end()
+    signal = kind_in_file(kind, attachments, name)
+    _check_extents(stages, signal, name)
     _check_names(attachments, name)
     _check_build(attachments, name)
-    _check_pixels(stages, models, kind, channels, name)
+    _check_pixels(stages, models, signal.exact, channels, name)
     return Header(tokenizer, kind, channels, models, tuple(stages), kept, attachments)
 
 
+def _check_extents(stages: list[Stage], signal: FileKind, name: str) -> None:
+    """A stage has strides and factors along the axes of the signals alone."""
+    for stage in stages:
+        missing = (*stage.strides[signal.axes :], *stage.factors[signal.axes :])
+        if missing != (1,) * len(missing):
+            raise damaged(name, f"strides along {signal.axes} axes", "others")
+
+
 def _check_pixels(
-    stages: list[Stage], models: tuple[ModelName, ...], kind: int, channels: int, name: str
+    stages: list[Stage], models: tuple[ModelName, ...], exact: bool, channels: int, name: str
 ) -> None:
     """Exact pixels are the last stage of images, and nothing else has their entropy model."""
     for number, stage in enumerate(stages):
@@ -260,7 +275,7 @@ def _check_pixels(
         if not pixels:
             continue
         shape = (stage.symbols, stage.strides, stage.factors)
-        last = 0 < number == len(stages) - 1 and kind == SignalKind.IMAGE and channels <= 4
+        last = 0 < number == len(stages) - 1 and exact and channels <= 4
         if not last or shape != ((256,) * channels, PIXEL_STRIDES, PIXEL_STRIDES):
             raise damaged(name, "exact pixels of images as the last stage", "others")
 
@@ -324,11 +339,10 @@ def _pack_stage(body: Packer, count: int, stage: Stage) -> None:
         body.varint(symbols)
 
 
-def _parse_stage(body: Unpacker, kind: int, models: int, name: str, limits: Limits) -> Stage:
+def _parse_stage(body: Unpacker, models: int, name: str, limits: Limits) -> Stage:
     role = _known(body, "role of streams", Role, name)
     model = body.between("place of an entropy model", 0, models - 1)
-    dims = SignalKind(kind).dims
-    strides = tuple(body.between("stride", 1, _LARGEST_STRIDE) for _ in range(dims))
+    strides = tuple(body.between("stride", 1, _LARGEST_STRIDE) for _ in range(DIMENSIONS))
     factors = tuple(body.between("codes to a cell", 1, stride) for stride in strides)
     symbols: list[int] = []
     for _ in range(body.between("runs of books", 1, limits.books)):

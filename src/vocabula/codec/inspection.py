@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from vocabula.codec.header import Header
-from vocabula.codec.layout import SignalKind
 from vocabula.codec.limits import Limits
 from vocabula.codec.reader import Reader, Source, opened
-from vocabula.errors import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +15,8 @@ class Inspection:
 
     Attributes:
         header: the file's header.
-        signals: signals in it.
-        sizes: sizes of the signals as (count, size), in order.
+        signals: signals in it, those without axes counted one by one.
+        sizes: sizes of the entries of signals as (count, size), in order; see `kinds`.
         segments: number of independently coded parts.
         positions: codes of each stage's first book.
         header_bytes: size of the header.
@@ -42,22 +39,19 @@ class Inspection:
         return self.header_bytes + self.head_bytes + sum(self.stage_bytes)
 
     @property
-    def pixels(self) -> int:
-        """Height times width, all signals together."""
-        return sum(count * math.prod(size) for count, size in self.sizes)
+    def units(self) -> int:
+        """Number of units of all signals together: pixels, vectors."""
+        return sum(count * self.header.signal.units(size) for count, size in self.sizes)
 
     @property
-    def bits_per_pixel(self) -> float:
-        """Bits per pixel of the whole file."""
-        return 8 * self.file_bytes / self.pixels
+    def bits_per_unit(self) -> float:
+        """Bits of the whole file per unit, such as per pixel."""
+        return 8 * self.file_bytes / self.units
 
     @property
     def what(self) -> str:
         """How many signals there are and what they are, in words."""
-        if self.header.kind == SignalKind.IMAGE:
-            of = plural(self.header.channels, "channel")
-            return f"{plural(self.signals, 'image')} of {of}"
-        return f"{plural(self.signals, 'grid')} of codes"
+        return self.header.signal.counted(self.signals, self.header.channels)
 
 
 def inspect(
@@ -75,7 +69,7 @@ def inspect(
 
     Example:
         >>> content = vocabula.codec.to_bytes(images, vocabula.load("runs/photos"))
-        >>> inspect(content).pixels
+        >>> inspect(content).units
         240
     """
     with opened(source) as (file, name):
@@ -90,7 +84,7 @@ def inspect(
             heads += segment.head_bytes
             segments += 1
             if span.begins:
-                signals += span.signals
+                signals += span.items(header)
                 _extend(sizes, span.runs)
             for number, (stage, chunk) in enumerate(zip(kept, segment.head.chunks, strict=False)):
                 positions[number] += span.positions(stage)

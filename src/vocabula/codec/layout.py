@@ -17,18 +17,6 @@ VERSION = 1
 LONGEST_VARINT = 8
 
 
-class SignalKind(enum.IntEnum):
-    """What the signals of a file are, which determines how many dimensions their size has."""
-
-    GRID = 0  # codes alone: the size is the grid's
-    IMAGE = 1  # height, width; channels of 8 bits
-
-    @property
-    def dims(self) -> int:
-        """How many numbers the size of a signal has."""
-        return 2
-
-
 class Role(enum.IntEnum):
     """What a stage of streams holds."""
 
@@ -54,6 +42,7 @@ class Attachment(enum.IntEnum):
     CODEBOOK = 2  # of blocks of pixels, so that no tokenizer is needed
     BUILD = 3  # what a network ran on, UTF-8
     PROFILES = 4  # ICC profiles of the signals' colours
+    SIGNAL = 5  # the axes and the name of a kind of signals without a number of its own
 
 
 class Packer:

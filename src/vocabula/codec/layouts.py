@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vocabula.codec.header import HASH, Header, Stage
-from vocabula.codec.layout import Attachment, Role, SignalKind
+from vocabula.codec.kinds import GRID, in_two, kind_of
+from vocabula.codec.layout import Attachment, Role
 from vocabula.codec.limits import MAX_SYMBOLS
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.writer import CodedSignal
@@ -58,11 +61,13 @@ def tokenizer_stages(tokenizer: SignalTokenizer, *, joined: bool = False) -> lis
             books = [stage.books for stage in quantizer.stages]
         else:
             books = [len(quantizer.codebook_sizes)]
-        factor = tokenizer.stride // level.stride
+        strides = in_two(tokenizer.strides)
+        pairs = zip(strides, in_two(level.strides), strict=True)
+        factors = tuple(coarse // own for coarse, own in pairs)
         first = 0
         for count in books:
             symbols = tuple(quantizer.codebook_sizes[first : first + count])
-            stages.append(Stage(symbols, (tokenizer.stride,) * 2, (factor,) * 2))
+            stages.append(Stage(symbols, strides, factors))
             first += count
     return stages
 
@@ -100,14 +105,15 @@ def tokenizer_header(
             f"stages: expected {least} to {len(held)} for this tokenizer, got {stages}{only}; "
             "choose another number"
         )
+    kind = kind_of(tokenizer.signal)
     return Header(
         tokenizer=bytes.fromhex(tokenizer.fingerprint()),
-        kind=SignalKind.IMAGE,
+        kind=kind.number,
         channels=tokenizer.channels,
         models=(model.name,),
         stages=tuple(held),
         kept=len(held) if stages is None else stages,
-        attachments={**model.attachments(), **name_attachment(names)},
+        attachments={**model.attachments(), **name_attachment(names), **kind.attachments()},
     )
 
 
@@ -125,7 +131,7 @@ def codes_header(codebook_sizes: Sequence[int], model: EntropyModel) -> Header:
         )
     stage = Stage(sizes, (1, 1), (1, 1))
     attachments = model.attachments()
-    return Header(bytes(HASH), SignalKind.GRID, 0, (model.name,), (stage,), 1, attachments)
+    return Header(bytes(HASH), GRID, 0, (model.name,), (stage,), 1, attachments)
 
 
 def name_attachment(names: Sequence[str]) -> Mapping[int, bytes]:
@@ -139,36 +145,73 @@ def name_attachment(names: Sequence[str]) -> Mapping[int, bytes]:
     return {Attachment.NAMES: b"".join(text.encode() + b"\0" for text in texts)}
 
 
-def to_signals(levels: Sequence[Tensor], size: tuple[int, ...]) -> list[CodedSignal]:
-    """The streams of each signal of a batch.
+def to_signals(levels: Sequence[Tensor], extent: Sequence[int]) -> list[CodedSignal]:
+    """The streams of each signal of a batch; signals without axes are rows of one.
 
     Args:
-        levels: the codes (B, h, w, *code_shape) of each level.
-        size: (H, W) of every signal.
+        levels: the codes (B, *grid, *code_shape) of each level.
+        extent: of every signal, one number for each axis.
     """
-    arrays = [codes.reshape(*codes.shape[:3], -1).cpu().numpy() for codes in levels]
+    axes = len(extent)
+    arrays = [codes.reshape(*codes.shape[: 1 + axes], -1).cpu().numpy() for codes in levels]
+    streams = [codes[..., book] for codes in arrays for book in range(codes.shape[-1])]
+    if not axes:
+        rows = (len(streams[0]), 1)
+        return [CodedSignal(rows, tuple(stream.reshape(rows) for stream in streams))]
+    shapes = [in_two(stream.shape[1:]) for stream in streams]
     return [
         CodedSignal(
-            size,
-            tuple(codes[i, ..., book] for codes in arrays for book in range(codes.shape[-1])),
+            in_two(extent),
+            tuple(stream[i].reshape(grid) for stream, grid in zip(streams, shapes, strict=True)),
         )
-        for i in range(len(arrays[0]))
+        for i in range(len(streams[0]))
     ]
 
 
+def extent_of(signal: CodedSignal, tokenizer: SignalTokenizer) -> tuple[int, ...]:
+    """The extent of a signal of a tokenizer's file, one number for each axis."""
+    return signal.size[: len(tokenizer.strides)]
+
+
 def from_signals(signals: Sequence[CodedSignal], tokenizer: SignalTokenizer) -> list[Tensor]:
-    """Codes (B, h, w, *code_shape) of each level; books that a cut file lacks are absent (-1)."""
+    """Codes (B, *grid, *code_shape) of each level; books that a cut file lacks are absent (-1).
+
+    Args:
+        signals: of one size; without axes of any number of rows.
+        tokenizer: the one that made the codes.
+    """
+    grids = tokenizer.grids(*extent_of(signals[0], tokenizer))
+    batch = sum(signal.streams[0].size for signal in signals) // math.prod(grids[0])
     levels, first = [], 0
-    height, width = signals[0].size
-    for level, grid in zip(tokenizer.levels, tokenizer.grids(height, width), strict=True):
+    for level, grid in zip(tokenizer.levels, grids, strict=True):
         books = len(level.codebook_sizes)
-        codes = torch.full((len(signals), *grid, books), ABSENT)
-        for i, signal in enumerate(signals):
-            for book, stream in enumerate(signal.streams[first : first + books]):
-                codes[i, ..., book] = torch.from_numpy(stream.astype("i8"))
-        levels.append(codes.reshape(len(signals), *grid, *level.code_shape))
+        codes = torch.full((batch, *grid, books), ABSENT)
+        for book in range(min(books, len(signals[0].streams) - first)):
+            parts = [signal.streams[first + book] for signal in signals]
+            stream = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            codes[..., book] = torch.from_numpy(stream.astype("i8")).reshape(batch, *grid)
+        levels.append(codes.reshape(batch, *grid, *level.code_shape))
         first += books
     return levels
+
+
+def check_kind(header: Header, tokenizer: SignalTokenizer, name: str) -> None:
+    """Refuse a file of other signals than a tokenizer's.
+
+    Raises:
+        CodecError: the error names both kinds.
+    """
+    own = tokenizer.signal
+    if header.kind == GRID:
+        raise CodecError(
+            f"{name}: expected the codes of {own.plural}, got codes alone; read it with "
+            "codec.read_codes"
+        )
+    if header.signal.name != own.kind:
+        raise CodecError(
+            f"{name}: expected signals of kind {own.kind}, as this tokenizer's, got "
+            f"{header.signal.title}; give the run that compressed it"
+        )
 
 
 def check_tokenizer(
@@ -183,12 +226,9 @@ def check_tokenizer(
         fingerprint: the tokenizer's fingerprint, which takes a pass over its weights.
 
     Raises:
-        CodecError: the error names the fingerprint that is needed.
+        CodecError: the error names the kind or the fingerprint that is needed.
     """
-    if header.kind != SignalKind.IMAGE:
-        raise CodecError(
-            f"{name}: expected the codes of images, got codes alone; read it with codec.read_codes"
-        )
+    check_kind(header, tokenizer, name)
     if header.fingerprint != fingerprint:
         raise CodecError(
             f"{name}: expected the tokenizer with fingerprint {header.fingerprint}, got "

@@ -107,6 +107,10 @@ def with_pixels(header: Header, model: EntropyModel) -> Header:
     Raises:
         OptionError: the images have more than four channels, or stages were left out.
     """
+    if not header.signal.exact:
+        raise OptionError(
+            f"lossless: expected images, got {header.signal.title}; compress without it"
+        )
     if header.channels > MOST_CHANNELS:
         raise OptionError(
             f"lossless: expected a tokenizer of 1 to {MOST_CHANNELS} channels, got "

@@ -138,7 +138,7 @@ class Reader:
             CodecError: at the first damage, at the end of a file that was cut off, and at bytes
                 after the end.
         """
-        number = signals = memory = 0
+        number = signals = memory = named = 0
         wanted = self.header.cut(self.stages)
         before: Span | None = None
         while True:
@@ -147,6 +147,7 @@ class Reader:
             before = head.span
             if head.span.begins:
                 signals += head.span.signals
+                named += head.span.items(self.header)
                 memory = memory if self._gathers else 0
             self.limits.check(self.name, "signals", signals)
             memory += held_bytes(wanted, head.span)
@@ -155,7 +156,7 @@ class Reader:
             if head.last:
                 break
             number += 1
-        self._check_end(head.span, signals)
+        self._check_end(head.span, named)
 
     def _check_end(self, span: Span, signals: int) -> None:
         if span.rows is not None and span.rows[1] != span.runs[0][1][0]:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.codec.header import Header, Stage
-from vocabula.codec.layout import Packer, SignalKind, Unpacker, checksum, damaged
+from vocabula.codec.kinds import DIMENSIONS, FileKind
+from vocabula.codec.layout import Packer, Unpacker, checksum, damaged
 from vocabula.codec.limits import Limits
 
 LAST, PART = 1, 2
@@ -62,6 +63,10 @@ class Span:
     def signals(self) -> int:
         """Number of signals with rows in this segment."""
         return sum(count for count, _ in self.runs)
+
+    def items(self, header: Header) -> int:
+        """Number of signals, rows of those without axes counted one by one."""
+        return sum(count * header.signal.count(size) for count, size in self.runs)
 
     @property
     def values(self) -> int:
@@ -183,9 +188,10 @@ def parse_head(content: bytes, header: Header, name: str, limits: Limits) -> Seg
     if flags & PART:
         span = _parse_part(body, header, name)
     else:
-        span = _parse_whole(body, header.kind, name, limits)
+        span = _parse_whole(body, header.signal, name, limits)
     for _, size in span.runs:
-        limits.check(name, "signal_size", math.prod(size) * max(1, header.channels))
+        values = math.prod(size) // header.signal.count(size)
+        limits.check(name, "signal_size", values * max(1, header.channels))
     limits.check(name, "memory", held_bytes(header, span))
     chunks: list[Chunk] = []
     for stage in header.stages[: header.kept]:
@@ -197,9 +203,14 @@ def parse_head(content: bytes, header: Header, name: str, limits: Limits) -> Seg
 
 
 def held_bytes(header: Header, span: Span) -> int:
-    """Memory that a segment's signals take once they are decoded: codes, and images of bytes."""
+    """Memory that a segment's signals take once they are decoded: codes and values."""
     codes = sum(span.positions(s) * len(s.symbols) for s in header.stages[: header.kept])
-    return SIGNAL_BYTES * span.signals + 4 * codes + header.channels * span.values
+    return SIGNAL_BYTES * span.signals + 4 * codes + decoded_bytes(header, span.values)
+
+
+def decoded_bytes(header: Header, positions: int) -> int:
+    """Memory of the decoded values of so many positions."""
+    return header.signal.value_bytes * header.channels * positions
 
 
 def _largest_chunk(stage: Stage, positions: int) -> int:
@@ -217,7 +228,7 @@ def codes_checksum(streams: Iterable[Codes]) -> int:
 
 
 def _parse_part(body: Unpacker, header: Header, name: str) -> Span:
-    size = _parse_size(body, header.kind)
+    size = _parse_size(body, header.signal, name)
     first = body.between("first row", 0, size[0] - 1)
     after = body.between("last row", first + 1, size[0])
     for stage in header.stages:
@@ -226,7 +237,7 @@ def _parse_part(body: Unpacker, header: Header, name: str) -> Span:
     return Span(((1, size),), (first, after))
 
 
-def _parse_whole(body: Unpacker, kind: int, name: str, limits: Limits) -> Span:
+def _parse_whole(body: Unpacker, kind: FileKind, name: str, limits: Limits) -> Span:
     count = body.between("runs of signals", 1, body.left)
     limits.check(name, "memory", SIGNAL_BYTES * count)
     runs = []
@@ -235,9 +246,13 @@ def _parse_whole(body: Unpacker, kind: int, name: str, limits: Limits) -> Span:
         equal = body.between("signals", 1, 2**48)
         signals += equal
         limits.check(name, "signals", signals)
-        runs.append((equal, _parse_size(body, kind)))
+        runs.append((equal, _parse_size(body, kind, name)))
     return Span(tuple(runs))
 
 
-def _parse_size(body: Unpacker, kind: int) -> tuple[int, ...]:
-    return tuple(body.between("size of a signal", 1, 2**32) for _ in range(SignalKind(kind).dims))
+def _parse_size(body: Unpacker, kind: FileKind, name: str) -> tuple[int, ...]:
+    """The size of a signal: numbers behind those of its axes are 1."""
+    size = tuple(body.between("size of a signal", 1, 2**32) for _ in range(DIMENSIONS))
+    if any(side > 1 for side in size[max(1, kind.axes) :]):
+        raise damaged(name, f"a size along {kind.axes} axes", f"{size[0]} x {size[1]}")
+    return size

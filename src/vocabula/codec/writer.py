@@ -25,6 +25,7 @@ from vocabula.codec.segment import (
     SegmentHead,
     Span,
     codes_checksum,
+    decoded_bytes,
     empty_block,
     seed_of,
 )
@@ -42,7 +43,7 @@ class CodedSignal:
     """A signal as its codes.
 
     Attributes:
-        size: of the signal: (height, width).
+        size: of the signal in two numbers: (height, width), or see `kinds`.
         streams: for each book, an integer grid of codes, see `Stage.grid`.
     """
 
@@ -159,17 +160,18 @@ def _code(header: Header, models: Sequence[EntropyModel], span: Span, block: Blo
 def _segments(header: Header, signals: Iterable[CodedSignal]) -> Iterator[tuple[Span, Block]]:
     """Signals in segments of about `SEGMENT_BITS`: several small ones, or parts of a large one."""
     waiting: list[CodedSignal] = []
-    gathered = 0
+    gathered = memory = 0
+    most = header.signal.segment_bytes or math.inf
     for signal in signals:
-        bits = _bits(header, signal.size)
-        if waiting and gathered + bits > SEGMENT_BITS:
+        bits, held = _bits(header, signal.size), decoded_bytes(header, math.prod(signal.size))
+        if waiting and (gathered + bits > SEGMENT_BITS or memory + held > most):
             yield _whole(header, waiting)
-            waiting, gathered = [], 0
+            waiting, gathered, memory = [], 0, 0
         if bits > 2 * SEGMENT_BITS:
             yield from _parts(header, signal, bits)
         else:
             waiting.append(signal)
-            gathered += bits
+            gathered, memory = gathered + bits, memory + held
     if waiting:
         yield _whole(header, waiting)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # names and headers are read without torch
     import torch
     from torch import Tensor
 
-from vocabula.signals.attributes import CLASS as CLASS
+from vocabula.signals.attributes import CLASS
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,7 @@ class Source(ABC):
 
     Attributes:
         problems: items that were skipped and why, one string each.
+        keys: a name for each signal, or None.
         crops: how many neighbouring items were cut from one signal.
         batch_size: most signals of a batch, unless the caller says.
     """
@@ -108,6 +109,7 @@ class Source(ABC):
         self.strict = strict
         self.problems: list[str] = []
         self.crops = 1
+        self.keys: list[str] | None = None
 
     @abstractmethod
     def __len__(self) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vocabula.data.ahead import cores, local_processes
-from vocabula.data.base import CLASS, Batch, SignalData, Source
+from vocabula.data.base import Batch, SignalData, Source
 from vocabula.data.cache import ImageCache
 from vocabula.data.opening import open_source
 from vocabula.data.order import Stream
@@ -23,6 +23,7 @@ from vocabula.data.source import ImageSource
 from vocabula.data.transforms import crop_image, flip_images, too_small
 from vocabula.errors import DataError, VocabulaError, picture_size
 from vocabula.registry import component
+from vocabula.signals.attributes import CLASS
 
 CACHE_LIMIT = 2**30
 """Bytes of decoded images that ``cache="auto"`` keeps in memory."""

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.data.ahead import map_ahead
-from vocabula.data.base import CLASS, Batch, Source
+from vocabula.data.base import Batch, Source
 from vocabula.data.content import content_of_items
 from vocabula.errors import DataError, plural
+from vocabula.signals.attributes import CLASS
 
 BATCH_PIXELS = 2**19
 """Most pixels of a batch of several images: large photographs go one at a time."""

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vocabula.data.base import CLASS, Batch, SignalData, Source
+from vocabula.data.base import Batch, SignalData, Source
 from vocabula.data.order import Stream
 from vocabula.data.vector_files import open_vectors
 from vocabula.data.vectors import VectorSource
 from vocabula.errors import DataError
 from vocabula.registry import component
+from vocabula.signals.attributes import CLASS
 
 
 @component("data", "vectors")

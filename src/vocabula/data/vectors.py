@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vocabula.data.base import CLASS, Batch, Source
+from vocabula.data.base import Batch, Source
 from vocabula.data.content import content_of_array
 from vocabula.data.labels import kept_labels, labels_of_array
 from vocabula.data.source import DataWarning
 from vocabula.errors import DataError, plural
+from vocabula.signals.attributes import CLASS
 
 _FLOATS = "efd"  # float16, float32, float64; longer types differ between machines
 _NAMED = 3  # rows that a message names
@@ -34,7 +35,6 @@ class VectorSource(Source):
 
     Attributes:
         channels: D.
-        keys: a name for each row, or None.
 
     Raises:
         DataError: shape or type do not fit, there is no row, or the number of labels or keys

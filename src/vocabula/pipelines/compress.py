@@ -1,54 +1,21 @@
-"""Turns picture files into compressed files."""
+"""Turns files of signals into compressed files, in the way of each kind of signal."""
 
 from __future__ import annotations
 
-import io
-import math
 import os
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass, field, replace
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from vocabula.codec.choice import choose_model, statistics_of
-from vocabula.codec.files import BATCH_PIXELS, encode_images
-from vocabula.codec.header import Header
-from vocabula.codec.inspection import inspect
-from vocabula.codec.layouts import least_stages, name_attachment, tokenizer_header
-from vocabula.codec.limits import NO_LIMITS
 from vocabula.codec.models import EntropyModel
-from vocabula.codec.pixels import PixelModel, with_pixels
-from vocabula.codec.profiles import profile_attachment, profile_to_keep
-from vocabula.codec.writer import CodedSignal, write_signals
-from vocabula.data.ahead import cores, default_workers, map_ahead
-from vocabula.data.pixels import FILE_CHANNELS, decode
-from vocabula.data.source import BrokenImageError, DataWarning, picture_error, summarize
-from vocabula.errors import DataError, OptionError, plural
-from vocabula.files import check_apart, check_new_file, new_file, new_files, output_errors
-from vocabula.pipelines.fidelity import Fidelity
-from vocabula.pipelines.gathering import (
-    Picture,
-    checked_size,
-    gather_pictures,
-    takes_all,
-    targets_of,
-)
-from vocabula.pipelines.target_rate import at_rate
+from vocabula.errors import OptionError
+from vocabula.roles import Role
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
-from vocabula.tokenizers.inference import device_of
 
-_SAVERS = 16
-"""Threads that save small files: each waits for the disk most of the time."""
-_GROUP, _GROUP_PIXELS = 256, 2**22
-"""Pictures that are coded and saved together: at most so many, or of so many pixels."""
+Files = Sequence[str | os.PathLike[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,39 +25,85 @@ class Compressed:
     Attributes:
         path: where it is.
         bytes: its size.
-        pixels: height times width of its images.
-        pictures: number of pictures in it.
+        units: number of units in it, in which rates are counted.
+        items: number of signals in it.
         original_bytes: total size of their original files.
+        unit: what rates are counted in, such as ``pixel``.
+        item: what one signal is called, such as ``picture``.
     """
 
     path: Path
     bytes: int
-    pixels: int
-    pictures: int = 1
-    original_bytes: int = 0
+    units: int
+    items: int
+    original_bytes: int
+    unit: str
+    item: str
+
+    @property
+    def rate(self) -> str:
+        """Bits per unit in words."""
+        return f"{8 * self.bytes / self.units:.4g} bits per {self.unit}"
 
 
-@dataclass(frozen=True)
-class _Job:
-    tokenizer: SignalTokenizer
-    models: Sequence[EntropyModel]
-    header: Header
-    target_bpp: float | None
-    overwrite: bool
-    pictures: Sequence[Picture]
-    profiles: Sequence[bytes]
-    fidelity: Fidelity | None
-    damaged: dict[int, DataError] = field(default_factory=dict)
+class Closeness(Protocol):
+    """How close compressed signals are to the originals, measured while files are written."""
 
-    def of(self, pictures: slice) -> _Job:
-        """The job with the colour profiles of these pictures in its header."""
-        attached = {**self.header.attachments, **profile_attachment(self.profiles[pictures])}
-        return replace(self, header=replace(self.header, attachments=attached))
+    @property
+    def words(self) -> str:
+        """The result in words; empty where nothing was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of `compress_files` that all kinds of signals have."""
+
+    entropy: str | EntropyModel = "adaptive"
+    statistics: CodeStatistics | None = None
+    stages: int | None = None
+    target_bpp: float | None = None
+    lossless: bool = False
+    batch_size: int | None = None
+    jobs: int = 1
+    overwrite: bool = False
+    strict: bool = False
+    advance: Callable[[int], None] = lambda count: None
+
+
+class Compression(ABC):
+    """How files of one kind of signal are compressed."""
+
+    @abstractmethod
+    def count(self, files: Files) -> int:
+        """How often `Options.advance` counts for these files in all."""
+
+    @abstractmethod
+    def closeness(self) -> Closeness:
+        """A new measure for `write` to fill in."""
+
+    @abstractmethod
+    def write(
+        self,
+        tokenizer: SignalTokenizer,
+        files: Files,
+        out: Path | None,
+        options: Options,
+        closeness: Closeness | None,
+    ) -> list[Compressed]:
+        """Compress files; see `compress_files`."""
+
+
+COMPRESSION = Role[type[Compression]](
+    "compression",
+    {"image": "vocabula.pipelines.picture_compression:PictureCompression"},
+    default="vocabula.pipelines.signal_compression:SignalCompression",
+)
+"""How each kind of signal is compressed: by default, every file to one of all its signals."""
 
 
 def compress_files(
     tokenizer: SignalTokenizer,
-    files: Sequence[str | os.PathLike[str]],
+    files: Files,
     out: str | os.PathLike[str] | None = None,
     *,
     entropy: str | EntropyModel = "adaptive",
@@ -102,289 +115,73 @@ def compress_files(
     jobs: int = 1,
     overwrite: bool = False,
     strict: bool = False,
-    fidelity: Fidelity | None = None,
+    fidelity: Closeness | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> list[Compressed]:
-    """Compress picture files, each to its own file or all to one.
+    """Compress files of signals: each to a file of its own, or all pictures to one.
 
     Everything that can be checked without decoding is checked before anything is written. Each
     file appears under its name when it is complete; finished files stay, even if a later one fails.
-    Colour profiles are stored in the files, except sRGB profiles in lossy files.
+    Colour profiles of pictures are stored in the files, except sRGB profiles in lossy files.
 
     Args:
         tokenizer: a tokenizer with a codebook.
-        files: pictures, and folders of pictures, which are read recursively.
-        out: a path ending in ``.vcb`` puts all of them into one file; any other is a folder with
-            one file per picture, which mirrors folders; None writes each beside its picture.
+        files: for images pictures, and folders of pictures, which are read recursively; for other
+            kinds files of signals, such as .npy files of vectors, each of which becomes one file.
+        out: a path ending in ``.vcb`` puts all pictures, or the signals of one other file, into one
+            file; any other is a folder with one file for each of `files`, which mirrors folders;
+            None writes each beside its original.
         entropy: uniform, static, adaptive, or a model.
         statistics: counts of the tokenizer's codes; static needs them, adaptive uses them. None
             takes the tokenizer's own.
         stages: keep only this many first stages of a residual quantizer.
-        target_bpp: keep the most stages with which a file has at most this many bits per pixel.
-        lossless: also store the exact pixels, which decompression then returns.
-        batch_size: most pictures of a batch; None takes 64.
+        target_bpp: keep the most stages with which a file has at most this many bits per unit: per
+            pixel, per vector.
+        lossless: also store the exact pixels of images, which decompression then returns.
+        batch_size: most signals of a batch; None takes what suits the kind.
         jobs: threads that code, in addition to the network.
         overwrite: replace existing files.
-        strict: also refuse files in a folder that are not pictures, instead of warning about them.
-        fidelity: measures how close the pictures are to the originals.
-        advance: called with the number of pictures finished.
+        strict: also refuse files in a folder that are not pictures, and broken signals, instead of
+            warning about them.
+        fidelity: measures how close the signals are to the originals; `Compression.closeness` of
+            the kind makes it.
+        advance: called with the number of pictures, or of other files, finished.
 
     Returns:
         The files written, in order.
 
     Raises:
-        DataError: a picture is missing, damaged, without pixels, or in colour for a grey tokenizer.
-        OptionError: an option does not fit the tokenizer, or two pictures would share an output.
+        DataError: an input is missing, damaged, empty, of another kind, or of other channels.
+        OptionError: an option does not fit the tokenizer, or two inputs would share an output.
         OutputError: an output exists or cannot be written.
     """
-    batch_size = 64 if batch_size is None else batch_size
     for option, value in (("batch size", batch_size), ("jobs", jobs)):
-        if value < 1:
+        if value is not None and value < 1:
             raise OptionError(f"{option}: expected an integer >= 1, got {value}")
     if stages is not None and target_bpp is not None:
         raise OptionError("compress: expected stages or a target rate, got both; give one of them")
     if target_bpp is not None and not target_bpp > 0:
         raise OptionError(
-            f"target rate: expected bits per pixel above 0, got {target_bpp:g}; raise it"
+            f"target rate: expected bits per {tokenizer.signal.unit} above 0, got {target_bpp:g}; "
+            "raise it"
         )
     if lossless and (stages is not None or target_bpp is not None):
         raise OptionError(
             "compress: expected lossless or a choice of stages, got both; give one of them: a "
             "lossless file has all stages, and decompress --stages N decodes the first of them"
         )
-    if tokenizer.channels not in FILE_CHANNELS:
-        raise OptionError(
-            f"compress: expected a tokenizer of 1, 3 or 4 channels for picture files, got "
-            f"{tokenizer.channels}; compress arrays in Python with codec.write"
-        )
-    model = choose_model(entropy, statistics_of(tokenizer, statistics))
-    header, models = tokenizer_header(tokenizer, model, stages=stages), [model]
-    if lossless:
-        models.append(PixelModel(tokenizer))
-        header = with_pixels(header, models[1])
-    pictures = gather_pictures(
-        files, lambda path: checked_size(path, tokenizer.channels, exact=lossless), strict=strict
+    options = Options(
+        entropy=entropy,
+        statistics=statistics,
+        stages=stages,
+        target_bpp=target_bpp,
+        lossless=lossless,
+        batch_size=batch_size,
+        jobs=jobs,
+        overwrite=overwrite,
+        strict=strict,
+        advance=advance,
     )
-    for picture in pictures:
-        reason = model.refusal([stage.grid(picture.size) for stage in header.code_stages])
-        if reason:
-            raise OptionError(f"{picture.path}: {reason}")
-    paths = [picture.path for picture in pictures]
-    profiles = [profile_to_keep(path, tokenizer.channels, exact=lossless) for path in paths]
-    job = _Job(tokenizer, models, header, target_bpp, overwrite, pictures, profiles, fidelity)
-    if out is not None and takes_all(Path(out)):
-        check_new_file(Path(out), overwrite=overwrite)
-        check_apart([Path(out)], paths)
-        return [_all_in_one(job, Path(out), batch_size, jobs, advance)]
-    names = [picture.name for picture in pictures]
-    targets = targets_of(paths, None if out is None else Path(out), overwrite, names)
-    written = _one_each(job, targets, batch_size, jobs, advance)
-    _warn_of(job.damaged, of=len(pictures))
-    return written
-
-
-def _warn_of(damaged: Mapping[int, DataError], *, of: int) -> None:
-    """Warn about pictures in folders that were left out because they are damaged.
-
-    Raises:
-        DataError: all of them are.
-    """
-    if not damaged:
-        return
-    reasons = [str(error).rsplit("; ", 1)[0] for error in damaged.values()]
-    count = plural(len(reasons), "damaged picture")
-    if len(damaged) == of:
-        raise DataError(
-            f"compress: expected pictures, got only {count}: {summarize(reasons)}; "
-            "copy or download them again"
-        )
-    text = f"compress: left out {count}: {summarize(reasons)}"
-    warnings.warn(text, DataWarning, stacklevel=3)
-
-
-def _batches(sizes: Sequence[tuple[int, int]], batch_size: int) -> Iterator[range]:
-    """Neighbours of equal size, with at most `BATCH_PIXELS` pixels together."""
-    first = 0
-    for i in range(1, len(sizes) + 1):
-        most = max(1, min(batch_size, BATCH_PIXELS // math.prod(sizes[first])))
-        if i == len(sizes) or sizes[i] != sizes[first] or i - first == most:
-            yield range(first, i)
-            first = i
-
-
-def _signals(job: _Job, batch_size: int) -> Iterator[tuple[int, CodedSignal]]:
-    """The codes of each picture in order; the next batch is read while the network runs.
-
-    A damaged picture of a folder is noted and left out.
-    """
-    channels = job.tokenizer.channels
-    fidelity = None if job.header.lossless else job.fidelity
-    sizes = [picture.size for picture in job.pictures]
-
-    def load(number: int) -> NDArray[np.uint8] | None:
-        picture = job.pictures[number]
-        try:
-            return decode(picture.path, channels)
-        except BrokenImageError as reason:
-            error = picture_error(picture.path, reason)
-            if picture.folder is None:
-                raise error from None
-            job.damaged[number] = error
-            return None
-
-    if fidelity is not None:
-        fidelity.begin(job.tokenizer, sizes)
-    tasks = ((i, math.prod(size)) for i, size in enumerate(sizes))
-    overlap = _has_room_beside(job.tokenizer)
-    images = map_ahead(load, tasks, workers=default_workers(), overlap=overlap)
-    with closing(images):
-        for batch in _batches(sizes, batch_size):
-            decoded = {i: image for i in batch if (image := next(images)) is not None}
-            if not decoded:
-                continue
-            pixels = torch.from_numpy(np.stack([*decoded.values()])).permute(0, 3, 1, 2)
-            numbers = [*decoded]
-            decoded.clear()
-            signals = encode_images(job.tokenizer, pixels, lossless=job.header.lossless)
-            for i, image, signal in zip(numbers, pixels, signals, strict=True):
-                if fidelity is not None:
-                    fidelity.look(i, image, signal)
-                yield i, signal
-            del pixels, image, signal, signals  # nothing else keeps it alive
-
-
-def _has_room_beside(tokenizer: SignalTokenizer) -> bool:
-    """Whether work in parallel with the network saves time.
-
-    If the network uses all cores, a thread that takes one makes all its threads wait.
-    """
-    return device_of(tokenizer).type != "cpu" or torch.get_num_threads() < cores()
-
-
-def _one_each(
-    job: _Job,
-    targets: Sequence[Path],
-    batch_size: int,
-    jobs: int,
-    advance: Callable[[int], None],
-) -> list[Compressed]:
-    waiting: deque[Future[list[Compressed]]] = deque()
-    group: list[tuple[int, CodedSignal]] = []
-    written: list[Compressed] = []
-    overlap = _has_room_beside(job.tokenizer)
-    places = {target: place for place, target in enumerate(targets)}
-
-    def save(coded: Sequence[tuple[int, Future[bytes]]]) -> list[Compressed]:
-        contents = ((targets[i], content.result()) for i, content in coded)
-        new_files(contents, overwrite=job.overwrite)
-        return [_compressed(targets[i], len(one.result()), [job.pictures[i]]) for i, one in coded]
-
-    def submit() -> None:
-        coded = [
-            (i, coders.submit(_coded, job.of(slice(i, i + 1)), [signal], targets[i]))
-            for i, signal in group
-        ]
-        group.clear()
-        for first in range(min(_SAVERS, len(coded))):
-            waiting.append(savers.submit(save, coded[first::_SAVERS]))
-
-    def finish(most: int) -> None:
-        while len(waiting) > most:
-            done = waiting.popleft().result()
-            written.extend(done)
-            advance(len(done))
-
-    # Leaving the pools finishes the files whose codes are known, even if a later picture fails.
-    with ThreadPoolExecutor(_SAVERS) as savers, ThreadPoolExecutor(jobs) as coders:
-        try:
-            try:
-                for i, signal in _signals(job, batch_size):
-                    group.append((i, signal))
-                    if len(group) == _GROUP or len(group) * math.prod(signal.size) >= _GROUP_PIXELS:
-                        submit()
-                        finish(2 * _SAVERS if overlap else 0)
-            finally:
-                submit()
-            finish(0)
-        except KeyboardInterrupt:  # a user who stops it does not want to wait for the rest
-            for pool in (coders, savers):
-                pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    _measure(job, lambda i: targets[i])
-    return sorted(written, key=lambda one: places[one.path])
-
-
-def _compressed(path: Path, size: int, pictures: Sequence[Picture]) -> Compressed:
-    pixels = sum(math.prod(picture.size) for picture in pictures)
-    before = sum(picture.path.stat().st_size for picture in pictures)
-    return Compressed(path, size, pixels, len(pictures), before)
-
-
-def _measure(job: _Job, file_of: Callable[[int], Path | bytes]) -> None:
-    """Measure the requested fidelity with as many streams as each file holds."""
-
-    def kept(number: int) -> int:
-        header = job.header
-        if job.target_bpp is not None:
-            header = inspect(file_of(number), limits=NO_LIMITS).header
-        return sum(len(stage.symbols) for stage in header.stages[: header.kept])
-
-    if job.fidelity is not None and job.header.lossless:
-        job.fidelity.exact()
-    elif job.fidelity is not None:
-        job.fidelity.finish(kept)
-
-
-def _all_in_one(
-    job: _Job, target: Path, batch_size: int, jobs: int, advance: Callable[[int], None]
-) -> Compressed:
-    """One file of all pictures; a second pass leaves out damaged ones."""
-    try:
-        return _together(job, target, batch_size, jobs, advance)
-    except _DamagedError:
-        whole = [i for i in range(len(job.pictures)) if i not in job.damaged]
-        _warn_of(job.damaged, of=len(job.pictures))
-        pictures = [job.pictures[i] for i in whole]
-        profiles = [job.profiles[i] for i in whole]
-        again = replace(job, pictures=pictures, profiles=profiles, damaged={})
-        return _together(again, target, batch_size, jobs, lambda count: None)
-
-
-class _DamagedError(Exception):
-    """Some pictures whose names are in the file being written are damaged."""
-
-
-def _together(
-    job: _Job, target: Path, batch_size: int, jobs: int, advance: Callable[[int], None]
-) -> Compressed:
-    def signals() -> Iterator[CodedSignal]:
-        for _, signal in _signals(job, batch_size):
-            yield signal
-            advance(1)
-        if job.damaged:
-            raise _DamagedError
-
-    several = len(job.pictures) > 1
-    names = [picture.name.as_posix() for picture in job.pictures] if several else []
-    named = job.of(slice(None))
-    attachments = {**named.header.attachments, **name_attachment(names)}
-    named = replace(named, header=replace(named.header, attachments=attachments))
-    with output_errors(target), new_file(target, overwrite=job.overwrite) as hidden:
-        if job.target_bpp is None:
-            with open(hidden, "xb") as file:
-                size = write_signals(file, named.header, job.models, signals(), jobs=jobs)
-        else:
-            size = hidden.write_bytes(_coded(named, signals(), target, jobs=jobs))
-        _measure(job, lambda i: hidden)
-    return _compressed(target, size, job.pictures)
-
-
-def _coded(job: _Job, signals: Iterable[CodedSignal], target: Path, *, jobs: int = 1) -> bytes:
-    """The bytes of one file, with the most stages that the target rate allows."""
-    file = io.BytesIO()
-    write_signals(file, job.header, job.models, signals, jobs=jobs)
-    content = file.getvalue()
-    if job.target_bpp is None:
-        return content
-    least = least_stages(job.tokenizer, joined=job.models[0].joins)
-    return at_rate(content, job.target_bpp, least, target)
+    place = None if out is None else Path(out)
+    compression = COMPRESSION.of(tokenizer.signal.kind)()
+    return compression.write(tokenizer, files, place, options, fidelity)

@@ -46,6 +46,16 @@ class Fidelity:
         self._parts: list[_Part] = []
         self._due = self._total = self._seen = 0
 
+    @property
+    def words(self) -> str:
+        """The result for the last line of a command; empty where nothing was measured."""
+        if self.psnr is None:
+            return ""
+        if math.isinf(self.psnr):
+            return "exact pixels"
+        about = "" if self.share > 0.999 else f" (on {self.share:.1%} of the pixels)"
+        return f"PSNR {self.psnr:.1f} dB{about}"
+
     def begin(self, tokenizer: SignalTokenizer, sizes: Sequence[tuple[int, int]]) -> None:
         """Say what will be compressed."""
         self._tokenizer, self._parts, self._due = tokenizer, [], 0
@@ -81,7 +91,7 @@ class Fidelity:
         with inference(self._tokenizer) as device:
             for left, parts in self._alike(kept):
                 grids = zip(*(part.codes for part in parts), strict=True)
-                levels = _without([torch.stack(codes) for codes in grids], left, self._tokenizer)
+                levels = without([torch.stack(codes) for codes in grids], left, self._tokenizer)
                 cut = [codes.to(device) for codes in levels]
                 tile = parts[0].tile
                 shown = self._tokenizer.decode_stored(cut, size=tile.size)[..., *tile.kept()]
@@ -121,12 +131,12 @@ class Fidelity:
             yield streams, group
 
 
-def _without(levels: list[Tensor], left: int, tokenizer: SignalTokenizer) -> list[Tensor]:
-    """Codes of the first `left` books of all levels; the others are absent."""
-    first = 0
+def without(levels: list[Tensor], left: int, tokenizer: SignalTokenizer) -> list[Tensor]:
+    """Codes of the first `left` books of all levels; the others become absent, in place."""
+    first, axes = 0, len(tokenizer.strides)
     for codes, level in zip(levels, tokenizer.levels, strict=True):
         books = len(level.codebook_sizes)
         if first + books > left:
-            codes.reshape(*codes.shape[:3], books)[..., max(left - first, 0) :] = ABSENT
+            codes.reshape(*codes.shape[: 1 + axes], books)[..., max(left - first, 0) :] = ABSENT
         first += books
     return levels

@@ -21,6 +21,7 @@ from vocabula.errors import DataError, OptionError, OutputError, plural
 from vocabula.files import LONGEST_NAME, check_apart, check_new_file, cut_name, is_stream
 
 SUFFIX = ".vcb"
+ARRAYS = (".npy", ".npz", ".parquet", ".csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,11 @@ def checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
         raise DataError(f"{path}: expected a picture file, got a folder; name the files in it")
     if not path.exists():
         raise DataError(f"{path}: expected a picture file, got nothing there; check the path")
+    if path.suffix.lower() in ARRAYS:
+        raise DataError(
+            f"{path}: expected a picture for a tokenizer of images, got a file of vectors or other "
+            f"arrays ({path.suffix}); give a run of their kind, or pictures"
+        )
     notes: list[str] = []
     try:
         header = read_header(path, notes)
@@ -144,15 +150,23 @@ def takes_all(out: Path) -> bool:
 
 
 def targets_of(
-    paths: Sequence[Path], out: Path | None, overwrite: bool, names: Sequence[Path] = ()
+    paths: Sequence[Path],
+    out: Path | None,
+    overwrite: bool,
+    names: Sequence[Path] = (),
+    *,
+    what: str = "pictures",
+    advice: str = f"compress them into one file with -o NAME{SUFFIX}",
 ) -> list[Path]:
     """Where each picture's file goes, all new and all different.
 
     Args:
-        paths: the pictures.
+        paths: the pictures, or other files.
         out: a folder; None puts each file beside its picture.
         overwrite: allow existing files.
         names: relative paths of the pictures, which `out` mirrors; None puts all directly into it.
+        what: what messages call them.
+        advice: what to do about two of one name.
 
     Raises:
         OptionError: two pictures would share an output.
@@ -172,8 +186,8 @@ def targets_of(
         owner = owners.setdefault(folder / name, path)
         if owner is not path:
             raise OptionError(
-                f"{path}: expected pictures of different names, got {owner} too, which "
-                f"both go to {target}; compress them into one file with -o NAME{SUFFIX}"
+                f"{path}: expected {what} of different names, got {owner} too, which "
+                f"both go to {target}; {advice}"
             )
         targets.append(target)
     for target in targets:

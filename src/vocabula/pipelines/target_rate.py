@@ -16,7 +16,7 @@ def at_rate(content: bytes, target_bpp: float, least: int, target: Path) -> byte
 
     Args:
         content: the file with all stages.
-        target_bpp: most bits per pixel.
+        target_bpp: most bits per unit of the signals.
         least: fewest stages that decode.
         target: the file's name, for the error.
 
@@ -27,10 +27,11 @@ def at_rate(content: bytes, target_bpp: float, least: int, target: Path) -> byte
     for stages in range(found.header.kept, least - 1, -1):
         shorter = io.BytesIO()
         cut(content, shorter, stages, limits=NO_LIMITS)
-        rate = 8 * len(shorter.getvalue()) / found.pixels
+        rate = 8 * len(shorter.getvalue()) / found.units
         if rate <= target_bpp:
             return shorter.getvalue()
+    unit = found.header.signal.unit
     raise OptionError(
-        f"{target}: expected at most {target_bpp:g} bits per pixel, got {rate:.4g} with the fewest "
-        f"stages ({least}); raise the target or use another tokenizer"
+        f"{target}: expected at most {target_bpp:g} bits per {unit}, got {rate:.4g} with "
+        f"the fewest stages ({least}); raise the target or use another tokenizer"
     )

@@ -16,12 +16,14 @@ from vocabula.codec import (
     EntropyModel,
     PortableModel,
     StaticModel,
+    UniformModel,
     write,
     write_codes,
 )
 from vocabula.codec.blocks import put_blocks
 from vocabula.codec.header import Header, Stage
-from vocabula.codec.layout import SignalKind
+from vocabula.codec.kinds import IMAGE, NAMED, VECTOR
+from vocabula.codec.layout import Attachment
 from vocabula.codec.writer import CodedSignal, Target, write_signals
 from vocabula.priors import CodeGrid, Conditioning, PortablePrior
 from vocabula.tokenizers import SignalTokenizer, load
@@ -43,6 +45,8 @@ CASES = {
 PORTABLE = {"portable-k64": [64], "portable-books": [32, 2000]}
 LEVELS, PORTABLE_LEVELS = "adaptive-levels", "portable-levels"
 """Files of images: two levels, the finer of two stages, of which one was cut off."""
+VECTORS, SERIES = "vectors", "series"
+"""Signals without axes, as rows, with a name each; signals of one axis, of a kind by its name."""
 LOSSLESS, BLOCKS = "lossless", "blocks"
 """Exact pixels of two images; blocks with their codebook, two images with names."""
 
@@ -109,7 +113,7 @@ def write_levels(target: Target, model: EntropyModel | None = None) -> None:
     coarse = Stage((64,), (8, 8), (1, 1))
     fine = Stage((16, 9), (8, 8), (2, 2))
     stages = (coarse, fine, replace(fine, symbols=(16,)))
-    header = Header(bytes(range(32)), SignalKind.IMAGE, 3, (model.name,), stages, 2)
+    header = Header(bytes(range(32)), IMAGE, 3, (model.name,), stages, 2)
     signals = [
         CodedSignal(
             size,
@@ -122,6 +126,33 @@ def write_levels(target: Target, model: EntropyModel | None = None) -> None:
         for number, size in enumerate(((17, 30), (8, 8)))
     ]
     write_signals(target, header, [model], signals)
+
+
+def write_vectors(target: Target) -> None:
+    """The golden file of vectors: 40 and 3 of them, three residual stages, one cut off."""
+    model = AdaptiveModel()
+    stage = Stage((16,), (1, 1), (1, 1))
+    names = b"".join(f"v{number}".encode() + b"\0" for number in range(43))
+    stages = (stage, replace(stage, symbols=(9,)), stage)
+    attachments = {Attachment.NAMES: names}
+    header = Header(bytes(range(32)), VECTOR, 6, (model.name,), stages, 2, attachments)
+    write_signals(target, header, [model], [_by_formula(header, (n, 1)) for n in (40, 3)])
+
+
+def write_series(target: Target) -> None:
+    """The golden file of a kind by its name: series of 50 and 7 steps, 4 steps to two codes."""
+    model = UniformModel()
+    stage = Stage((16, 5), (4, 1), (2, 1))
+    attachments = {Attachment.SIGNAL: b"\1series"}
+    header = Header(bytes(range(32)), NAMED, 2, (model.name,), (stage,), 1, attachments)
+    write_signals(target, header, [model], [_by_formula(header, (n, 1)) for n in (50, 7)])
+
+
+def _by_formula(header: Header, size: tuple[int, int]) -> CodedSignal:
+    stages = header.stages[: header.kept]
+    grids = [(stage.grid(size), k) for stage in stages for k in stage.symbols]
+    streams = [formula(grid, 0, book, k) for book, (grid, k) in enumerate(grids)]
+    return CodedSignal(size, tuple(streams))
 
 
 def golden_pixels(height: int, width: int, channels: int) -> NDArray[np.uint8]:
@@ -165,5 +196,7 @@ if __name__ == "__main__":
         write_codes(FOLDER / f"{name}.vcb", golden_codes(sizes), sizes, entropy=golden_model(sizes))
     write_levels(FOLDER / f"{LEVELS}.vcb")
     write_levels(FOLDER / f"{PORTABLE_LEVELS}.vcb", levels_model())
+    write_vectors(FOLDER / f"{VECTORS}.vcb")
+    write_series(FOLDER / f"{SERIES}.vcb")
     write_lossless(FOLDER / f"{LOSSLESS}.vcb")
     put_blocks(FOLDER / f"{BLOCKS}.vcb", golden_blocks(), names=["a", "b"])

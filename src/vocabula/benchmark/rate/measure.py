@@ -20,8 +20,8 @@ from vocabula.benchmark.rate.matching import Fidelity, RivalPicture, fidelity
 from vocabula.benchmark.rate.picture_codecs import PICTURE_CODECS, PictureCodec, check_channels
 from vocabula.benchmark.rate.study import Picture, RateStudy, summarize
 from vocabula.codec import CodeStatistics, EntropyModel, choose_model, cut, read
+from vocabula.codec.batching import encode_batch
 from vocabula.codec.choice import statistics_of
-from vocabula.codec.files import encode_images
 from vocabula.codec.header import Header
 from vocabula.codec.layouts import least_stages, tokenizer_header
 from vocabula.codec.writer import CodedSignal, write_signals
@@ -96,7 +96,7 @@ def measure_rates(
             for batch in batches:
                 pixels = to_bytes(as_unit(batch.values))
                 planes = torch.from_numpy(pixels.transpose(0, 3, 1, 2))
-                for i, signal in enumerate(encode_images(tokenizer, planes)):
+                for i, signal in enumerate(encode_batch(tokenizer, planes)):
                     own = work.own(signal, pixels[i])
                     waiting.append(pool.submit(work.beside, batch.paths[i], pixels[i], own))
                     finish(2 * jobs)

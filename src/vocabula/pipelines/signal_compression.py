@@ -1,0 +1,166 @@
+"""Turns files of signals into compressed files, each file to one of all its signals."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from torch import Tensor
+
+from vocabula.codec.batching import codes_of, regrouped
+from vocabula.codec.choice import choose_model, statistics_of
+from vocabula.codec.header import Header
+from vocabula.codec.inspection import inspect
+from vocabula.codec.layouts import least_stages, name_attachment, to_signals, tokenizer_header
+from vocabula.codec.limits import NO_LIMITS
+from vocabula.codec.models import EntropyModel
+from vocabula.codec.writer import CodedSignal, write_signals
+from vocabula.data.base import Source
+from vocabula.data.kinds import open_data
+from vocabula.errors import OptionError
+from vocabula.evaluation.batches import read_batches
+from vocabula.files import check_apart, check_new_file, new_file, output_errors
+from vocabula.pipelines.compress import Closeness, Compressed, Compression, Files, Options
+from vocabula.pipelines.gathering import takes_all, targets_of
+from vocabula.pipelines.signal_fidelity import SignalFidelity
+from vocabula.pipelines.target_rate import at_rate
+from vocabula.tokenizers import SignalTokenizer
+from vocabula.tokenizers.inference import device_of
+
+
+class SignalCompression(Compression):
+    """Compresses every file to one of all its signals, in memory that depends on a batch alone."""
+
+    def count(self, files: Files) -> int:
+        """The number of files."""
+        return len(files)
+
+    def closeness(self) -> SignalFidelity:
+        """The mean squared error over the variance."""
+        return SignalFidelity()
+
+    def write(
+        self,
+        tokenizer: SignalTokenizer,
+        files: Files,
+        out: Path | None,
+        options: Options,
+        closeness: Closeness | None,
+    ) -> list[Compressed]:
+        """Compress files; see `compress_files`."""
+        if options.lossless:
+            raise OptionError(
+                f"lossless: expected images, got a tokenizer of {tokenizer.signal.plural}; "
+                "compress without it"
+            )
+        model = choose_model(options.entropy, statistics_of(tokenizer, options.statistics))
+        header = tokenizer_header(tokenizer, model, stages=options.stages)
+        fidelity = cast("SignalFidelity | None", closeness)
+        paths = [Path(file) for file in files]
+        sources = [
+            open_data(tokenizer.signal, os.fspath(path), strict=options.strict) for path in paths
+        ]
+        targets = _targets(paths, out, options.overwrite)
+        written = []
+        for path, source, target in zip(paths, sources, targets, strict=True):
+            job = _Job(tokenizer, model, header, options, source, fidelity)
+            written.append(job.write(path, target))
+            options.advance(1)
+        return written
+
+
+def _targets(paths: Sequence[Path], out: Path | None, overwrite: bool) -> list[Path]:
+    if out is None or not takes_all(out):
+        advice = "compress them into different folders with -o"
+        return targets_of(paths, out, overwrite, what="files", advice=advice)
+    if len(paths) > 1:
+        raise OptionError(
+            f"{out}: expected one input for the name of a file, got {len(paths)}; give a folder"
+        )
+    check_new_file(out, overwrite=overwrite)
+    check_apart([out], paths)
+    return [out]
+
+
+@dataclass
+class _Job:
+    """One file to write."""
+
+    tokenizer: SignalTokenizer
+    model: EntropyModel
+    header: Header
+    options: Options
+    source: Source
+    fidelity: SignalFidelity | None
+
+    def write(self, path: Path, target: Path) -> Compressed:
+        """Write the file. A second pass leaves out the names of signals that are broken."""
+        names: list[str] = list(getattr(self.source, "keys", None) or ())
+        with output_errors(target), new_file(target, overwrite=self.options.overwrite) as hidden:
+            kept = self._write_to(hidden, names, target)
+            if names and len(kept) < len(names):
+                hidden.unlink()
+                kept = self._write_to(hidden, kept, target)
+            found = inspect(hidden, limits=NO_LIMITS)
+            if self.fidelity is not None:
+                self.fidelity.finish(len(found.header.symbols))
+        kind = found.header.signal
+        before = path.stat().st_size
+        return Compressed(
+            target, found.file_bytes, found.units, found.signals, before, kind.unit, kind.thing
+        )
+
+    def _write_to(self, hidden: Path, names: Sequence[str], target: Path) -> list[str]:
+        """Write the file with these names; gives the names of the signals that were read."""
+        attachments = {**self.header.attachments, **name_attachment(names)}
+        header, read = replace(self.header, attachments=attachments), list[str]()
+        signals = self._signals(read if names else None)
+        with open(hidden, "xb") as file:
+            if self.options.target_bpp is None:
+                self._code(file, header, signals)
+            else:
+                whole = io.BytesIO()
+                self._code(whole, header, signals)
+                least = least_stages(self.tokenizer, joined=self.model.joins)
+                file.write(at_rate(whole.getvalue(), self.options.target_bpp, least, target))
+        return read
+
+    def _code(self, file: BinaryIO, header: Header, signals: Iterator[CodedSignal]) -> None:
+        write_signals(file, header, [self.model], signals, jobs=self.options.jobs)
+
+    def _signals(self, names: list[str] | None) -> Iterator[CodedSignal]:
+        """The coded signals of the source, whose names are added to `names`."""
+        tokenizer, fidelity = self.tokenizer, self.fidelity
+        if fidelity is not None:
+            fidelity.begin(tokenizer, len(self.source))
+        values = self._values(names)
+        batches = values if tokenizer.strides else regrouped(values, tokenizer)
+        for x in batches:
+            levels = codes_of(tokenizer, x)
+            if fidelity is not None:
+                fidelity.look(x, levels)
+            for signal in to_signals(levels, x.shape[2:]):
+                self._check(signal)
+                yield signal
+
+    def _check(self, signal: CodedSignal) -> None:
+        """Refuse signals that the entropy model cannot code."""
+        grids = [stage.grid(signal.size) for stage in self.header.code_stages]
+        reason = self.model.refusal(grids)
+        if reason:
+            raise OptionError(f"{self.source.name}: {reason}")
+
+    def _values(self, names: list[str] | None) -> Iterator[Tensor]:
+        batches = read_batches(
+            self.source, batch_size=self.options.batch_size, device=device_of(self.tokenizer)
+        )
+        with closing(batches):
+            for batch in batches:
+                if names is not None:
+                    names += batch.paths
+                yield batch.values

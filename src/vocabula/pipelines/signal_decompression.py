@@ -1,0 +1,69 @@
+"""Writes the signals of compressed files: all of one to one file of their kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from vocabula.codec.header import Header
+from vocabula.codec.inspection import Inspection
+from vocabula.data.media import MEDIA, Media
+from vocabula.errors import OptionError
+from vocabula.files import check_new_file, is_stream
+from vocabula.pipelines.decompress import Decompression, Listed, different_targets
+from vocabula.pipelines.gathering import SUFFIX
+
+ARRAY = ".npy"
+"""The suffix of outputs that the user has not named."""
+
+
+class SignalDecompression(Decompression):
+    """All signals of a file become one file, in memory that does not depend on their number."""
+
+    thing = "file"
+
+    def targets(
+        self, listed: Listed, found: Sequence[Inspection], out: Path | None, overwrite: bool
+    ) -> list[Path]:
+        """See `Decompression.targets`."""
+        if out is not None and ((out.suffix and not out.is_dir()) or is_stream(out)):
+            if len(listed) != 1:
+                raise OptionError(
+                    f"{out}: expected one compressed file for the name of a file, got "
+                    f"{len(listed)}; give a folder"
+                )
+            _media(found[0].header).check(out, overwrite=overwrite)
+            return [out]
+        wanted = []
+        for path, inner in listed:
+            name = f"{path.name.removesuffix(SUFFIX) or 'signals'}{ARRAY}"
+            wanted.append((path, (path.parent if out is None else out / inner) / name))
+
+        def check(number: int, target: Path) -> None:
+            check_new_file(target, overwrite=overwrite)
+
+        return different_targets(wanted, beside=out is None, check=check)
+
+    def write(
+        self, signals: Iterator[Tensor], found: Inspection, target: Path, overwrite: bool
+    ) -> Iterator[Path]:
+        """See `Decompression.write`."""
+        batches = _named(signals, found.header)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield from _media(found.header).write(target, batches, found.signals, overwrite=overwrite)
+
+
+def _media(header: Header) -> Media:
+    return MEDIA.of(header.signal.name)(header.channels, "decompress")
+
+
+def _named(signals: Iterator[Tensor], header: Header) -> Iterator[tuple[Tensor, Sequence[str]]]:
+    """Signals in batches (B, C, *extent), and their names, empty where the file has none."""
+    axes, names, at = header.signal.axes, header.names, 0
+    for signal in signals:
+        batch = signal[None] if axes else signal
+        after = at + len(batch)
+        yield batch, names[at:after] if names else [""] * len(batch)
+        at = after
