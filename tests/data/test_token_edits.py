@@ -121,7 +121,7 @@ def test_labels_as_text_are_classes_by_name(change: Callable[..., Path]) -> None
     tokens = read_tokens(change("label", pa.array(["dog", None, "cat"])))
     assert [record.label for record in tokens] == [1, None, 0]
     assert tokens.label_names == ["cat", "dog"]
-    assert read_codes(tokens).labels.tolist() == [1, -1, 0]
+    assert read_codes(tokens).attributes["class"].tolist() == [1, -1, 0]
 
 
 def test_order_rows_and_further_columns_do_not_matter(tmp_path: Path, table: pa.Table) -> None:

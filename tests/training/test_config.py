@@ -22,6 +22,8 @@ PRESETS = [
     "image-256-3level",
     "photos",
     "photos-2level",
+    "vectors",
+    "vectors-vqvae",
 ]
 
 

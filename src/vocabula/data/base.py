@@ -53,10 +53,12 @@ class Batch:
             device: the device.
             layout: order of the values in memory, where they have four axes; None keeps it.
         """
-        more = {} if layout is None or self.values.ndim != 4 else {"memory_format": layout}
+        values = self.values.to(device, non_blocking=True)
+        if layout is not None and values.ndim == 4:
+            values = values.contiguous(memory_format=layout)
         return replace(
             self,
-            values=self.values.to(device, non_blocking=True, **more),
+            values=values,
             attributes={name: each.to(device) for name, each in self.attributes.items()},
             mask=None if self.mask is None else self.mask.to(device),
         )

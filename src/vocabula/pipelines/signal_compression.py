@@ -100,7 +100,7 @@ class _Job:
 
     def write(self, path: Path, target: Path) -> Compressed:
         """Write the file. A second pass leaves out the names of signals that are broken."""
-        names: list[str] = list(getattr(self.source, "keys", None) or ())
+        names: list[str] = list(self.source.keys or ())
         with output_errors(target), new_file(target, overwrite=self.options.overwrite) as hidden:
             kept = self._write_to(hidden, names, target)
             if names and len(kept) < len(names):
