@@ -70,7 +70,7 @@ class Contest:
 
     def __init__(self, tokenizer: Tokenizer, source: ImageSource, count: int) -> None:
         self.tokenizer, self.source, self.count = tokenizer, source, count
-        self.batches = [b.images for b in read_batches(source, limit=count)]
+        self.batches = [b.values for b in read_batches(source, limit=count)]
 
     def bare(self) -> None:
         """The model alone."""

@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "vocabula"
 WORDS = re.compile(r"image|pixel|picture|photo|psnr|ssim|png", re.IGNORECASE)
 OWN = re.compile(  # files whose matter is images
     r"signals/image|data/(picture|pixels|png|images|image_|transforms|color_profile|bare_pictures)"
-    r"|data/(folder|cropped|bundled)|nn/(vqvae|vqgan|attention|resampling|residual|normalization)"
+    r"|data/(folder|cropped|bundled|source|arrays|parquet|cache|opening)|nn/(vqvae|vqgan|attention|resampling|residual|normalization)"
     r"|evaluation/(metrics|rival)|reports/(pictures|gallery|examples)|palette/|pixel|benchmark/rate"
     r"|pipelines/(palette|blocks|keep|complete|gathering|fidelity|picture_)"
     r"|codec/(profiles|reconstruction|blocks)|data/media/image|reports/views/image"
