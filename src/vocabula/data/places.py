@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vocabula.errors import DataError, suggest
 
-KINDS = "a folder of pictures, a .parquet, .npy or .npz file, or sample:photos"
+KINDS = "a folder of pictures, a .parquet, .npy, .npz or .csv file, or sample:photos"
 SAMPLE_NAMES = ("photos", "digits")
 SPLIT_SUFFIXES = ("", "/train", "/test")
 

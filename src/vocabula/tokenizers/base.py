@@ -74,7 +74,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
     channels: int
     strides: tuple[int, ...]
     likelihood: Likelihood
-    scaling: Scaling | None = None
+    scaling: Scaling | None
     code_statistics: CodeStatistics | None = None
 
     # ------------------------------------------------------------------ levels

@@ -172,6 +172,7 @@ class HierarchicalTokenizer(SignalTokenizer):
             )
         self.hierarchy = nn.ModuleList(levels)
         self.likelihood: Likelihood = Gaussian() if likelihood is None else likelihood
+        self.scaling = None
         self.channels = levels[-1].encoder.in_channels
         self.signal = Image(self.channels)
         factors = accumulate((level.encoder.stride for level in reversed(levels)), mul)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 import torch
 
@@ -23,6 +24,6 @@ def inference(tokenizer: SignalTokenizer) -> Iterator[torch.device]:
 
 
 def device_of(tokenizer: SignalTokenizer) -> torch.device:
-    """The device of the tokenizer's first parameter, or the CPU if it has none."""
-    first = next(tokenizer.parameters(), None)
+    """The device of the tokenizer's first parameter or buffer, or the CPU if it has none."""
+    first = next(chain(tokenizer.parameters(), tokenizer.buffers()), None)
     return torch.device("cpu") if first is None else first.device

@@ -12,6 +12,7 @@ from vocabula.data.reporting import reporting
 from vocabula.evaluation.metrics import METRICS
 from vocabula.quantizers.collapse import CollapseWatch
 from vocabula.training.checkpoint import newest_step
+from vocabula.training.checks import check_vectors
 from vocabula.training.config import RunConfig
 from vocabula.training.export import count_codes, export_tokenizer
 from vocabula.training.folder import RunFolder, Subject, only_writer, restart_words
@@ -90,6 +91,7 @@ def train(
         done = newest_step(folder.checkpoints) if continued else 0
         if not done:
             _fit_scaling(trainer, source, shown)
+            check_vectors(trainer.tokenizer, source)
         if shown:
             lines = tokenizer_lines(
                 source, trainer.tokenizer, workload.size[1:], reading.in_words(source)
