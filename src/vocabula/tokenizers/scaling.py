@@ -59,11 +59,11 @@ class Scaling(nn.Module, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         """(x - shift) / scale of signals (B, channels, *extent)."""
-        return (x - _along(self.shift, x)) / _along(self.scale, x)
+        return (x - _along(self.shift, x)).div_(_along(self.scale, x))
 
     def inverse(self, y: Tensor) -> Tensor:
         """Signals of what the networks give: y scale + shift."""
-        return y * _along(self.scale, y) + _along(self.shift, y)
+        return (y * _along(self.scale, y)).add_(_along(self.shift, y))
 
     def log_scale(self) -> Tensor:
         """Sum over channels of ln(scale), (): what a log density in nats loses by scaling."""
