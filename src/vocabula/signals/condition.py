@@ -51,7 +51,7 @@ class Condition:
         """The same condition on a device."""
         return self._each(lambda part: part.to(device))
 
-    def rows(self, which: slice) -> Condition:
+    def rows(self, which: slice | Tensor) -> Condition:
         """The condition of some of the signals."""
         return self._each(lambda part: part[which])
 

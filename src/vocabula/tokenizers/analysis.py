@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from vocabula.levels import only
@@ -12,6 +13,7 @@ from vocabula.quantizers.base import Bottleneck, Quantizer
 from vocabula.tokenizers.code_level import CodeLevel
 from vocabula.tokenizers.extent import over_extent
 from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
+from vocabula.tokenizers.masks import OUTSIDE, Blocks
 from vocabula.tokenizers.tiles import Tile, gather
 from vocabula.types import Quantized
 
@@ -87,10 +89,24 @@ def evaluated(quantizer: Bottleneck, vectors: Tensor) -> tuple[LevelAnalysis, Te
     return LevelAnalysis(vectors, codes, values), values
 
 
-def quantized(quantizer: Bottleneck, vectors: Tensor) -> tuple[Quantized, Tensor]:
-    """The bottleneck's result in the module's mode, and its values."""
-    result: Quantized = quantizer(vectors)
-    return result, result.values
+def quantized(
+    quantizer: Bottleneck, vectors: Tensor, mask: Tensor | None = None
+) -> tuple[Quantized, Tensor]:
+    """The bottleneck's result in the module's mode, and its values.
+
+    Args:
+        quantizer: the bottleneck.
+        vectors: (B, *grid, D).
+        mask: (B, *grid) bool, the positions that hold a vector; None means all.
+    """
+    if mask is None:
+        result: Quantized = quantizer(vectors)
+        return result, result.values
+    result = quantizer(vectors, mask)
+    books = result.codes.ndim - mask.ndim
+    codes = result.codes.masked_fill(~mask.reshape(*mask.shape, *[1] * books), OUTSIDE)
+    values = torch.where(mask.unsqueeze(-1), result.values, 0)
+    return replace(result, values=values, codes=codes), values
 
 
 def latent_bits(levels: Sequence[CodeLevel], found: Sequence[LevelAnalysis]) -> Tensor:
@@ -106,6 +122,40 @@ def latent_bits(levels: Sequence[CodeLevel], found: Sequence[LevelAnalysis]) -> 
     pairs = zip(levels, found, strict=True)
     bits = sum(level.bits * one.vectors.shape[1:-1].numel() for level, one in pairs)
     return vectors.new_full((len(vectors),), bits)
+
+
+def analyse_groups(
+    blocks: Blocks,
+    found: Sequence[Analysis],
+    grids: Sequence[Sequence[int]],
+    extent: Sequence[int],
+) -> Analysis:
+    """The analysis of a padded batch, from those of its groups.
+
+    Args:
+        blocks: where the signals are.
+        found: one for each group.
+        grids: of the codes of each level of the batch.
+        extent: of the batch.
+    """
+
+    def level(number: int) -> LevelAnalysis:
+        each = [one.levels[number] for one in found]
+        codes = [one.codes for one in each if one.codes is not None]
+        return LevelAnalysis(
+            blocks.place([one.vectors for one in each], grids[number]),
+            blocks.place(codes, grids[number], fill=OUTSIDE) if codes else None,
+            blocks.place([one.values for one in each], grids[number]),
+        )
+
+    return Analysis(
+        tuple(level(number) for number in range(len(grids))),
+        blocks.place([one.output for one in found], extent, lead=2),
+        BitsPerDim(
+            blocks.place([one.bits.codes for one in found], ()),
+            blocks.place([one.bits.likelihood for one in found], ()),
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

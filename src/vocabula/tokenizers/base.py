@@ -2,53 +2,48 @@
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vocabula.errors import OptionError
+from vocabula.errors import DataError
+from vocabula.functional._checks import check_tensor
 from vocabula.levels import levels_of
-from vocabula.nn.base import Decoder, Encoder, dtype_of
-from vocabula.quantizers.base import Bottleneck, Quantizer
-from vocabula.signals import Condition, Signal
-from vocabula.signals.codes import cells
+from vocabula.quantizers.base import Bottleneck
+from vocabula.signals import Condition
 from vocabula.tokenizers.analysis import (
     Analysis,
     BitsPerDim,
     Passage,
+    analyse_groups,
     evaluated,
     latent_bits,
     pass_in_tiles,
     quantized,
 )
 from vocabula.tokenizers.code_level import (
-    CodeLevel,
     check_codes,
     check_condition,
     check_values,
-    common_stride,
     signal_size,
 )
 from vocabula.tokenizers.code_statistics import CodeStatistics
-from vocabula.tokenizers.extent import cropped, padded
 from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
-from vocabula.tokenizers.likelihood import Likelihood, bits_per_dim
+from vocabula.tokenizers.likelihood import bits_per_dim
+from vocabula.tokenizers.masks import OUTSIDE, Group, blocks_of, decoded
+from vocabula.tokenizers.networks import Networks
 from vocabula.tokenizers.saving import Pretrained
-from vocabula.tokenizers.scaling import Scaling
 from vocabula.tokenizers.tiles import Tile, cut_for, gather, paint
-from vocabula.types import Reconstruction
+from vocabula.types import Quantized, Reconstruction
 
 Codes: TypeAlias = Tensor | Sequence[Tensor]
 """Codes (B, *grid, *code_shape): of the only level, or one tensor a level, the coarsest first."""
 
-T = TypeVar("T")
 
-
-class SignalTokenizer(Pretrained, nn.Module, ABC):
+class SignalTokenizer(Pretrained, Networks):
     """Turns signals of any size into codes and codes into signals, over one or several levels.
 
     Signals are (B, C, *extent), as given by their kind, `signal`: images (B, C, H, W), vectors (B,
@@ -58,6 +53,11 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
     Large images pass `encode`, `decode` and `reconstruct` in tiles where the networks state their
     context (`Encoder.context`), the module is in evaluation mode on the CPU and gradients are off:
     the codes and pixels equal those of the whole image at a fraction of its memory.
+
+    Signals of several extents share a batch under a `mask` (B, *extent) bool, True where a signal
+    is: a leading block along every axis. The networks see each signal without its padding, which
+    may hold any accepted values, so that codes are those of the signal alone. Losses and
+    statistics count what is inside. Outside, codes are -1 and signals and vectors 0.
 
     Attributes:
         signal: the kind of signal.
@@ -70,57 +70,13 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
     """
 
     component_kind = "tokenizer"
-    signal: Signal
-    channels: int
-    strides: tuple[int, ...]
-    likelihood: Likelihood
-    scaling: Scaling | None
     code_statistics: CodeStatistics | None = None
 
-    # ------------------------------------------------------------------ levels
-
-    @property
     @abstractmethod
-    def levels(self) -> tuple[CodeLevel, ...]:
-        """The levels of codes, the coarsest first."""
-
-    @abstractmethod
-    def parts(self) -> dict[str, list[nn.Module]]:
-        """The modules of all levels by role: encoder, quantizer, decoder, likelihood."""
-
-    @abstractmethod
-    def encode(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def encode(self, x: Tensor, mask: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
         """Codes (B, h, w, *code_shape), int64, of images (B, C, H, W): `Codes`."""
 
-    @property
-    def encode_context(self) -> int | None:
-        """Pixels around a part of an image that its codes depend on; None means the whole image."""
-        return None
-
-    @property
-    def decode_context(self) -> int | None:
-        """Pixels around a part of an image whose codes it depends on; None means all codes."""
-        return None
-
-    @property
-    def stride(self) -> int:
-        """Pixels per code of the coarsest level, along every axis; see `common_stride`."""
-        return common_stride(self.strides)
-
-    @property
-    def bits_per_unit(self) -> float:
-        """Bits of the codes at a fixed length per element, such as a pixel; 0 for a VAE."""
-        return sum(level.bits / math.prod(level.strides) for level in self.levels)
-
-    def grids(self, *extent: int) -> tuple[tuple[int, ...], ...]:
-        """The grid of each level's codes, one number per axis, for a signal of an extent."""
-        counts = zip(cells(extent, self.strides), self.strides, strict=True)
-        whole = [count * stride for count, stride in counts]
-        return tuple(cells(whole, level.strides) for level in self.levels)
-
-    # ------------------------------------------------------------------ images
-
-    def forward(self, x: Tensor) -> Reconstruction:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Reconstruction:
         """Reconstruct images and compute the training loss.
 
         The loss is the likelihood's plus the bottlenecks'; `losses` holds ``reconstruction`` and
@@ -129,23 +85,36 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         Args:
             x: (B, C, H, W), uint8 or in [0, 1]. Floating-point images are checked for range and
                 finiteness, which waits for the device; uint8 images need no check.
+            mask: (B, H, W) bool, True where an image is; see above.
 
         Raises:
-            DataError: wrong shape, dtype, channels or values.
+            DataError: wrong shape, dtype, channels or values, also of the mask.
         """
         x = self.signal.check(x)
+        blocks = blocks_of(mask, len(x), x.shape[2:], self.strides)
         y = self._scaled(x)
-        results, last = self._descend(y, quantized)
-        parameters = self._describe(last, x.shape[2:])
-        reconstruction = self.likelihood.loss(parameters, y)
+
+        def narrow(quantizer: Bottleneck, vectors: Tensor) -> tuple[Quantized, Tensor]:
+            return quantized(quantizer, vectors, blocks.positions(vectors.shape[1:-1]))
+
+        results, last = self._descend(y, narrow, blocks)
+        parameters = self._describe(last, x.shape[2:], blocks=blocks)
+        inside = blocks.elements(parameters), blocks.elements(y)
+        reconstruction = self.likelihood.loss(*inside)
         loss, losses = reconstruction, {"reconstruction": reconstruction}
         for level, result in zip(self.levels, results, strict=True):
             loss = loss + result.loss
             losses |= {f"{level.prefix}{name}": term for name, term in result.losses.items()}
-        return Reconstruction(self._output(parameters), tuple(results), loss, losses, x)
+        output = blocks.inside(self._output(parameters))
+        return Reconstruction(output, tuple(results), loss, losses, blocks.inside(x))
 
     def decode(
-        self, codes: Codes, condition: Condition | None = None, *, size: Sequence[int] | None = None
+        self,
+        codes: Codes,
+        condition: Condition | None = None,
+        *,
+        size: Sequence[int] | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Images (B, C, H, W) in [0, 1] of codes.
 
@@ -154,20 +123,27 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
                 first.
             condition: what is known of the signals, for a decoder that takes it.
             size: (H, W) to crop to; None keeps all that the codes cover.
+            mask: (B, H, W) bool, which `encode` had; it gives the size of every image.
 
         Raises:
             CodeError: wrong number of levels, shapes or values.
+            DataError: wrong mask.
             OptionError: the bottleneck is continuous, the decoder takes no condition, or `size`
                 is not the size of an image with that many codes.
         """
-        return self._decode_all(codes, condition, size, lambda images: images)
+        return self._decode_all(codes, condition, size, lambda images: images, mask)
 
     @torch.no_grad()
     def decode_stored(
-        self, codes: Codes, condition: Condition | None = None, *, size: Sequence[int] | None = None
+        self,
+        codes: Codes,
+        condition: Condition | None = None,
+        *,
+        size: Sequence[int] | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """The result of `decode` as uint8 images (B, C, H, W): a quarter of the memory."""
-        return self._decode_all(codes, condition, size, self.signal.to_stored)
+        return self._decode_all(codes, condition, size, self.signal.to_stored, mask)
 
     def _decode_all(
         self,
@@ -175,16 +151,29 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         condition: Condition | None,
         size: Sequence[int] | None,
         finish: Callable[[Tensor], Tensor],
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Images of codes, finished part by part, in tiles if the images are large."""
         quantizers = self._discrete("decode")
         levels = check_codes(self.levels, levels_of(codes))
         check_condition(condition, self._last_decoder, len(levels[0]))
         grid = levels[0].shape[1 : 1 + len(self.strides)]
+        if mask is not None and size is None:
+            check_tensor("mask", mask, DataError)
+            size = mask.shape[1:]
         size = signal_size(self.strides, size, grid, self.signal.unit)
+        blocks = blocks_of(mask, len(levels[0]), size, self.strides)
+        if blocks.mask is not None:
+
+            def decode_group(group: Group) -> Tensor:
+                part = group.codes(levels, self.grids(*group.extent))
+                known = None if condition is None else condition.rows(group.rows)
+                return self._decode_all(part, known, group.extent, finish)
+
+            return blocks.place(blocks.parts(decode_group), size, lead=2)
 
         def shown(parts: Sequence[Tensor], size: Sequence[int], known: Condition | None) -> Tensor:
-            values = [q.decode(code) for q, code in zip(quantizers, parts, strict=True)]
+            values = [decoded(q, code) for q, code in zip(quantizers, parts, strict=True)]
             return finish(self._shown(values, size, known))
 
         cut = cut_for(levels[0], size, self, self.strides, self.decode_context)
@@ -217,7 +206,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         return self._shown(values, size)
 
     @torch.no_grad()
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) after the bottleneck, in [0, 1]; changes no state.
 
         A discrete bottleneck gives ``decode(encode(x))``, a continuous one decodes its mean.
@@ -226,6 +215,10 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
             DataError: wrong shape, dtype, channels or values.
         """
         self.signal.refuse(x)
+        blocks = blocks_of(mask, len(x), x.shape[2:], self.strides)
+        if blocks.mask is not None:
+            parts = blocks.parts(lambda group: self.reconstruct(group.of(x)))
+            return blocks.place(parts, x.shape[2:], lead=2)
 
         def shown(x: Tensor) -> Tensor:
             last = self._descend(self._values(x), evaluated)[1]
@@ -237,7 +230,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         return paint(len(x), cut, lambda i, tile: shown(x[i : i + 1, :, *tile.seen()]))
 
     @torch.no_grad()
-    def bits_per_dim(self, x: Tensor, *, seed: int = 0) -> BitsPerDim:
+    def bits_per_dim(self, x: Tensor, mask: Tensor | None = None, *, seed: int = 0) -> BitsPerDim:
         """Bits per channel of a pixel that images cost as latent plus residual.
 
         Discrete: ``(sum_levels h w sum_books log2 K - log2 p(x | codes)) / (C H W)``, codes at a
@@ -247,6 +240,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
 
         Args:
             x: (B, C, H, W), uint8 or in [0, 1]; counted as 8-bit values.
+            mask: (B, H, W) bool, True where an image is; an image without a pixel costs 0.
             seed: of the sample, where the bottleneck is continuous.
 
         Returns:
@@ -256,10 +250,10 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
             DataError: wrong shape, dtype, channels or values.
             OptionError: the bottleneck is neither a quantizer nor a `GaussianBottleneck`.
         """
-        return self.analyse(x, seed=seed).bits
+        return self.analyse(x, mask, seed=seed).bits
 
     @torch.no_grad()
-    def analyse(self, x: Tensor, *, seed: int = 0) -> Analysis:
+    def analyse(self, x: Tensor, mask: Tensor | None = None, *, seed: int = 0) -> Analysis:
         """Codes, reconstruction and bits per dimension of images from one pass.
 
         The parts are those of `encode`, `reconstruct` and `bits_per_dim`. A continuous
@@ -267,6 +261,7 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
 
         Args:
             x: (B, C, H, W), uint8 or in [0, 1].
+            mask: (B, H, W) bool, True where an image is; see above.
             seed: of the sample, where the bottleneck is continuous.
 
         Raises:
@@ -274,6 +269,10 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
             OptionError: the bottleneck is neither a quantizer nor a `GaussianBottleneck`.
         """
         self.signal.refuse(x)
+        blocks = blocks_of(mask, len(x), x.shape[2:], self.strides)
+        if blocks.mask is not None:
+            one = blocks.parts(lambda group: self.analyse(group.of(x), seed=seed))
+            return analyse_groups(blocks, one, self.grids(*x.shape[2:]), x.shape[2:])
         first = self.levels[0].quantizer
         if isinstance(first, GaussianBottleneck):  # then there is only one level
             found = self._pass(x, seed)
@@ -287,67 +286,6 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
         dims, bits = x.shape[1:].numel(), latent_bits(self.levels, found.levels)
         costs = BitsPerDim(bits / dims, bits_per_dim(found.log_prob, dims))
         return Analysis(tuple(found.levels), found.output, costs)
-
-    # ---------------------------------------------------------- for subclasses
-
-    @abstractmethod
-    def _descend(
-        self, x: Tensor, narrow: Callable[[Bottleneck, Tensor], tuple[T, Tensor]]
-    ) -> tuple[list[T], Tensor]:
-        """Pass checked images x through every level, the coarsest first.
-
-        Args:
-            x: (B, C, H, W) in [0, 1].
-            narrow: applied to each level's bottleneck and vectors (B, h, w, D); returns the result
-                to keep and the values (B, h, w, D) to pass on.
-
-        Returns:
-            The result of each level, and the input of the last decoder, (B, h, w, its width).
-        """
-
-    @abstractmethod
-    def _codes(self, x: Tensor) -> list[Tensor]:
-        """The codes of each level of checked images x (B, C, H, W) in [0, 1]."""
-
-    @abstractmethod
-    def _ascend(self, values: Sequence[Tensor]) -> Tensor:
-        """The last decoder's input from the values (B, h, w, D) of each level."""
-
-    @property
-    @abstractmethod
-    def _last_decoder(self) -> Decoder:
-        """The decoder that gives the likelihood's parameters."""
-
-    def _centred(self, x: Tensor, encoder: Encoder) -> Tensor:
-        """Checked images x as the encoder's input: around 0, padded to whole codes."""
-        return padded((x - self.signal.centre).to(dtype_of(encoder, x)), self.strides)
-
-    def _describe(
-        self, last: Tensor, size: Sequence[int], condition: Condition | None = None
-    ) -> Tensor:
-        """The likelihood's parameters (B, P, H, W) for the last decoder's input, cropped."""
-        decoder = self._last_decoder
-        given = (condition,) if decoder.conditional else ()
-        decoded: Tensor = decoder(last.movedim(-1, 1).to(dtype_of(decoder, last)), *given)
-        return cropped(decoded, size)
-
-    def _shown(
-        self, values: Sequence[Tensor], size: Sequence[int], condition: Condition | None = None
-    ) -> Tensor:
-        """The images of the values (B, h, w, D) of each level."""
-        return self._output(self._describe(self._ascend(values), size, condition))
-
-    def _discrete(self, verb: str) -> list[Quantizer]:
-        """The quantizers of all levels, which must have codes."""
-        quantizers = []
-        for level in self.levels:
-            if not isinstance(level.quantizer, Quantizer):
-                raise OptionError(
-                    f"{verb}: expected a discrete quantizer, got the continuous "
-                    f"{type(level.quantizer).__name__}, which has no codes; use reconstruct(x)"
-                )
-            quantizers.append(level.quantizer)
-        return quantizers
 
     # --------------------------------------------------------------- internals
 
@@ -367,22 +305,15 @@ class SignalTokenizer(Pretrained, nn.Module, ABC):
             log_prob = log_prob - self.scaling.log_scale().to(log_prob)
         return Passage(found, output, log_prob)
 
-    def _values(self, x: Tensor) -> Tensor:
-        """Accepted signals as the networks see them: in floating point, scaled."""
-        return self._scaled(self.signal.to_values(x))
-
-    def _scaled(self, x: Tensor) -> Tensor:
-        return x if self.scaling is None else self.scaling(x)
-
-    def _output(self, parameters: Tensor) -> Tensor:
-        """The expected signals (B, C, *extent)."""
-        mean = self.likelihood.mean(parameters)
-        return mean if self.scaling is None else self.scaling.inverse(mean)
-
-    def _encode_all(self, x: Tensor) -> list[Tensor]:
+    def _encode_all(self, x: Tensor, mask: Tensor | None = None) -> list[Tensor]:
         """The codes of each level of images x (B, C, H, W), in tiles if they are large."""
         self._discrete("encode")
         self.signal.refuse(x)
+        blocks = blocks_of(mask, len(x), x.shape[2:], self.strides)
+        if blocks.mask is not None:
+            parts = zip(*blocks.parts(lambda group: self._encode_all(group.of(x))), strict=True)
+            grids = zip(parts, self.grids(*x.shape[2:]), strict=True)
+            return [blocks.place(codes, grid, fill=OUTSIDE) for codes, grid in grids]
         cut = cut_for(x, x.shape[2:], self, self.strides, self.encode_context)
         if not cut:
             return self._codes(self._values(x))

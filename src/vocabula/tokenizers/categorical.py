@@ -52,4 +52,4 @@ class Categorical(Likelihood):
         """The mean of each channel's distribution, in [0, 1]."""
         p = full_precision(parameters).unflatten(1, (-1, LEVELS)).softmax(2)
         grid = torch.linspace(0, 1, LEVELS, dtype=p.dtype, device=p.device)
-        return (p * grid[:, None, None]).sum(2).clamp(0, 1)
+        return (p * grid.reshape(-1, *[1] * (p.ndim - 3))).sum(2).clamp(0, 1)

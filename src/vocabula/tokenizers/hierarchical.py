@@ -23,6 +23,7 @@ from vocabula.tokenizers.base import SignalTokenizer
 from vocabula.tokenizers.code_level import CodeLevel
 from vocabula.tokenizers.gaussian import Gaussian
 from vocabula.tokenizers.likelihood import Likelihood
+from vocabula.tokenizers.masks import WHOLE, Blocks
 from vocabula.tokenizers.tokenizer import check_fit
 
 T = TypeVar("T")
@@ -84,7 +85,7 @@ class Level(nn.Module):
         stride = self.encoder.stride
         return encoded + of_channels(avg_pool2d(features, stride), encoded.shape[1])
 
-    def vectors(self, features: Tensor, context: Tensor | None) -> Tensor:
+    def vectors(self, features: Tensor, context: Tensor | None = None) -> Tensor:
         """The vectors (B, h, w, D) to quantize: features (B, F, h, w) joined with the context."""
         both = features if context is None else torch.cat([features, context], 1)
         z: Tensor = self.join(both.to(dtype_of(self.join, both)))
@@ -183,15 +184,19 @@ class HierarchicalTokenizer(SignalTokenizer):
     # ------------------------------------------------------------------ public
 
     @torch.no_grad()
-    def encode(self, x: Tensor) -> tuple[Tensor, ...]:
+    def encode(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, ...]:
         """Codes (B, h, w, *code_shape), int64, of images (B, C, H, W), one tensor per level.
 
         The coarsest comes first; (h, w) of each as in `grids`.
 
+        Args:
+            x: images.
+            mask: (B, H, W) bool, True where an image is; codes outside are -1.
+
         Raises:
-            DataError: wrong shape, dtype, channels or values.
+            DataError: wrong shape, dtype, channels or values, also of the mask.
         """
-        return tuple(self._encode_all(x))
+        return tuple(self._encode_all(x, mask))
 
     @property
     def levels(self) -> tuple[CodeLevel, ...]:
@@ -233,30 +238,38 @@ class HierarchicalTokenizer(SignalTokenizer):
         return list(self.hierarchy)  # type: ignore[arg-type]
 
     def _descend(
-        self, x: Tensor, narrow: Callable[[Bottleneck, Tensor], tuple[T, Tensor]]
+        self,
+        x: Tensor,
+        narrow: Callable[[Bottleneck, Tensor], tuple[T, Tensor]],
+        blocks: Blocks = WHOLE,
     ) -> tuple[list[T], Tensor]:
-        features = [self._centred(x, self._levels[-1].encoder)]
+        features = [self._centred(x, self._levels[-1].encoder, blocks)]
         for level in reversed(self._levels):
-            features.append(level(features[-1]))
+            features.append(blocks.each(level, features[-1]))
         found: list[T] = []
 
         def values_of(level: Level, context: Tensor | None) -> Tensor:
-            one, values = narrow(level.quantizer, level.vectors(features.pop(), context))
+            seen = [features.pop()] if context is None else [features.pop(), context]
+            z = blocks.each(lambda *parts: level.vectors(*parts).movedim(-1, 1), *seen)
+            one, values = narrow(level.quantizer, z.movedim(1, -1))
             found.append(one)
             return values
 
-        return found, self._through(values_of)
+        return found, self._through(values_of, blocks)
 
     def _ascend(self, values: Sequence[Tensor]) -> Tensor:
         left = list(values)
         return self._through(lambda level, context: left.pop(0))
 
-    def _through(self, values_of: Callable[[Level, Tensor | None], Tensor]) -> Tensor:
+    def _through(
+        self, values_of: Callable[[Level, Tensor | None], Tensor], blocks: Blocks = WHOLE
+    ) -> Tensor:
         """The last decoder's input; the values of each level are requested in turn."""
         context: Tensor | None = None
         for level in self._levels[:-1]:
             values = values_of(level, context)
-            context = level.decode(level.decoder_input(values, context))
+            joined = level.decoder_input(values, context).movedim(-1, 1)
+            context = blocks.each(lambda z, of=level: of.decode(z.movedim(1, -1)), joined)
         last = self._levels[-1]
         return last.decoder_input(values_of(last, context), context)
 

@@ -17,6 +17,7 @@ from vocabula.tokenizers.base import SignalTokenizer
 from vocabula.tokenizers.code_level import CodeLevel
 from vocabula.tokenizers.gaussian import Gaussian
 from vocabula.tokenizers.likelihood import Likelihood
+from vocabula.tokenizers.masks import WHOLE, Blocks
 from vocabula.tokenizers.scaling import Scaling
 
 T = TypeVar("T")
@@ -87,14 +88,18 @@ class Tokenizer(SignalTokenizer):
     # ------------------------------------------------------------------ public
 
     @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Codes (B, h, w, *code_shape), int64, of images (B, C, H, W); h, w as in `grid`.
 
+        Args:
+            x: images.
+            mask: (B, H, W) bool, True where an image is; codes outside are -1.
+
         Raises:
-            DataError: wrong shape, dtype, channels or values.
+            DataError: wrong shape, dtype, channels or values, also of the mask.
             OptionError: the bottleneck is continuous; use `reconstruct`.
         """
-        return self._encode_all(x)[0]
+        return self._encode_all(x, mask)[0]
 
     def vectors(self, x: Tensor) -> Tensor:
         """The encoder's vectors (B, h, w, D) of images (B, C, H, W), before the bottleneck.
@@ -145,15 +150,18 @@ class Tokenizer(SignalTokenizer):
         (quantizer,) = self._discrete("encode")
         return [quantizer.encode(self._vectors(x))]
 
-    def _vectors(self, x: Tensor) -> Tensor:
+    def _vectors(self, x: Tensor, blocks: Blocks = WHOLE) -> Tensor:
         """The encoder's vectors (B, h, w, D) of checked images x."""
-        z: Tensor = self.encoder(self._centred(x, self.encoder))
+        z = blocks.each(self.encoder, self._centred(x, self.encoder, blocks))
         return z.movedim(1, -1)
 
     def _descend(
-        self, x: Tensor, narrow: Callable[[Bottleneck, Tensor], tuple[T, Tensor]]
+        self,
+        x: Tensor,
+        narrow: Callable[[Bottleneck, Tensor], tuple[T, Tensor]],
+        blocks: Blocks = WHOLE,
     ) -> tuple[list[T], Tensor]:
-        found, values = narrow(self.quantizer, self._vectors(x))
+        found, values = narrow(self.quantizer, self._vectors(x, blocks))
         return [found], values
 
     def _ascend(self, values: Sequence[Tensor]) -> Tensor:

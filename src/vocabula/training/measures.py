@@ -84,17 +84,22 @@ def _usage(prefix: str, reports: Sequence[UsageReport]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def step_figures(result: Reconstruction) -> dict[str, Tensor]:
+def step_figures(result: Reconstruction, mask: Tensor | None = None) -> dict[str, Tensor]:
     """The figures of one forward pass, each ().
 
     Args:
         result: what the tokenizer returned.
+        mask: (B, *extent) bool, which the tokenizer had: outside, output and target are 0.
 
     Returns:
         ``loss``, ``mse`` (in the units of the signals) and ``losses/NAME`` for every term.
     """
     error = result.output.detach().to(result.target.dtype) - result.target
-    figures = {"loss": result.loss.detach(), "mse": error.square().mean()}
+    if mask is None:
+        mse = error.square().mean()
+    else:
+        mse = error.square().sum() / (mask.sum() * error.shape[1]).clamp_min(1)
+    figures = {"loss": result.loss.detach(), "mse": mse}
     for name, value in result.losses.items():
         figures[f"losses/{name}"] = value.detach().float().mean()
     return figures

@@ -87,7 +87,7 @@ class Trainer(BaseTrainer[Batch | Tensor]):
         inputs = [part.values] if part.mask is None else [part.values, part.mask]
         result: Reconstruction = self.call(*inputs)
         self._codes.append([level.codes for level in result.levels])
-        return result.loss, step_figures(result)
+        return result.loss, step_figures(result, part.mask)
 
     def finish_step(self) -> dict[str, Tensor]:
         """Let the codebooks learn; the perplexities of the step's codes."""
