@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vocabula.data import Batch
 from vocabula.errors import DataError, OptionError, TrainingError
 from vocabula.tokenizers import Tokenizer, build_tokenizer
 from vocabula.training.optimizers import SGD, Adam
@@ -43,6 +44,21 @@ def test_training_lowers_the_loss(sections: dict[str, Any]) -> None:
     trainer = make(sections, steps=60)
     losses = [float(trainer.train_step(images())["losses/reconstruction"]) for _ in range(60)]
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_padding_trains_nothing(sections: dict[str, Any]) -> None:
+    mask = torch.zeros(8, 8, 8, dtype=torch.bool)
+    mask[:4, :5], mask[4:, :, :3] = True, True
+    steps = []
+    for fill in (0, 255):
+        trainer = make(sections, accumulate=2)
+        values = torch.where(mask[:, None], images(), fill)
+        batch = Batch(values, {}, torch.arange(8), mask=mask)
+        steps.append((trainer.train_step(batch), snapshot(trainer)))
+    (figures, state), (others, other) = steps
+    assert figures["mse"] > 0
+    assert all(figures[name].equal(others[name]) for name in figures)
+    assert changed_parts(state, other) == set()
 
 
 def test_two_micro_batches_of_16_count_like_one_batch_of_32(sections: dict[str, Any]) -> None:

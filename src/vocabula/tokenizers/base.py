@@ -91,7 +91,7 @@ class SignalTokenizer(Pretrained, Networks):
             DataError: wrong shape, dtype, channels or values, also of the mask.
         """
         x = self.signal.check(x)
-        blocks = blocks_of(mask, len(x), x.shape[2:], self.strides)
+        blocks = blocks_of(mask, x.shape[0], x.shape[2:], self.strides)
         y = self._scaled(x)
 
         def narrow(quantizer: Bottleneck, vectors: Tensor) -> tuple[Quantized, Tensor]:
@@ -156,13 +156,13 @@ class SignalTokenizer(Pretrained, Networks):
         """Images of codes, finished part by part, in tiles if the images are large."""
         quantizers = self._discrete("decode")
         levels = check_codes(self.levels, levels_of(codes))
-        check_condition(condition, self._last_decoder, len(levels[0]))
+        check_condition(condition, self._last_decoder, levels[0].shape[0])
         grid = levels[0].shape[1 : 1 + len(self.strides)]
         if mask is not None and size is None:
             check_tensor("mask", mask, DataError)
             size = mask.shape[1:]
         size = signal_size(self.strides, size, grid, self.signal.unit)
-        blocks = blocks_of(mask, len(levels[0]), size, self.strides)
+        blocks = blocks_of(mask, levels[0].shape[0], size, self.strides)
         if blocks.mask is not None:
 
             def decode_group(group: Group) -> Tensor:
@@ -215,7 +215,7 @@ class SignalTokenizer(Pretrained, Networks):
             DataError: wrong shape, dtype, channels or values.
         """
         self.signal.refuse(x)
-        blocks = blocks_of(mask, len(x), x.shape[2:], self.strides)
+        blocks = blocks_of(mask, x.shape[0], x.shape[2:], self.strides)
         if blocks.mask is not None:
             parts = blocks.parts(lambda group: self.reconstruct(group.of(x)))
             return blocks.place(parts, x.shape[2:], lead=2)
@@ -269,7 +269,7 @@ class SignalTokenizer(Pretrained, Networks):
             OptionError: the bottleneck is neither a quantizer nor a `GaussianBottleneck`.
         """
         self.signal.refuse(x)
-        blocks = blocks_of(mask, len(x), x.shape[2:], self.strides)
+        blocks = blocks_of(mask, x.shape[0], x.shape[2:], self.strides)
         if blocks.mask is not None:
             one = blocks.parts(lambda group: self.analyse(group.of(x), seed=seed))
             return analyse_groups(blocks, one, self.grids(*x.shape[2:]), x.shape[2:])
@@ -309,7 +309,7 @@ class SignalTokenizer(Pretrained, Networks):
         """The codes of each level of images x (B, C, H, W), in tiles if they are large."""
         self._discrete("encode")
         self.signal.refuse(x)
-        blocks = blocks_of(mask, len(x), x.shape[2:], self.strides)
+        blocks = blocks_of(mask, x.shape[0], x.shape[2:], self.strides)
         if blocks.mask is not None:
             parts = zip(*blocks.parts(lambda group: self._encode_all(group.of(x))), strict=True)
             grids = zip(parts, self.grids(*x.shape[2:]), strict=True)
