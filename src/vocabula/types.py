@@ -39,6 +39,8 @@ class Quantized:
 class Reconstruction:
     """What a tokenizer's forward pass returns.
 
+    Outside of the signals of a padded batch codes are -1, and values, output and target 0.
+
     Attributes:
         output: the reconstructed signal, same shape as the input; images lie in [0, 1].
         levels: the bottleneck's result at each level, the coarsest first, channel last.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
+from processes import spawn
 from vocabula.errors import OptionError, ShapeError
 from vocabula.tokenizers import Categorical, Gaussian, Likelihood, LogisticMixture
 
@@ -102,6 +105,22 @@ def test_noise_variance_averages_the_training_error() -> None:
     likelihood.eval().loss(torch.ones(1, 1, 1, 1), x)
     likelihood.train().loss(torch.full((1, 1, 1, 1), torch.nan), x)
     assert float(likelihood.noise_variance) == pytest.approx((0.01 + 0.04 + 0.09) / 3)
+
+
+def _average_noise(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    likelihood = Gaussian()
+    for error, counts in ((0.1 + 0.1 * rank, 2), (0.3, 2 * rank), (0.9, 0)):
+        x = torch.full((counts, 1, 1, 1), 0.5)
+        likelihood.loss(torch.full_like(x, error), x)
+    assert float(likelihood.noise_variance) == pytest.approx((0.025 + 0.09) / 2)
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_a_rank_without_a_signal_does_not_change_the_noise(tmp_path: Path) -> None:
+    spawn(_average_noise, str(tmp_path))
 
 
 def test_noise_variance_stays_float32() -> None:

@@ -57,6 +57,7 @@ def test_padding_trains_nothing(sections: dict[str, Any]) -> None:
         steps.append((trainer.train_step(batch), snapshot(trainer)))
     (figures, state), (others, other) = steps
     assert figures["mse"] > 0
+    torch.testing.assert_close(figures["mse"], figures["losses/reconstruction"])  # none is clipped
     assert all(figures[name].equal(others[name]) for name in figures)
     assert changed_parts(state, other) == set()
 

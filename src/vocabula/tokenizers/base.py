@@ -211,6 +211,10 @@ class SignalTokenizer(Pretrained, Networks):
 
         A discrete bottleneck gives ``decode(encode(x))``, a continuous one decodes its mean.
 
+        Args:
+            x: (B, C, H, W), uint8 or in [0, 1].
+            mask: (B, H, W) bool, True where an image is; see above.
+
         Raises:
             DataError: wrong shape, dtype, channels or values.
         """

@@ -75,8 +75,8 @@ class Gaussian(KeepDtype, Likelihood):
         """Mean squared error over `variance` (); in training it also updates `noise_variance`."""
         error = full_precision(parameters) + 0.5 - x
         mse = mean_over(error.square().sum(), error.numel())
-        if self.training and error.numel():
-            self._learn_noise(mse.detach())
+        if self.training:
+            self._learn_noise(mse.detach(), error.numel() > 0)
         return mse / self.variance
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
@@ -97,9 +97,11 @@ class Gaussian(KeepDtype, Likelihood):
         return (full_precision(parameters) + 0.5).clamp(0, 1)
 
     @torch.no_grad()
-    def _learn_noise(self, mse: Tensor) -> None:
-        """Move the running average towards the mean squared error of all ranks' batches."""
-        average = distributed.all_reduce_sum(mse.float()) / distributed.world_size()
+    def _learn_noise(self, mse: Tensor, counts: bool) -> None:
+        """Move the running average towards the mean error of the ranks whose batch counts."""
+        given = torch.full_like(mse, float(counts), dtype=torch.float32)
+        total, ranks = distributed.all_reduce_sum(torch.stack([mse.float(), given])).unbind()
+        average = total / ranks  # not finite without any, and then left out
         weight = (1 / (self.noise_updates + 1).to(average)).clamp_min(SLOWEST_AVERAGE)
         moved = torch.lerp(self.noise_variance, average, weight)
         good = average.isfinite()
