@@ -115,7 +115,8 @@ class Networks(nn.Module, ABC):
 
     def _centred(self, x: Tensor, encoder: Encoder, blocks: Blocks) -> Tensor:
         """Checked images x as the encoder's input: around 0, padded to whole codes."""
-        return blocks.padded((x - self.signal.centre).to(dtype_of(encoder, x)), self.strides)
+        around = x - self.signal.centre if self.signal.centre else x
+        return blocks.padded(around.to(dtype_of(encoder, x)), self.strides)
 
     def _describe(
         self,
