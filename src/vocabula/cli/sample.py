@@ -59,7 +59,8 @@ def sample(
     size: Annotated[
         str | None,
         typer.Option(
-            metavar="HxW", help="Of images: height x width in pixels, such as 32x64; default: as in training."
+            metavar="HxW",
+            help="Of images: height x width in pixels, such as 32x64; default: as in training.",
         ),
     ] = None,
     codes: Annotated[
@@ -76,7 +77,7 @@ def sample(
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw new images, vectors or other signals. The same seed draws the same ones, in whatever batches.
+    """Draw new signals: images, vectors. The same seed draws the same ones, in whatever batches.
 
     Several classes, other values or texts are taken in turn. Ctrl-C keeps the finished samples and
     says how to go on.

@@ -43,7 +43,9 @@ class Sampling(Protocol):
         resume: bool = False,
         overwrite: bool = False,
         progress: bool = False,
-    ) -> Drawn: ...
+    ) -> Drawn:
+        """Draw and write; see `draw_samples`."""
+        ...
 
 
 SAMPLING = Role[Sampling](

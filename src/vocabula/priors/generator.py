@@ -142,9 +142,9 @@ class Generator:
             except OptionError as error:
                 trained = picture_size(*self.extent)
                 raise OptionError(
-                    f"size: expected {trained} {signal.unit}s, got {picture_size(*size)}, whose codes this "
-                    f"{type(prior).__name__} cannot compute ({str(error).partition(';')[0]}); "
-                    f"use {trained}, or train a pixelcnn or pixelsnail, which take any size"
+                    f"size: expected {trained} {signal.unit}s, got {picture_size(*size)}, whose "
+                    f"codes this {type(prior).__name__} cannot compute "
+                    f"({str(error).partition(';')[0]}); use {trained}, or train a pixelcnn or pixelsnail, which take any size"
                 ) from None
 
     def conditions(

@@ -108,8 +108,8 @@ class PortablePrior(Prior):
         reach: how many rows and columns away the symbols are that a symbol looks at.
 
     Raises:
-        OptionError: the grid has neither 2 axes nor one position, there are classes or text, or an option is out
-            of range.
+        OptionError: the grid has neither 2 axes nor one position, there are classes or text, or an
+            option is out of range.
 
     Example:
         >>> prior = PortablePrior(CodeGrid((512,), (8, 8)), hidden=32)
