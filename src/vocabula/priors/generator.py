@@ -144,7 +144,8 @@ class Generator:
                 raise OptionError(
                     f"size: expected {trained} {signal.unit}s, got {picture_size(*size)}, whose "
                     f"codes this {type(prior).__name__} cannot compute "
-                    f"({str(error).partition(';')[0]}); use {trained}, or train a pixelcnn or pixelsnail, which take any size"
+                    f"({str(error).partition(';')[0]}); use {trained}, or train a "
+                    "pixelcnn or pixelsnail, which take any size"
                 ) from None
 
     def conditions(
