@@ -155,6 +155,6 @@ def test_files_of_vectors_by_a_prior(kind: str) -> None:
     file.seek(0)
     found = torch.stack(list(codec.read(file, tokenizer, models=[model])))
     assert torch.equal(found, tokenizer.reconstruct(vectors))
-    nats = -prior.log_prob(tokenizer.encode(vectors)[:, None]).sum()
+    nats = -prior.log_prob(tokenizer.encode(vectors)[:, None]).sum().detach()
     head = file.getbuffer().nbytes - float(nats) / math.log(2) / 8
     assert 0 < head < 200  # the header, and a few bytes by which the coder falls short

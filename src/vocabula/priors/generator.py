@@ -332,12 +332,11 @@ class Generator:
             on_positions(codes, prior.codes.shape_of_code)
             for prior, codes in zip(self.priors, levels, strict=True)
         ]
-        return tuple(
-            off_positions(
-                prior.log_probs(codes, prior.conditioning.known(condition, own[:i])), axes
-            )
+        found = (
+            prior.log_probs(codes, prior.conditioning.known(condition, own[:i]))
             for i, (prior, codes) in enumerate(zip(self.priors, own, strict=True))
         )
+        return tuple(off_positions(nats, axes) for nats in found)
 
     # -------------------------------------------------------------- internals
 
