@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vocabula.evaluation import nearest
-from vocabula.evaluation.nearest import nearest_by_codes, nearest_by_pixels
+from vocabula.evaluation.nearest import nearest_by_codes, nearest_by_values
 
 
 @pytest.mark.parametrize("at_once", [1, 2**24])
@@ -26,14 +26,14 @@ def test_the_smallest_root_mean_square_error(at_once: int, monkeypatch: pytest.M
     monkeypatch.setattr(nearest, "_AT_ONCE", at_once)
     others = torch.stack([torch.full((1, 2, 2), value) for value in (0.0, 0.5, 1.0)])
     image = torch.tensor([[[[0.5, 0.5], [0.5, 0.7]]], [[[1.0, 1.0], [1.0, 1.0]]]])
-    found = nearest_by_pixels(image, others)
+    found = nearest_by_values(image, others)
     assert found.indices.tolist() == [1, 2]
     assert found.distances.tolist() == pytest.approx([math.sqrt(0.04 / 4), 0.0], abs=1e-6)
     # nearly a copy is told from a copy, also where images are large
     large = torch.rand(1, 3, 64, 64)
     near = large.clone()
     near[0, 0, 0, 0] += 1e-3
-    assert nearest_by_pixels(near, torch.cat([near, large])).indices.tolist() == [0]
-    assert nearest_by_pixels(near, large).distances.item() == pytest.approx(
+    assert nearest_by_values(near, torch.cat([near, large])).indices.tolist() == [0]
+    assert nearest_by_values(near, large).distances.item() == pytest.approx(
         1e-3 / math.sqrt(3 * 64 * 64), rel=1e-3
     )

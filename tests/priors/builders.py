@@ -36,7 +36,7 @@ MAKERS: dict[str, Callable[..., Prior]] = {
     **PRIORS,
     "portable": lambda *a, **o: PortablePrior(*a, **{"hidden": 12, "layers": 1, "reach": 2, **o}),
 }
-"""The same, and the one that takes grids of two axes only, and neither classes nor text."""
+"""The same, and the one that takes grids of two axes or one position, and no class or text."""
 GRIDS = {"1d": (5,), "2d": (3, 3), "3d": (2, 2, 2)}
 CONDITIONS = ("nothing", "class", "text", "upper", "everything")
 

@@ -19,6 +19,7 @@ from vocabula.errors import CheckpointError, OutputError, TokensError
 from vocabula.priors import load_generator
 from vocabula.reports import build_prior_report
 from vocabula.reports import prior as prior_report
+from vocabula.reports import samples as prior_samples
 from vocabula.training import load_config, train_prior
 
 OPTIONS = ["prior.hidden=8", "prior.layers=2", "training.batch_size=8", "training.steps=6"]
@@ -84,7 +85,8 @@ def test_progress_counts_everything(
 
         yield advance
 
-    monkeypatch.setattr(prior_report, "counted", counted)
+    for module in (prior_report, prior_samples):
+        monkeypatch.setattr(module, "counted", counted)
     options: dict[str, Any] = {"samples": 6, "batch_size": 4, "progress": True}
     build_prior_report(generator, tmp_path / "prior", tmp_path / "page.html", **options)
     positions = 2 * (4 * 4 + 8 * 8)  # of two batches

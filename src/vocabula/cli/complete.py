@@ -86,7 +86,6 @@ def complete(
     from vocabula.cli.drawing import (
         chosen_attributes,
         interrupted,
-        is_picture,
         note_size,
         open_generator,
     )
@@ -95,6 +94,7 @@ def complete(
     from vocabula.pipelines.complete import complete_folder, complete_grid, read_images
     from vocabula.pipelines.keep import FORMS, keep_mask, mask_picture
     from vocabula.pipelines.sample import SampleOptions
+    from vocabula.pipelines.sample_kinds import is_picture
     from vocabula.priors import Drawing
 
     if (keep is None) == (mask is None):
@@ -117,6 +117,6 @@ def complete(
         names = [file.name for file in files]
         drawn = complete_folder(generator, pixels, kept, options, place, names=names, **how)
     if not drawn.complete:
-        raise interrupted(drawn, place, resumable=False)
+        raise interrupted(drawn, place)
     made = f"drew {plural(drawn.finished, 'completion')} with seed {drawn.seed}: {out}"
     close(made, "draw whole images", "sample", prior, "-o", "samples.png")

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from vocabula.pipelines.sample import Drawn
     from vocabula.priors import Generator
 
-OTHER_PICTURES = frozenset({".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-"""Ends of names that nobody gives to a folder."""
 PriorFolder = Annotated[
     str,
     typer.Argument(
@@ -144,48 +142,36 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def note_size(generator: Generator, size: tuple[int, int] | None) -> None:
-    """Note if the requested size differs from the prior's training images."""
+    """Note if the requested size differs from the prior's training signals."""
     from vocabula.cli.console import note
 
-    trained = generator.image_size
+    trained = generator.extent
     if size is not None and size != trained:
         generator.check_size(size)
         note(
-            f"size: the prior was trained on {picture_size(*trained)} pixels, never on "
+            f"size: the prior was trained on {picture_size(*trained)} "
+            f"{generator.tokenizer.signal.unit}s, never on "
             f"{picture_size(*size)}; it can draw them, but may do worse"
         )
 
 
-def is_picture(out: Path) -> bool:
-    """Whether an output is one picture, not a folder.
+def interrupted(drawn: Drawn, out: Path, thing: str = "image") -> Interrupted:
+    """The message after Ctrl-C: what is kept, and how to get the rest.
 
-    Raises:
-        OptionError: its name is that of a picture other than PNG.
+    Args:
+        drawn: what was finished.
+        out: where it is.
+        thing: what one sample is called.
     """
-    from vocabula.files import is_stream
-
-    if is_stream(out):
-        return True
-    suffix = out.suffix.lower()
-    if suffix in OTHER_PICTURES and not out.is_dir():
-        raise OptionError(
-            f"--out: expected a folder or a name that ends in .png, got {out}; "
-            f"name it {out.with_suffix('.png')}"
-        )
-    return suffix == ".png"
-
-
-def interrupted(drawn: Drawn, out: Path, *, resumable: bool) -> Interrupted:
-    """The message after Ctrl-C: what is kept, and how to get the rest."""
     words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
-    if resumable:
+    if drawn.resumable:
         more, then = ["--resume"], "go on"
     else:
         more, then = ["--overwrite"], "draw all of them"
         if not any(word.startswith("--seed") for word in words):
             more = ["--seed", str(drawn.seed), *more]
-    kept = f"the {drawn.finished} finished of {plural(drawn.count, 'image')} are kept in {out}"
+    kept = f"the {drawn.finished} finished of {plural(drawn.count, thing)} are kept in {out}"
     if not drawn.finished:
-        kept = f"none of {plural(drawn.count, 'image')} was finished"
+        kept = f"none of {plural(drawn.count, thing)} was finished"
     command = shlex.join(["vocabula", *words, *more])
     return Interrupted(f"interrupted: {kept}; {then} with: {command}")

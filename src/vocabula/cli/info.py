@@ -90,7 +90,9 @@ def prior_rows(folder: Path) -> list[tuple[str, str]]:
     for number, prior in enumerate(generator.priors):
         before = f"level {number + 1} " if several else ""
         rows += [(f"{before}{name}", value) for name, value in _prior_rows(prior)]
-    rows.append(("draws", f"images of {picture_size(*generator.image_size)} pixels"))
+    signal, extent = generator.tokenizer.signal, generator.extent
+    sizes = f"{picture_size(*extent)} {signal.unit}s" if extent else f"width {signal.channels}"
+    rows.append(("draws", f"{signal.plural} of {sizes}"))
     name = prior_hash(generator.priors, generator.tokenizer.fingerprint())
     rows.append(("entropy model", f"prior {name.hex()}"))
     portable = [prior for prior in generator.priors if isinstance(prior, PortablePrior)]
@@ -103,7 +105,7 @@ def prior_rows(folder: Path) -> list[tuple[str, str]]:
 def _prior_rows(prior: Prior) -> list[tuple[str, str]]:
     from vocabula.priors.condition import attribute_words
 
-    known, grid = prior.conditioning, picture_size(*prior.codes.grid)
+    known, grid = prior.conditioning, plural(picture_size(*prior.codes.grid), "position")
     conditions = attribute_words(known.values)
     conditions += [f"text of {plural(known.text_length, 'token')}"] if known.text_tokens else []
     conditions += [f"vector of {plural(known.vectors, 'number')}"] if known.vectors else []
@@ -111,7 +113,7 @@ def _prior_rows(prior: Prior) -> list[tuple[str, str]]:
     books = ", ".join(map(str, prior.codes.codebook_sizes))
     return [
         ("prior", type(prior).__name__),
-        ("grid", f"{grid} positions, codebooks of {books}"),
+        ("grid", f"{grid}, codebooks of {books}"),
         ("conditions", ", ".join(conditions) or "none"),
         ("parameters", f"{sum(p.numel() for p in prior.parameters()):,}"),
         ("fingerprint", prior.fingerprint()),

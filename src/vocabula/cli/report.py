@@ -55,7 +55,7 @@ def report(
         int | None, typer.Option(min=1, max=64, help="Signals to show of a RUN; default 8.")
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Images to draw from a PRIOR; default 64.")
+        int | None, typer.Option(min=1, max=1024, help="Signals to draw from a PRIOR; default 64.")
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of the draws from a PRIOR; default 0.")
@@ -73,7 +73,7 @@ def report(
     Of a tokenizer it shows reconstructions beside originals, code maps, what each codeword decodes
     to (of vectors: error by book, and the vectors nearest to codewords), the usage of the codebook,
     the training curves and the settings. Of a prior it shows
-    samples, the training images nearest to them, and how well it predicts held-out codes beside
+    samples, the training signals nearest to them, and how well it predicts held-out codes beside
     models that count.
     """
     from vocabula.cli.closing import close
@@ -96,8 +96,8 @@ def report(
     if is_prior(folder):
         _refuse(of_images, "a prior")
         common |= {"samples": samples or 64, "seed": seed or 0, "batch_size": batch_size or 64}
-        _report_prior(folder, data, page, device, common)
-        step = ["draw images", "sample", run, "-o", "samples.png"]
+        step = ["draw from it", "sample", run, "-o"]
+        step.append(_report_prior(folder, data, page, device, common))
     else:
         _refuse(of_priors, "a tokenizer")
         common |= {"examples": examples or 8, "limit": limit, "workers": workers}
@@ -146,11 +146,14 @@ def _report_run(
 
 def _report_prior(
     folder: Path, tokens: str | None, page: Path, device: str, options: dict[str, Any]
-) -> None:
+) -> str:
+    """Report on a prior; returns the name of a file that its samples can be written to."""
     from vocabula.cli.drawing import open_generator
     from vocabula.cli.runs import plain_warnings
+    from vocabula.data.media import MEDIA
     from vocabula.reports import build_prior_report
 
     generator = open_generator(str(folder), device)
     with plain_warnings():
         build_prior_report(generator, folder, page, tokens=tokens, progress=True, **options)
+    return MEDIA.of(generator.tokenizer.signal.kind).samples

@@ -1,4 +1,4 @@
-"""``vocabula sample``: new images from a trained prior."""
+"""``vocabula sample``: new signals from a trained prior."""
 
 from __future__ import annotations
 
@@ -29,17 +29,23 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula sample runs/prior -n 1000 --class all --guidance 2 -o samples/ --resume
 
   vocabula sample runs/prior --text "a handwritten seven" --temperature 0.9 --seed 0 -o seven.png
+
+  vocabula sample runs/vectors-prior -n 1000 -o samples.npy
 """
 
 
 def sample(
     prior: PriorFolder,
-    count: Annotated[int, typer.Option("-n", "--count", help="Number of images.")] = 16,
+    count: Annotated[int, typer.Option("-n", "--count", help="Number of samples.")] = 16,
     *,
     out: Annotated[
         str,
         typer.Option(
-            "-o", "--out", metavar="OUT", help="A .png for one grid, or a folder for a PNG each."
+            "-o",
+            "--out",
+            metavar="OUT",
+            help="Of images: a .png for one grid, or a folder for a PNG each; of vectors: a .npy "
+            "or .parquet.",
         ),
     ],
     classes: Classes = None,
@@ -53,7 +59,8 @@ def sample(
     size: Annotated[
         str | None,
         typer.Option(
-            metavar="HxW", help="Height x width in pixels, such as 32x64; default: as in training."
+            metavar="HxW",
+            help="Of images: height x width in pixels, such as 32x64; default: as in training.",
         ),
     ] = None,
     codes: Annotated[
@@ -63,16 +70,16 @@ def sample(
     device: Device = "auto",
     compiled: Annotated[
         bool,
-        typer.Option("--compile", help="Compile a transformer's step: for many images on a GPU."),
+        typer.Option("--compile", help="Compile a transformer's step: for many samples on a GPU."),
     ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the samples in the folder OUT.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw new images. The same seed draws the same ones, in whatever batches.
+    """Draw new signals: images, vectors. The same seed draws the same ones, in whatever batches.
 
-    Several classes, other values or texts are taken in turn. Ctrl-C keeps the finished images and
+    Several classes, other values or texts are taken in turn. Ctrl-C keeps the finished samples and
     says how to go on.
     """
     from pathlib import Path
@@ -81,23 +88,17 @@ def sample(
     from vocabula.cli.drawing import (
         chosen_attributes,
         interrupted,
-        is_picture,
         note_size,
         open_generator,
         parse_size,
     )
-    from vocabula.errors import OptionError
-    from vocabula.pipelines.sample import SampleOptions, sample_folder, sample_grid
+    from vocabula.pipelines.sample import SampleOptions
+    from vocabula.pipelines.sample_kinds import draw_samples
     from vocabula.priors import Drawing
 
     drawing = Drawing(temperature, top_k, top_p, guidance)
     pixels = None if size is None else parse_size(size)
     place = Path(out)
-    if resume and is_picture(place):
-        raise OptionError(
-            f"--resume: expected a folder of samples, got {out}; a grid is drawn at once: "
-            "use --overwrite"
-        )
     generator = open_generator(prior, device, compiled=compiled)
     options = SampleOptions(
         count,
@@ -109,18 +110,17 @@ def sample(
         batch_size or 64,
     )
     note_size(generator, pixels)
-    extra = {"resume": resume} if not is_picture(place) else {}
-    draw = sample_grid if is_picture(place) else sample_folder
-    drawn = draw(
+    drawn = draw_samples(
         generator,
         options,
         place,
         codes=None if codes is None else Path(codes),
+        resume=resume,
         overwrite=overwrite,
         progress=True,
-        **extra,
     )
+    thing = generator.tokenizer.signal.plural[:-1]
     if not drawn.complete:
-        raise interrupted(drawn, place, resumable=not is_picture(place))
-    made = f"drew {plural(drawn.finished, 'image')} with seed {drawn.seed}: {out}"
+        raise interrupted(drawn, place, thing)
+    made = f"drew {plural(drawn.finished, thing)} with seed {drawn.seed}: {out}"
     close(made, "measure the prior", "report", prior)

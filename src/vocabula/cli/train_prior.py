@@ -1,4 +1,4 @@
-"""``vocabula train-prior``: from a tokenizer and its codes to a folder that draws new images."""
+"""``vocabula train-prior``: from a tokenizer and its codes to a folder that draws new signals."""
 
 from __future__ import annotations
 
@@ -94,12 +94,13 @@ def train_prior(
     from vocabula.cli.console import note, say
     from vocabula.cli.process import lonely_launch
     from vocabula.cli.runs import open_run, plain_warnings
+    from vocabula.data.media import MEDIA
     from vocabula.training.config import load_config
 
     config = load_config(model, overrides or [])
     for line in config.notes:
         note(line)
-    open_run(run, "cpu")  # if the run is unfinished, it says how to continue
+    tokenizer = open_run(run, "cpu")  # if the run is unfinished, it says how to continue
     from vocabula.training import train_prior as run_training
 
     if alone := lonely_launch():
@@ -119,17 +120,25 @@ def train_prior(
             overwrite=overwrite,
         )
     for figures in result["levels"]:
-        say(_sentence(figures, len(result["levels"])))
-    close(f"prior: {result['out']}", "draw from it", "sample", out, "-o", "samples.png")
+        earlier = "neighbours" if tokenizer.signal.axes else "the book before"
+        say(_sentence(figures, len(result["levels"]), earlier))
+    samples = MEDIA.of(tokenizer.signal.kind).samples
+    close(f"prior: {result['out']}", "draw from it", "sample", out, "-o", samples)
 
 
-def _sentence(figures: dict[str, float], levels: int) -> str:
-    """A level's result on held-out codes, in one line."""
+def _sentence(figures: dict[str, float], levels: int, earlier: str) -> str:
+    """A level's result on held-out codes, in one line.
+
+    Args:
+        figures: of the level.
+        levels: how many there are.
+        earlier: what the better model of counts knows.
+    """
     name = f"level {figures['level']}: " if levels > 1 else ""
     above = figures["left_and_above"]
     beside = figures["left"] if above is None else min(figures["left"], above)
     return (
         f"{name}{figures['nats_per_token']:.4f} nats per token held out (step {figures['step']}); "
         f"counting: uniform {figures['uniform']:.4f}, order 0 {figures['order0']:.4f}, "
-        f"neighbours {beside:.4f}; {figures['bits_per_dim']:.4f} bits/dim of codes"
+        f"{earlier} {beside:.4f}; {figures['bits_per_dim']:.4f} bits/dim of codes"
     )

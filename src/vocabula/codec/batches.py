@@ -13,6 +13,7 @@ from vocabula.codec.segment import Block
 
 MOST_SIGNALS = 64
 MOST_POSITIONS = 2**16
+MOST_ROWS = 2**12
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,19 @@ class Batch:
         books = [block.codes[stream][self.places(stage)] for stream in block.streams(stage)]
         shape = (self.signals, *self.grids[stage], len(books))
         return np.stack(books, -1).astype(np.int64).reshape(shape)
+
+
+def row_batches(block: Block, stage: int) -> Iterator[Batch]:
+    """The batches of a segment whose signals have no axes: each row is a signal of one position.
+
+    Args:
+        block: the segment.
+        stage: the stage that is coded.
+    """
+    rows = np.arange(block.positions(stage))
+    for first in range(0, len(rows), MOST_ROWS):
+        firsts = np.tile(rows[first : first + MOST_ROWS], (stage + 1, 1))
+        yield Batch(((1,),) * (stage + 1), firsts)
 
 
 def batches(block: Block, stage: int) -> Iterator[Batch]:

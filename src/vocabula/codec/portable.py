@@ -20,7 +20,7 @@ from vocabula.codec.segment import Block, Codes
 from vocabula.codec.table import PRECISION
 from vocabula.errors import CodecError, OptionError
 from vocabula.priors.codes import Slot
-from vocabula.priors.context import Context
+from vocabula.priors.context import Context, Runs, single_positions
 from vocabula.priors.portable import PortablePrior
 
 CHUNK_BYTES = 2**25
@@ -92,7 +92,7 @@ class PortableModel(StreamModel):
     def memory(self, block: Block, stage: int) -> int:
         """See `EntropyModel.memory`: the places of all symbols, and the computation."""
         prior = self.level(block.streams(stage).start).prior
-        runs, slots = block.grids[stage], range(len(prior.codes.slots))
+        runs, slots = _runs(prior, block, stage), range(len(prior.codes.slots))
         computed = max(self._bytes(prior, slot) for slot in slots) * block.positions(stage)
         places = sum(count * prior.decoding_bytes(grid) for count, grid in runs)
         return 4 * min(CHUNK_BYTES, computed) + places
@@ -131,7 +131,7 @@ class PortableModel(StreamModel):
             symbols = upper.split(torch.from_numpy(codes)[:, None, None]).flatten(0, 2)
             runs = block.grids[places[its.streams.start]]
             coarse.append((runs, symbols.to(self._device)))
-        context = prior.context(block.grids[stage], coarse)
+        context = prior.context(_runs(prior, block, stage), coarse)
         for before in range(level.streams.start, stream):
             for slot, digits in self.digits(before, block.codes[before]):
                 context.own.put(slot, slice(None), digits)
@@ -239,6 +239,12 @@ class _Stream:
                 highest = left // slot.unit  # a damaged message may leave none; 0 is as good
                 weights[np.arange(slot.size) > highest[:, None]] = 0
             yield part, cumulative_rows(weights)
+
+
+def _runs(prior: PortablePrior, block: Block, stage: int) -> Runs:
+    """The grids of a stage; rows of signals without axes are grids of their own."""
+    runs = block.grids[stage]
+    return runs if len(prior.codes.grid) == 2 else single_positions(runs)
 
 
 def _content(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vocabula.codec.adaptive import AdaptiveModel
-from vocabula.codec.batches import Batch, batches
+from vocabula.codec.batches import Batch, batches, row_batches
 from vocabula.codec.build import build_of, reproducible
 from vocabula.codec.coder import new_decoder, new_encoder
 from vocabula.codec.header import Header
@@ -59,7 +59,7 @@ class PriorModel(EntropyModel):
         tokenizer: its fingerprint; None takes the one that the priors were trained for.
 
     Raises:
-        OptionError: there is no prior, or one needs a class or a text.
+        OptionError: there is no prior, one needs a class or a text, or its grid has other axes.
 
     Example:
         >>> generator = vocabula.load_generator("runs/prior")
@@ -81,10 +81,10 @@ class PriorModel(EntropyModel):
                     "entropy: expected a prior that can do without class and text, got one trained "
                     "with conditioning.dropout=0; train it with dropout, or without classes"
                 )
-            if len(prior.codes.grid) != 2:
+            if len(prior.codes.grid) != 2 and prior.codes.grid != (1,):
                 raise OptionError(
-                    f"entropy: expected priors of grids of 2 axes, got {len(prior.codes.grid)}; "
-                    "give one of images"
+                    "entropy: expected priors of grids of 2 axes, or of signals without axes, got "
+                    f"the grid {prior.codes.grid}; use another model"
                 )
         self.priors = tuple(prior.eval() for prior in priors)
         self.books = tuple(size for prior in priors for size in prior.codes.codebook_sizes)
@@ -119,7 +119,7 @@ class PriorModel(EntropyModel):
         """See `EntropyModel.refusal`."""
         try:
             for prior, grid in zip(self.priors, grids, strict=False):  # `serves` counts them
-                prior.check_grid(grid)
+                _check_grid(prior, grid)
         except OptionError as error:
             return str(error)
         return ""
@@ -136,7 +136,8 @@ class PriorModel(EntropyModel):
         def each(grid: tuple[int, ...]) -> int:
             return rows + code * math.prod(grid) + prior.decoding_bytes(grid)
 
-        return max(batch.signals * each(batch.grids[stage]) for batch in batches(block, stage))
+        found = _batches(prior, block, stage)
+        return max(batch.signals * each(batch.grids[stage]) for batch in found)
 
     # ------------------------------------------------------------------ coding
 
@@ -223,7 +224,7 @@ class PriorModel(EntropyModel):
         prior = self._prior(block, stage)
         streams = np.zeros((len(block.books[stage]), block.positions(stage)), np.uint32)
         with reproducible(prior.device):
-            for batch in batches(block, stage):
+            for batch in _batches(prior, block, stage):
                 symbols = _symbols(prior, batch.codes(block, stage)) if known else None
                 upper = [batch.codes(block, coarser) for coarser in range(stage)]
                 codes = _decoded(prior, batch, upper, symbols, step)
@@ -243,7 +244,7 @@ class PriorModel(EntropyModel):
                 f"{list(block.books[: stage + 1])}; use the codes that it was trained on"
             )
         for _, grid in block.grids[stage]:
-            self.priors[stage].check_grid(grid)
+            _check_grid(self.priors[stage], grid)
         return self.priors[stage]
 
 
@@ -280,9 +281,20 @@ def load_prior(folder: str | Path, tokenizer: SignalTokenizer) -> PriorModel:
     return PriorModel([prior.to(device_of(tokenizer)) for prior in generator.priors], wanted)
 
 
+def _batches(prior: Prior, block: Block, stage: int) -> Iterator[Batch]:
+    """The signals that are coded together: those of equal grids, or rows without axes."""
+    return (row_batches if prior.codes.grid == (1,) else batches)(block, stage)
+
+
+def _check_grid(prior: Prior, grid: tuple[int, ...]) -> None:
+    """Refuse a grid of a file that the prior cannot compute; rows without axes are one each."""
+    if prior.codes.grid != (1,):
+        prior.check_grid(grid)
+
+
 def _symbols(prior: Prior, codes: NDArray[np.int64]) -> Codes:
     """Symbols (B, n, S) of codes (B, *grid, books)."""
-    return prior.codes.split(torch.from_numpy(codes)).flatten(1, 2).numpy().astype(np.uint32)
+    return prior.codes.split(torch.from_numpy(codes)).flatten(1, -2).numpy().astype(np.uint32)
 
 
 def _decoded(

@@ -19,7 +19,7 @@ from vocabula.data.token_file import TokenFile
 from vocabula.data.token_layout import IMAGE, TokenBatch, stored_type
 from vocabula.errors import DataError, TokensError
 from vocabula.signals.attributes import CLASS, NOT_GIVEN
-from vocabula.signals.codes import CodeSpec
+from vocabula.signals.codes import CodeSpec, on_positions
 
 _SPLIT = 2
 """The stream of random numbers that draws what is held out."""
@@ -32,7 +32,8 @@ class CodeArrays:
     Attributes:
         name: where they were read from.
         layouts: what the codes of each level are, the coarsest first.
-        levels: (N, *grid, *code_shape) integers of each level, of the smallest type.
+        levels: (N, *grid, *code_shape) integers of each level, of the smallest type; signals
+            without axes have one position, a grid of (1,).
         attributes: (N,) int64 values of each attribute by name, -1 where there is none.
         extents: (N, axes) int64, the size of each signal along each axis.
         paths: (N,) where each signal came from.
@@ -111,10 +112,14 @@ def read_codes(tokens: TokenFile) -> CodeArrays:
         found.append(replace(batch, levels=tuple(codes.astype(kind) for codes in batch.levels)))
     if not found:
         raise TokensError(f"{tokens.path}: expected codes, got no record; encode some signals")
+    levels = (np.concatenate(codes) for codes in zip(*(b.levels for b in found), strict=True))
     return CodeArrays(
         str(tokens.path),
         tokens.levels,
-        tuple(np.concatenate(codes) for codes in zip(*(b.levels for b in found), strict=True)),
+        tuple(
+            on_positions(codes, spec.code_shape)
+            for codes, spec in zip(levels, tokens.levels, strict=True)
+        ),
         {name: np.concatenate([b.attributes[name] for b in found]) for name in tokens.names},
         np.concatenate([batch.extents for batch in found]),
         np.concatenate([batch.paths for batch in found]),

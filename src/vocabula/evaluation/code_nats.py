@@ -25,7 +25,7 @@ class CodeNats:
     Attributes:
         signals: how many signals were measured.
         nats_per_token: mean of -log p over all codes.
-        bits_per_dim: bits of a signal's codes divided by the number of values in its image.
+        bits_per_dim: bits of a signal's codes divided by the number of its values.
         by_position: (*grid) nats per code at each position.
         by_book: (books,) nats per code of each book.
     """
@@ -77,7 +77,8 @@ class CountedNats:
     Attributes:
         uniform: ln K, mean over books.
         order0: the code's frequency.
-        left: given the code before it in its row (of its book).
+        left: given the code before it in its row (of its book); on a grid of one position given
+            the code of the book before.
         left_and_above: given that code and the code above; None on a grid of one axis.
     """
 
@@ -99,22 +100,39 @@ def count_nats(fitted: ConditionedCodes, held_out: ConditionedCodes) -> CountedN
     """
     sizes = fitted.arrays.layouts[fitted.level].codebook_sizes
     axes = len(fitted.arrays.grids[fitted.level])
-    fitted = _some(fitted)
     uniform = sum(map(math.log, sizes)) / len(sizes)
-    figures = [_mean(fitted, held_out, known) for known in range(min(axes, 2) + 1)]
+    figures = [_mean(count_by_book(fitted, held_out, known)) for known in range(min(axes, 2) + 1)]
     return CountedNats(uniform, figures[0], figures[1], figures[2] if axes > 1 else None)
 
 
 def order0_nats(fitted: ConditionedCodes, held_out: ConditionedCodes) -> float:
     """Nats per held-out code of the codes' frequencies."""
-    return _mean(_some(fitted), held_out, 0)
+    return _mean(count_by_book(fitted, held_out, 0))
 
 
-def _mean(fitted: ConditionedCodes, held_out: ConditionedCodes, neighbours: int) -> float:
-    sizes = fitted.arrays.layouts[fitted.level].codebook_sizes
-    books = zip(fitted.books(), held_out.books(), sizes, strict=True)
-    nats = [float(context_nats(own, other, size, neighbours)) for own, other, size in books]
+def _mean(nats: list[float]) -> float:
     return sum(nats) / len(nats)
+
+
+def count_by_book(
+    fitted: ConditionedCodes, held_out: ConditionedCodes, neighbours: int
+) -> list[float]:
+    """Nats per held-out code of each book under a model of counts; see `context_nats`.
+
+    Args:
+        fitted: codes to count; at most `MOST_COUNTED` of each book are.
+        held_out: codes to predict.
+        neighbours: codes that are known. Where a signal has one position, 1 stands for the code of
+            the book before.
+    """
+    sizes = fitted.arrays.layouts[fitted.level].codebook_sizes
+    alone = neighbours == 1 and fitted.arrays.grids[fitted.level] == (1,)
+    nats, before = [], None
+    for own, other, size in zip(_some(fitted).books(), held_out.books(), sizes, strict=True):
+        found = context_nats(own, other, size, 0 if alone else neighbours, before)
+        nats.append(float(found))
+        before = (own, other) if alone else None
+    return nats
 
 
 def _some(data: ConditionedCodes) -> ConditionedCodes:

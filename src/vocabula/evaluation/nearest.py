@@ -1,4 +1,4 @@
-"""The nearest of many signals, by codes and by pixels, to see whether samples are copies."""
+"""The nearest of many signals, by codes and by values, to see whether samples are copies."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def nearest_by_codes(levels: Sequence[Tensor], others: Sequence[Tensor]) -> Near
     return Nearest(torch.cat([one.indices for one in least]), counts.double() / flat.shape[1])
 
 
-def nearest_by_pixels(images: Tensor, others: Tensor) -> Nearest:
-    """The images with the smallest root mean square error.
+def nearest_by_values(signals: Tensor, others: Tensor) -> Nearest:
+    """The signals with the smallest root mean square error.
 
     Args:
-        images: (n, C, H, W) in [0, 1].
-        others: (N, C, H, W) in [0, 1], to find the nearest among.
+        signals: (n, C, *extent).
+        others: (N, C, *extent), to find the nearest among.
     """
-    flat, found = images.flatten(1).double(), others.flatten(1)
+    flat, found = signals.flatten(1).double(), others.flatten(1)
     rows = max(1, _AT_ONCE // flat.shape[1])
     # chunk by chunk in float64: the usual |a|^2 - 2ab + |b|^2 would be inexact for near copies
     parts = [torch.cdist(flat, part.double()) for part in found.split(rows)]

@@ -10,7 +10,13 @@ from vocabula.errors import ShapeError
 _CONCENTRATIONS = tuple(2.0**power for power in range(-6, 19))
 
 
-def context_nats(codes: Tensor, held_out: Tensor, codebook_size: int, neighbours: int) -> Tensor:
+def context_nats(
+    codes: Tensor,
+    held_out: Tensor,
+    codebook_size: int,
+    neighbours: int,
+    given: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
     """Nats per held-out code under a model of counts, fitted on other codes.
 
     With 0 neighbours it uses the code's frequency (order 0); with 1, its frequency after the
@@ -28,6 +34,8 @@ def context_nats(codes: Tensor, held_out: Tensor, codebook_size: int, neighbours
         held_out: (M, *grid) integers in [0, K) to predict, M >= 1.
         codebook_size: K.
         neighbours: neighbours known, from 0 to the axes of the grid.
+        given: integers that are known of each code besides, such as those of another book at the
+            same position: of `codes` and of `held_out`, of their shapes.
 
     Returns:
         () float64, the mean of -log p over the held-out codes.
@@ -58,10 +66,14 @@ def context_nats(codes: Tensor, held_out: Tensor, codebook_size: int, neighbours
     both = torch.cat([codes.flatten(), held_out.flatten()]).long()
     probability = both.new_full(both.shape, 1 / codebook_size, dtype=torch.float64)
     context = torch.zeros_like(both)
-    for known in range(neighbours + 1):
-        if known:
-            beside = [_before(part, axes + 1 - known, codebook_size) for part in (codes, held_out)]
-            joint = context * (codebook_size + 1) + torch.cat([b.flatten() for b in beside])
+    beside = (
+        [_before(part, axes + 1 - known, codebook_size) for part in (codes, held_out)]
+        for known in range(1, neighbours + 1)
+    )
+    for added in (None, *beside, *([given] if given else [])):
+        if added is not None:
+            values = torch.cat([part.flatten().long() for part in added])
+            joint = context * (int(values.max()) + 1) + values
             context = joint.unique(return_inverse=True)[1]
         pair = (context * codebook_size + both).unique(return_inverse=True)[1]
         probability = _smoothed(context, pair, probability, fitted)

@@ -18,6 +18,7 @@ from vocabula.evaluation.batches import as_unit, counted
 from vocabula.files import check_new_file, check_new_folder
 from vocabula.pipelines.sample import Drawn, SampleOptions
 from vocabula.priors import Generator, Samples
+from vocabula.priors.completion import check_completes
 from vocabula.priors.order import new_seed
 from vocabula.priors.sampling import Progress
 
@@ -33,8 +34,10 @@ def read_images(files: Sequence[Path], generator: Generator) -> Tensor:
         generator: the generator that will complete them.
 
     Raises:
+        OptionError: the generator draws other signals than images.
         DataError: one cannot be read, they differ in size, or a prior cannot compute that size.
     """
+    check_completes(generator.tokenizer)
     check_channels(generator.tokenizer.channels, "complete")
     images: list[Tensor] = []
     for file in files:

@@ -1,4 +1,4 @@
-"""Samples of a generator as files: one PNG each, or one grid, and a file of their codes."""
+"""Samples of a generator of images: one PNG each, or one grid, and a file of their codes."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class SampleOptions:
         attributes: values of each attribute by index or name, taken in turn; what is not named
             is drawn from all.
         texts: captions, taken in turn; empty: none.
-        size: (H, W) in pixels; None: the size of the training images.
+        size: along each axis, such as (H, W) in pixels; None: that of the training signals.
         drawing: temperature, top_k, top_p and guidance.
         seed: seed of the draws; None takes one from torch's own state.
-        batch_size: most images at once; it changes no sample.
+        batch_size: most signals at once; it changes no sample.
     """
 
     count: int = 16
     attributes: Mapping[str, Sequence[int | str]] = field(default_factory=dict)
     texts: tuple[str, ...] = ()
-    size: tuple[int, int] | None = None
+    size: tuple[int, ...] | None = None
     drawing: Drawing = field(default_factory=Drawing)
     seed: int | None = None
     batch_size: int = 64
@@ -64,9 +64,9 @@ class SampleOptions:
             progress=progress,
         )
 
-    def size_of(self, generator: Generator) -> tuple[int, int]:
-        """(H, W) of the samples in pixels."""
-        return self.size or generator.image_size
+    def size_of(self, generator: Generator) -> tuple[int, ...]:
+        """The size of the samples along each axis."""
+        return self.size or generator.extent
 
     def indices_of(self, generator: Generator) -> dict[str, list[int]]:
         """The attributes' values, each as its index."""
@@ -112,11 +112,13 @@ class Drawn:
         finished: number of samples written.
         count: number of samples requested; more than `finished` after Ctrl-C.
         seed: the seed they were drawn with.
+        resumable: whether a later call can go on with the series.
     """
 
     finished: int
     count: int
     seed: int
+    resumable: bool = field(default=False, compare=False)
 
     @property
     def complete(self) -> bool:
@@ -155,11 +157,11 @@ def sample_grid(
     with CodesFile(codes, generator, options.size_of(generator), overwrite=overwrite) as file:
 
         def keep(samples: Samples, numbers: range) -> None:
-            values = _values(generator, options, numbers)
-            file.append(samples, _names(generator, values), list(values.values()))
-            pixels.extend(to_bytes(samples.images))
+            values = values_of(generator, options, numbers)
+            file.append(samples, _file_names(generator, values), list(values.values()))
+            pixels.extend(to_bytes(samples.signals))
 
-        finished = _draw(generator, options, 0, keep, show=progress)
+        finished = draw(generator, options, 0, keep, show=progress)
     if finished:
         kinds = max(len(options.texts), *map(len, options.attributes.values()), 0)
         columns = kinds if 1 < kinds <= min(MOST_COLUMNS, options.count) else None
@@ -204,34 +206,42 @@ def sample_folder(
     series = Series.open(out, settings, resume=resume, overwrite=overwrite)
     options = replace(options, seed=series.settings["seed"])
     if series.finished >= options.count and codes is None:
-        return Drawn(series.finished, options.count, new_seed(options.seed))
+        return Drawn(series.finished, options.count, new_seed(options.seed), resumable=True)
     size = options.size_of(generator)
     with CodesFile(codes, generator, size, overwrite=overwrite or resume) as file:
         start = finished = file.keep(series.finished)
         series.save(start)
 
         def keep(samples: Samples, numbers: range) -> None:
-            values = _values(generator, options, numbers)
-            names = _names(generator, values)
-            for image, name in zip(to_bytes(samples.images), names, strict=True):
+            values = values_of(generator, options, numbers)
+            names = _file_names(generator, values)
+            for image, name in zip(to_bytes(samples.signals), names, strict=True):
                 save_png(image, out / name, overwrite=True)
             file.append(samples, names, list(values.values()))
             series.save(numbers.stop)
 
         if start < options.count:
-            finished = _draw(generator, options, start, keep, show=progress)
-    return Drawn(finished, options.count, new_seed(options.seed))
+            finished = draw(generator, options, start, keep, show=progress)
+    return Drawn(finished, options.count, new_seed(options.seed), resumable=True)
 
 
 def _checked(generator: Generator, options: SampleOptions) -> SampleOptions:
-    """The options with a seed, after a check that they can be carried out."""
     check_channels(generator.tokenizer.channels, "sample")
+    return checked(generator, options)
+
+
+def checked(generator: Generator, options: SampleOptions) -> SampleOptions:
+    """The options with a seed, after a check that they can be carried out.
+
+    Raises:
+        OptionError, DataError: an option is out of range, or unknown to the priors.
+    """
     options = replace(options, seed=new_seed(options.seed))
     options.stream(generator)  # checks without drawing anything
     return options
 
 
-def _draw(
+def draw(
     generator: Generator,
     options: SampleOptions,
     start: int,
@@ -239,14 +249,25 @@ def _draw(
     *,
     show: bool,
 ) -> int:
-    """Draw the samples from `start` on, until all are kept or Ctrl-C; returns their number."""
+    """Draw the samples from `start` on, until all are kept or Ctrl-C.
+
+    Args:
+        generator: what draws.
+        options: what to draw, with a seed.
+        start: the number of the first sample.
+        keep: takes a batch and the numbers of its samples.
+        show: show a progress bar on a terminal.
+
+    Returns:
+        The number of samples that there are then, those before `start` included.
+    """
     finished = start
     batches = -(-(options.count - start) // options.batch_size)
     total = batches * generator.positions(options.size_of(generator))
     with counted("sampling", total, show=show) as advance:
         try:
             for samples in options.stream(generator, start, lambda done, of: advance(1)):
-                numbers = range(finished, finished + len(samples.images))
+                numbers = range(finished, finished + len(samples.signals))
                 keep(samples, numbers)
                 finished = numbers.stop
         except KeyboardInterrupt:
@@ -254,7 +275,7 @@ def _draw(
     return finished
 
 
-def _values(
+def values_of(
     generator: Generator, options: SampleOptions, numbers: range
 ) -> dict[int, dict[str, int]]:
     """The indices of the attributes' values of some samples, by the sample's number."""
@@ -262,11 +283,15 @@ def _values(
     return {i: {name: own[i % len(own)] for name, own in found.items()} for i in numbers}
 
 
-def _names(generator: Generator, values: Mapping[int, Mapping[str, int]]) -> list[str]:
-    """The names of samples' files: their numbers, and the values of their attributes if any."""
+def _file_names(generator: Generator, values: Mapping[int, Mapping[str, int]]) -> list[str]:
+    return [f"{name}.png" for name in names_of(generator, values)]
+
+
+def names_of(generator: Generator, values: Mapping[int, Mapping[str, int]]) -> list[str]:
+    """The names of samples: their numbers, and the values of their attributes if any."""
     names = []
     for number, own in values.items():
         words = [generator.value_name(attribute, index) for attribute, index in own.items()]
         parts = [re.sub(r"[^\w.\-]+", "_", word)[:LONGEST_WORD] for word in words]
-        names.append("-".join([f"{number:05d}", *filter(None, parts)]) + ".png")
+        names.append("-".join([f"{number:05d}", *filter(None, parts)]))
     return names

@@ -1,4 +1,4 @@
-"""What is stored besides sampled images: how they were drawn, how many, and their codes."""
+"""What is stored besides samples: how they were drawn, how many, and their codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any
 
 from vocabula.data.token_file import read_tokens
-from vocabula.data.token_layout import TokenRecord
 from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import OptionError, OutputError
 from vocabula.files import check_new_folder, dump_json, input_error, replace_file
@@ -116,7 +115,7 @@ class CodesFile:
     Args:
         path: the file to write, or None: nothing is written.
         generator: what draws.
-        size: (H, W) of the images.
+        size: of every sample along each axis.
         overwrite: replace an existing file.
 
     Raises:
@@ -124,7 +123,7 @@ class CodesFile:
     """
 
     def __init__(
-        self, path: Path | None, generator: Generator, size: tuple[int, int], *, overwrite: bool
+        self, path: Path | None, generator: Generator, size: tuple[int, ...], *, overwrite: bool
     ) -> None:
         self._path, self._size = path, size
         self._writer: TokenWriter | None = None
@@ -136,6 +135,7 @@ class CodesFile:
             path,
             fingerprint=self._fingerprint,
             levels=[level.spec for level in tokenizer.levels],
+            signal=tokenizer.signal.kind,
             source="samples",
             label_names=generator.class_names or None,
             overwrite=overwrite,
@@ -164,10 +164,9 @@ class CodesFile:
         """Add the codes of samples, with the names of their files and their classes, if any."""
         if self._writer is None:
             return
-        arrays = [codes.cpu().numpy() for codes in samples.levels]
-        for i, (name, values) in enumerate(zip(names, attributes, strict=True)):
-            codes = [level[i] for level in arrays]
-            self._writer.append(TokenRecord(codes, name, values.get(CLASS), *self._size))
+        codes = [level.cpu() for level in samples.levels]
+        labels = [values.get(CLASS) for values in attributes]
+        self._writer.extend(codes, names, labels, self._size)
 
     def __enter__(self) -> CodesFile:
         return self

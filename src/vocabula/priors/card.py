@@ -22,7 +22,7 @@ tags:
 
 # Prior over codes
 
-A {kind} over grids of {grid} positions with codebooks of {sizes}, conditioned on {conditions}.
+A {kind} over grids of {grid} with codebooks of {sizes}, conditioned on {conditions}.
 
 ```python
 from vocabula.priors import load
@@ -88,7 +88,7 @@ def prior_card(
     return TEMPLATE.format(
         library="transformers" if foreign else "vocabula",
         kind=type(prior).__name__,
-        grid=picture_size(*codes.grid),
+        grid=plural(picture_size(*codes.grid), "position"),
         grid_comma=", ".join(map(str, codes.grid)),
         sizes=", ".join(map(str, codes.codebook_sizes)),
         conditions=_conditions(prior),

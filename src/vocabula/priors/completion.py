@@ -6,13 +6,26 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
-from vocabula.errors import DataError
+from vocabula.errors import DataError, OptionError
 from vocabula.levels import levels_of
 from vocabula.priors.sampling import Known
 from vocabula.tokenizers import SignalTokenizer
 
 ENCODED_PIXELS = 2**20
 """Most pixels that are encoded at once."""
+
+
+def check_completes(tokenizer: SignalTokenizer) -> None:
+    """Refuse to complete signals other than images: no part of a vector can be kept.
+
+    Raises:
+        OptionError: the tokenizer is one of signals without height and width.
+    """
+    if len(tokenizer.strides) != 2:
+        raise OptionError(
+            f"complete: expected a prior of images, got one of {tokenizer.signal.plural}; draw "
+            "whole ones with vocabula sample"
+        )
 
 
 def check_keep(keep: Tensor, images: Tensor) -> Tensor:

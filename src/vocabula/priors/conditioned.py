@@ -73,7 +73,7 @@ class ConditionedCodes:
         level: the level that is predicted, 0 for the coarsest; coarser ones are conditions.
         attributes: names of the attributes that are conditions.
         captions: text conditions, or None.
-        channels: channels of the images.
+        channels: channels of the signals.
     """
 
     arrays: CodeArrays
@@ -112,5 +112,5 @@ class ConditionedCodes:
 
     @property
     def dimensions(self) -> int:
-        """Number of values (pixels times channels) of all images."""
+        """Number of values (elements times channels) of all signals."""
         return int(self.arrays.extents.prod(1).sum()) * self.channels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,9 +18,16 @@ NEAREST = ((0, -1), (-1, 0), (-1, -1), (-1, 1))
 """Where symbols of the books before are looked at, beside the place itself."""
 COARSE = tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1))
 """Where codes of coarser levels are looked at."""
+OUTSIDE = (0, -1)
+"""Where a symbol of a signal of one position looks for others: at nothing, always the same."""
 
 Runs = Sequence[tuple[int, tuple[int, ...]]]
 """Grids as (count, (height, width))."""
+
+
+def single_positions(runs: Runs) -> Runs:
+    """The positions of some grids as grids of their own, in the same order."""
+    return [(count * math.prod(grid), (1, 1)) for count, grid in runs]
 
 
 class Tap(NamedTuple):
@@ -56,8 +64,10 @@ def own_taps(codes: CodeGrid, slot: int, reach: int) -> list[Tap]:
     In its own book it looks at every symbol of earlier positions and at earlier symbols of its
     position. In each earlier book it looks at the symbols at the same place, and in the nearest
     book also beside it. No symbol looks at a later book, so the books follow one another in a file.
+    Where a signal has one position and no axes, there is nothing beside it.
     """
-    book = codes.slots[slot].book
+    book, alone = codes.slots[slot].book, len(codes.grid) == 1
+    before, beside = ([OUTSIDE], ()) if alone else (causal_places(reach), NEAREST)
     taps = []
     for source, other in enumerate(codes.slots):
         if other.book > book:
@@ -65,9 +75,9 @@ def own_taps(codes: CodeGrid, slot: int, reach: int) -> list[Tap]:
         if source < slot:
             taps.append(Tap(source, 0, 0))
         if other.book == book:
-            taps += [Tap(source, *place) for place in causal_places(reach)]
+            taps += [Tap(source, *place) for place in before]
         elif other.book == book - 1:
-            taps += [Tap(source, *place) for place in NEAREST]
+            taps += [Tap(source, *place) for place in beside]
     return taps
 
 
@@ -183,7 +193,7 @@ class Context:
             torch.tensor(own_taps(codes, slot, reach), device=device).T
             for slot in range(len(codes.slots))
         ]
-        self.own = Plane(runs, codes.symbol_sizes, 0, reach, device)
+        self.own = Plane(runs, codes.symbol_sizes, 0, margin(codes, reach), device)
         first = table_rows(codes)
         self._coarse: list[tuple[Plane, Tensor]] = []
         for grid, (its_runs, symbols), its_factors in zip(upper, coarse, factors, strict=True):
@@ -229,6 +239,11 @@ def _check_covered(runs: Runs, coarse: Runs, factors: tuple[int, int]) -> None:
                 f"condition.upper: expected {wanted} coarser codes for a grid of {grid}, got "
                 f"{its}; give all levels of the same signals"
             )
+
+
+def margin(codes: CodeGrid, reach: int) -> int:
+    """How far from a position the symbols of its own level may be looked at."""
+    return 1 if len(codes.grid) == 1 else reach
 
 
 def table_rows(codes: CodeGrid) -> int:

@@ -102,9 +102,11 @@ class PriorData:
 
     @property
     def image_size(self) -> tuple[int, int] | None:
-        """Height and width of the images, if all are equal."""
+        """Height and width of the images, if all are equal; None for signals of other axes."""
         sizes = self.fitted.arrays.extents
-        return tuple(map(int, sizes[0])) if (sizes == sizes[0]).all() else None  # type: ignore[return-value]
+        if sizes.shape[1] != 2 or (sizes != sizes[0]).any():
+            return None
+        return int(sizes[0, 0]), int(sizes[0, 1])
 
     def of_level(self, level: int) -> PriorData:
         """The same data with another level to predict."""
@@ -195,7 +197,7 @@ def _split(
     if len(arrays) < 2:
         raise DataError(
             f"{arrays.name}: expected at least 2 signals, one to learn from and one to measure on, "
-            f"got {len(arrays)}; encode more images"
+            f"got {len(arrays)}; encode more of them"
         )
     pictures = arrays.pictures
     unknown = arrays.crops == 1 and len(set(pictures)) == 1  # one name for all is useless
@@ -216,7 +218,7 @@ def _other(file: TokenFile, arrays: CodeArrays, most: int, seed: int) -> CodeArr
     if other.grids != arrays.grids:
         raise DataError(
             f"{other.name}: expected codes of grid {arrays.grids}, as in {arrays.name}, got "
-            f"{other.grids}; encode images of the same size"
+            f"{other.grids}; encode signals of the same size"
         )
     if len(other) <= most:
         return other

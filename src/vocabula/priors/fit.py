@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vocabula.errors import OptionError, picture_size
+from vocabula.errors import OptionError, picture_size, plural
 from vocabula.priors.prior import Prior
 from vocabula.signals.attributes import CLASS
+from vocabula.signals.codes import positions_of
 from vocabula.tokenizers import CodeLevel, SignalTokenizer
 
 
@@ -52,9 +53,11 @@ def check_origin(name: str, prior: Prior, fingerprint: str) -> None:
 
 def _check_books(name: str, prior: Prior, level: CodeLevel) -> None:
     got, wanted = prior.codes.spec, level.quantizer.spec
-    if got != wanted or len(prior.codes.grid) != 2:
+    axes = len(positions_of(level.strides))
+    if got != wanted or len(prior.codes.grid) != axes:
         raise OptionError(
-            f"{name}: expected codebooks {wanted.codebook_sizes} on a grid of 2 axes, got "
+            f"{name}: expected codebooks {wanted.codebook_sizes} on a grid of "
+            f"{plural(axes, 'axis', 'axes')}, got "
             f"{got.codebook_sizes} on "
             f"{len(prior.codes.grid)}; train it on codes of this tokenizer"
         )
@@ -93,14 +96,19 @@ def _text(prior: Prior) -> str:
 
 
 def _check_grids(tokenizer: SignalTokenizer, priors: Sequence[Prior]) -> None:
-    """All levels must cover the same pixels, those of the priors' training images."""
-    stride = tokenizer.stride
-    height, width = priors[0].codes.grid
-    size = priors[0].origin.image_size or (height * stride, width * stride)
-    wanted = tokenizer.grids(*size)
+    """All levels must cover the same elements, those of the priors' training signals."""
+    size = trained_extent(tokenizer, priors[0])
+    wanted = tuple(map(positions_of, tokenizer.grids(*size)))
     got = tuple(prior.codes.grid for prior in priors)
     if got != wanted:
         raise OptionError(
-            f"priors: expected grids {wanted} for images of {picture_size(*size)} pixels, got "
-            f"{got}; train them on tokens of images of one size"
+            f"priors: expected grids {wanted} for {tokenizer.signal.plural} of "
+            f"{picture_size(*size)} {tokenizer.signal.unit}s, got {got}; train them on tokens of "
+            f"{tokenizer.signal.plural} of one size"
         )
+
+
+def trained_extent(tokenizer: SignalTokenizer, prior: Prior) -> tuple[int, ...]:
+    """The size along each axis of the signals that the coarsest prior was trained on."""
+    sides = zip(prior.codes.grid, tokenizer.strides, strict=False)  # a signal may have no axes
+    return prior.origin.image_size or tuple(size * stride for size, stride in sides)

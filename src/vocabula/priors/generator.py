@@ -1,7 +1,8 @@
-"""A tokenizer and the priors of all its levels, which together draw and complete images."""
+"""A tokenizer and the priors of all its levels, which together draw and complete signals."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Self
@@ -10,18 +11,19 @@ import torch
 from torch import Tensor
 
 from vocabula.errors import DataError, OptionError, picture_size, plural
-from vocabula.priors.completion import check_keep, known_codes
+from vocabula.priors.completion import check_completes, check_keep, known_codes
 from vocabula.priors.condition import Conditioning
 from vocabula.priors.drawing import Drawing
-from vocabula.priors.fit import check_fit
+from vocabula.priors.fit import check_fit, trained_extent
 from vocabula.priors.order import Order, Samples, join, level_numbers, new_seed
 from vocabula.priors.prior import Prior, Values
 from vocabula.priors.sampling import Known, Progress
 from vocabula.signals import Condition
+from vocabula.signals.codes import off_positions, on_positions, positions_of
 from vocabula.tokenizers import SignalTokenizer
 
 DECODED_PIXELS = 2**20
-"""Most pixels that are decoded at once."""
+"""Most pixels, or other units of a signal, that are decoded at once."""
 Attributes = Mapping[str, Values]
 """An index or a name, or one for every sample, of each attribute by name."""
 Texts = str | Sequence[str]
@@ -29,7 +31,7 @@ Texts = str | Sequence[str]
 
 
 class Generator:
-    """Draws images: codes level by level from the priors, then the tokenizer's decoder.
+    """Draws signals: codes level by level from the priors, then the tokenizer's decoder.
 
     ::
 
@@ -93,11 +95,15 @@ class Generator:
         return self.priors[0].conditioning
 
     @property
+    def extent(self) -> tuple[int, ...]:
+        """The size along each axis of the signals that the priors were trained on."""
+        return trained_extent(self.tokenizer, self.priors[0])
+
+    @property
     def image_size(self) -> tuple[int, int]:
-        """(H, W) of the images that the priors were trained on, in pixels."""
-        height, width = self.priors[0].codes.grid
-        stride = self.tokenizer.stride
-        return self.priors[0].origin.image_size or (height * stride, width * stride)
+        """The `extent` of images: (H, W) in pixels."""
+        height, width = self.extent
+        return height, width
 
     def to(self, device: torch.device | str) -> Self:
         """Move the tokenizer and the priors to a device."""
@@ -105,27 +111,41 @@ class Generator:
             part.to(device)
         return self
 
-    def positions(self, size: tuple[int, int]) -> int:
-        """Code positions of one image of (H, W) pixels, over all levels."""
-        return sum(height * width for height, width in self.tokenizer.grids(*size))
+    def grids(self, size: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+        """The positions of each level's prior for a signal of a size."""
+        return tuple(map(positions_of, self.tokenizer.grids(*size)))
 
-    def check_size(self, size: tuple[int, int]) -> None:
-        """Refuse an image size (H, W), in pixels, whose codes a prior cannot compute.
+    def positions(self, size: Sequence[int]) -> int:
+        """Code positions of one signal of a size, over all levels."""
+        return sum(map(math.prod, self.grids(size)))
+
+    def check_size(self, size: Sequence[int]) -> None:
+        """Refuse a size, along each axis, whose codes a prior cannot compute.
 
         Raises:
-            OptionError: a side is below 1, or a prior cannot compute the grid.
+            OptionError: it has another number of axes, a side is below 1, or a prior cannot
+                compute the grid.
         """
-        if len(size) != 2 or min(size) < 1:
-            raise OptionError(f"size: expected H x W, both >= 1, got {size}; leave it out")
-        for prior, grid in zip(self.priors, self.tokenizer.grids(*size), strict=True):
+        signal, size = self.tokenizer.signal, tuple(size)
+        if size and not signal.axes:
+            raise OptionError(
+                f"size: expected none, as {signal.plural} have no axes, got "
+                f"{picture_size(*size)}; leave it out"
+            )
+        if len(size) != len(signal.axes) or min(size, default=1) < 1:
+            wanted = " x ".join(axis[0].upper() for axis in signal.axes)
+            every = "both" if len(signal.axes) == 2 else "all"
+            raise OptionError(f"size: expected {wanted}, {every} >= 1, got {size}; leave it out")
+        for prior, grid in zip(self.priors, self.grids(size), strict=True):
             try:
                 prior.check_grid(grid)
             except OptionError as error:
-                trained = picture_size(*self.image_size)
+                trained = picture_size(*self.extent)
                 raise OptionError(
-                    f"size: expected {trained} pixels, got {picture_size(*size)}, whose codes this "
-                    f"{type(prior).__name__} cannot compute ({str(error).partition(';')[0]}); "
-                    f"use {trained}, or train a pixelcnn or pixelsnail, which take any size"
+                    f"size: expected {trained} {signal.unit}s, got {picture_size(*size)}, whose "
+                    f"codes this {type(prior).__name__} cannot compute "
+                    f"({str(error).partition(';')[0]}); use {trained}, or train a "
+                    "pixelcnn or pixelsnail, which take any size"
                 ) from None
 
     def conditions(
@@ -153,14 +173,14 @@ class Generator:
         *,
         attributes: Attributes | None = None,
         text: Texts | None = None,
-        size: tuple[int, int] | None = None,
+        size: Sequence[int] | None = None,
         drawing: Drawing = Drawing(),  # noqa: B008 - frozen
         seed: int | None = None,
         start: int = 0,
         batch_size: int = 64,
         progress: Progress | None = None,
     ) -> Samples:
-        """Draw n images; see `stream`."""
+        """Draw n signals; see `stream`."""
         return join(
             self.stream(
                 n,
@@ -181,26 +201,26 @@ class Generator:
         *,
         attributes: Attributes | None = None,
         text: Texts | None = None,
-        size: tuple[int, int] | None = None,
+        size: Sequence[int] | None = None,
         drawing: Drawing = Drawing(),  # noqa: B008 - frozen
         seed: int | None = None,
         start: int = 0,
         batch_size: int = 64,
         progress: Progress | None = None,
     ) -> Iterator[Samples]:
-        """Draw n images, batch by batch; everything is checked before the first.
+        """Draw n signals, batch by batch; everything is checked before the first.
 
         Args:
-            n: number of images, >= 1.
+            n: number of signals, >= 1.
             attributes: the value of each by index or name, or n of them, such as
                 ``{"class": "cat"}``. What is not named is drawn from all.
             text: the caption; or n of them.
-            size: (H, W) in pixels; None takes `image_size`.
+            size: along each axis, such as (H, W) in pixels; None takes `extent`.
             drawing: temperature, top_k, top_p and guidance for every level.
             seed: of the draws; None takes one from torch's own state.
             start: number of the first sample; the others follow. With the same seed,
                 ``start=20`` goes on where a call with ``n=20`` ended.
-            batch_size: most images at once.
+            batch_size: most signals at once.
             progress: called after every position with (positions done, in all), batches and
                 levels counted together.
 
@@ -209,7 +229,7 @@ class Generator:
             DataError: an attribute, a value or a text is unknown to the priors.
         """
         _at_least({"n": (n, 1), "start": (start, 0), "batch_size": (batch_size, 1)})
-        size = self.image_size if size is None else size
+        size = self.extent if size is None else tuple(size)
         self.check_size(size)
         condition = self.conditions(n, attributes=attributes, text=text)
         self._check_guidance(drawing, condition)
@@ -256,8 +276,10 @@ class Generator:
         Raises:
             DataError: images or mask have a wrong shape or values, nothing is kept, everything
                 is, or an attribute or text is unknown.
-            OptionError: an option is out of range, or a prior cannot compute such a size.
+            OptionError: an option is out of range, a prior cannot compute such a size, or it
+                draws other signals than images.
         """
+        check_completes(self.tokenizer)
         x = self.tokenizer.signal.check(images)
         count, size = len(x) * copies, (int(x.shape[2]), int(x.shape[3]))
         _at_least({"copies": (copies, 1), "batch_size": (batch_size, 1)})
@@ -273,9 +295,9 @@ class Generator:
         return self._stream(replace(order, known=repeated))
 
     @torch.no_grad()
-    def decode(self, levels: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Images (n, C, H, W) of the codes of all levels, in batches of limited size."""
-        at_once = max(1, DECODED_PIXELS // (size[0] * size[1]))
+    def decode(self, levels: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """Signals (n, C, *size) of the codes of all levels, in batches of limited size."""
+        at_once = max(1, DECODED_PIXELS // math.prod(size))
         parts = zip(*(codes.split(at_once) for codes in levels), strict=True)
         return torch.cat([self.tokenizer.decode(part, size=size) for part in parts])
 
@@ -284,7 +306,8 @@ class Generator:
         """Log-probability (B,) in nats of the codes of all levels: the sum over the levels.
 
         Args:
-            levels: codes (B, h, w, *code_shape) of each level, the coarsest first.
+            levels: codes (B, *grid, *code_shape) of each level, the coarsest first, as `encode`
+                gives them.
             condition: as `conditions` gives it; coarser codes are added.
 
         Raises:
@@ -304,11 +327,16 @@ class Generator:
                 f"levels: expected codes of {plural(len(self.priors), 'level')}, the coarsest "
                 f"first, got {len(levels)}; give what encode returned"
             )
-        condition = condition or Condition()
-        return tuple(
-            prior.log_probs(codes, prior.conditioning.known(condition, levels[:i]))
-            for i, (prior, codes) in enumerate(zip(self.priors, levels, strict=True))
+        condition, axes = condition or Condition(), len(self.tokenizer.strides)
+        own = [
+            on_positions(codes, prior.codes.shape_of_code)
+            for prior, codes in zip(self.priors, levels, strict=True)
+        ]
+        found = (
+            prior.log_probs(codes, prior.conditioning.known(condition, own[:i]))
+            for i, (prior, codes) in enumerate(zip(self.priors, own, strict=True))
         )
+        return tuple(off_positions(nats, axes) for nats in found)
 
     # -------------------------------------------------------------- internals
 
@@ -320,10 +348,10 @@ class Generator:
 
     @torch.no_grad()
     def _stream(self, order: Order) -> Iterator[Samples]:
-        grids = self.tokenizer.grids(*order.size)
+        grids, axes = self.grids(order.size), len(self.tokenizer.strides)
         numbers = [
-            level_numbers(order.seed, i, order.start * h * w * len(prior.codes.slots))
-            for i, (prior, (h, w)) in enumerate(zip(self.priors, grids, strict=True))
+            level_numbers(order.seed, i, order.start * math.prod(grid) * len(prior.codes.slots))
+            for i, (prior, grid) in enumerate(zip(self.priors, grids, strict=True))
         ]
         done, of = 0, self.positions(order.size) * -(-order.count // order.batch_size)
         for first in range(0, order.count, order.batch_size):
@@ -340,8 +368,9 @@ class Generator:
                     progress=_after(done, of, order.progress),
                 )
                 levels.append(codes)
-                done += grid[0] * grid[1]
-            yield Samples(self.decode(levels, order.size), tuple(levels))
+                done += math.prod(grid)
+            found = tuple(off_positions(codes, axes) for codes in levels)
+            yield Samples(self.decode(found, order.size), found)
 
 
 def _options(drawing: Drawing, given: Condition) -> dict[str, Any]:

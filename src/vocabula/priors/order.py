@@ -18,15 +18,20 @@ SKIPPED_AT_ONCE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Images that were drawn.
+    """Signals that were drawn.
 
     Attributes:
-        images: (n, C, H, W) in [0, 1].
-        levels: their codes (n, h, w, *code_shape) of each level, the coarsest first.
+        signals: (n, C, *extent), as the tokenizer decodes them.
+        levels: their codes (n, *grid, *code_shape) of each level, the coarsest first.
     """
 
-    images: Tensor
+    signals: Tensor
     levels: tuple[Tensor, ...]
+
+    @property
+    def images(self) -> Tensor:
+        """The signals of a generator of images, (n, C, H, W) in [0, 1]."""
+        return self.signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +39,13 @@ class Order:
     """A checked request for samples; see `Generator.stream`.
 
     Attributes:
-        count: number of images n.
-        start: number of the first image.
-        condition: attributes and text of all n images.
-        size: (H, W) in pixels.
+        count: number of signals n.
+        start: number of the first signal.
+        condition: attributes and text of all n signals.
+        size: of a signal along each axis, such as (H, W) in pixels.
         drawing: how symbols are drawn.
         seed: of the draws.
-        batch_size: most images at once.
+        batch_size: most signals at once.
         progress: called after every position, or None.
         known: codes of each level with a mask of known ones, or None.
     """
@@ -48,7 +53,7 @@ class Order:
     count: int
     start: int
     condition: Condition
-    size: tuple[int, int]
+    size: tuple[int, ...]
     drawing: Drawing
     seed: int
     batch_size: int
@@ -61,7 +66,7 @@ def join(batches: Iterable[Samples]) -> Samples:
     every = list(batches)
     levels = zip(*(samples.levels for samples in every), strict=True)
     return Samples(
-        torch.cat([samples.images for samples in every]),
+        torch.cat([samples.signals for samples in every]),
         tuple(torch.cat(parts) for parts in levels),
     )
 

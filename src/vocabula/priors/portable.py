@@ -15,7 +15,14 @@ from torch.nn.functional import linear
 from vocabula.errors import OptionError
 from vocabula.priors.codes import CodeGrid
 from vocabula.priors.condition import Conditioning
-from vocabula.priors.context import Context, Runs, table_rows, tap_count
+from vocabula.priors.context import (
+    Context,
+    Runs,
+    margin,
+    single_positions,
+    table_rows,
+    tap_count,
+)
 from vocabula.priors.fixed_point import curve, values, weights
 from vocabula.priors.prior import Prior
 from vocabula.priors.sampling import Decoding
@@ -93,7 +100,7 @@ class PortablePrior(Prior):
     books, so that the stages of a file can be cut off.
 
     Args:
-        codes: what the codes look like; of 2 axes.
+        codes: what the codes look like; of 2 axes, or of one position, (1,).
         conditioning: coarser levels, if there are any.
         hidden: width of the networks.
         layers: residual blocks of each.
@@ -101,8 +108,8 @@ class PortablePrior(Prior):
         reach: how many rows and columns away the symbols are that a symbol looks at.
 
     Raises:
-        OptionError: the grid does not have 2 axes, there are classes or text, or an option is out
-            of range.
+        OptionError: the grid has neither 2 axes nor one position, there are classes or text, or an
+            option is out of range.
 
     Example:
         >>> prior = PortablePrior(CodeGrid((512,), (8, 8)), hidden=32)
@@ -131,9 +138,11 @@ class PortablePrior(Prior):
             for grid in (codes, *conditioning.upper)
         )
         super().__init__(codes, conditioning)
-        if any(len(grid.grid) != 2 for grid in (codes, *upper)):
+        grids = [grid.grid for grid in (codes, *upper)]
+        if grids != [(1,)] and any(len(grid) != 2 for grid in grids):
             raise OptionError(
-                f"portable.codes: expected grids of 2 axes, got {codes.grid}; use another prior"
+                f"portable.codes: expected grids of 2 axes, or one position, got {codes.grid}; use "
+                "another prior: pixelcnn, pixelsnail or transformer"
             )
         if conditioning.withholdable:
             raise OptionError(
@@ -188,7 +197,8 @@ class PortablePrior(Prior):
     def decoding_bytes(self, grid: Sequence[int]) -> int:
         """The places of all symbols with their margins, and of all positions; see `Prior`."""
         symbols = sum(len(codes.slots) for codes in (self.codes, *self.upper))
-        wide = math.prod(side + 2 * self.reach for side in grid)
+        around = 2 * margin(self.codes, self.reach)
+        wide = math.prod(side + around for side in (*grid, 1)[:2])
         return 8 * symbols * wide + POSITION_BYTES * math.prod(grid)
 
     def embeddings(self) -> list[list[Tensor]]:
@@ -207,7 +217,8 @@ class PortablePrior(Prior):
         for codes, known in zip(self.upper, condition.upper, strict=True):
             runs = [(batch, tuple(known.shape[1:3]))]
             coarse.append((runs, codes.split(known).flatten(0, 2)))
-        return self.context([(batch, grid)], coarse)
+        runs = [(batch, grid)]
+        return self.context(runs if len(grid) == 2 else single_positions(runs), coarse)
 
 
 class _PortableDecoding(Decoding):

@@ -8,44 +8,47 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from vocabula.data import read_tokens
 from vocabula.data.code_batches import read_codes
-from vocabula.data.png import grid
 from vocabula.errors import CheckpointError, picture_size, plural
 from vocabula.evaluation.batches import counted
-from vocabula.evaluation.code_nats import CodeNats, CountedNats, count_nats, measure_codes
-from vocabula.evaluation.nearest import nearest_by_codes, nearest_by_pixels
+from vocabula.evaluation.code_nats import (
+    CodeNats,
+    CountedNats,
+    count_by_book,
+    count_nats,
+    measure_codes,
+)
 from vocabula.files import check_new_file, new_file
 from vocabula.files.run_files import read_manifest
-from vocabula.priors import Generator, Samples, level_folder
+from vocabula.priors import Generator, level_folder
 from vocabula.priors.data import PriorData, Sources, read_prior_data
 from vocabula.priors.text import TextTokenizer
 from vocabula.reports.curves import training_curves
 from vocabula.reports.page import render, settings_rows, versions
-from vocabula.reports.pictures import data_uri, heat, shrink, to_array
+from vocabula.reports.pictures import data_uri, heat
 from vocabula.reports.plots import bars
-
-MOST_ROWS = 10
-"""Values of an attribute or captions that get a row of samples."""
-MOST_COMPARED = 16
-"""Samples that are shown beside their nearest training images."""
-MOST_DECODED = 10_000
-"""Training images that samples are compared with by pixels at most."""
-_MOST_VALUES = 2**27
-_SIDE = 256
+from vocabula.reports.samples import draw_rows, find_copies
+from vocabula.reports.views import VIEWS
 
 
 @dataclass(frozen=True, slots=True)
 class LevelNats:
-    """How well one level's codes are predicted, by its prior and by counting."""
+    """How well one level's codes are predicted, by its prior and by counting.
+
+    Attributes:
+        prior: by the prior.
+        without_condition: nats per code of the prior, class and text withheld; None where it never
+            learned that.
+        counted: by counting.
+        by_book: nats per code of each book by its frequency, and given the book before; None on a
+            grid of more than one position.
+    """
 
     prior: CodeNats
     without_condition: float | None
     counted: CountedNats
+    by_book: tuple[list[float], list[float]] | None
 
 
 def build_prior_report(
@@ -67,7 +70,7 @@ def build_prior_report(
         folder: where `train_prior` wrote them, with ``run.json`` and the logs.
         out: the file to write.
         tokens: codes to measure on; the training codes, or None, measure on the held-out share.
-        samples: images to draw, at least one for each row shown.
+        samples: signals to draw, at least one for each row shown.
         seed: of the draws.
         batch_size: most signals of a batch.
         overwrite: replace an existing file.
@@ -91,15 +94,17 @@ def build_prior_report(
         for k in several:
             levels.append(_measure(generator, data.of_level(k), batch_size))
             advance(1)
-    rows, drawn = _draw(generator, data, samples, seed, batch_size, show=progress)
-    copies = _copies(generator, data, drawn, batch_size)
+    view = VIEWS.of(generator.tokenizer.signal.kind)()
+    drawn = draw_rows(generator, data, samples, seed, batch_size, show=progress)
+    copies = find_copies(generator, data, drawn.samples, batch_size, nearness=view.nearness)
     figures = {"levels": [_figures(level) for level in levels], **copies.figures}
     context = {
         **_header(folder, generator, data, levels, copies.figures),
-        "rows": rows,
         "samples_note": f"Drawn with seed {seed}, temperature 1 and no guidance.",
-        "comparisons": copies.pictures,
         "copies_note": copies.note,
+        "sample_templates": view.sample_templates,
+        **view.samples(drawn, copies.compared),
+        "signals": generator.tokenizer.signal.plural,
         "levels": [_level_context(k, level, levels) for k, level in enumerate(levels)],
         "curves": [
             curve
@@ -162,10 +167,17 @@ def _measure(generator: Generator, data: PriorData, batch_size: int) -> LevelNat
     if known.withholdable and known.dropout:
         found = measure_codes(prior, data.held_out, batch_size=batch_size, withheld=True)
         withheld = found.nats_per_token
+    by_book = None
+    if prior.codes.grid == (1,) and len(prior.codes.codebook_sizes) > 1:
+        by_book = (
+            count_by_book(data.fitted, data.held_out, 0),
+            count_by_book(data.fitted, data.held_out, 1),
+        )
     return LevelNats(
         measure_codes(prior, data.held_out, batch_size=batch_size),
         withheld,
         count_nats(data.fitted, data.held_out),
+        by_book,
     )
 
 
@@ -177,142 +189,6 @@ def _figures(level: LevelNats) -> dict[str, Any]:
         "bits_per_dim": nats.bits_per_dim,
         **asdict(counted),
     }
-
-
-# --------------------------------------------------------------------- samples
-
-
-def _draw(
-    generator: Generator, data: PriorData, count: int, seed: int, batch_size: int, *, show: bool
-) -> tuple[list[dict[str, str]], Samples]:
-    """Rows of pictures, one for each value or caption, and the samples in them."""
-    names, attributes, texts = _conditions(generator, data)
-    columns = max(1, -(-count // len(names)))
-    total = columns * len(names)
-    each = [i for i in range(len(names)) for _ in range(columns)]
-    positions = generator.positions(generator.image_size) * -(-total // batch_size)
-    with counted("sampling", positions, show=show) as advance:
-        drawn = generator.sample(
-            total,
-            attributes={name: [own[i] for i in each] for name, own in attributes.items()},
-            text=None if texts is None else [texts[i] for i in each],
-            seed=seed,
-            batch_size=batch_size,
-            progress=lambda done, of: advance(1),
-        )
-    pixels = np.stack([to_array(image) for image in drawn.images])
-    rows = []
-    for i, name in enumerate(names):
-        sheet = grid(pixels[i * columns : (i + 1) * columns], None if len(names) == 1 else columns)
-        rows.append({"name": name, "uri": data_uri(sheet)})
-    return rows, drawn
-
-
-def _conditions(
-    generator: Generator, data: PriorData
-) -> tuple[list[str], dict[str, list[int]], list[str] | None]:
-    """The name of each row of samples, and its requested attributes or text."""
-    captions, text = data.held_out.captions, generator.priors[0].text_tokenizer
-    if captions is not None and text is not None:
-        used = captions.rows[captions.first]
-        different = captions.tokens[used.unique()]
-        words = [w for w in dict.fromkeys(text.decode(different)) if w and "[UNK]" not in w]
-        if words:
-            return words[:MOST_ROWS], {}, words[:MOST_ROWS]
-    for attribute, count in generator.conditioning.values.items():  # the class, if there is one
-        rows = list(range(min(count, MOST_ROWS)))
-        return [generator.value_name(attribute, i) for i in rows], {attribute: rows}, None
-    return ["drawn from all"], {}, None
-
-
-# --------------------------------------------------------------- memorization
-
-
-@dataclass(frozen=True, slots=True)
-class Copies:
-    """Whether samples are copies of training images.
-
-    Attributes:
-        figures: distances by name.
-        note: what they mean.
-        pictures: some samples beside their nearest training images.
-    """
-
-    figures: dict[str, float]
-    note: str
-    pictures: list[dict[str, str]]
-
-
-def _copies(generator: Generator, data: PriorData, drawn: Samples, batch_size: int) -> Copies:
-    arrays = data.fitted.arrays
-    levels = range(len(arrays.levels))
-    training = [torch.from_numpy(arrays.levels[k].astype(np.int32)) for k in levels]
-    own = nearest_by_codes([codes.cpu() for codes in drawn.levels], training)
-    places = np.arange(min(len(data.held_out), len(drawn.images)))
-    other = nearest_by_codes([data.held_out.arrays.codes(k, places) for k in levels], training)
-    decoded = _decoded_places(len(arrays), drawn.images[0].numel())
-    reconstructions = _decode(generator, data, decoded, batch_size)
-    by_pixels = nearest_by_pixels(drawn.images.cpu(), reconstructions)
-    figures = {
-        "code_distance": float(own.distances.median()),
-        "code_distance_held_out": float(other.distances.median()),
-        "copies": float((own.distances == 0).double().mean()),
-        "copies_held_out": float((other.distances == 0).double().mean()),
-    }
-    note = (
-        f"The nearest of {len(arrays)} training images by codes, and the nearest of "
-        f"{len(decoded)} by pixels, all as the tokenizer decodes them. Half of the samples differ "
-        f"from their nearest training image in at least {figures['code_distance']:.0%} of the "
-        f"codes; for held-out images it is {figures['code_distance_held_out']:.0%}. "
-        f"{figures['copies']:.1%} of the samples have the very codes of a training image; "
-        f"{figures['copies_held_out']:.1%} of the held-out images do. Samples that are much nearer "
-        "to the training images than held-out images are would be copies."
-    )
-    shown = np.unique(np.linspace(0, len(drawn.images) - 1, MOST_COMPARED).round().astype(int))
-    codes_places = own.indices[shown].numpy()
-    code_images = _decode(generator, data, codes_places, batch_size)
-    pictures = [
-        _comparison(
-            drawn.images[i],
-            (code_images[k], float(own.distances[i])),
-            (reconstructions[by_pixels.indices[i]], float(by_pixels.distances[i])),
-        )
-        for k, i in enumerate(shown.tolist())
-    ]
-    return Copies(figures, note, pictures)
-
-
-def _decoded_places(count: int, values: int) -> np.ndarray:
-    most = max(1, min(count, MOST_DECODED, _MOST_VALUES // values))
-    return np.unique(np.linspace(0, count - 1, most).round().astype(np.int64))
-
-
-@torch.no_grad()
-def _decode(generator: Generator, data: PriorData, places: np.ndarray, batch_size: int) -> Tensor:
-    """Some training images (n, C, H, W), decoded from their codes."""
-    arrays = data.fitted.arrays
-    parts = []
-    for first in range(0, len(places), batch_size):
-        part = places[first : first + batch_size]
-        codes = [arrays.codes(k, part).to(generator.device) for k in range(len(arrays.levels))]
-        parts.append(generator.tokenizer.decode(codes, size=generator.image_size).cpu())
-    return torch.cat(parts)
-
-
-def _comparison(
-    sample: Tensor, by_codes: tuple[Tensor, float], by_pixels: tuple[Tensor, float]
-) -> dict[str, str]:
-    return {
-        "sample": _uri(sample),
-        "by_codes": _uri(by_codes[0]),
-        "codes_caption": f"by codes, {by_codes[1]:.0%} differ",
-        "by_pixels": _uri(by_pixels[0]),
-        "pixels_caption": f"by pixels, RMSE {by_pixels[1]:.3f}",
-    }
-
-
-def _uri(image: Tensor) -> str:
-    return data_uri(shrink(to_array(image), _SIDE))
 
 
 # ------------------------------------------------------------------- the page
@@ -328,6 +204,7 @@ def _header(
     prior = generator.priors[0]
     parameters = sum(p.numel() for own in generator.priors for p in own.parameters())
     grids = " and ".join(picture_size(*own.codes.grid) for own in generator.priors)
+    over = plural(grids, "position")
     bits = sum(level.prior.bits_per_dim for level in levels)
     tiles = []
     for k, level in enumerate(levels):
@@ -337,7 +214,8 @@ def _header(
         below = f"{1 - nats / counted.order0:.1%}"
         tiles.append({"label": f"below order 0{of}", "value": below, "unit": ""})
         below = f"{1 - nats / counted.neighbours:.1%}"
-        tiles.append({"label": f"below the neighbour model{of}", "value": below, "unit": ""})
+        model = "the neighbour model" if generator.tokenizer.strides else "counts given a book"
+        tiles.append({"label": f"below {model}{of}", "value": below, "unit": ""})
     tiles += [
         {"label": "codes, all levels", "value": f"{bits:.4f}", "unit": "bits/dim"},
         {"label": "samples that are copies", "value": f"{copies['copies']:.1%}", "unit": ""},
@@ -346,7 +224,7 @@ def _header(
     return {
         "title": folder.resolve().name or "prior",
         "measured_on": data.held_out.arrays.name,
-        "subtitle": f"{type(prior).__name__} over codes on {grids} positions; learned from "
+        "subtitle": f"{type(prior).__name__} over codes on {over}; learned from "
         f"{plural(len(data.fitted), 'signal')} of {data.fitted.arrays.name}, measured on "
         f"{len(data.held_out)} held-out ones",
         "tiles": tiles,
@@ -356,10 +234,11 @@ def _header(
 def _level_context(number: int, level: LevelNats, levels: Sequence[LevelNats]) -> dict[str, Any]:
     nats, counted = level.prior, level.counted
     reference = nats.nats_per_token
+    alone = tuple(nats.by_position.shape) == (1,)
     models = [
         ("uniform, ln K", counted.uniform),
         ("order 0: the code's frequency", counted.order0),
-        ("order 1: given the left neighbour", counted.left),
+        (f"order 1: given the {'book before' if alone else 'left neighbour'}", counted.left),
         ("given the left and the upper neighbour", counted.left_and_above),
         ("the prior, class and text withheld", level.without_condition),
         ("the prior", reference),
@@ -380,10 +259,22 @@ def _level_context(number: int, level: LevelNats, levels: Sequence[LevelNats]) -
         ],
         "bits": f"{nats.bits_per_dim:.4f}",
         "signals": nats.signals,
-        "positions": bars(flat.tolist(), x_label="position, row by row", y_label="nats per token"),
+        "positions": ""
+        if alone
+        else bars(flat.tolist(), x_label="position, row by row", y_label="nats per token"),
         "heat": picture,
         "heat_note": f"black {float(flat.min()):.2f}, white {float(flat.max()):.2f} nats",
         "books": bars(nats.by_book.tolist(), x_label="book", y_label="nats per token")
         if several
         else "",
+        "by_book": _book_rows(level),
     }
+
+
+def _book_rows(level: LevelNats) -> list[list[str]]:
+    """The book, its nats by frequency, given the book before, and by the prior; perhaps none."""
+    if level.by_book is None:
+        return []
+    columns = (*level.by_book, level.prior.by_book.tolist())
+    each = enumerate(zip(*columns, strict=True), start=1)
+    return [[str(book), *(f"{nats:.4f}" for nats in row)] for book, row in each]

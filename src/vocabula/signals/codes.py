@@ -24,6 +24,36 @@ def cells(extent: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
     return tuple(-(-n // stride) for n, stride in zip(extent, strides, strict=True))
 
 
+def positions_of(grid: Sequence[int]) -> tuple[int, ...]:
+    """The grid that priors model: a signal without axes has one position.
+
+    Example:
+        >>> positions_of((4, 4)), positions_of(())
+        ((4, 4), (1,))
+    """
+    return tuple(grid) or (1,)
+
+
+def on_positions(codes: Any, code_shape: Sequence[int]) -> Any:
+    """Codes (B, *grid, *code_shape) as priors take them: (B, 1, *code_shape) without axes.
+
+    Args:
+        codes: of a tokenizer, in NumPy or torch.
+        code_shape: of one position.
+    """
+    return codes[:, None] if codes.ndim == 1 + len(code_shape) else codes
+
+
+def off_positions(codes: Any, axes: int) -> Any:
+    """Codes of a prior as the tokenizer takes them; undoes `on_positions`.
+
+    Args:
+        codes: (B, *grid, *code_shape), in NumPy or torch.
+        axes: of the signal.
+    """
+    return codes if axes else codes[:, 0]
+
+
 @dataclass(frozen=True, slots=True)
 class CodeSpec:
     """The codes of one level: arrays or tensors (..., *grid, *code_shape) of integers.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -19,6 +20,9 @@ class Media(ABC):
     Raises:
         OptionError: the files cannot hold signals of so many channels.
     """
+
+    samples: ClassVar[str] = "samples.npy"
+    """The name of an output for samples, in suggestions."""
 
     def __init__(self, channels: int, verb: str) -> None:
         self.channels, self.verb = channels, verb

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -21,6 +22,8 @@ class PictureFolder(Media):
     folder; see `OutputNames`. The files appear there when all of them are complete; with
     `overwrite`, files of the same name are replaced and all others stay.
     """
+
+    samples: ClassVar[str] = "samples.png"
 
     def __init__(self, channels: int, verb: str) -> None:
         check_channels(channels, verb)

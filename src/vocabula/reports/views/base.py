@@ -11,9 +11,12 @@ from vocabula.data import Source
 from vocabula.evaluation.batches import read_batches
 from vocabula.evaluation.metrics import METRICS
 from vocabula.evaluation.result import Evaluation
+from vocabula.reports.samples import Compared, DrawnRows
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference
 
+SHOWN_NUMBERS = 6
+"""Values of a signal that a table shows, the first ones."""
 LOOKED_AT = 2**14
 """Signals that tables are made from, the first of a source."""
 
@@ -23,9 +26,13 @@ class View:
 
     Attributes:
         templates: of the sections that show the signals, included in order.
+        sample_templates: of the sections that show samples of a prior.
+        nearness: what is compared to find the nearest signals by their values.
     """
 
     templates: tuple[str, ...] = ("views/table.html.jinja",)
+    sample_templates: tuple[str, ...] = ("views/samples.html.jinja",)
+    nearness: str = "distance"
 
     def sections(
         self,
@@ -67,6 +74,25 @@ class View:
         """Examples with the reconstruction of each tokenizer; none unless overridden."""
         return []
 
+    def samples(self, drawn: DrawnRows, compared: Sequence[Compared]) -> dict[str, Any]:
+        """The content of `sample_templates`: by default a table.
+
+        Args:
+            drawn: the samples of a prior.
+            compared: some of them, with the training signals nearest to them.
+        """
+        rows = [
+            (
+                str(one.number),
+                drawn.row_of(one.number),
+                _numbers(one.sample),
+                f"{one.by_codes.path} ({one.by_codes.distance:.0%} differ)",
+                f"{one.by_values.path} (RMSE {one.by_values.distance:.3g})",
+            )
+            for one in compared
+        ]
+        return {"sample_rows": rows}
+
     def errors(self, tokenizer: SignalTokenizer, source: Source, count: int) -> list[Sequence[str]]:
         """Where each of the first signals came from, and its own figures, as text."""
         fidelity, rows = METRICS.of(tokenizer.signal.kind), list[Sequence[str]]()
@@ -93,3 +119,10 @@ def first_signals(source: Source) -> tuple[torch.Tensor, list[str]]:
         values.append(batch.values)
         paths += batch.paths
     return torch.cat(values), paths
+
+
+def _numbers(signal: torch.Tensor) -> str:
+    """The first values of a signal."""
+    values = signal.flatten().tolist()
+    more = ", ..." if len(values) > SHOWN_NUMBERS else ""
+    return ", ".join(f"{value:.3g}" for value in values[:SHOWN_NUMBERS]) + more

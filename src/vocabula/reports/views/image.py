@@ -19,6 +19,7 @@ from vocabula.evaluation.result import Evaluation
 from vocabula.evaluation.rival import Rival
 from vocabula.reports.gallery import make_galleries
 from vocabula.reports.pictures import to_array
+from vocabula.reports.samples import Compared, DrawnRows
 from vocabula.reports.views.base import View
 from vocabula.reports.views.image_examples import (
     LARGEST_SIDE,
@@ -26,6 +27,7 @@ from vocabula.reports.views.image_examples import (
     make_examples,
     picture_of,
 )
+from vocabula.reports.views.image_samples import comparison, sample_sheets
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference
 
@@ -34,6 +36,8 @@ class ImageView(View):
     """Pictures of images (B, C, H, W)."""
 
     templates = ("views/image.html.jinja",)
+    sample_templates = ("views/image_samples.html.jinja",)
+    nearness = "pixels"
 
     def sections(
         self,
@@ -62,6 +66,13 @@ class ImageView(View):
                 if len(result.books) > 1
                 else ""
             ),
+        }
+
+    def samples(self, drawn: DrawnRows, compared: Sequence[Compared]) -> dict[str, Any]:
+        """A sheet of samples for each row, and pictures of the nearest training images."""
+        return {
+            "rows": sample_sheets(drawn),
+            "comparisons": [comparison(one) for one in compared],
         }
 
     def compared(
