@@ -51,7 +51,7 @@ class CodeArrays:
     signal: str = IMAGE
 
     @property
-    def pictures(self) -> list[str]:
+    def origins(self) -> list[str]:
         """The path of the picture that each signal is, or was cut from."""
         paths: list[str] = self.paths.tolist()
         return paths if self.crops == 1 else [picture_of(path) for path in paths]
@@ -192,19 +192,19 @@ def _words(attribute: str) -> tuple[str, str]:
 
 
 def split_codes(
-    pictures: Sequence[str] | int, *, share: float, most: int, seed: int
+    origins: Sequence[str] | int, *, share: float, most: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which signals are trained on and which are held out, each in rising order.
 
     Signals of one picture, such as several squares of it, stay together.
 
     Args:
-        pictures: the picture of each signal, or the number of signals, each of its own picture.
+        origins: the signal that each was cut from, or the number of signals, none of them cut.
         share: fraction held out, in (0, 1); at least one picture is.
         most: largest number of signals held out, unless one picture has more.
         seed: of the draw.
     """
-    names = [""] * pictures if isinstance(pictures, int) else list(pictures)
+    names = [""] * origins if isinstance(origins, int) else list(origins)
     groups = _groups(names)
     sizes = np.bincount(groups)
     count = min(most, max(1, round(share * len(names))))

@@ -15,9 +15,9 @@ from vocabula.errors import DataError, OptionError
 CPU = torch.device("cpu")
 
 
-def as_unit(images: Tensor) -> Tensor:
+def as_unit(x: Tensor) -> Tensor:
     """uint8 images divided by 255, or float images as they are, in float32."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+    return x.float() / 255 if x.dtype == torch.uint8 else x.float()
 
 
 def read_batches(

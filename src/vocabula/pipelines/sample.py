@@ -153,19 +153,19 @@ def sample_grid(
     """
     options = _checked(generator, options)
     check_new_file(out, overwrite=overwrite)
-    pixels: list[np.ndarray] = []
+    drawn: list[np.ndarray] = []
     with CodesFile(codes, generator, options.size_of(generator), overwrite=overwrite) as file:
 
         def keep(samples: Samples, numbers: range) -> None:
             values = values_of(generator, options, numbers)
             file.append(samples, _file_names(generator, values), list(values.values()))
-            pixels.extend(to_bytes(samples.signals))
+            drawn.extend(to_bytes(samples.signals))
 
         finished = draw(generator, options, 0, keep, show=progress)
     if finished:
         kinds = max(len(options.texts), *map(len, options.attributes.values()), 0)
         columns = kinds if 1 < kinds <= min(MOST_COLUMNS, options.count) else None
-        save_png(grid(np.stack(pixels[:finished]), columns), out, overwrite=overwrite)
+        save_png(grid(np.stack(drawn[:finished]), columns), out, overwrite=overwrite)
     return Drawn(finished, options.count, new_seed(options.seed))
 
 

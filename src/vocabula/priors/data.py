@@ -199,7 +199,7 @@ def _split(
             f"{arrays.name}: expected at least 2 signals, one to learn from and one to measure on, "
             f"got {len(arrays)}; encode more of them"
         )
-    pictures = arrays.pictures
+    pictures = arrays.origins
     unknown = arrays.crops == 1 and len(set(pictures)) == 1  # one name for all is useless
     kept, out = split_codes(len(arrays) if unknown else pictures, share=share, most=most, seed=seed)
     if not len(kept):
@@ -276,7 +276,7 @@ def _check_names(
 def _captions(sources: Sources, arrays: CodeArrays) -> Captions | None:
     if sources.captions is None:
         return None
-    return read_captions(sources.captions, arrays.pictures, column=sources.caption_column)
+    return read_captions(sources.captions, arrays.origins, column=sources.caption_column)
 
 
 def token_counts(tokenizer: TextTokenizer, captions: Sequence[str]) -> list[int]:

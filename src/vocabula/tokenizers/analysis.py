@@ -174,28 +174,28 @@ class Passage:
 
 
 def pass_in_tiles(
-    images: Tensor,
+    signals: Tensor,
     cut: Sequence[Tile],
     strides: Sequence[int],
     pass_one: Callable[[Tensor], Passage],
 ) -> Passage:
-    """The passage of whole images of a discrete tokenizer, joined from their tiles.
+    """The passage of whole signals of a discrete tokenizer, joined from their tiles.
 
     Args:
-        images: (B, C, H, W).
+        signals: (B, C, H, W).
         cut: the tiles of each.
         strides: pixels per position of each level.
         pass_one: passes the part (1, C, h, w) that the network sees for a tile.
     """
 
-    def seen(image: int, tile: Tile) -> list[Tensor]:
-        found = pass_one(images[image : image + 1, :, *tile.seen()])
+    def seen(number: int, tile: Tile) -> list[Tensor]:
+        found = pass_one(signals[number : number + 1, :, *tile.seen()])
         grids = [g for f in found.levels for g in (f.vectors, f.codes, f.values) if g is not None]
         return [*grids, found.output.movedim(1, -1), found.log_prob]
 
     steps = [stride for stride in strides for _ in range(3)]
-    *grids, output, log_prob = gather(len(images), cut, [*steps, 1, 1], seen)
-    height, width = images.shape[-2:]
+    *grids, output, log_prob = gather(len(signals), cut, [*steps, 1, 1], seen)
+    height, width = signals.shape[-2:]
     levels = [LevelAnalysis(*grids[i : i + 3]) for i in range(0, len(grids), 3)]
     return Passage(
         levels, output.movedim(-1, 1)[..., :height, :width], log_prob[:, :height, :width]

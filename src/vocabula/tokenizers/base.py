@@ -131,7 +131,7 @@ class SignalTokenizer(Pretrained, Networks):
             OptionError: the bottleneck is continuous, the decoder takes no condition, or `size`
                 is not the size of an image with that many codes.
         """
-        return self._decode_all(codes, condition, size, lambda images: images, mask)
+        return self._decode_all(codes, condition, size, lambda signals: signals, mask)
 
     @torch.no_grad()
     def decode_stored(
@@ -180,9 +180,9 @@ class SignalTokenizer(Pretrained, Networks):
         if not cut:
             return shown(levels, size, condition)
 
-        def seen(image: int, tile: Tile) -> Tensor:
+        def seen(number: int, tile: Tile) -> Tensor:
             places = [tile.seen(level.stride) for level in self.levels]
-            row = slice(image, image + 1)
+            row = slice(number, number + 1)
             parts = [code[row, *place] for code, place in zip(levels, places, strict=True)]
             return shown(parts, tile.size, None if condition is None else condition.rows(row))
 
@@ -322,8 +322,8 @@ class SignalTokenizer(Pretrained, Networks):
         if not cut:
             return self._codes(self._values(x))
 
-        def seen(image: int, tile: Tile) -> list[Tensor]:
-            part = x[image : image + 1, :, *tile.seen()]
+        def seen(number: int, tile: Tile) -> list[Tensor]:
+            part = x[number : number + 1, :, *tile.seen()]
             return self._codes(self._values(part))
 
         return gather(len(x), cut, [level.stride for level in self.levels], seen)

@@ -220,12 +220,12 @@ class HierarchicalTokenizer(SignalTokenizer):
         """See `SignalTokenizer`: for all networks that finer codes depend on, in sequence."""
         above = [level.decoder.context for level in self._levels[:-1]]
         encoders = [level.encoder.context for level in self._levels]
-        return _in_pixels([*above, *encoders], [*self._strides[:-1], *self._strides])
+        return _in_elements([*above, *encoders], [*self._strides[:-1], *self._strides])
 
     @property
     def decode_context(self) -> int | None:
         """See `SignalTokenizer`: for all decoders, in sequence."""
-        return _in_pixels([level.decoder.context for level in self._levels], self._strides)
+        return _in_elements([level.decoder.context for level in self._levels], self._strides)
 
     # --------------------------------------------------------------- internals
 
@@ -298,7 +298,7 @@ class HierarchicalTokenizer(SignalTokenizer):
             out, whose = level.context, f"{name}'s"
 
 
-def _in_pixels(contexts: Sequence[int | None], strides: Sequence[int]) -> int | None:
+def _in_elements(contexts: Sequence[int | None], strides: Sequence[int]) -> int | None:
     """The total context of networks in sequence, each given in positions of its own stride."""
     total = 0
     for context, stride in zip(contexts, strides, strict=True):
