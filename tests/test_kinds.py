@@ -23,8 +23,8 @@ ALLOWED = 20
 
 Those of `codec/{coder,fallback,native,header}` (9) belong to the coder of exact pixels, of which a
 file of images may have a last stage; `cli/runs` (2), `pipelines/sample_kinds` (2) and
-`functional/native` (1) serve commands and kernels of images alone; `image_size` (3) and `images` (2)
-are names that saved files and programs use; `picture_size` writes a width and a height.
+`functional/native` (1) serve commands and kernels of images alone; `image_size` (3) and `images`
+(2) are names that saved files and programs use; `picture_size` writes a width and a height.
 """
 
 

@@ -110,10 +110,10 @@ def test_squares_of_a_picture_are_known_by_the_header(tmp_path: Path) -> None:
     names = ["a/cat#0.jpg", "a/cat#1.jpg", "b#0", "b#1", "x.parquet[3]#0"]
     records = [TokenRecord(record(i).codes, name, None, 16, 24) for i, name in enumerate(names)]
     plain = read_codes(read_tokens(written(tmp_path / "t.parquet", records)))
-    assert plain.pictures == names
+    assert plain.origins == names
     cut = read_codes(read_tokens(written(tmp_path / "u.parquet", records, crops=2)))
-    assert cut.pictures == ["a/cat.jpg", "a/cat.jpg", "b", "b", "x.parquet[3]"]
-    assert cut.take(np.array([2, 0])).pictures == ["b", "a/cat.jpg"]
+    assert cut.origins == ["a/cat.jpg", "a/cat.jpg", "b", "b", "x.parquet[3]"]
+    assert cut.take(np.array([2, 0])).origins == ["b", "a/cat.jpg"]
 
 
 def test_a_split_is_a_partition_by_the_seed() -> None:
