@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
+from processes import FORKED
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,17 +40,23 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _run(folder: Path, *words: str, code: int = 0) -> str:
     """A command in the folder; its output, after a check of the exit status."""
-    paths = os.pathsep.join([str(folder), str(ROOT / "src")])
-    done = subprocess.run(
-        [sys.executable, "-m", "vocabula", "--import", "beats", *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    return done.stdout if code == 0 else done.stderr
+    process = FORKED.Process(target=_command, args=(folder, words))
+    process.start()
+    process.join(300)
+    said = (folder / "error.txt").read_text()
+    assert process.exitcode == code, said
+    return (folder / "output.txt").read_text() if code == 0 else said
+
+
+def _command(folder: Path, words: tuple[str, ...]) -> None:
+    """Run a command in this process, a fresh one, with its streams in files."""
+    from vocabula.cli.main import main
+
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    sys.argv = ["vocabula", "--import", "beats", *words]
+    with open("output.txt", "w") as sys.stdout, open("error.txt", "w") as sys.stderr:
+        main()
 
 
 def test_it_trains_and_is_measured_with_its_own_figures(place: Path) -> None:
