@@ -26,6 +26,7 @@ import common
 import numpy as np
 import torch
 
+from vocabula.cli.process import keep_freed_memory
 from vocabula.data import open_vectors
 from vocabula.pipelines import encode_dataset
 from vocabula.quantizers import Quantizer
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
+    keep_freed_memory()  # as the commands do
     tokenizer = make_tokenizer(options.dim)
     quantizer = tokenizer.quantizer
     assert isinstance(quantizer, Quantizer)

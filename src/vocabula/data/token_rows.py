@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from vocabula.data.row_names import RowNames
 from vocabula.data.token_layout import IMAGE, LARGEST_SIDE, check_levels
 from vocabula.errors import TokensError
 from vocabula.files import unicode_text
@@ -156,6 +157,8 @@ def _texts(paths: Any, count: int) -> Any:
     """Paths as a list of texts or an Arrow array of them."""
     if paths is None:
         return pa.repeat("", count)
+    if isinstance(paths, RowNames):
+        return paths.arrow()
     if isinstance(paths, pa.ChunkedArray):
         paths = paths.combine_chunks()
     return paths.cast(pa.string()).fill_null("") if isinstance(paths, pa.Array) else list(paths)

@@ -99,7 +99,12 @@ class TokenWriter:
         with self._reporting():
             self._file = _open_new(self._draft.hidden)
             self._writer = pq.ParquetWriter(
-                self._file, self._schema, compression="zstd", write_page_checksum=True
+                self._file,
+                self._schema,
+                compression="zstd",
+                write_page_checksum=True,
+                # names that all differ gain nothing from a dictionary, and take its time
+                use_dictionary=True if signal == IMAGE else ["codes.list.element"],
             )
 
     def append(self, record: TokenRecord) -> None:

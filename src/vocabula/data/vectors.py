@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vocabula.data.base import Batch, Source
 from vocabula.data.content import content_of_array
 from vocabula.data.labels import kept_labels, labels_of_array
+from vocabula.data.row_names import RowNames
 from vocabula.data.source import DataWarning
 from vocabula.errors import DataError, plural
 from vocabula.signals.attributes import CLASS
@@ -150,11 +151,11 @@ class VectorSource(Source):
         _check_axes(vectors, name)
         check_values(vectors, name)
 
-    def describe(self, rows: NDArray[np.int64]) -> list[str]:
+    def describe(self, rows: NDArray[np.int64]) -> Sequence[str]:
         """The keys of rows, or their numbers in brackets if they have none."""
         if self.keys is not None:
             return [self.keys[row] for row in rows.tolist()]
-        return [f"[{row}]" for row in rows.tolist()]
+        return RowNames(rows)
 
     def _refuse(self, row: int) -> None:
         raise DataError(
