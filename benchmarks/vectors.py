@@ -26,6 +26,7 @@ import common
 import numpy as np
 import torch
 
+from vocabula.benchmark import record
 from vocabula.cli.process import keep_freed_memory
 from vocabula.data import open_vectors
 from vocabula.pipelines import encode_dataset
@@ -131,7 +132,9 @@ def main() -> None:
         "ratio": statistics.median(e / b for b, e in pairs),
         "peak_bytes_without_the_file": memory,
     }
-    common.write_result("vectors", figures)
+    words = f"python benchmarks/vectors.py --rounds {options.rounds}"
+    print(json.dumps(figures, indent=2))
+    common.write(record("vectors", words, torch.get_num_threads(), figures))
 
 
 if __name__ == "__main__":
