@@ -311,6 +311,7 @@ def test_a_reader_without_the_kind_still_inspects_and_reads_codes() -> None:
     assert [codes.shape for codes in codec.read_codes(content).codes] == [(3, 1, 2)] * 2
 
 
+@pytest.mark.slow
 def test_memory_that_signals_take_bounds_a_segment() -> None:
     """Wide vectors of few bits: a segment of the usual bits would take gigabytes."""
     torch.manual_seed(0)
