@@ -59,7 +59,6 @@ def compare(
     from vocabula.cli.console import say, stdout_console
     from vocabula.cli.figures import comparison_json
     from vocabula.cli.runs import open_data, reading_data
-    from vocabula.errors import plural
     from vocabula.files import new_file
     from vocabula.reports.compare import (
         build_comparison,
@@ -80,7 +79,7 @@ def compare(
         )
         build_comparison(tokenizers, compared, source, out, examples=examples, overwrite=overwrite)
     figures = compared[0].figures
-    title = f"{plural(figures.count, figures.signal.plural[:-1])} of {source.name}"
+    title = f"{figures.signal.counted(figures.count)} of {source.name}"
     stdout_console().print(comparison_table(compared, title))
     if json is not None:
         with new_file(Path(json), overwrite=overwrite) as draft:

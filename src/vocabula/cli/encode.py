@@ -104,7 +104,7 @@ def encode(
         )
     signal = tokenizer.signal
     if cut is None:
-        what = plural(count, signal.plural[:-1])
+        what = signal.counted(count)
     else:
         what = f"{plural(count, 'square')} of {cut.side} x {cut.side} pixels"
     made = f"encoded {what}: {out}"

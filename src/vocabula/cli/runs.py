@@ -268,23 +268,14 @@ def open_images(
     """
     from vocabula.data import ImageSource
 
-    check_of_images(tokenizer, verb)
-    source = open_data(data, tokenizer, run, **options)
-    assert isinstance(source, ImageSource), "images have image sources"
-    return source
-
-
-def check_of_images(tokenizer: SignalTokenizer, verb: str) -> None:
-    """Refuse a tokenizer of another kind where a command serves images alone.
-
-    Raises:
-        OptionError: it is of another kind.
-    """
     if tokenizer.signal.kind != "image":
         raise OptionError(
             f"{verb}: expected a tokenizer of images, got one of {tokenizer.signal.plural}; this "
             "serves images alone"
         )
+    source = open_data(data, tokenizer, run, **options)
+    assert isinstance(source, ImageSource), "images have image sources"
+    return source
 
 
 def check_apart_from(data: str, out: str | Path | None) -> None:

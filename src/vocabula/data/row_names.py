@@ -41,12 +41,6 @@ class RowNames(Sequence[str]):
             return RowNames(self._rows[place])
         return f"[{self._rows[place]}]"
 
-    def __eq__(self, other: object) -> bool:
-        """Whether another sequence holds the same names."""
-        return isinstance(other, Sequence) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]
-
     def arrow(self) -> Any:
         """The names as an Arrow array."""
         return pc.binary_join_element_wise("[", pa.array(self._rows).cast(pa.string()), "]", "")

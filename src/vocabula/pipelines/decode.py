@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vocabula.data import Source, VectorSource
 from vocabula.data.media import MEDIA
 from vocabula.data.source import BATCH_PIXELS
 from vocabula.data.token_file import TokenFile, read_tokens
@@ -20,9 +21,6 @@ from vocabula.errors import OptionError, TokensError
 from vocabula.evaluation.batches import counted
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference
-
-IMAGES, ROWS = 64, 2**14
-"""Signals of a batch, with axes and without."""
 
 
 def decode_tokens(
@@ -84,7 +82,7 @@ def _decoded(
     for batch in records.batches():
         for extent, rows in _of_one_size(batch):
             most = max(1, BATCH_PIXELS // math.prod(extent))
-            most = min(most, batch_size or (IMAGES if extent else ROWS))
+            most = min(most, batch_size or (Source if extent else VectorSource).batch_size)
             for first in range(rows.start, rows.stop, most):
                 part = slice(first, min(first + most, rows.stop))
                 codes = [torch.from_numpy(level[part]).to(device) for level in batch.levels]

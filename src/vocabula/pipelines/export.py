@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vocabula.data import Source
-from vocabula.errors import OptionError, plural
+from vocabula.errors import OptionError
 from vocabula.evaluation.measurement import evaluate
 from vocabula.evaluation.result import Evaluation
 from vocabula.files import check_new_folder, new_folder, output_errors, write_bytes
@@ -143,7 +143,7 @@ def _section(figures: Evaluation) -> str:
     return held_out_figures(
         {name: value for name, value in known.items() if value is not None},
         data=figures.data,
-        count=plural(figures.count, figures.signal.plural[:-1]),
+        count=figures.signal.counted(figures.count),
     )
 
 

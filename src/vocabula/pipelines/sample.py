@@ -154,14 +154,13 @@ def sample_grid(
     options = _checked(generator, options)
     check_new_file(out, overwrite=overwrite)
     drawn: list[np.ndarray] = []
-    with CodesFile(codes, generator, options.size_of(generator), overwrite=overwrite) as file:
 
-        def keep(samples: Samples, numbers: range) -> None:
-            values = values_of(generator, options, numbers)
-            file.append(samples, _file_names(generator, values), list(values.values()))
-            drawn.extend(to_bytes(samples.signals))
+    def take(samples: Samples, names: Sequence[str]) -> None:
+        drawn.extend(to_bytes(samples.signals))
 
-        finished = draw(generator, options, 0, keep, show=progress)
+    finished = draw_at_once(
+        generator, options, take, codes=codes, suffix=".png", overwrite=overwrite, show=progress
+    )
     if finished:
         kinds = max(len(options.texts), *map(len, options.attributes.values()), 0)
         columns = kinds if 1 < kinds <= min(MOST_COLUMNS, options.count) else None
@@ -214,7 +213,7 @@ def sample_folder(
 
         def keep(samples: Samples, numbers: range) -> None:
             values = values_of(generator, options, numbers)
-            names = _file_names(generator, values)
+            names = [f"{name}.png" for name in names_of(generator, values)]
             for image, name in zip(to_bytes(samples.signals), names, strict=True):
                 save_png(image, out / name, overwrite=True)
             file.append(samples, names, list(values.values()))
@@ -275,16 +274,47 @@ def draw(
     return finished
 
 
+def draw_at_once(
+    generator: Generator,
+    options: SampleOptions,
+    take: Callable[[Samples, Sequence[str]], None],
+    *,
+    codes: Path | None,
+    suffix: str = "",
+    overwrite: bool,
+    show: bool,
+) -> int:
+    """Draw all samples, and write their codes as they come.
+
+    Args:
+        generator: what draws.
+        options: what to draw, with a seed.
+        take: takes a batch and the names of its samples.
+        codes: a token file to write as well, or None.
+        suffix: the end of every name.
+        overwrite: replace an existing file of codes.
+        show: show a progress bar on a terminal.
+
+    Returns:
+        The number of samples; fewer than asked for after Ctrl-C.
+    """
+    with CodesFile(codes, generator, options.size_of(generator), overwrite=overwrite) as file:
+
+        def keep(samples: Samples, numbers: range) -> None:
+            values = values_of(generator, options, numbers)
+            names = [f"{name}{suffix}" for name in names_of(generator, values)]
+            file.append(samples, names, list(values.values()))
+            take(samples, names)
+
+        return draw(generator, options, 0, keep, show=show)
+
+
 def values_of(
     generator: Generator, options: SampleOptions, numbers: range
 ) -> dict[int, dict[str, int]]:
     """The indices of the attributes' values of some samples, by the sample's number."""
     found = options.indices_of(generator)
     return {i: {name: own[i % len(own)] for name, own in found.items()} for i in numbers}
-
-
-def _file_names(generator: Generator, values: Mapping[int, Mapping[str, int]]) -> list[str]:
-    return [f"{name}.png" for name in names_of(generator, values)]
 
 
 def names_of(generator: Generator, values: Mapping[int, Mapping[str, int]]) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 from torch import Tensor
 
@@ -15,13 +16,10 @@ from vocabula.pipelines.sample import (
     Drawn,
     SampleOptions,
     checked,
-    draw,
-    names_of,
+    draw_at_once,
     sample_folder,
     sample_grid,
-    values_of,
 )
-from vocabula.pipelines.sample_series import CodesFile
 from vocabula.priors import Generator, Samples
 from vocabula.priors.order import new_seed
 from vocabula.roles import Role
@@ -30,23 +28,19 @@ OTHER_PICTURES = frozenset({".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".
 """Ends of names that nobody gives to a folder."""
 
 
-class Sampling(Protocol):
-    """Draws samples of one kind of signal and writes them; see `draw_samples`."""
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where samples go; see `draw_samples`."""
 
-    def __call__(
-        self,
-        generator: Generator,
-        options: SampleOptions,
-        out: Path,
-        *,
-        codes: Path | None = None,
-        resume: bool = False,
-        overwrite: bool = False,
-        progress: bool = False,
-    ) -> Drawn:
-        """Draw and write; see `draw_samples`."""
-        ...
+    out: Path
+    codes: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    progress: bool = False
 
+
+Sampling: TypeAlias = Callable[[Generator, SampleOptions, Output], Drawn]
+"""Draws samples of one kind of signal and writes them."""
 
 SAMPLING = Role[Sampling](
     "sampling",
@@ -85,78 +79,52 @@ def draw_samples(
         OutputError: a file exists or cannot be written.
     """
     sampling = SAMPLING.of(generator.tokenizer.signal.kind)
-    return sampling(
-        generator,
-        options,
-        out,
-        codes=codes,
-        resume=resume,
-        overwrite=overwrite,
-        progress=progress,
-    )
+    return sampling(generator, options, Output(out, codes, resume, overwrite, progress))
 
 
-def sample_pictures(
-    generator: Generator,
-    options: SampleOptions,
-    out: Path,
-    *,
-    codes: Path | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    progress: bool = False,
-) -> Drawn:
-    """Draw images into a grid if `out` is a picture, else into a folder; see `draw_samples`."""
-    if not is_picture(out):
+def sample_pictures(generator: Generator, options: SampleOptions, to: Output) -> Drawn:
+    """Draw images into a grid if the output is a picture, else into a folder."""
+    if not is_picture(to.out):
         return sample_folder(
             generator,
             options,
-            out,
-            codes=codes,
-            resume=resume,
-            overwrite=overwrite,
-            progress=progress,
+            to.out,
+            codes=to.codes,
+            resume=to.resume,
+            overwrite=to.overwrite,
+            progress=to.progress,
         )
-    if resume:
+    if to.resume:
         raise OptionError(
-            f"--resume: expected a folder of samples, got {out}; a grid is drawn at once: "
+            f"--resume: expected a folder of samples, got {to.out}; a grid is drawn at once: "
             "use --overwrite"
         )
-    return sample_grid(generator, options, out, codes=codes, overwrite=overwrite, progress=progress)
+    return sample_grid(
+        generator, options, to.out, codes=to.codes, overwrite=to.overwrite, progress=to.progress
+    )
 
 
-def sample_file(
-    generator: Generator,
-    options: SampleOptions,
-    out: Path,
-    *,
-    codes: Path | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    progress: bool = False,
-) -> Drawn:
-    """Draw signals into one file, such as an array of vectors; see `draw_samples`."""
-    if resume:
+def sample_file(generator: Generator, options: SampleOptions, to: Output) -> Drawn:
+    """Draw signals into one file, such as an array of vectors."""
+    if to.resume:
         raise OptionError(
-            f"--resume: expected none, as {out} is written at once, got it; use --overwrite, or "
+            f"--resume: expected none, as {to.out} is written at once, got it; use --overwrite, or "
             "draw the others with another seed"
         )
     signal = generator.tokenizer.signal
     media = MEDIA.of(signal.kind)(signal.channels, "sample")
-    media.check(out, overwrite=overwrite)
+    media.check(to.out, overwrite=to.overwrite)
     options = checked(generator, options)
     found: list[tuple[Tensor, Sequence[str]]] = []
-    with CodesFile(codes, generator, options.size_of(generator), overwrite=overwrite) as file:
 
-        def keep(samples: Samples, numbers: range) -> None:
-            values = values_of(generator, options, numbers)
-            names = names_of(generator, values)
-            file.append(samples, names, list(values.values()))
-            found.append((signal.to_stored(samples.signals).cpu(), names))
+    def take(samples: Samples, names: Sequence[str]) -> None:
+        found.append((signal.to_stored(samples.signals).cpu(), names))
 
-        finished = draw(generator, options, 0, keep, show=progress)
+    finished = draw_at_once(
+        generator, options, take, codes=to.codes, overwrite=to.overwrite, show=to.progress
+    )
     if finished:
-        media.write(out, found, finished, overwrite=overwrite)
+        media.write(to.out, found, finished, overwrite=to.overwrite)
     return Drawn(finished, options.count, new_seed(options.seed))
 
 

@@ -98,7 +98,7 @@ def build_report(
         **_dimensions(result),
         **_settings(tokenizer, manifest),
         "curves": training_curves(Path(run) / "log.jsonl") if run is not None else [],
-        "measured": _measured(result),
+        "measured": result.signal.counted(result.count),
         "figures": result.rows(),
         "problems": source.problems,
     }
@@ -114,7 +114,8 @@ def _header(tokenizer: SignalTokenizer, result: Evaluation, named: Path) -> dict
         type(level.quantizer).__name__ + _position(level, signal.unit) for level in tokenizer.levels
     )
     channels = plural(tokenizer.channels, "channel")
-    subtitle = f"{levels} of {channels}; measured on {_measured(result)} of {result.data}"
+    measured = f"{signal.counted(result.count)} of {result.data}"
+    subtitle = f"{levels} of {channels}; measured on {measured}"
     tiles = [asdict(tile) for tile in METRICS.of(signal.kind).tiles(result.fidelity)]
     if result.books:
         sizes = " + ".join(str(b.size) for b in result.books[:MOST_BOOKS])
@@ -146,11 +147,6 @@ def _header(tokenizer: SignalTokenizer, result: Evaluation, named: Path) -> dict
 def _position(level: CodeLevel, unit: str) -> str:
     sides = " x ".join(map(str, level.strides))
     return f", one code position per {sides} {unit}s" if sides else ""
-
-
-def _measured(result: Evaluation) -> str:
-    """How many signals were measured, in words."""
-    return plural(result.count, result.signal.plural[:-1])
 
 
 def _codebook(result: Evaluation) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vocabula import registry
-from vocabula.errors import DataError
+from vocabula.errors import DataError, plural
 from vocabula.functional._checks import check_tensor
 
 
@@ -43,6 +43,10 @@ class Signal(ABC):
     def kind(self) -> str:
         """The registered name of the kind, such as ``image``, by which everything else is found."""
         return registry.name_of(self)
+
+    def counted(self, count: int) -> str:
+        """A number of such signals in words, such as ``3 images``."""
+        return plural(count, self.plural[:-1])
 
     @abstractmethod
     def units(self, extent: Sequence[int]) -> float:

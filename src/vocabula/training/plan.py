@@ -40,7 +40,7 @@ def tokenizer_lines(
     rate = f", {bits:.3g} bits a {signal.unit}" if bits else ""
     more = f", {about}" if about else f" of width {source.channels}" * (not signal.axes)
     return [
-        f"data:   {plural(len(source), signal.plural[:-1])} of {source.name}{skipped}{more}",
+        f"data:   {signal.counted(len(source))} of {source.name}{skipped}{more}",
         f"codes:  {codes}{rate}",
     ]
 
