@@ -28,27 +28,25 @@ def books(stages: int, K: int, D: int) -> Tensor:
     return normal(stages, K, D, seed=1) * 0.5 ** torch.arange(stages)[:, None, None]
 
 
-@pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize(
     ("stages", "K", "D", "N"), [(4, 100, 8, 70), (3, 65, 33, 20), (1, 1, 1, 1), (2, 1100, 20, 20)]
 )
 def test_equals_the_search_stage_by_stage(
-    stages: int, K: int, D: int, N: int, fast: bool, device: torch.device
+    stages: int, K: int, D: int, N: int, device: torch.device
 ) -> None:
     z, codebooks = 3 + normal(N, D), books(stages, K, D)
-    found = residual_codes(z.to(device), codebooks.to(device), fast=fast)
+    found = residual_codes(z.to(device), codebooks.to(device))
     assert found.dtype == torch.int64
     assert torch.equal(found.cpu(), by_brute_force(z, codebooks))
 
 
-@pytest.mark.parametrize("fast", [False, True])
-def test_doubtful_rows_are_settled_before_the_next_stage(fast: bool, device: torch.device) -> None:
+def test_doubtful_rows_are_settled_before_the_next_stage(device: torch.device) -> None:
     # Codewords that differ by less than the products resolve, some of them twice in the book.
     codebooks = books(3, 24, 20)
     codebooks[:, 8:16] = codebooks[:, :8] + 1e-6 * normal(8, 20, seed=2)
     codebooks[:, 16:] = codebooks[:, 8:16]
     z = normal(12, 20)
-    found = residual_codes(z.to(device), codebooks.to(device), fast=fast)
+    found = residual_codes(z.to(device), codebooks.to(device))
     assert torch.equal(found.cpu(), by_brute_force(z, codebooks))
 
 

@@ -1,10 +1,9 @@
 """Vectors prepared for a search: centred, rounded, padded, with bounds on the rounding errors.
 
 A search compares scores |e|²/2 - z·e about a center that z and e share exactly. `prepare` writes
-the differences from it once, in float32 or rounded further to the 11 significant bits of TF32, so
-that the tensor cores, which drop the lower bits of an operand, drop only zeros. The norm of each
-row's rounding error is measured rather than bounded by its worst case: TF32 then leaves less than
-half as many rows in doubt.
+the differences from it once, rounded to the 11 significant bits of TF32, so that the tensor cores,
+which drop the lower bits of an operand, drop only zeros. The norm of each row's rounding error is
+measured rather than bounded by its worst case: less than half as many rows are then in doubt.
 """
 
 # The arguments of a kernel are pointers and tiles, which have no types to name.
@@ -28,8 +27,7 @@ class Table:
     """Rows ready for a search.
 
     Attributes:
-        values: (books, rows, width) float32, or (books, width, rows) if requested; both sizes are
-            padded with zeros.
+        values: (books, rows, width) float32 of TF32's precision; both sizes are padded with zeros.
         measures: (4, books, rows) float64: the norm about the center; the norm of the rounding's
             error; half the squared norm, plus a zero codeword's extra term; and the length before
             normalisation for the cosine, otherwise 1. A row that is not finite has norm NaN.
@@ -64,7 +62,7 @@ class Bounds(NamedTuple):
     underflow: float
 
 
-def bounds(size: int, fast: bool) -> Bounds:
+def bounds(size: int) -> Bounds:
     """Return the bounds for vectors of `size` components.
 
     A float32 sum of n products errs by at most n u / (1 - n u) of the sum of the magnitudes, in any
@@ -78,7 +76,7 @@ def bounds(size: int, fast: bool) -> Bounds:
     """
     steps = 1.01 * (size + 12) * 2.0**-24
     tiny = torch.finfo(torch.float32).tiny
-    return Bounds(4 * steps if fast else steps, (size + 4) * 2.0**-53, 4 * size * tiny)
+    return Bounds(4 * steps, (size + 4) * 2.0**-53, 4 * size * tiny)
 
 
 def center(codebooks: Tensor, cosine: bool) -> Tensor:
@@ -94,13 +92,10 @@ def center(codebooks: Tensor, cosine: bool) -> Tensor:
 
 
 @triton.jit
-def rounded(x, ROUND: tl.constexpr):
-    """Round float64 to float32 and, where ROUND, on to TF32: half up in magnitude, at bit 13."""
-    value = x.to(tl.float32)
-    if ROUND:
-        bits = value.to(tl.int32, bitcast=True)
-        value = ((bits + 0x1000) & -0x2000).to(tl.float32, bitcast=True)
-    return value
+def rounded(x):
+    """Round float64 to float32 and on to TF32: half up in magnitude, at bit 13."""
+    bits = x.to(tl.float32).to(tl.int32, bitcast=True)
+    return ((bits + 0x1000) & -0x2000).to(tl.float32, bitcast=True)
 
 
 @triton.jit
@@ -128,7 +123,7 @@ def slack(z_norm, z_error, e_norm, e_error, e_half, steps, double, underflow):
     return tl.where(reach * width + e_half < 1e37, 1.001 * error, float("inf"))
 
 
-@triton.jit(do_not_specialize=["rows", "padded"])
+@triton.jit(do_not_specialize=["rows", "padded", "columns"])
 def _prepare(
     source,
     center,
@@ -140,10 +135,8 @@ def _prepare(
     D,
     source_row,
     source_book,
-    values_row,
-    values_column,
+    columns,
     COSINE: tl.constexpr,
-    ROUND: tl.constexpr,
     WIDTH: tl.constexpr,
     BR: tl.constexpr,
     BD: tl.constexpr,
@@ -151,9 +144,11 @@ def _prepare(
     book = tl.program_id(1).to(tl.int64)
     row = tl.program_id(0).to(tl.int64) * BR + tl.arange(0, BR)
     inside = row < rows
+    # The row of the table: see `prepare`.
+    table_row = row % (padded // columns) * columns + row // (padded // columns)
     source += book * source_book + row[:, None] * source_row
     center += book * D
-    values += book * padded * WIDTH + row[:, None] * values_row
+    values += book * padded * WIDTH + table_row[:, None] * WIDTH
     length = tl.full((BR,), 1.0, tl.float64)
     if COSINE:
         length = tl.zeros((BR,), tl.float64)
@@ -175,14 +170,14 @@ def _prepare(
             x = x / divisor[:, None]
         c = origin(center + tl.where(column < D, column, 0))
         x = tl.where(known, x - c[None, :], 0.0)
-        value = rounded(x, ROUND)
+        value = rounded(x)
         finite = tl.abs(x.to(tl.float32)) < float("inf")
         broken = tl.maximum(broken, tl.max(tl.where(finite, 0, 1), 1))
         square += tl.sum(x * x, 1)
         error = x - value.to(tl.float64)
         lost += tl.sum(error * error, 1)
         here = (row < padded)[:, None] & (column < WIDTH)[None, :]
-        tl.store(values + column[None, :] * values_column, value, mask=here)
+        tl.store(values + column[None, :], value, mask=here)
     half = square / 2
     if COSINE:
         # A zero codeword has cosine 0 with everything, like a unit vector of its own dimension.
@@ -195,7 +190,8 @@ def _prepare(
     tl.store(measures + layer + place, tl.sqrt(lost), mask=here)
     tl.store(measures + 2 * layer + place, half, mask=here)
     tl.store(measures + 3 * layer + place, length, mask=here)
-    tl.store(bias + place, tl.where(inside, half, float("inf")).to(tl.float32), mask=here)
+    bias += book * padded + table_row
+    tl.store(bias, tl.where(inside, half, float("inf")).to(tl.float32), mask=here)
 
 
 def prepare(
@@ -204,42 +200,40 @@ def prepare(
     *,
     padded: int,
     width: int,
-    fast: bool,
     cosine: bool = False,
-    transposed: bool = False,
+    columns: int = 1,
 ) -> Table:
     """Write the table of (books, rows, D) vectors about the center (books, D), in one launch.
+
+    With T = padded / columns, row t * columns + c of `values` and `bias` is source row c * T + t:
+    a column of the tiles of a scan then holds neighbours. The measures keep the source's order.
 
     Args:
         source: (books, rows, D) float32 of any strides whose last is 1.
         center: (books, D) float32.
         padded: rows of the table, at least those of `source`.
         width: components of the table, at least D.
-        fast: whether to round to TF32.
         cosine: whether to normalise the rows first, in float64.
-        transposed: whether to write (books, width, padded).
+        columns: codewords of a tile; a divisor of `padded`.
 
     Returns:
         The table.
     """
     books, rows, size = source.shape
-    shape = (books, width, padded) if transposed else (books, padded, width)
     table = Table(
-        values=source.new_empty(shape),
+        values=source.new_empty((books, padded, width)),
         measures=source.new_empty((4, books, padded), dtype=torch.float64),
         bias=source.new_empty((books, padded)),
     )
-    columns = min(64, triton.next_power_of_2(width))
-    block = 2048 // columns
+    parts = min(64, triton.next_power_of_2(width))
+    block = 2048 // parts
     _prepare[(triton.cdiv(padded, block), books)](
         *(source, center, table.values, table.measures, table.bias),
-        *(rows, padded, size, source.stride(1), source.stride(0)),
-        *((1, padded) if transposed else (width, 1)),
+        *(rows, padded, size, source.stride(1), source.stride(0), columns),
         COSINE=cosine,
-        ROUND=fast,
         WIDTH=width,
         BR=block,
-        BD=columns,
+        BD=parts,
         num_warps=4,
     )
     return table
