@@ -77,6 +77,17 @@ def measure(
     return shortest, code
 
 
+@triton.jit
+def _best(minima, groups, BR: tl.constexpr, BG: tl.constexpr):
+    """Return the least score of every row, (BR,), over all groups."""
+    best = tl.full((BR,), float("inf"), tl.float32)
+    for start in range(0, groups, BG):
+        group = start + tl.arange(0, BG)[None, :]
+        least = tl.load(minima + group, mask=group < groups, other=float("inf"))
+        best = tl.minimum(best, tl.min(least, 1))
+    return best
+
+
 @triton.jit(do_not_specialize=["rows", "K", "groups", "tiles", "segment_tiles"])
 def decide(
     z,
@@ -122,12 +133,7 @@ def decide(
     if COSINE:
         answered = answered & (length > 0)
     minima += (book * z_rows + row)[:, None] * groups
-    best = tl.full((BR,), float("inf"), tl.float32)
-    for start in range(0, groups, BG):
-        group = start + tl.arange(0, BG)[None, :]
-        least = tl.load(minima + group, mask=group < groups, other=float("inf"))
-        best = tl.minimum(best, tl.min(least, 1))
-    limit = best.to(tl.float64) + 2 * error
+    limit = _best(minima, groups, BR, BG).to(tl.float64) + 2 * error
     shortest = tl.full((BR,), float("inf"), tl.float64)
     code = tl.zeros((BR,), tl.int32)
     for start in range(0, groups, BG):

@@ -123,6 +123,18 @@ def slack(z_norm, z_error, e_norm, e_error, e_half, steps, double, underflow):
     return tl.where(reach * width + e_half < 1e37, 1.001 * error, float("inf"))
 
 
+@triton.jit
+def _lengths(source, inside, D, WIDTH: tl.constexpr, BR: tl.constexpr, BD: tl.constexpr):
+    """Return the Euclidean lengths of a block of rows, (BR,), in float64."""
+    square = tl.zeros((BR,), tl.float64)
+    for start in range(0, WIDTH, BD):
+        column = start + tl.arange(0, BD)
+        known = inside[:, None] & (column < D)[None, :]
+        x = tl.load(source + column[None, :], mask=known, other=0.0).to(tl.float64)
+        square += tl.sum(x * x, 1)
+    return tl.sqrt(square)
+
+
 @triton.jit(do_not_specialize=["rows", "padded", "columns"])
 def _prepare(
     source,
@@ -144,20 +156,14 @@ def _prepare(
     book = tl.program_id(1).to(tl.int64)
     row = tl.program_id(0).to(tl.int64) * BR + tl.arange(0, BR)
     inside = row < rows
-    # The row of the table: see `prepare`.
-    table_row = row % (padded // columns) * columns + row // (padded // columns)
+    tiles = padded // columns
+    table_row = row % tiles * columns + row // tiles  # see `prepare`
     source += book * source_book + row[:, None] * source_row
     center += book * D
-    values += book * padded * WIDTH + table_row[:, None] * WIDTH
+    values += (book * padded + table_row)[:, None] * WIDTH
     length = tl.full((BR,), 1.0, tl.float64)
     if COSINE:
-        length = tl.zeros((BR,), tl.float64)
-        for start in range(0, WIDTH, BD):
-            column = start + tl.arange(0, BD)
-            known = inside[:, None] & (column < D)[None, :]
-            x = tl.load(source + column[None, :], mask=known, other=0.0).to(tl.float64)
-            length += tl.sum(x * x, 1)
-        length = tl.sqrt(length)
+        length = _lengths(source, inside, D, WIDTH, BR, BD)
     divisor = tl.where(length > 0, length, 1.0)
     square = tl.zeros((BR,), tl.float64)
     lost = tl.zeros((BR,), tl.float64)
@@ -190,8 +196,8 @@ def _prepare(
     tl.store(measures + layer + place, tl.sqrt(lost), mask=here)
     tl.store(measures + 2 * layer + place, half, mask=here)
     tl.store(measures + 3 * layer + place, length, mask=here)
-    bias += book * padded + table_row
-    tl.store(bias, tl.where(inside, half, float("inf")).to(tl.float32), mask=here)
+    half = tl.where(inside, half, float("inf")).to(tl.float32)
+    tl.store(bias + book * padded + table_row, half, mask=here)
 
 
 def prepare(
