@@ -37,7 +37,7 @@ class Quantized:
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
-    """What a tokenizer's forward pass returns.
+    """What a tokenizer makes of signals; its forward pass returns it, and `analyse` with more.
 
     Outside of the signals of a padded batch codes are -1, and values, output and target 0.
 
@@ -60,6 +60,11 @@ class Reconstruction:
     def quantized(self) -> Quantized:
         """The bottleneck's result, if there is one level."""
         return only(self.levels, "Reconstruction.quantized")
+
+    @property
+    def codes(self) -> Tensor:
+        """The codes (B, *grid, *code_shape) int64, if there is one level."""
+        return only(self.levels, "Reconstruction.codes").codes
 
 
 @dataclass(frozen=True, slots=True)

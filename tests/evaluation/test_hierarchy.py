@@ -21,14 +21,12 @@ from vocabula.pipelines import decode_tokens, encode_dataset
 from vocabula.quantizers import VectorQuantizer
 from vocabula.reports.gallery import make_galleries
 from vocabula.tokenizers import (
-    Analysis,
-    BitsPerDim,
     HierarchicalTokenizer,
     Level,
-    LevelAnalysis,
     SignalTokenizer,
     build_tokenizer,
 )
+from vocabula.types import Quantized, Reconstruction
 
 Make = Callable[..., SignalTokenizer]
 
@@ -122,11 +120,9 @@ def test_ablation_takes_away_what_one_level_holds() -> None:
     tokenizer = HierarchicalTokenizer(levels).eval()
     coarse = torch.tensor([[-0.2, 0.1], [0.1, 0.2]]).reshape(1, 2, 2, 1)
     fine = torch.tensor([0.05, -0.05]).repeat(8).reshape(1, 4, 4, 1)
-    found = Analysis(
-        tuple(LevelAnalysis(values, None, values) for values in (coarse, fine)),
-        torch.empty(1, 1, 8, 8),
-        BitsPerDim(torch.zeros(1), torch.zeros(1)),
-    )
+    zero, unseen = torch.zeros(()), torch.empty(1, 1, 8, 8)
+    levels_found = tuple(Quantized(values, torch.empty(0), zero) for values in (coarse, fine))
+    found = Reconstruction(unseen, levels_found, zero, {}, unseen)
     means = [torch.tensor([0.05]), torch.tensor([0.0])]
     held = [2 * repeated(coarse.movedim(-1, 1), 4), repeated(fine.movedim(-1, 1), 2)]
     whole = tokenizer.decode_values([coarse, fine])

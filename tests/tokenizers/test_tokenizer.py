@@ -272,14 +272,19 @@ def test_an_analysis_is_what_the_single_verbs_give(quantizer: Any, likelihood: s
     tokenizer = small(quantizer=quantizer, likelihood=likelihood).eval()
     x = images(2, 3, 9, 14)
     found = tokenizer.analyse(x, seed=3)
-    assert found.vectors.shape == (2, 3, 4, 6)
-    assert torch.equal(found.vectors, tokenizer.vectors(x))
+    (vectors,) = found.vectors
+    assert vectors.shape == (2, 3, 4, 6) and torch.equal(vectors, tokenizer.vectors(x))
+    assert (
+        torch.equal(found.target, tokenizer.signal.check(x))
+        and not found.losses
+        and found.loss == 0
+    )
     assert torch.equal(found.output, tokenizer.reconstruct(x))
     assert torch.equal(found.bits.total, tokenizer.bits_per_dim(x, seed=3).total)
     if quantizer is VAE:
-        assert found.codes is None
-        mean = tokenizer.quantizer.posterior(found.vectors)[0]
-        assert torch.equal(tokenizer.quantizer(found.vectors).values, mean)
+        assert found.codes.shape == (2, 3, 4, 0)
+        mean = tokenizer.quantizer.posterior(vectors)[0]
+        assert torch.equal(tokenizer.quantizer(vectors).values, mean)
     else:
         assert torch.equal(found.codes, tokenizer.encode(x))
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from vocabula.cli.drawing import Settings, settings_of
 from vocabula.cli.inputs import existing
 from vocabula.cli.runs import BatchSize, Device, Overwrite, Run
 from vocabula.errors import plural
@@ -15,6 +16,8 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula decode runs/first tokens.parquet -o decoded/
 
   vocabula decode runs/states tokens.parquet -o decoded.npy
+
+  vocabula decode runs/digits tokens.parquet -o sevens/ --set class=7
 """
 
 
@@ -37,11 +40,14 @@ def decode(
             help="Of images the folder to write; of vectors a .npy or .parquet file.",
         ),
     ],
+    settings: Settings = None,
     batch_size: BatchSize = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
     """Decode codes: of images to PNG files of their names, of vectors to one .npy or .parquet file.
+
+    A decoder that takes attributes gets those in TOKENS, or the values of --set.
 
     With --overwrite files of the same name are replaced; all others in a folder stay.
     """
@@ -51,7 +57,13 @@ def decode(
 
     tokenizer = open_run(run, device)
     files = decode_tokens(
-        tokenizer, tokens, out, batch_size=batch_size, overwrite=overwrite, progress=True
+        tokenizer,
+        tokens,
+        out,
+        attributes=dict(settings_of(settings)),
+        batch_size=batch_size,
+        overwrite=overwrite,
+        progress=True,
     )
     kind = tokenizer.signal
     made = f"decoded {plural(len(files), 'image') if kind.axes else kind.plural}: {out}"

@@ -100,7 +100,20 @@ def chosen_attributes(
     Raises:
         OptionError: a setting is not of that form.
     """
-    asked = [(CLASS, word) for word in classes or ()]
+    asked = [*((CLASS, word) for word in classes or ()), *settings_of(settings)]
+    chosen: dict[str, list[int | str]] = {}
+    for name, word in asked:
+        chosen.setdefault(name, []).extend(_values(name, word, generator))
+    return {name: tuple(values) for name, values in chosen.items()}
+
+
+def settings_of(settings: Sequence[str] | None) -> list[tuple[str, str]]:
+    """Names and values of ``--set``.
+
+    Raises:
+        OptionError: a setting is not ``NAME=VALUE``.
+    """
+    asked = []
     for setting in settings or ():
         name, equals, word = setting.partition("=")
         if not (name.strip() and equals and word.strip()):
@@ -109,10 +122,7 @@ def chosen_attributes(
                 "of an attribute and one of its values"
             )
         asked.append((name.strip(), word.strip()))
-    chosen: dict[str, list[int | str]] = {}
-    for name, word in asked:
-        chosen.setdefault(name, []).extend(_values(name, word, generator))
-    return {name: tuple(values) for name, values in chosen.items()}
+    return asked
 
 
 def _values(name: str, word: str, generator: Generator) -> Sequence[int | str]:

@@ -103,7 +103,7 @@ def prior_rows(folder: Path) -> list[tuple[str, str]]:
 
 
 def _prior_rows(prior: Prior) -> list[tuple[str, str]]:
-    from vocabula.priors.condition import attribute_words
+    from vocabula.signals.attributes import attribute_words
 
     known, grid = prior.conditioning, plural(picture_size(*prior.codes.grid), "position")
     conditions = attribute_words(known.values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,9 @@ if TYPE_CHECKING:  # names and headers are read without torch
     import torch
     from torch import Tensor
 
+    from vocabula.signals import Signal
+
+from vocabula.errors import DataError
 from vocabula.signals.attributes import CLASS
 
 
@@ -63,6 +67,29 @@ class Batch:
             mask=None if self.mask is None else self.mask.to(device),
         )
 
+    @property
+    def extents(self) -> list[tuple[int, ...]]:
+        """The extent of each signal, without padding."""
+        if self.mask is None:
+            return [tuple(self.values.shape[2:])] * len(self)
+        axes = range(1, self.mask.ndim)
+        others = [tuple(other for other in axes if other != axis) for axis in axes]
+        sides = [(self.mask.any(dim=o) if o else self.mask).sum(1).tolist() for o in others]
+        return list(zip(*sides, strict=True))
+
+    def unpadded(self) -> Iterator[Batch]:
+        """The same signals in order, in batches of equal extent that need no mask."""
+        if self.mask is None:
+            yield self
+            return
+        first = 0
+        for extent, run in itertools.groupby(self.extents):
+            after = first + len(list(run))
+            part = self._part(slice(first, after))
+            values = part.values[:, :, *(slice(side) for side in extent)]
+            yield replace(part, values=values, mask=None)
+            first = after
+
     def chunks(self, parts: int) -> list[Batch]:
         """The batch in up to `parts` parts of equal size, the last perhaps smaller."""
         size = max(1, -(-len(self) // parts))
@@ -77,6 +104,51 @@ class Batch:
             paths=self.paths[rows],
             mask=None if self.mask is None else self.mask[rows],
         )
+
+
+def collate(
+    signals: Sequence[Tensor],
+    signal: Signal,
+    attributes: Mapping[str, Tensor],
+    indices: Tensor,
+    paths: Sequence[str] = (),
+) -> Batch:
+    """A batch of signals, padded with 0 to a common extent under a mask where they differ.
+
+    Args:
+        signals: (channels, *extent) each.
+        signal: their kind; it says whether it may be padded.
+        attributes: (B,) by name.
+        indices: (B,) positions in the source.
+        paths: where the signals came from.
+
+    Raises:
+        DataError: there is none, their channels differ, or extents differ in a kind that does not
+            pad.
+    """
+    import torch
+
+    shapes = list(dict.fromkeys(tuple(one.shape) for one in signals))
+    if not shapes or len({(len(shape), *shape[:1]) for shape in shapes}) > 1:
+        raise DataError(
+            f"{signal.plural}: expected signals of equal channels, got shapes {shapes[:5]}; "
+            "read one kind of signal"
+        )
+    if len(shapes) == 1:
+        return Batch(torch.stack([*signals]), attributes, indices, paths)
+    if not signal.pads:
+        raise DataError(
+            f"{signal.plural}: expected one extent in a batch, got shapes {shapes[:5]}; cut or "
+            f"resize them (padded {signal.plural} are none)"
+        )
+    whole = [max(sides) for sides in zip(*(shape[1:] for shape in shapes), strict=True)]
+    values = signals[0].new_zeros(len(signals), len(signals[0]), *whole)
+    mask = torch.zeros(len(signals), *whole, dtype=torch.bool)
+    for row, one in enumerate(signals):
+        here = tuple(slice(side) for side in one.shape[1:])
+        values[row][(slice(None), *here)] = one
+        mask[row][here] = True
+    return Batch(values, attributes, indices, paths, mask)
 
 
 class Source(ABC):
@@ -112,6 +184,26 @@ class Source(ABC):
         self.problems: list[str] = []
         self.crops = 1
         self.keys: list[str] | None = None
+
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """What the values of each attribute of a batch are called; empty if they have no names.
+
+        A source of further attributes, such as the speaker, adds them.
+        """
+        return {CLASS: tuple(self.label_names or ())}
+
+    def attribute_values(self) -> dict[str, int]:
+        """Number of values of each attribute that some signal has.
+
+        Names say how many there are. Where values have none, all signals are read once.
+        """
+        counts = {name: len(own) for name, own in self.names.items()}
+        without = [name for name, count in counts.items() if not count]
+        for batch in self.batches() if without else ():
+            for name in without:
+                counts[name] = max(counts[name], 1 + int(batch.attributes[name].max()))
+        return {name: count for name, count in counts.items() if count}
 
     @abstractmethod
     def __len__(self) -> int:

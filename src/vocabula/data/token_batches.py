@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,14 @@ from vocabula.data.labels import plain
 from vocabula.data.token_columns import REDO, Columns, chunk, exact
 from vocabula.data.token_layout import TokenBatch, check_levels
 from vocabula.errors import TokensError
+from vocabula.signals.attributes import CLASS
 from vocabula.signals.codes import CodeSpec
 
 
 def batches_of(
     rows: pa.Table,
     specs: Sequence[CodeSpec],
-    names: Sequence[str] | None,
+    names: Mapping[str, Sequence[str] | None],
     file: str,
     *,
     first: int = 0,
@@ -32,7 +33,8 @@ def batches_of(
     Args:
         rows: the columns of a file of tokens, without faults in their types.
         specs: what the codes of each level are.
-        names: what the classes are called, if labels are texts.
+        names: what the values of each attribute are called, if they are texts; ``class`` is the
+            column ``label``.
         file: what messages call the file.
         first: number of the first row in the file.
 
@@ -40,7 +42,9 @@ def batches_of(
         TokensError: at the first batch with a wrong record.
     """
     columns = Columns(rows, file, first)
-    extents, codes, labels = columns.extents(), columns.lists("codes"), columns.labels(names)
+    extents, codes = columns.extents(), columns.lists("codes")
+    labels = columns.attribute("label", names[CLASS])
+    further = {name: columns.attribute(name, own) for name, own in names.items() if name != CLASS}
     free = "extent" in rows.column_names
     for start, end, sides in _runs(chunk(plain(rows["shape"])), len(specs)):
         listed = sides if len(specs) > 1 else [sides]
@@ -66,7 +70,11 @@ def batches_of(
         named = functools.partial(_named, columns, start)
         check_levels(levels, specs, axes if free else None, named)
         yield TokenBatch(
-            levels, columns.paths[start:end], labels[start:end], extents.block(start, end)
+            levels,
+            columns.paths[start:end],
+            labels[start:end],
+            extents.block(start, end),
+            {name: values[start:end] for name, values in further.items()},
         )
 
 

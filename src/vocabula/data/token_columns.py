@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vocabula.data.labels import UnusableLabelsError, is_list, is_number, is_text, labels_of, plain
-from vocabula.data.token_layout import LARGEST_SIDE
+from vocabula.data.token_layout import LARGEST_SIDE, VERSION, columns_of
 from vocabula.errors import TokensError
 
+_COLUMNS = {*columns_of(1), *columns_of(VERSION)}
 REDO = "the file is damaged, encode again"
 
 
@@ -26,7 +27,7 @@ def column_faults(kinds: Mapping[str, pa.DataType], levels: int) -> str:
     """What is wrong with the types of the columns, in words; empty if nothing is.
 
     Args:
-        kinds: the type of each column.
+        kinds: the type of each column; those of further attributes too.
         levels: number of levels of codes.
     """
     empty = "extent" in kinds  # without axes, all lists may be empty, and have no type then
@@ -49,6 +50,9 @@ def column_faults(kinds: Mapping[str, pa.DataType], levels: int) -> str:
             wanted[name] = ("whole numbers", is_number(kinds[name]))
     if empty:
         wanted["extent"] = (lists, is_nested(kinds["extent"], 1, empty=True))
+    for name in kinds.keys() - _COLUMNS:
+        fits = is_text(kinds[name]) or _is_value(kinds[name])
+        wanted[name] = ("whole numbers or text", fits)
     for name, (expected, fits) in wanted.items():
         if not fits:
             return f"expected {expected} in {name}, got {kinds[name]}"
@@ -153,13 +157,17 @@ class Columns:
             self._check_sides(sides[-1], name, np.arange(len(self.paths)))
         return Lists.of(np.stack(sides, 1).reshape(-1), np.full(len(self.paths), 2))
 
-    def labels(self, names: Sequence[str] | None) -> NDArray[np.int64]:
-        """(N,) class indices, -1 where there is none; classes by name have the indices of `names`.
+    def attribute(self, name: str, names: Sequence[str] | None) -> NDArray[np.int64]:
+        """(N,) values, -1 where there is none; values by name have the indices of `names`.
+
+        Args:
+            name: of the column, such as ``label``.
+            names: what the values are called, or None.
 
         Raises:
-            TokensError: labels are neither whole numbers nor texts.
+            TokensError: the column holds neither whole numbers nor texts.
         """
-        column = chunk(plain(self._rows["label"]))
+        column = chunk(plain(self._rows[name]))
         try:
             if pa.types.is_integer(column.type):  # as vocabula writes them, negative ones included
                 labels = column.cast(pa.int64()).fill_null(-1)
@@ -167,7 +175,7 @@ class Columns:
             return labels_of(column, names).values
         except (UnusableLabelsError, pa.ArrowInvalid) as got:
             raise TokensError(
-                f"{self._file}: expected whole numbers or text in label, got {got}; correct the"
+                f"{self._file}: expected whole numbers or text in {name}, got {got}; correct the"
                 " column"
             ) from got
 

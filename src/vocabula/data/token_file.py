@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from vocabula.data.token_layout import (
     VERSION,
     TokenBatch,
     TokenRecord,
+    attributes_of,
     columns_of,
     specs_of,
 )
@@ -46,6 +47,7 @@ class TokenFile:
         codebook_sizes: K of each book of all levels.
         source: name of the data that were encoded.
         label_names: class names by label, or None.
+        attributes: the further attributes and what their values are called; empty for no names.
         crops: the number of squares cut from each picture; see `crop_name`.
     """
 
@@ -56,11 +58,15 @@ class TokenFile:
         self.levels = specs_of(header)
         self.codebook_sizes = tuple(k for level in self.levels for k in level.codebook_sizes)
         self.source = str(header.get("source", ""))
-        self.label_names: list[str] | None = header.get("label_names")
+        self.label_names: Sequence[str] | None = header.get("label_names")
         self.crops = int(header.get("crops", 1))
-        self._table, self._columns = table, columns_of(header["version"])
+        self.attributes = attributes_of(header)
+        self._table, self._columns = table, (*columns_of(header["version"]), *self.attributes)
         if is_text(table.type_of("label")):
-            self._name_classes()
+            self.label_names = self._named("label", self.label_names)
+        for name, names in self.attributes.items():
+            if is_text(table.type_of(name)):
+                self.attributes[name] = tuple(self._named(name, names or None) or ())
 
     @property
     def code_shape(self) -> tuple[int, ...]:
@@ -70,7 +76,7 @@ class TokenFile:
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
         """What the values of each attribute of a record are called; empty if they have no names."""
-        return {CLASS: tuple(self.label_names or ())}
+        return {CLASS: tuple(self.label_names or ()), **self.attributes}
 
     def __len__(self) -> int:
         """The number of records."""
@@ -90,18 +96,18 @@ class TokenFile:
             TokensError: a record of the batch is wrong.
         """
         first = 0
+        names = {name: own or None for name, own in self.names.items()}
         for group, (count, _) in enumerate(self._table.groups):
             rows = self._table.read(self._columns, group)
-            yield from batches_of(rows, self.levels, self.label_names, str(self.path), first=first)
+            yield from batches_of(rows, self.levels, names, str(self.path), first=first)
             first += count
 
-    def _name_classes(self) -> None:
-        """Labels that another program wrote as texts become classes by name."""
+    def _named(self, column: str, names: Sequence[str] | None) -> Sequence[str] | None:
+        """The names of values that another program wrote as texts."""
         try:
-            found = labels_of(self._table.read(["label"])["label"], self.label_names)
+            return labels_of(self._table.read([column])[column], names).names
         except UnusableLabelsError as got:
-            raise TokensError(f"{self.path}: expected labels, got {got}; encode again") from got
-        self.label_names = found.names
+            raise TokensError(f"{self.path}: expected {column}s, got {got}; encode again") from got
 
 
 def read_tokens(path: str | os.PathLike[str], *, fingerprint: str | None = None) -> TokenFile:
@@ -147,7 +153,7 @@ def _header(table: TableFile) -> dict[str, Any]:
         raise TokensError(
             f"{path}: expected version {VERSION} or lower, got {header['version']}; update vocabula"
         )
-    columns = columns_of(header["version"] if header else 1)
+    columns = (*columns_of(header["version"] if header else 1), *_further(header))
     missing = [name for name in columns if name not in table.names]
     if header is None or missing:
         lacking = f"without {', '.join(missing)}; columns" if header and missing else "columns"
@@ -168,6 +174,14 @@ def _header(table: TableFile) -> dict[str, Any]:
     return header
 
 
+def _further(header: dict[str, Any] | None) -> Sequence[str]:
+    """The columns of further attributes; none where the header is not understood."""
+    try:
+        return tuple(attributes_of(header or {}))
+    except (AttributeError, TypeError, ValueError):
+        return ()
+
+
 def _parsed(stored: bytes | None) -> dict[str, Any] | None:
     """The header in the metadata, with its version; None if there is none."""
     try:
@@ -185,6 +199,7 @@ def _is_complete(header: dict[str, Any]) -> bool:
     listed = isinstance(names, list) and all(isinstance(name, str) for name in names)
     try:
         specs_of(header)
+        attributes_of(header)
         int(header.get("crops", 1))
     except (KeyError, ValueError, TypeError, OverflowError, AttributeError):
         return False

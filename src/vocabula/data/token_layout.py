@@ -9,6 +9,7 @@ One row is one signal:
     extent  list<int32>                            of other signals: the size along each axis
     path    string                                 where the signal came from
     label   int64 or null
+    NAME    int64 or null                          a further attribute, such as the speaker
 
 The codes of several levels follow one another, the coarsest first. The file's metadata hold JSON
 under the key ``vocabula`` (see `TokenFile` in token_file.py).
@@ -16,8 +17,9 @@ under the key ``vocabula`` (see `TokenFile` in token_file.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ from numpy.typing import NDArray
 
 from vocabula.errors import ShapeError, TokensError
 from vocabula.levels import array_of, levels_of, only
-from vocabula.signals.attributes import CLASS
+from vocabula.signals.attributes import CLASS, is_further
 from vocabula.signals.codes import CodeSpec
 
 VERSION = 3
@@ -46,9 +48,38 @@ LARGEST_SIDE = 2**31
 
 
 def columns_of(version: int) -> tuple[str, ...]:
-    """The columns of a version, in order."""
+    """The columns of a version, in order, without further attributes."""
     extent = ("height", "width") if version < 3 else ("extent",)
     return ("codes", "shape", *extent, "path", "label")
+
+
+def check_attributes(names: Iterable[str], file: object) -> None:
+    """Refuse names that a column of a further attribute cannot have.
+
+    Raises:
+        TokensError: a name is no identifier, or that of another column or condition.
+    """
+    others = {*columns_of(1), *columns_of(VERSION)}
+    for name in names:
+        if name in others or not is_further(name):
+            raise TokensError(
+                f"{file}: expected attributes named by letters, digits and _, other than those of "
+                f"columns and conditions, got {name!r}; rename it"
+            )
+
+
+def attributes_of(header: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The further attributes that a header describes, and what their values are called.
+
+    Raises:
+        AttributeError, TypeError, ValueError: it describes them wrongly.
+    """
+    found = {}
+    for name, words in header.get("attributes", {}).items():
+        if not (words is None or all(isinstance(word, str) for word in words)):
+            raise ValueError("names that are no texts")
+        found[name] = tuple(words or ())
+    return found
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -61,6 +92,7 @@ class TokenRecord:
         path: where the signal came from.
         label: class index, or None.
         *extent: size of the signal along each axis: height and width of an image in pixels.
+        attributes: further attributes by name, -1 for none.
 
     Attributes:
         levels: the codes of each level, the coarsest first.
@@ -70,6 +102,7 @@ class TokenRecord:
     path: str
     label: int | None
     extent: tuple[int, ...]
+    attributes: Mapping[str, int]
 
     def __init__(
         self,
@@ -77,9 +110,11 @@ class TokenRecord:
         path: str,
         label: int | None,
         *extent: int,
+        attributes: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         levels = tuple(array_of(level) for level in levels_of(codes))
-        for name, value in zip(self.__slots__, (levels, path, label, extent), strict=True):
+        parts = (levels, path, label, extent, attributes)
+        for name, value in zip(self.__slots__, parts, strict=True):
             object.__setattr__(self, name, value)
 
     @property
@@ -115,17 +150,19 @@ class TokenBatch:
         paths: (B,) where each signal came from.
         labels: (B,) int64 class indices, -1 where there is none.
         extents: (B, axes) int64, the size of each signal along each axis.
+        further: (B,) int64 values of each attribute beside the class, -1 where there is none.
     """
 
     levels: tuple[NDArray[np.int64], ...]
     paths: NDArray[np.object_]
     labels: NDArray[np.int64]
     extents: NDArray[np.int64]
+    further: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     @property
     def attributes(self) -> dict[str, NDArray[np.int64]]:
         """(B,) value of each attribute by name, -1 where there is none; the label is the class."""
-        return {CLASS: self.labels}
+        return {CLASS: self.labels, **self.further}
 
     def __len__(self) -> int:
         """The number of signals B."""
@@ -135,10 +172,12 @@ class TokenBatch:
         """The same signals one by one."""
         labels, extents = self.labels.tolist(), self.extents.tolist()
         levels = zip(*self.levels, strict=True)
-        for codes, path, label, extent in zip(
-            levels, self.paths.tolist(), labels, extents, strict=True
-        ):
-            yield TokenRecord(codes, path, None if label == -1 else label, *extent)
+        rows = zip(levels, self.paths.tolist(), labels, extents, strict=True)
+        for i, (codes, path, label, extent) in enumerate(rows):
+            known = {name: int(values[i]) for name, values in self.further.items()}
+            yield TokenRecord(
+                codes, path, None if label == -1 else label, *extent, attributes=known
+            )
 
 
 def stored_type(specs: Sequence[CodeSpec]) -> np.dtype[Any]:
@@ -146,7 +185,9 @@ def stored_type(specs: Sequence[CodeSpec]) -> np.dtype[Any]:
     return max((spec.dtype for spec in specs), key=lambda kind: kind.itemsize)
 
 
-def schema(specs: Sequence[CodeSpec], signal: str = IMAGE) -> pa.Schema:
+def schema(
+    specs: Sequence[CodeSpec], signal: str = IMAGE, attributes: Iterable[str] = ()
+) -> pa.Schema:
     """The columns, with the smallest type that holds the codes of every level."""
     code = pa.from_numpy_dtype(stored_type(specs))
     sides = pa.list_(pa.int32())
@@ -155,6 +196,7 @@ def schema(specs: Sequence[CodeSpec], signal: str = IMAGE) -> pa.Schema:
     return pa.schema(
         {"codes": pa.list_(code), "shape": shape, **extent}
         | {"path": pa.string(), "label": pa.int64()}
+        | dict.fromkeys(attributes, pa.int64())
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ class TokenRows:
         extents: (B, axes) int64, the size of each signal along each axis.
         paths: (B,) where each signal came from, texts or an Arrow array.
         labels: (B,) int64, -1 where there is none.
+        further: (B,) int64 values of each further attribute, -1 where there is none.
     """
 
     codes: NDArray[Any]
@@ -37,6 +39,7 @@ class TokenRows:
     extents: NDArray[np.int64]
     paths: Any
     labels: NDArray[np.int64]
+    further: Mapping[str, NDArray[np.int64]]
 
     def __len__(self) -> int:
         """The number of signals B."""
@@ -51,6 +54,7 @@ class TokenRows:
             self.extents[span],
             self.paths[span],
             self.labels[span],
+            {name: values[span] for name, values in self.further.items()},
         )
 
 
@@ -61,6 +65,7 @@ def checked_rows(
     paths: Any = None,
     labels: Any = None,
     extent: Any = (),
+    further: Mapping[str, Any] = MappingProxyType({}),
     *,
     first: int = 0,
 ) -> TokenRows:
@@ -73,6 +78,7 @@ def checked_rows(
         paths: where each signal came from.
         labels: classes.
         extent: size along each axis.
+        further: values of each further attribute, None where no signal has one.
         first: number of the first signal, which a message gives where there is no path.
 
     Raises:
@@ -84,7 +90,9 @@ def checked_rows(
     texts, classes = _texts(paths, count), _classes(labels, count)
     sides = np.array(extent, np.int64)
     sides = np.repeat(sides[None], count, axis=0) if sides.ndim == 1 else sides
+    others = {name: _classes(values, count) for name, values in further.items()}
     given = {"paths": texts, "labels": classes, "extents": sides}
+    given |= {f"values of {name}": values for name, values in others.items()}
     given |= {f"codes of level {i + 1}": codes for i, codes in enumerate(arrays) if codes.ndim}
     for what, values in given.items():
         if len(values) != count:
@@ -105,6 +113,7 @@ def checked_rows(
         sides,
         texts,
         classes,
+        others,
     )
 
 
@@ -118,7 +127,6 @@ def table_of(pieces: Sequence[TokenRows], columns: pa.Schema) -> pa.Table:
     counts = [len(piece) for piece in pieces]
     codes = pa.array(np.concatenate([piece.codes.reshape(-1) for piece in pieces]))
     extents = np.concatenate([piece.extents.reshape(-1) for piece in pieces]).astype(np.int32)
-    labels = np.concatenate([piece.labels for piece in pieces])
     ranks = [[len(shape) for shape in piece.shapes] for piece in pieces]
     sides = [[side for shape in piece.shapes for side in shape] for piece in pieces]
     shapes = _lists(pa.array(_repeated(sides, counts)), _repeated(ranks, counts))
@@ -128,14 +136,22 @@ def table_of(pieces: Sequence[TokenRows], columns: pa.Schema) -> pa.Table:
         "codes": _lists(codes, np.repeat([piece.codes.shape[1] for piece in pieces], counts)),
         "shape": shapes,
         "path": pa.concat_arrays(_arrow(pieces)),
-        "label": pa.array(labels, mask=labels == -1),
+        "label": _nullable([piece.labels for piece in pieces]),
     }
+    for name in pieces[0].further:
+        found[name] = _nullable([piece.further[name] for piece in pieces])
     if "extent" in columns.names:
         axes = [piece.extents.shape[1] for piece in pieces]
         found["extent"] = _lists(pa.array(extents), np.repeat(axes, counts))
     else:
         found["height"], found["width"] = (pa.array(extents[axis::2]) for axis in (0, 1))
     return pa.Table.from_arrays([found[name] for name in columns.names], schema=columns)
+
+
+def _nullable(parts: Sequence[NDArray[np.int64]]) -> pa.Array:
+    """Values in one column, null where they are -1."""
+    values = np.concatenate(parts)
+    return pa.array(values, mask=values == -1)
 
 
 def _repeated(numbers: Sequence[Sequence[int]], counts: Sequence[int]) -> NDArray[np.int32]:

@@ -6,9 +6,9 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from vocabula.data.token_layout import (
     IMAGE,
     KEY,
     TokenRecord,
+    check_attributes,
     header_fields,
     schema,
     stored_type,
@@ -51,6 +52,8 @@ class TokenWriter:
         signal: the name of the kind of signal.
         source: name of the data that were encoded.
         label_names: class names by label, or None.
+        attributes: the further attributes, such as the speaker, and what their values are called;
+            empty where they have no names.
         crops: the number of squares encoded per picture; `crop_name` gives their paths.
         overwrite: replace an existing file.
 
@@ -71,17 +74,20 @@ class TokenWriter:
         signal: str = IMAGE,
         source: str = "",
         label_names: Sequence[str] | None = None,
+        attributes: Mapping[str, Sequence[str]] = MappingProxyType({}),
         crops: int = 1,
         overwrite: bool = False,
     ) -> None:
         self._path = Path(path)
         check_name(self._path)
+        check_attributes(attributes, path)
         if not levels or not all(spec.books for spec in levels):
             raise TokensError(
                 f"{path}: expected a tokenizer with a codebook, got a continuous one;"
                 " its values are no codes, encode with another tokenizer"
             )
         self._specs, self._signal, self._kind = tuple(levels), signal, stored_type(levels)
+        words = {name: [*own] or None for name, own in attributes.items()}
         about = header_fields(self._specs, signal)
         header = {
             "format": FORMAT,
@@ -91,8 +97,12 @@ class TokenWriter:
             "source": source,
             "label_names": None if label_names is None else list(label_names),
             **({"crops": crops} if crops > 1 else {}),
+            **({"attributes": words} if attributes else {}),
         }
-        self._schema = schema(self._specs, signal).with_metadata({KEY: json.dumps(header)})
+        self._attributes = tuple(attributes)
+        self._schema = schema(self._specs, signal, attributes).with_metadata(
+            {KEY: json.dumps(header)}
+        )
         self._pieces: list[TokenRows] = []
         self._rows = self._codes = self.count = 0
         self._draft = Draft(self._path, overwrite=overwrite)
@@ -115,9 +125,17 @@ class TokenWriter:
             OutputError: the disk is full.
         """
         levels = [codes[None] for codes in record.levels]
-        self.extend(levels, [record.path], [record.label], record.extent)
+        further = {name: [value] for name, value in record.attributes.items()}
+        self.extend(levels, [record.path], [record.label], record.extent, further)
 
-    def extend(self, levels: Any, paths: Any = None, labels: Any = None, extent: Any = ()) -> None:
+    def extend(
+        self,
+        levels: Any,
+        paths: Any = None,
+        labels: Any = None,
+        extent: Any = (),
+        attributes: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         """Add the codes of many signals of equal shapes.
 
         Args:
@@ -126,14 +144,23 @@ class TokenWriter:
             paths: where each signal came from, texts or an Arrow array; None writes empty texts.
             labels: the class of each signal, None or -1 where there is none; None for no labels.
             extent: the size along each axis, of all signals or (B, axes) of each.
+            attributes: the value of each further attribute of each signal, None or -1 where there
+                is none.
 
         Raises:
-            TokensError: levels, shapes, codes or extents do not fit, or there are more or fewer
-                paths, labels or extents than signals.
+            TokensError: levels, shapes, codes or extents do not fit, there are more or fewer
+                paths, labels or extents than signals, or the file has no such attribute.
             OutputError: the disk is full.
         """
+        for name in attributes:
+            if name not in self._attributes:
+                known = ", ".join(self._attributes) or "no further attribute"
+                raise TokensError(
+                    f"{self._path}: expected {known}, got {name}; name it when the file is opened"
+                )
+        further = {name: attributes.get(name) for name in self._attributes}
         rows = checked_rows(
-            self._specs, self._signal, levels, paths, labels, extent, first=self.count
+            self._specs, self._signal, levels, paths, labels, extent, further, first=self.count
         )
         first, width = 0, max(1, rows.codes.shape[1])
         while first < len(rows):
@@ -216,8 +243,8 @@ def write_tokens(
     Args:
         path: the file to write.
         records: the codes, one record per signal.
-        **options: fingerprint, levels, signal, source, label_names, crops and overwrite of
-            `TokenWriter`.
+        **options: fingerprint, levels, signal, source, label_names, attributes, crops and overwrite
+            of `TokenWriter`.
 
     Returns:
         The number of records.

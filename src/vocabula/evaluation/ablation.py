@@ -7,14 +7,17 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from vocabula.tokenizers import Analysis, CodeLevel, SignalTokenizer
+from vocabula.signals import Condition
+from vocabula.tokenizers import CodeLevel, SignalTokenizer
+from vocabula.types import Reconstruction
 
 
 def without_each_level(
     tokenizer: SignalTokenizer,
-    found: Analysis,
+    found: Reconstruction,
     size: tuple[int, int] | torch.Size,
     mean_values: Sequence[Tensor],
+    condition: Condition | None = None,
 ) -> Iterator[tuple[CodeLevel, Tensor]]:
     """Decode images once per level, with that level's values replaced by their mean.
 
@@ -25,6 +28,7 @@ def without_each_level(
         found: the result of `analyse` for the images.
         size: (H, W) of the images.
         mean_values: (D,) of each level, as `Evaluation.mean_values` has them.
+        condition: what is known of the images, for a decoder that takes it.
 
     Yields:
         each level, the coarsest first, with the images (B, C, H, W) in [0, 1]; nothing if there is
@@ -36,4 +40,4 @@ def without_each_level(
     for i, (level, mean) in enumerate(zip(tokenizer.levels, mean_values, strict=True)):
         replaced = mean.to(kept[i]).expand_as(kept[i])
         values = [*kept[:i], replaced, *kept[i + 1 :]]
-        yield level, tokenizer.decode_values(values, size=(size[0], size[1]))
+        yield level, tokenizer.decode_values(values, condition, size=(size[0], size[1]))

@@ -30,6 +30,8 @@ def read_batches(
 ) -> Generator[Batch, None, None]:
     """Batches of consecutive signals of the same size and type, in the order of the source.
 
+    Padded batches are split into such batches, without their padding.
+
     A signal that cannot be read is left out; the source notes it in its ``problems``.
 
     Args:
@@ -60,7 +62,7 @@ def read_batches(
     with closing(batches):
         for batch in batches:
             none = False
-            yield batch
+            yield from batch.unpadded()
     if none:
         raise DataError(
             f"{source.name}: expected signals, got none that can be read; check the data"

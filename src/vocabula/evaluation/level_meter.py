@@ -7,7 +7,8 @@ from torch import Tensor
 
 from vocabula.evaluation.histogram import CodeHistogram, books_of
 from vocabula.evaluation.result import BookUsage, LevelUsage
-from vocabula.tokenizers import CodeLevel, LevelAnalysis
+from vocabula.tokenizers import CodeLevel
+from vocabula.types import Quantized
 
 
 class LevelMeter:
@@ -30,13 +31,13 @@ class LevelMeter:
         self._positions = 0
         self._sum = torch.zeros(level.quantizer.dim, dtype=torch.float64)
 
-    def add(self, found: LevelAnalysis) -> None:
+    def add(self, found: Quantized) -> None:
         """Take in what passed through the level's bottleneck."""
         values = found.values.detach().reshape(-1, self._sum.numel())
         self._sum += values.sum(0).cpu().double()
         self._positions += len(values)
         self.bits += len(values) * self._level.bits
-        if found.codes is not None:
+        if self.histograms:
             for histogram, book in zip(
                 self.histograms, books_of(found.codes, len(self.histograms)), strict=True
             ):

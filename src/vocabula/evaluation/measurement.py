@@ -12,6 +12,7 @@ from vocabula.evaluation.batches import counted, read_batches, signal_count
 from vocabula.evaluation.level_meter import LevelMeter
 from vocabula.evaluation.metrics import METRICS
 from vocabula.evaluation.result import Evaluation
+from vocabula.signals import Condition
 from vocabula.tokenizers import Analysis, GaussianBottleneck, SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference
 from vocabula.tokenizers.posterior import PosteriorStatistics
@@ -64,7 +65,7 @@ def evaluate(
         closing(batches),
     ):
         for batch in batches:
-            meter.add(batch.values)
+            meter.add(batch.values, tokenizer.known(batch.attributes, source.names))
             advance(len(batch.paths))
     return meter.result(
         data=source.name,
@@ -94,10 +95,15 @@ class Meter:
         self._posterior = PosteriorStatistics(first.dim) if continuous else None
         self._sums = dict.fromkeys(("latent", "likelihood", "dims", "units"), 0.0)
 
-    def add(self, signals: Tensor) -> None:
-        """Measure signals (B, C, *extent), as `Signal.check` accepts them."""
+    def add(self, signals: Tensor, condition: Condition | None = None) -> None:
+        """Measure signals (B, C, *extent), as `Signal.check` accepts them.
+
+        Args:
+            signals: the originals.
+            condition: what is known of them, for a decoder that takes it.
+        """
         x = self._signal.to_values(signals.to(device_of(self._tokenizer)))
-        found = self._tokenizer.analyse(x)
+        found = self._tokenizer.analyse(x, condition=condition)
         self._count_latent(found)
         self._fidelity.add(found.output, x)
         dims = x[0].numel()
@@ -109,10 +115,10 @@ class Meter:
 
     def _count_latent(self, found: Analysis) -> None:
         """Count the codes of every level, and the posterior of a VAE."""
-        for meter, level in zip(self._levels, found.levels, strict=True):
+        for meter, level, vectors in zip(self._levels, found.levels, found.vectors, strict=True):
             meter.add(level)
             if self._posterior is not None and isinstance(meter.quantizer, GaussianBottleneck):
-                self._posterior.add(*meter.quantizer.posterior(level.vectors))
+                self._posterior.add(*meter.quantizer.posterior(vectors))
 
     def result(self, *, data: str, skipped: int = 0, seconds: float = 0.0) -> Evaluation:
         """The figures of everything added.

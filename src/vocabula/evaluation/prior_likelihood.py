@@ -141,7 +141,7 @@ def _measure(
     x = as_unit(images.to(generator.device))
     generator.check_size((x.shape[2], x.shape[3]))
     found = generator.tokenizer.analyse(x)
-    levels = [level.codes for level in found.levels if level.codes is not None]
+    levels = [level.codes for level in found.levels]
     log_probs = generator.log_probs(levels, condition)
     nats = torch.stack([-part.double().flatten(1).sum(1) for part in log_probs]).sum(0)
     codes = nats / (math.log(2) * x[0].numel())

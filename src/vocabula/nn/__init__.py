@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from vocabula.nn.attention import SpatialAttention
 from vocabula.nn.base import Decoder, Encoder
+from vocabula.nn.film import AttributeEmbedding, FiLMBlock, FiLMDecoder
 from vocabula.nn.mlp import (
     IdentityDecoder,
     IdentityEncoder,
@@ -24,10 +25,13 @@ from vocabula.nn.vqvae import VQVAEDecoder, VQVAEEncoder
 from vocabula.nn.wrapped import WrappedDecoder, WrappedEncoder, wrap
 
 __all__ = [
+    "AttributeEmbedding",
     "BottleneckBlock",
     "Decoder",
     "Downsample",
     "Encoder",
+    "FiLMBlock",
+    "FiLMDecoder",
     "GroupNorm",
     "IdentityDecoder",
     "IdentityEncoder",

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from vocabula.errors import OptionError
+from vocabula.errors import DataError, OptionError
+from vocabula.signals.attributes import NOT_GIVEN, index_of, known_values, unknown
+from vocabula.signals.condition import Condition, check_attribute
+
+_OWNER = "this tokenizer's decoder"
 
 
 class Encoder(nn.Module, ABC):
@@ -56,6 +62,8 @@ class Decoder(nn.Module, ABC):
         stride: pixels per grid position along each axis.
         axes: how many axes the signal has; see `Encoder`.
         conditional: whether it takes a condition.
+        attributes: number of values of each attribute that it knows; None if it does not say.
+        names: what the values of an attribute are called, in order, where they have names.
     """
 
     component_kind = "decoder"
@@ -64,6 +72,61 @@ class Decoder(nn.Module, ABC):
     dim: int
     out_channels: int
     stride: int
+    attributes: Mapping[str, int] | None = None
+    names: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+    def check_condition(self, condition: Condition | None) -> None:
+        """Check that the decoder knows the attributes and values of a condition.
+
+        Raises:
+            DataError: an attribute or value is unknown; the message lists the known ones.
+        """
+        if self.attributes is None or condition is None:
+            return
+        for name, values in condition.attributes.items():
+            if name not in self.attributes:
+                raise unknown(name, self.attributes, _OWNER)
+            check_attribute(name, values, self.attributes[name])
+
+    def value_index(self, attribute: str, value: int | str) -> int:
+        """The index of an attribute's value, given by its index or its name.
+
+        Raises:
+            DataError: there is no such attribute or value; the message lists the known ones.
+        """
+        return index_of(attribute, value, self.attributes or {}, self.names, _OWNER)
+
+    def own_values(self, attribute: str, values: Tensor, names: Sequence[str]) -> Tensor:
+        """The values of an attribute as the decoder numbers them.
+
+        Args:
+            attribute: its name.
+            values: (B,) int64, -1 where a signal has none, as some data number them.
+            names: what the values are called in these data; empty if they have no names.
+
+        Raises:
+            DataError: the decoder does not know a name; the message lists what it knows.
+        """
+        own = self.names.get(attribute, ())
+        if not own or not names or tuple(names) == own:
+            return values
+        wanted = sorted({int(value) for value in values.tolist() if value >= 0})
+        table = torch.full((len(names) + 1,), NOT_GIVEN, device=values.device)
+        for value in wanted:
+            table[value] = self.value_index(attribute, names[value])
+        return table[values]  # the last row is that of -1
+
+    def refuse_missing(self, attribute: str) -> None:
+        """Say that a value of an attribute is missing.
+
+        Raises:
+            DataError: always; it lists the known values.
+        """
+        known = known_values(self.attributes or {}, self.names)[attribute]
+        raise DataError(
+            f"{attribute}: expected a value for every signal, {known}, got none; give it, or train "
+            "with decoder.dropout > 0, which learns to do without"
+        )
 
     @property
     def context(self) -> int | None:

@@ -158,6 +158,7 @@ def compress_files(
     for option, value in (("batch size", batch_size), ("jobs", jobs)):
         if value is not None and value < 1:
             raise OptionError(f"{option}: expected an integer >= 1, got {value}")
+    tokenizer.refuse_condition("compress")
     if stages is not None and target_bpp is not None:
         raise OptionError("compress: expected stages or a target rate, got both; give one of them")
     if target_bpp is not None and not target_bpp > 0:

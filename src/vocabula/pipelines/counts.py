@@ -50,7 +50,7 @@ def learn_statistics(
     counts = [np.zeros(size, np.int64) for size in sizes]
     batches = source.batches(batch_size=batch_size, limit=limit)
     with closing(batches), inference(tokenizer) as device:
-        for batch in batches:
+        for batch in (part for padded in batches for part in padded.unpadded()):
             levels = levels_of(tokenizer.encode(batch.values.to(device)))
             books = [
                 book

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from vocabula.data.token_file import TokenFile, read_tokens
 from vocabula.data.token_layout import TokenBatch
 from vocabula.errors import OptionError, TokensError
 from vocabula.evaluation.batches import counted
+from vocabula.signals import Condition
+from vocabula.signals.attributes import NOT_GIVEN
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference
 
@@ -28,6 +30,7 @@ def decode_tokens(
     tokens: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
+    attributes: Mapping[str, int | str] | None = None,
     batch_size: int | None = None,
     overwrite: bool = False,
     progress: bool = False,
@@ -41,6 +44,8 @@ def decode_tokens(
         tokenizer: the tokenizer that made the codes.
         tokens: a file that `encode_dataset` wrote.
         out: the folder or file to write.
+        attributes: one value of some attributes by index or name, for a decoder that takes a
+            condition, such as ``{"speaker": "anna"}``; other attributes are those of the file.
         batch_size: most signals of a batch; None takes as many as are quick.
         overwrite: write into a folder that has files, or replace the file.
         progress: show a progress bar on a terminal.
@@ -50,6 +55,8 @@ def decode_tokens(
 
     Raises:
         TokensError: the file is missing, damaged, without codes, or made by another tokenizer.
+        DataError: the decoder does not know an attribute or a value, or one that it needs is
+            missing; the message lists what it knows.
         OptionError: the files cannot hold the tokenizer's signals, or `out` names another format.
         OutputError: the output exists, cannot be written, or the disk is full.
     """
@@ -63,17 +70,19 @@ def decode_tokens(
             f"{tokens}: expected tokens of {tokenizer.signal.plural}, got those of the signal "
             f"{records.signal}; use the tokenizer that wrote them"
         )
+    chosen = {name: tokenizer.attribute_index(name, v) for name, v in (attributes or {}).items()}
     with (
         inference(tokenizer) as device,
         counted("decoding", len(records), show=progress) as advance,
     ):
-        signals = _decoded(tokenizer, records, device, batch_size, advance)
+        signals = _decoded(tokenizer, records, chosen, device, batch_size, advance)
         return media.write(place, signals, len(records), overwrite=overwrite)
 
 
 def _decoded(
     tokenizer: SignalTokenizer,
     records: TokenFile,
+    chosen: Mapping[str, int],
     device: torch.device,
     batch_size: int | None,
     advance: Callable[[int], None],
@@ -86,9 +95,32 @@ def _decoded(
             for first in range(rows.start, rows.stop, most):
                 part = slice(first, min(first + most, rows.stop))
                 codes = [torch.from_numpy(level[part]).to(device) for level in batch.levels]
-                signals = tokenizer.decode_stored(codes, size=extent)
+                known = _condition(tokenizer, records, batch, part, chosen)
+                signals = tokenizer.decode_stored(codes, known, size=extent)
                 yield signals.cpu(), batch.paths[part].tolist()
                 advance(len(signals))
+
+
+def _condition(
+    tokenizer: SignalTokenizer,
+    records: TokenFile,
+    batch: TokenBatch,
+    part: slice,
+    chosen: Mapping[str, int],
+) -> Condition | None:
+    """What the decoder knows of some records: what was chosen, else what the file says."""
+    if tokenizer.known({}) is None:
+        return None
+    own = {
+        name: torch.from_numpy(values[part].copy())
+        for name, values in batch.attributes.items()
+        if name not in chosen
+    }
+    count = len(batch.paths[part])
+    for name in tokenizer.decoder_attributes:
+        own.setdefault(name, torch.full((count,), chosen.get(name, NOT_GIVEN)))
+    given = {name: names for name, names in records.names.items() if name not in chosen}
+    return tokenizer.known(own, given)
 
 
 def _of_one_size(batch: TokenBatch) -> Iterator[tuple[tuple[int, ...], slice]]:

@@ -10,6 +10,7 @@ from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import OptionError
 from vocabula.evaluation.batches import counted, read_batches, signal_count
 from vocabula.levels import levels_of
+from vocabula.signals.attributes import CLASS
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference
 
@@ -67,6 +68,7 @@ def encode_dataset(
         signal=tokenizer.signal.kind,
         source=source.name,
         label_names=source.label_names,
+        attributes={name: own for name, own in source.names.items() if name != CLASS},
         crops=source.crops,
         overwrite=overwrite,
     )
@@ -80,7 +82,9 @@ def encode_dataset(
         for batch in batches:
             levels = levels_of(tokenizer.encode(batch.values.to(device)))
             size = batch.values.shape[2:]
-            writer.extend(levels, batch.paths, batch.labels.numpy(), size)
+            further = {n: v.numpy() for n, v in batch.attributes.items() if n in source.names}
+            labels = further.pop(CLASS)
+            writer.extend(levels, batch.paths, labels, size, further)
             written += len(batch.paths)
             advance(len(batch.paths))
     return written

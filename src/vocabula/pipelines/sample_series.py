@@ -130,6 +130,7 @@ class CodesFile:
         if path is None:
             return
         tokenizer = generator.tokenizer
+        self._further = [name for name in generator.conditioning.values if name != CLASS]
         self._fingerprint = tokenizer.fingerprint()
         self._writer = TokenWriter(
             path,
@@ -138,6 +139,7 @@ class CodesFile:
             signal=tokenizer.signal.kind,
             source="samples",
             label_names=generator.class_names or None,
+            attributes={name: generator.names_of(name) for name in self._further},
             overwrite=overwrite,
         )
 
@@ -161,12 +163,13 @@ class CodesFile:
     def append(
         self, samples: Samples, names: Sequence[str], attributes: Sequence[Mapping[str, int]]
     ) -> None:
-        """Add the codes of samples, with the names of their files and their classes, if any."""
+        """Add the codes of samples, with the names of their files and their attributes, if any."""
         if self._writer is None:
             return
         codes = [level.cpu() for level in samples.levels]
         labels = [values.get(CLASS) for values in attributes]
-        self._writer.extend(codes, names, labels, self._size)
+        further = {name: [own.get(name) for own in attributes] for name in self._further}
+        self._writer.extend(codes, names, labels, self._size, further)
 
     def __enter__(self) -> CodesFile:
         return self

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vocabula.errors import picture_size, plural
-from vocabula.priors.condition import attribute_words
+from vocabula.signals.attributes import attribute_words
 
 if TYPE_CHECKING:
     from vocabula.priors.prior import Prior

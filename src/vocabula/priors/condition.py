@@ -11,14 +11,18 @@ from annotated_types import Ge, Lt
 from torch import Tensor
 from torch.nn.functional import pad
 
-from vocabula.errors import DataError, OptionError, plural
+from vocabula.errors import DataError, OptionError
 from vocabula.priors.codes import CodeGrid
 from vocabula.registry import component
-from vocabula.signals.attributes import CLASS, NOT_GIVEN
-from vocabula.signals.condition import PADDING, Condition
-
-TAKEN = (CLASS, "text", "vectors", "upper")
-"""Names that no further attribute can have."""
+from vocabula.signals.attributes import CLASS, NOT_GIVEN, TAKEN, in_order, is_further
+from vocabula.signals.condition import (
+    PADDING,
+    Condition,
+    check_attribute,
+    check_integers,
+    check_range,
+    described,
+)
 
 
 @component("conditioning", "conditioning")
@@ -63,7 +67,7 @@ class Conditioning:
                 f"{self.text_length} of {self.text_tokens} tokens; set both, or both to 0"
             )
         for name in self.attributes or ():
-            if name in TAKEN or not name.isidentifier():
+            if not is_further(name):
                 raise OptionError(
                     f"conditioning.attributes: expected names of letters, digits and _ other than "
                     f"{', '.join(TAKEN)}, got {name!r}; rename it"
@@ -73,7 +77,7 @@ class Conditioning:
     def values(self) -> dict[str, int]:
         """Number of values of each attribute, the class first, then by name."""
         first = {CLASS: self.classes} if self.classes else {}
-        return first | dict(sorted((self.attributes or {}).items()))
+        return in_order({**first, **(self.attributes or {})})
 
     @property
     def withholdable(self) -> bool:
@@ -135,8 +139,8 @@ class Conditioning:
     def _text(self, text: Tensor | None, batch: int, device: torch.device) -> Tensor:
         if text is None:
             return torch.full((batch, self.text_length), PADDING, device=device)
-        _integers("text", text, 2)
-        _within("text", text, 0, self.text_tokens)
+        check_integers("text", text, 2)
+        check_range("text", text, 0, self.text_tokens)
         if text.shape[1] > self.text_length:
             raise DataError(
                 f"condition.text: expected at most {self.text_length} tokens, got "
@@ -150,7 +154,7 @@ class Conditioning:
         if vectors.shape[1:] != (self.vectors,) or not vectors.is_floating_point():
             raise DataError(
                 f"condition.vectors: expected floating point of shape ({batch}, {self.vectors}), "
-                f"got {_described(vectors)}; give vectors like those of the training data"
+                f"got {described(vectors)}; give vectors like those of the training data"
             )
         if bool(vectors.isinf().any()):
             raise DataError(
@@ -160,48 +164,10 @@ class Conditioning:
         return vectors.to(device)
 
 
-def attribute_words(values: Mapping[str, int]) -> list[str]:
-    """The attributes of a prior in words.
-
-    Args:
-        values: number of values of each attribute by name.
-
-    Example:
-        >>> attribute_words({"class": 10, "speaker": 1})
-        ['10 classes', '1 value of speaker']
-    """
-    return [
-        plural(n, "class", "classes") if name == CLASS else f"{plural(n, 'value')} of {name}"
-        for name, n in values.items()
-    ]
-
-
 def _attribute(
     name: str, size: int, values: Tensor | None, batch: int, device: torch.device
 ) -> Tensor:
     if values is None:
         return torch.full((batch,), NOT_GIVEN, device=device)
-    _integers(name, values, 1)
-    _within(name, values, NOT_GIVEN, size)
+    check_attribute(name, values, size)
     return values.to(device).long()
-
-
-def _integers(name: str, values: Tensor, axes: int) -> None:
-    if values.ndim != axes or values.is_floating_point() or values.dtype == torch.bool:
-        raise DataError(
-            f"condition.{name}: expected integers of {axes} axes, batch first, got "
-            f"{_described(values)}; give a tensor of int64"
-        )
-
-
-def _described(values: Tensor) -> str:
-    return f"{str(values.dtype).removeprefix('torch.')} of shape {tuple(values.shape)}"
-
-
-def _within(name: str, values: Tensor, lowest: int, end: int) -> None:
-    wrong = (values < lowest) | (values >= end)
-    if bool(wrong.any()):
-        raise DataError(
-            f"condition.{name}: expected values in [{lowest}, {end}), got "
-            f"{int(values[wrong][0])}; use those of the data that the prior was trained on"
-        )

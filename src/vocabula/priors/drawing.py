@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,6 +45,10 @@ class Drawing:
         ):  # fmt: skip
             if not fine:
                 raise OptionError(f"sample.{name}: expected {wanted}, got {value}; {remedy}")
+
+    def options(self, *, guided: bool) -> dict[str, Any]:
+        """The options of a prior's draws; without guidance unless there is a condition to guide."""
+        return {**asdict(self), **({} if guided else {"guidance": 1.0})}
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """Log-probabilities (..., V) of drawing each value, minus infinity for values never drawn.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
-from typing import Any, Self
+from dataclasses import replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -17,10 +18,11 @@ from vocabula.priors.drawing import Drawing
 from vocabula.priors.fit import check_fit, trained_extent
 from vocabula.priors.order import Order, Samples, join, level_numbers, new_seed
 from vocabula.priors.prior import Prior, Values
-from vocabula.priors.sampling import Known, Progress
+from vocabula.priors.sampling import Progress
 from vocabula.signals import Condition
 from vocabula.signals.codes import off_positions, on_positions, positions_of
 from vocabula.tokenizers import SignalTokenizer
+from vocabula.tokenizers.code_level import rows_of
 
 DECODED_PIXELS = 2**20
 """Most pixels, or other units of a signal, that are decoded at once."""
@@ -67,8 +69,6 @@ class Generator:
         check_fit(tokenizer, priors)
         self.tokenizer = tokenizer.eval()
         self.priors = tuple(prior.eval() for prior in priors)
-
-    # ------------------------------------------------------------ what it is
 
     @property
     def device(self) -> torch.device:
@@ -165,8 +165,6 @@ class Generator:
             )
         return self.priors[0].condition(n, attributes=attributes, text=text)
 
-    # ---------------------------------------------------------- what it does
-
     def sample(
         self,
         n: int,
@@ -232,7 +230,7 @@ class Generator:
         size = self.extent if size is None else tuple(size)
         self.check_size(size)
         condition = self.conditions(n, attributes=attributes, text=text)
-        self._check_guidance(drawing, condition)
+        self._check(drawing, condition, n)
         return self._stream(
             Order(n, start, condition, size, drawing, new_seed(seed), batch_size, progress)
         )
@@ -285,21 +283,24 @@ class Generator:
         _at_least({"copies": (copies, 1), "batch_size": (batch_size, 1)})
         self.check_size(size)
         condition = self.conditions(count, attributes=attributes, text=text)
-        self._check_guidance(drawing, condition)
+        self._check(drawing, condition, count)
         known = known_codes(self.tokenizer, x.to(self.device), check_keep(keep, x).to(self.device))
         repeated = tuple(
-            (codes.repeat_interleave(copies, 0), mask.repeat_interleave(copies, 0))
-            for codes, mask in known
+            (c.repeat_interleave(copies, 0), m.repeat_interleave(copies, 0)) for c, m in known
         )
         order = Order(count, 0, condition, size, drawing, new_seed(seed), batch_size, progress)
         return self._stream(replace(order, known=repeated))
 
     @torch.no_grad()
-    def decode(self, levels: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+    def decode(
+        self, levels: Sequence[Tensor], size: Sequence[int], condition: Condition | None = None
+    ) -> Tensor:
         """Signals (n, C, *size) of the codes of all levels, in batches of limited size."""
-        at_once = max(1, DECODED_PIXELS // math.prod(size))
-        parts = zip(*(codes.split(at_once) for codes in levels), strict=True)
-        return torch.cat([self.tokenizer.decode(part, size=size) for part in parts])
+        n, known = max(1, DECODED_PIXELS // math.prod(size)), self._decoder_knows(condition)
+        parts = zip(*(codes.split(n) for codes in levels), strict=True)
+        given = (rows_of(known, slice(first, first + n)) for first in itertools.count(0, n))
+        each = zip(parts, given, strict=False)
+        return torch.cat([self.tokenizer.decode(part, own, size=size) for part, own in each])
 
     @torch.no_grad()
     def log_prob(self, levels: Sequence[Tensor], condition: Condition | None = None) -> Tensor:
@@ -338,9 +339,13 @@ class Generator:
         )
         return tuple(off_positions(nats, axes) for nats in found)
 
-    # -------------------------------------------------------------- internals
+    def _decoder_knows(self, condition: Condition | None) -> Condition | None:
+        """What the tokenizer's decoder knows of a condition."""
+        names = self.priors[0].origin.names
+        return self.tokenizer.known(condition.attributes if condition else {}, names)
 
-    def _check_guidance(self, drawing: Drawing, condition: Condition) -> None:
+    def _check(self, drawing: Drawing, condition: Condition, count: int) -> None:
+        self.tokenizer.check_condition(self._decoder_knows(condition), count, "sample")
         if drawing.guidance != 1:
             knowing = [prior for prior in self.priors if prior.conditioning.withholdable]
             for prior in knowing or self.priors:
@@ -362,26 +367,15 @@ class Generator:
                 codes = prior.sample(
                     (rows.stop - rows.start, *grid),
                     given,
-                    **_options(order.drawing, given),
+                    **order.drawing.options(guided=given.given),
                     generator=numbers[i],
-                    known=None if order.known is None else _rows(order.known[i], rows),
+                    known=order.known_of(i, rows),
                     progress=_after(done, of, order.progress),
                 )
                 levels.append(codes)
                 done += math.prod(grid)
             found = tuple(off_positions(codes, axes) for codes in levels)
-            yield Samples(self.decode(found, order.size), found)
-
-
-def _options(drawing: Drawing, given: Condition) -> dict[str, Any]:
-    """The options of a level's draws: no guidance if only coarser codes are given."""
-    options = {field.name: getattr(drawing, field.name) for field in fields(drawing)}
-    return options if given.given else options | {"guidance": 1.0}
-
-
-def _rows(known: Known, rows: slice) -> Known:
-    codes, mask = known
-    return codes[rows], mask[rows]
+            yield Samples(self.decode(found, order.size, order.condition.rows(rows)), found)
 
 
 def _after(done: int, of: int, progress: Progress | None) -> Progress | None:

@@ -60,6 +60,13 @@ class Order:
     progress: Progress | None
     known: tuple[Known, ...] | None = None
 
+    def known_of(self, level: int, rows: slice) -> Known | None:
+        """The known codes of some signals at a level, if there are any."""
+        if self.known is None:
+            return None
+        codes, mask = self.known[level]
+        return codes[rows], mask[rows]
+
 
 def join(batches: Iterable[Samples]) -> Samples:
     """Join batches into one."""

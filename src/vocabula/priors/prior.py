@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from vocabula.errors import DataError, OptionError, suggest
+from vocabula.errors import DataError, OptionError
 from vocabula.priors.codes import CodeGrid
 from vocabula.priors.condition import Conditioning
 from vocabula.priors.drawing import Drawing
@@ -25,7 +25,7 @@ from vocabula.priors.sampling import (
     uniform_numbers,
 )
 from vocabula.priors.text import TextTokenizer
-from vocabula.signals.attributes import CLASS
+from vocabula.signals.attributes import CLASS, index_of
 from vocabula.signals.condition import Condition
 from vocabula.tokenizers.weights import fingerprint
 
@@ -242,22 +242,7 @@ class Prior(nn.Module, ABC):
         Raises:
             DataError: there is no such attribute or value.
         """
-        count = self.conditioning.values.get(attribute, 0)
-        names = self.origin.names.get(attribute, ())
-        if count and isinstance(value, str) and value in names:
-            return names.index(value)
-        index = int(value) if str(value).isdecimal() else -1
-        if 0 <= index < count:
-            return index
-        shown = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
-        advice = suggest(str(value), names) or "; choose one of them"
-        if not count:
-            what = "classes" if attribute == CLASS else attribute
-            advice = f"; this prior was trained without {what}: leave it out"
-        raise DataError(
-            f"{attribute}: expected an index in [0, {count}){f' or one of {shown}' * bool(names)}, "
-            f"got {value!r}{advice}"
-        )
+        return index_of(attribute, value, self.conditioning.values, self.origin.names, "this prior")
 
     def check_guidance(self, condition: Condition | None) -> None:
         """Refuse guidance without a condition, or by a prior that has not learned it.

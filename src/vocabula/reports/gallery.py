@@ -89,7 +89,9 @@ def _decode(tokenizer: SignalTokenizer, codes: Tensor, book: int, usual: Sequenc
             joint = torch.tensor(usual).repeat(len(part), 1)
             joint[:, book] = part
             levels = _fields(tokenizer, joint.to(device))
-            parts.append(tokenizer.decode(levels)[..., inner, inner].cpu())
+            parts.append(
+                tokenizer.decode(levels, tokenizer.first_values(len(part)))[..., inner, inner].cpu()
+            )
     return torch.cat(parts) if parts else torch.empty(0)
 
 

@@ -207,5 +207,7 @@ def _decode(generator: Generator, data: PriorData, places: np.ndarray, batch_siz
         part = places[first : first + batch_size]
         levels = [arrays.codes(k, part).to(generator.device) for k in range(len(arrays.levels))]
         codes = [off_positions(level, len(generator.tokenizer.strides)) for level in levels]
-        parts.append(generator.tokenizer.decode(codes, size=generator.extent).cpu())
+        values = {name: torch.from_numpy(own[part]) for name, own in arrays.attributes.items()}
+        condition = generator.tokenizer.known(values, data.names)
+        parts.append(generator.tokenizer.decode(codes, condition, size=generator.extent).cpu())
     return torch.cat(parts)

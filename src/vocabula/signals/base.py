@@ -27,6 +27,7 @@ class Signal(ABC):
         unit: the unit of rates: pixel, vector.
         plural: what messages call a batch of such signals.
         depth: bits of a stored value; None where values are real numbers.
+        pads: whether signals of different extents may share a batch, padded; see `collate`.
         centre: the centre of the values, which is subtracted before the encoder.
         channels: channels of one element.
     """
@@ -36,6 +37,7 @@ class Signal(ABC):
     unit: ClassVar[str]
     plural: ClassVar[str]
     depth: ClassVar[int | None] = None
+    pads: ClassVar[bool] = False
     centre: ClassVar[float] = 0.0
     channels: int
 

@@ -122,3 +122,50 @@ class Condition:
             None if self.vectors is None else change(self.vectors),
             tuple(change(codes) for codes in self.upper),
         )
+
+
+def check_attribute(name: str, values: Tensor, size: int) -> None:
+    """Check the values of an attribute.
+
+    Args:
+        name: the attribute.
+        values: (B,) integers, -1 for none.
+        size: the number of its values.
+
+    Raises:
+        DataError: another number of axes, another type, or a value out of range.
+    """
+    check_integers(name, values, 1)
+    check_range(name, values, NOT_GIVEN, size)
+
+
+def check_integers(name: str, values: Tensor, axes: int) -> None:
+    """Check that a part of a condition holds integers of some axes.
+
+    Raises:
+        DataError: it does not.
+    """
+    if values.ndim != axes or values.is_floating_point() or values.dtype == torch.bool:
+        raise DataError(
+            f"condition.{name}: expected integers of {axes} axes, batch first, got "
+            f"{described(values)}; give a tensor of int64"
+        )
+
+
+def check_range(name: str, values: Tensor, lowest: int, end: int) -> None:
+    """Check that the values of a part of a condition are in [lowest, end).
+
+    Raises:
+        DataError: one is not.
+    """
+    wrong = (values < lowest) | (values >= end)
+    if bool(wrong.any()):
+        raise DataError(
+            f"condition.{name}: expected values in [{lowest}, {end}), got "
+            f"{int(values[wrong][0])}; use those of the data that the model was trained on"
+        )
+
+
+def described(values: Tensor) -> str:
+    """Type and shape of a tensor in words."""
+    return f"{str(values.dtype).removeprefix('torch.')} of shape {tuple(values.shape)}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from vocabula import lazy_names
 
 if TYPE_CHECKING:
-    from vocabula.tokenizers.analysis import Analysis, BitsPerDim, LevelAnalysis
+    from vocabula.tokenizers.analysis import Analysis, BitsPerDim
     from vocabula.tokenizers.base import ImageTokenizer, SignalTokenizer
     from vocabula.tokenizers.builder import build_tokenizer
     from vocabula.tokenizers.categorical import Categorical
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __getattr__ = lazy_names(
     __name__,
     {
-        "analysis": ("Analysis", "BitsPerDim", "LevelAnalysis"),
+        "analysis": ("Analysis", "BitsPerDim"),
         "base": ("ImageTokenizer", "SignalTokenizer"),
         "builder": ("build_tokenizer",),
         "categorical": ("Categorical",),
@@ -62,7 +62,6 @@ __all__ = [
     "HierarchicalTokenizer",
     "ImageTokenizer",
     "Level",
-    "LevelAnalysis",
     "Likelihood",
     "LogisticMixture",
     "Normal",

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vocabula.levels import only
 from vocabula.quantizers.base import Bottleneck, Quantizer
 from vocabula.tokenizers.code_level import CodeLevel
 from vocabula.tokenizers.extent import over_extent
 from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
 from vocabula.tokenizers.masks import OUTSIDE, Blocks
 from vocabula.tokenizers.tiles import Tile, gather
-from vocabula.types import Quantized
+from vocabula.types import Quantized, Reconstruction
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,56 +36,37 @@ class BitsPerDim:
 
 
 @dataclass(frozen=True, slots=True)
-class LevelAnalysis:
-    """The inputs and outputs of one level's bottleneck.
+class Analysis(Reconstruction):
+    """A reconstruction without losses, with what else one pass tells; see `Tokenizer.analyse`.
+
+    `losses` is empty and `loss`, their sum, is 0, for the tokenizer and for every level. The levels
+    are those of an evaluation. The codes of a continuous bottleneck are empty, (B, *grid, 0).
 
     Attributes:
-        vectors: (B, h, w, D), what went in.
-        codes: (B, h, w, *code_shape) int64, or None if the bottleneck is continuous.
-        values: (B, h, w, D), what came out, in evaluation.
+        vectors: (B, *grid, D) of each level, what went into its bottleneck.
+        bits: the cost of each signal.
     """
 
-    vectors: Tensor
-    codes: Tensor | None
-    values: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Analysis:
-    """The result of `Tokenizer.analyse` for images (B, C, H, W).
-
-    Attributes:
-        levels: vectors, codes and values of each level, the coarsest first.
-        output: (B, C, H, W) in [0, 1], what remains of the images.
-        bits: the cost of each image.
-    """
-
-    levels: tuple[LevelAnalysis, ...]
-    output: Tensor
+    vectors: tuple[Tensor, ...]
     bits: BitsPerDim
 
-    @property
-    def vectors(self) -> Tensor:
-        """The encoder's vectors (B, h, w, D), if there is one level."""
-        return only(self.levels, "Analysis.vectors").vectors
 
-    @property
-    def codes(self) -> Tensor | None:
-        """The codes (B, h, w, *code_shape) int64 of a single level, or None if continuous."""
-        return only(self.levels, "Analysis.codes").codes
-
-
-def evaluated(quantizer: Bottleneck, vectors: Tensor) -> tuple[LevelAnalysis, Tensor]:
-    """The bottleneck's result as in evaluation, in any mode, and its values."""
-    codes = None
+def evaluated(quantizer: Bottleneck, vectors: Tensor) -> tuple[tuple[Tensor, Quantized], Tensor]:
+    """The vectors with the bottleneck's result as in evaluation, in any mode, and its values."""
     if isinstance(quantizer, Quantizer):
         codes = quantizer.encode(vectors)
         values = quantizer.decode(codes)
     elif isinstance(quantizer, GaussianBottleneck):
         values = quantizer.posterior(vectors)[0]
+        codes = torch.empty(*vectors.shape[:-1], 0, dtype=torch.int64, device=vectors.device)
     else:
-        values = quantizer(vectors).values
-    return LevelAnalysis(vectors, codes, values), values
+        values, codes, _ = quantizer(vectors)
+    return (vectors, without_loss(values, codes)), values
+
+
+def without_loss(values: Tensor, codes: Tensor) -> Quantized:
+    """The record of values and codes from which nothing is learned."""
+    return Quantized(values, codes, values.new_zeros(()))
 
 
 def quantized(
@@ -109,26 +89,26 @@ def quantized(
     return replace(result, values=values, codes=codes), values
 
 
-def latent_bits(levels: Sequence[CodeLevel], found: Sequence[LevelAnalysis]) -> Tensor:
+def latent_bits(levels: Sequence[CodeLevel], vectors: Sequence[Tensor]) -> Tensor:
     """Bits (B,) of each signal's codes at a fixed length, or of its continuous latent.
 
     Args:
         levels: of the tokenizer.
-        found: what passed through each.
+        vectors: (B, *grid, D) that went into each bottleneck.
     """
-    first, vectors = levels[0].quantizer, found[0].vectors
+    first = levels[0].quantizer
     if isinstance(first, GaussianBottleneck):  # then it is the only level
-        return over_extent(first.kl_bits(vectors))
-    pairs = zip(levels, found, strict=True)
-    bits = sum(level.bits * one.vectors.shape[1:-1].numel() for level, one in pairs)
-    return vectors.new_full((len(vectors),), bits)
+        return over_extent(first.kl_bits(vectors[0]))
+    pairs = zip(levels, vectors, strict=True)
+    bits = sum(level.bits * one.shape[1:-1].numel() for level, one in pairs)
+    return vectors[0].new_full((len(vectors[0]),), bits)
 
 
 def analyse_groups(
     blocks: Blocks,
     found: Sequence[Analysis],
     grids: Sequence[Sequence[int]],
-    extent: Sequence[int],
+    x: Tensor,
 ) -> Analysis:
     """The analysis of a padded batch, from those of its groups.
 
@@ -136,22 +116,29 @@ def analyse_groups(
         blocks: where the signals are.
         found: one for each group.
         grids: of the codes of each level of the batch.
-        extent: of the batch.
+        x: the batch (B, C, *extent), in floating point.
     """
+    extent = x.shape[2:]
 
-    def level(number: int) -> LevelAnalysis:
+    def level(number: int) -> Quantized:
         each = [one.levels[number] for one in found]
-        codes = [one.codes for one in each if one.codes is not None]
-        return LevelAnalysis(
-            blocks.place([one.vectors for one in each], grids[number]),
-            blocks.place(codes, grids[number], fill=OUTSIDE) if codes else None,
+        return without_loss(
             blocks.place([one.values for one in each], grids[number]),
+            blocks.place([one.codes for one in each], grids[number], fill=OUTSIDE),
         )
 
+    output = blocks.place([one.output for one in found], extent, lead=2)
     return Analysis(
+        output,
         tuple(level(number) for number in range(len(grids))),
-        blocks.place([one.output for one in found], extent, lead=2),
-        BitsPerDim(
+        output.new_zeros(()),
+        {},
+        blocks.inside(x),
+        vectors=tuple(
+            blocks.place([one.vectors[number] for one in found], grid)
+            for number, grid in enumerate(grids)
+        ),
+        bits=BitsPerDim(
             blocks.place([one.bits.codes for one in found], ()),
             blocks.place([one.bits.likelihood for one in found], ()),
         ),
@@ -163,12 +150,12 @@ class Passage:
     """The result of one pass of images (B, C, H, W); all its parts are local.
 
     Attributes:
-        levels: vectors, codes and values of each level, the coarsest first.
+        levels: the vectors of each level and what its bottleneck made of them, coarsest first.
         output: (B, C, H, W) in [0, 1], what remains of the images.
         log_prob: (B, H, W) nats, log p of each pixel given the values.
     """
 
-    levels: list[LevelAnalysis]
+    levels: list[tuple[Tensor, Quantized]]
     output: Tensor
     log_prob: Tensor
 
@@ -177,7 +164,7 @@ def pass_in_tiles(
     signals: Tensor,
     cut: Sequence[Tile],
     strides: Sequence[int],
-    pass_one: Callable[[Tensor], Passage],
+    pass_one: Callable[[int, Tensor], Passage],
 ) -> Passage:
     """The passage of whole signals of a discrete tokenizer, joined from their tiles.
 
@@ -185,18 +172,19 @@ def pass_in_tiles(
         signals: (B, C, H, W).
         cut: the tiles of each.
         strides: pixels per position of each level.
-        pass_one: passes the part (1, C, h, w) that the network sees for a tile.
+        pass_one: passes the part (1, C, h, w) that the network sees for a tile, given the number of
+            its signal.
     """
 
     def seen(number: int, tile: Tile) -> list[Tensor]:
-        found = pass_one(signals[number : number + 1, :, *tile.seen()])
-        grids = [g for f in found.levels for g in (f.vectors, f.codes, f.values) if g is not None]
+        found = pass_one(number, signals[number : number + 1, :, *tile.seen()])
+        grids = [grid for z, one in found.levels for grid in (z, one.values, one.codes)]
         return [*grids, found.output.movedim(1, -1), found.log_prob]
 
     steps = [stride for stride in strides for _ in range(3)]
     *grids, output, log_prob = gather(len(signals), cut, [*steps, 1, 1], seen)
     height, width = signals.shape[-2:]
-    levels = [LevelAnalysis(*grids[i : i + 3]) for i in range(0, len(grids), 3)]
+    levels = [(grids[i], without_loss(grids[i + 1], grids[i + 2])) for i in range(0, len(grids), 3)]
     return Passage(
         levels, output.movedim(-1, 1)[..., :height, :width], log_prob[:, :height, :width]
     )

@@ -26,8 +26,8 @@ from vocabula.tokenizers.analysis import (
 )
 from vocabula.tokenizers.code_level import (
     check_codes,
-    check_condition,
     check_values,
+    rows_of,
     signal_size,
 )
 from vocabula.tokenizers.code_statistics import CodeStatistics
@@ -76,7 +76,9 @@ class SignalTokenizer(Pretrained, Networks):
     def encode(self, x: Tensor, mask: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
         """Codes (B, h, w, *code_shape), int64, of images (B, C, H, W): `Codes`."""
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Reconstruction:
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, condition: Condition | None = None
+    ) -> Reconstruction:
         """Reconstruct images and compute the training loss.
 
         The loss is the likelihood's plus the bottlenecks'; `losses` holds ``reconstruction`` and
@@ -86,11 +88,14 @@ class SignalTokenizer(Pretrained, Networks):
             x: (B, C, H, W), uint8 or in [0, 1]. Floating-point images are checked for range and
                 finiteness, which waits for the device; uint8 images need no check.
             mask: (B, H, W) bool, True where an image is; see above.
+            condition: what is known of the signals, for a decoder that takes it.
 
         Raises:
-            DataError: wrong shape, dtype, channels or values, also of the mask.
+            DataError: wrong shape, dtype, channels or values, also of the mask or the condition.
+            OptionError: the decoder takes no condition.
         """
         x = self.signal.check(x)
+        self.check_condition(condition, len(x), "forward")
         blocks = blocks_of(mask, x.shape[0], x.shape[2:], self.strides)
         y = self._scaled(x)
 
@@ -98,7 +103,7 @@ class SignalTokenizer(Pretrained, Networks):
             return quantized(quantizer, vectors, blocks.positions(vectors.shape[1:-1]))
 
         results, last = self._descend(y, narrow, blocks)
-        parameters = self._describe(last, x.shape[2:], blocks=blocks)
+        parameters = self._describe(last, x.shape[2:], condition, blocks)
         inside = blocks.elements(parameters), blocks.elements(y)
         reconstruction = self.likelihood.loss(*inside)
         loss, losses = reconstruction, {"reconstruction": reconstruction}
@@ -156,7 +161,7 @@ class SignalTokenizer(Pretrained, Networks):
         """Images of codes, finished part by part, in tiles if the images are large."""
         quantizers = self._discrete("decode")
         levels = check_codes(self.levels, levels_of(codes))
-        check_condition(condition, self._last_decoder, levels[0].shape[0])
+        self.check_condition(condition, levels[0].shape[0], "decode")
         grid = levels[0].shape[1 : 1 + len(self.strides)]
         if mask is not None and size is None:
             check_tensor("mask", mask, DataError)
@@ -167,8 +172,7 @@ class SignalTokenizer(Pretrained, Networks):
 
             def decode_group(group: Group) -> Tensor:
                 part = group.codes(levels, self.grids(*group.extent))
-                known = None if condition is None else condition.rows(group.rows)
-                return self._decode_all(part, known, group.extent, finish)
+                return self._decode_all(part, rows_of(condition, group.rows), group.extent, finish)
 
             return blocks.place(blocks.parts(decode_group), size, lead=2)
 
@@ -184,17 +188,22 @@ class SignalTokenizer(Pretrained, Networks):
             places = [tile.seen(level.stride) for level in self.levels]
             row = slice(number, number + 1)
             parts = [code[row, *place] for code, place in zip(levels, places, strict=True)]
-            return shown(parts, tile.size, None if condition is None else condition.rows(row))
+            return shown(parts, tile.size, rows_of(condition, row))
 
         return paint(len(levels[0]), cut, seen)
 
     def decode_values(
-        self, values: Sequence[Tensor], *, size: Sequence[int] | None = None
+        self,
+        values: Sequence[Tensor],
+        condition: Condition | None = None,
+        *,
+        size: Sequence[int] | None = None,
     ) -> Tensor:
         """Images (B, C, H, W) in [0, 1] from the bottlenecks' output vectors instead of codes.
 
         Args:
             values: (B, h, w, D) of each level, the coarsest first.
+            condition: what is known of the signals, for a decoder that takes it.
             size: (H, W) to crop to; None keeps all that the vectors cover.
 
         Raises:
@@ -202,11 +211,14 @@ class SignalTokenizer(Pretrained, Networks):
             OptionError: `size` is not the size of an image with that many positions.
         """
         check_values(self.levels, values)
+        self.check_condition(condition, len(values[0]), "decode_values")
         size = signal_size(self.strides, size, values[0].shape[1:-1], self.signal.unit)
-        return self._shown(values, size)
+        return self._shown(values, size, condition)
 
     @torch.no_grad()
-    def reconstruct(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def reconstruct(
+        self, x: Tensor, mask: Tensor | None = None, condition: Condition | None = None
+    ) -> Tensor:
         """Images (B, C, H, W) after the bottleneck, in [0, 1]; changes no state.
 
         A discrete bottleneck gives ``decode(encode(x))``, a continuous one decodes its mean.
@@ -214,27 +226,46 @@ class SignalTokenizer(Pretrained, Networks):
         Args:
             x: (B, C, H, W), uint8 or in [0, 1].
             mask: (B, H, W) bool, True where an image is; see above.
+            condition: what is known of the signals, for a decoder that takes it.
 
         Raises:
-            DataError: wrong shape, dtype, channels or values.
+            DataError: wrong shape, dtype, channels or values, also of the condition.
+            OptionError: the decoder takes no condition.
         """
         self.signal.refuse(x)
+        self.check_condition(condition, len(x), "reconstruct")
         blocks = blocks_of(mask, x.shape[0], x.shape[2:], self.strides)
         if blocks.mask is not None:
-            parts = blocks.parts(lambda group: self.reconstruct(group.of(x)))
+            parts = blocks.parts(
+                lambda group: self.reconstruct(
+                    group.of(x), condition=rows_of(condition, group.rows)
+                )
+            )
             return blocks.place(parts, x.shape[2:], lead=2)
 
-        def shown(x: Tensor) -> Tensor:
+        def shown(x: Tensor, known: Condition | None) -> Tensor:
             last = self._descend(self._values(x), evaluated)[1]
-            return self._output(self._describe(last, x.shape[2:]))
+            return self._output(self._describe(last, x.shape[2:], known))
 
         cut = cut_for(x, x.shape[2:], self, self.strides, self.encode_context, self.decode_context)
         if not cut:
-            return shown(x)
-        return paint(len(x), cut, lambda i, tile: shown(x[i : i + 1, :, *tile.seen()]))
+            return shown(x, condition)
+
+        def seen(number: int, tile: Tile) -> Tensor:
+            row = slice(number, number + 1)
+            return shown(x[row, :, *tile.seen()], rows_of(condition, row))
+
+        return paint(len(x), cut, seen)
 
     @torch.no_grad()
-    def bits_per_dim(self, x: Tensor, mask: Tensor | None = None, *, seed: int = 0) -> BitsPerDim:
+    def bits_per_dim(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        condition: Condition | None = None,
+        *,
+        seed: int = 0,
+    ) -> BitsPerDim:
         """Bits per channel of a pixel that images cost as latent plus residual.
 
         Discrete: ``(sum_levels h w sum_books log2 K - log2 p(x | codes)) / (C H W)``, codes at a
@@ -245,6 +276,7 @@ class SignalTokenizer(Pretrained, Networks):
         Args:
             x: (B, C, H, W), uint8 or in [0, 1]; counted as 8-bit values.
             mask: (B, H, W) bool, True where an image is; an image without a pixel costs 0.
+            condition: what is known of the signals, for a decoder that takes it.
             seed: of the sample, where the bottleneck is continuous.
 
         Returns:
@@ -254,10 +286,17 @@ class SignalTokenizer(Pretrained, Networks):
             DataError: wrong shape, dtype, channels or values.
             OptionError: the bottleneck is neither a quantizer nor a `GaussianBottleneck`.
         """
-        return self.analyse(x, mask, seed=seed).bits
+        return self.analyse(x, mask, condition, seed=seed).bits
 
     @torch.no_grad()
-    def analyse(self, x: Tensor, mask: Tensor | None = None, *, seed: int = 0) -> Analysis:
+    def analyse(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        condition: Condition | None = None,
+        *,
+        seed: int = 0,
+    ) -> Analysis:
         """Codes, reconstruction and bits per dimension of images from one pass.
 
         The parts are those of `encode`, `reconstruct` and `bits_per_dim`. A continuous
@@ -266,44 +305,64 @@ class SignalTokenizer(Pretrained, Networks):
         Args:
             x: (B, C, H, W), uint8 or in [0, 1].
             mask: (B, H, W) bool, True where an image is; see above.
+            condition: what is known of the signals, for a decoder that takes it.
             seed: of the sample, where the bottleneck is continuous.
 
         Raises:
-            DataError: wrong shape, dtype, channels or values.
-            OptionError: the bottleneck is neither a quantizer nor a `GaussianBottleneck`.
+            DataError: wrong shape, dtype, channels or values, also of the condition.
+            OptionError: the bottleneck is neither a quantizer nor a `GaussianBottleneck`, or the
+                decoder takes no condition.
         """
-        self.signal.refuse(x)
+        x = self.signal.check(x)
+        self.check_condition(condition, len(x), "analyse")
         blocks = blocks_of(mask, x.shape[0], x.shape[2:], self.strides)
         if blocks.mask is not None:
-            one = blocks.parts(lambda group: self.analyse(group.of(x), seed=seed))
-            return analyse_groups(blocks, one, self.grids(*x.shape[2:]), x.shape[2:])
-        first = self.levels[0].quantizer
-        if isinstance(first, GaussianBottleneck):  # then there is only one level
-            found = self._pass(x, seed)
-        else:
-            self._discrete("analyse")
-            cut = cut_for(
-                x, x.shape[2:], self, self.strides, self.encode_context, self.decode_context
+            one = blocks.parts(
+                lambda group: self.analyse(
+                    group.of(x), None, rows_of(condition, group.rows), seed=seed
+                )
             )
-            strides = [level.stride for level in self.levels]
-            found = pass_in_tiles(x, cut, strides, self._pass) if cut else self._pass(x)
-        dims, bits = x.shape[1:].numel(), latent_bits(self.levels, found.levels)
-        costs = BitsPerDim(bits / dims, bits_per_dim(found.log_prob, dims))
-        return Analysis(tuple(found.levels), found.output, costs)
+            return analyse_groups(blocks, one, self.grids(*x.shape[2:]), x)
+        found = self._passed(x, condition, seed)
+        vectors = tuple(vectors for vectors, _ in found.levels)
+        dims, bits = x.shape[1:].numel(), latent_bits(self.levels, vectors)
+        return Analysis(
+            found.output,
+            tuple(level for _, level in found.levels),
+            found.output.new_zeros(()),
+            {},
+            x,
+            vectors=vectors,
+            bits=BitsPerDim(bits / dims, bits_per_dim(found.log_prob, dims)),
+        )
 
     # --------------------------------------------------------------- internals
 
-    def _pass(self, x: Tensor, seed: int = 0) -> Passage:
+    def _passed(self, x: Tensor, condition: Condition | None, seed: int) -> Passage:
+        """Pass checked images, in tiles if they are large."""
+        if isinstance(self.levels[0].quantizer, GaussianBottleneck):  # the only level
+            return self._pass(x, condition, seed)
+        self._discrete("analyse")
+        cut = cut_for(x, x.shape[2:], self, self.strides, self.encode_context, self.decode_context)
+        if not cut:
+            return self._pass(x, condition)
+
+        def pass_one(number: int, part: Tensor) -> Passage:
+            return self._pass(part, rows_of(condition, slice(number, number + 1)))
+
+        return pass_in_tiles(x, cut, [level.stride for level in self.levels], pass_one)
+
+    def _pass(self, x: Tensor, condition: Condition | None, seed: int = 0) -> Passage:
         """Pass checked images; `seed` is for the sample if the bottleneck is continuous."""
-        x = self._values(x)
+        x = self._scaled(x)
         found, last = self._descend(x, evaluated)
-        parameters = self._describe(last, x.shape[2:])
+        parameters = self._describe(last, x.shape[2:], condition)
         output = self._output(parameters)
         first = self.levels[0].quantizer
         if isinstance(first, GaussianBottleneck):
             generator = torch.Generator().manual_seed(seed)
-            sample = first.sample(found[0].vectors, generator=generator)
-            parameters = self._describe(sample, x.shape[2:])
+            sample = first.sample(found[0][0], generator=generator)
+            parameters = self._describe(sample, x.shape[2:], condition)
         log_prob = self.likelihood.log_prob(parameters, x)
         if self.scaling is not None:  # the density of the signals, not of their scaled values
             log_prob = log_prob - self.scaling.log_scale().to(log_prob)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vocabula import registry
 from vocabula.errors import OptionError
 from vocabula.levels import level_names
+from vocabula.signals import Signal
 from vocabula.tokenizers.base import SignalTokenizer
 from vocabula.tokenizers.hierarchical import HierarchicalTokenizer, Level
 from vocabula.tokenizers.likelihood import Likelihood
@@ -15,11 +16,19 @@ from vocabula.tokenizers.tokenizer import Tokenizer
 from vocabula.tokenizers.widths import keeps_width, with_width
 
 PARTS = ("encoder", "quantizer", "decoder", "likelihood")
+IMAGE = "image"
+"""The kind of signal where settings name none."""
 FEATURES = 128
 """Channels that pass between the levels of a hierarchy, up and down, unless settings say."""
 
 
-def build_tokenizer(specs: Mapping[str, Any], channels: int) -> SignalTokenizer:
+def build_tokenizer(
+    specs: Mapping[str, Any],
+    channels: int,
+    *,
+    attributes: Mapping[str, int] | None = None,
+    names: Mapping[str, Sequence[str]] | None = None,
+) -> SignalTokenizer:
     """Build the parts and connect them.
 
     The quantizer comes first, since it knows its width; the encoder's ``in_channels`` and ``dim``
@@ -36,6 +45,8 @@ def build_tokenizer(specs: Mapping[str, Any], channels: int) -> SignalTokenizer:
             For a `HierarchicalTokenizer` ``level1`` (the coarsest), ``level2``, ... each hold
             their encoder, quantizer and decoder. Other keys are not looked at.
         channels: channels of the signal.
+        attributes: number of values of each attribute of the data, for a decoder that takes them.
+        names: what these values are called, where they have names.
 
     Raises:
         OptionError: a part is missing, unknown, has a wrong option or does not fit the others.
@@ -46,15 +57,17 @@ def build_tokenizer(specs: Mapping[str, Any], channels: int) -> SignalTokenizer:
         >>> build_tokenizer(specs, channels=3).encoder.dim
         64
     """
-    names = level_names(specs)
-    if names:
-        return _hierarchical({name: specs[name] for name in names}, specs, channels)
+    levels = level_names(specs)
+    known: dict[str, Any] = {} if attributes is None else {"attributes": attributes, "names": names}
+    if levels:
+        return _hierarchical({name: specs[name] for name in levels}, specs, channels, known)
     _require_parts(specs, "")
     if keeps_width(specs["encoder"]):
         specs = {**specs, "quantizer": with_width(specs["quantizer"], channels)}
     quantizer = _build("quantizer", specs)
     likelihood = _likelihood(specs)
-    signal, scaling = specs.get("signal"), specs.get("scaling")
+    settings, scaling = specs.get("signal"), specs.get("scaling")
+    signal: Signal = registry.build("signal", settings or IMAGE, path="signal", channels=channels)
     return Tokenizer(
         _build("encoder", specs, in_channels=channels, dim=quantizer.dim),
         quantizer,
@@ -63,15 +76,17 @@ def build_tokenizer(specs: Mapping[str, Any], channels: int) -> SignalTokenizer:
             specs,
             dim=quantizer.dim,
             out_channels=likelihood.parameter_channels(channels),
+            axes=len(signal.axes),
+            **known,
         ),
         likelihood=likelihood,
-        signal=signal and registry.build("signal", signal, path="signal", channels=channels),
+        signal=signal if settings else None,  # of images, as earlier releases saved it
         scaling=scaling and registry.build("scaling", scaling, path="scaling", channels=channels),
     )
 
 
 def _hierarchical(
-    tables: dict[str, Any], specs: Mapping[str, Any], channels: int
+    tables: dict[str, Any], specs: Mapping[str, Any], channels: int, known: Mapping[str, Any]
 ) -> HierarchicalTokenizer:
     """The levels of `tables`, the coarsest first, and the likelihood of `specs`."""
     for name, table in tables.items():
@@ -88,7 +103,7 @@ def _hierarchical(
         last = position == len(tables)
         out = likelihood.parameter_channels(channels) if last else FEATURES
         dim = quantizer.dim + above
-        decoder = _build("decoder", table, f"{name}.", dim=dim, out_channels=out)
+        decoder = _build("decoder", table, f"{name}.", dim=dim, out_channels=out, **known)
         levels.append(Level(encoders.pop(), quantizer, decoder))
         above = decoder.out_channels
     return HierarchicalTokenizer(levels, likelihood=likelihood)

@@ -165,31 +165,38 @@ def nested(levels: Sequence[CodeLevel], grids: Sequence[tuple[int, ...]]) -> boo
     return all(side == top for other in others for side, top in zip(other, first, strict=True))
 
 
-def check_condition(condition: Condition | None, decoder: Decoder, batch: int) -> None:
+def check_condition(condition: Condition | None, decoder: Decoder, batch: int, verb: str) -> None:
     """Check that a decoder takes a condition, if one is given.
 
     Args:
         condition: what is known of the signals, or None.
         decoder: the decoder that gets it.
         batch: number of signals B.
+        verb: the beginning of the message.
 
     Raises:
         OptionError: the decoder takes none, or it is no `Condition`.
-        DataError: a part of it is not of B signals.
+        DataError: a part of it is not of B signals, or the decoder does not know it.
     """
     if condition is None:
-        return
+        return decoder.check_condition(None)
     if not decoder.conditional:
         raise OptionError(
-            f"decode: expected condition=None, got {type(condition).__name__}; "
+            f"{verb}: expected condition=None, got {type(condition).__name__}; "
             "this tokenizer's decoder takes no condition"
         )
     if not isinstance(condition, Condition):
         raise OptionError(
-            f"decode: expected a Condition, got {type(condition).__name__}; "
+            f"{verb}: expected a Condition, got {type(condition).__name__}; "
             "make one with vocabula.signals.Condition"
         )
     condition.check_batch(batch)
+    decoder.check_condition(condition)
+
+
+def rows_of(condition: Condition | None, which: slice | Tensor) -> Condition | None:
+    """The condition of some of the signals, if there is one."""
+    return None if condition is None else condition.rows(which)
 
 
 def signal_size(

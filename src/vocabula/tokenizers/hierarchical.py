@@ -231,7 +231,7 @@ class HierarchicalTokenizer(SignalTokenizer):
 
     def _codes(self, x: Tensor) -> list[Tensor]:
         found, _ = self._descend(x, evaluated)
-        return [level.codes for level in found if level.codes is not None]
+        return [level.codes for _, level in found]
 
     @property
     def _levels(self) -> list[Level]:
@@ -294,6 +294,11 @@ class HierarchicalTokenizer(SignalTokenizer):
             )
             for option, got, what, expected in checks:
                 check_fit("tokenizer", f"{name}.{option}", got, what, expected)
+            if level.decoder.conditional and i + 1 < len(self._levels):
+                raise OptionError(
+                    f"tokenizer {name}.decoder: expected a condition at the finest level only, got "
+                    f"a {type(level.decoder).__name__}; name another decoder there"
+                )
             below, source = level.encoder.dim, f"{name}.encoder.dim"
             out, whose = level.context, f"{name}'s"
 

@@ -25,6 +25,7 @@ from vocabula.errors import CodeError, DataError
 from vocabula.functional._checks import check_tensor
 from vocabula.functional.modes import readable
 from vocabula.quantizers.base import Quantizer
+from vocabula.signals import Condition
 from vocabula.signals.codes import cells
 from vocabula.tokenizers.extent import cropped, padded
 
@@ -88,22 +89,26 @@ class Blocks:
         parts = self.parts(lambda group: padded(group.of(x), strides))
         return self.place(parts, self._whole(x.shape[2:]), lead=2)
 
-    def each(self, network: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    def each(
+        self, network: Callable[..., Tensor], *inputs: Tensor, condition: Condition | None = None
+    ) -> Tensor:
         """What a network makes of every group alone, 0 outside of them.
 
         Args:
             network: maps tensors (n, C, *extent) to one, in which every axis is scaled.
             inputs: (B, C, *extent) of signals that `padded` made, or of their grids.
+            condition: what is known of the signals; the network then gets that of the group last.
         """
         if self.mask is None:
-            return network(*inputs)
+            return network(*inputs) if condition is None else network(*inputs, condition)
         whole = self._whole(self.mask.shape[1:])
         sizes = inputs[0].shape[2:]
         parts, scaled = [], list(sizes)
         for group in self.groups:
             own = self._whole(group.extent)
             seen = Group(group.rows, _scaled(own, sizes, whole))
-            part = network(*(seen.of(one) for one in inputs))
+            given = () if condition is None else (condition.rows(group.rows),)
+            part = network(*(seen.of(one) for one in inputs), *given)
             scaled = list(_scaled(whole, part.shape[2:], own))
             parts.append(part)
         return self.place(parts, scaled, lead=2)

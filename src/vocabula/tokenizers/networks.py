@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
-from vocabula.errors import OptionError
+from vocabula.errors import DataError, OptionError
 from vocabula.nn.base import Decoder, Encoder, dtype_of
 from vocabula.quantizers.base import Bottleneck, Quantizer
 from vocabula.signals import Condition, Signal
 from vocabula.signals.codes import cells
-from vocabula.tokenizers.code_level import CodeLevel, common_stride
+from vocabula.tokenizers.code_level import CodeLevel, check_condition, common_stride
 from vocabula.tokenizers.extent import cropped
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.masks import WHOLE, Blocks
@@ -79,6 +81,78 @@ class Networks(nn.Module, ABC):
         whole = [count * stride for count, stride in counts]
         return tuple(cells(whole, level.strides) for level in self.levels)
 
+    @property
+    def decoder_attributes(self) -> dict[str, int]:
+        """Number of values of each attribute that the last decoder knows; empty for none."""
+        return dict(self._last_decoder.attributes or {})
+
+    def attribute_index(self, attribute: str, value: int | str) -> int:
+        """The index of a value of an attribute that the last decoder knows.
+
+        Raises:
+            DataError: it does not know it; the message lists what it knows.
+        """
+        return self._last_decoder.value_index(attribute, value)
+
+    def known(
+        self,
+        attributes: Mapping[str, Tensor],
+        names: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> Condition | None:
+        """The condition of signals for the last decoder: what it knows of their attributes.
+
+        Args:
+            attributes: (B,) integers by name, -1 where a signal has none.
+            names: what the values are called in these data; the decoder's own names then say which
+                values they are.
+
+        Returns:
+            The condition on the tokenizer's device; None where the decoder takes none.
+
+        Raises:
+            DataError: the decoder does not know a name; the message lists what it knows.
+        """
+        decoder = self._last_decoder
+        if not decoder.conditional:
+            return None
+        known = attributes if decoder.attributes is None else decoder.attributes
+        place = next(self.parameters()).device
+        return Condition(
+            {
+                name: decoder.own_values(name, attributes[name], names.get(name, ())).to(place)
+                for name in known
+                if name in attributes
+            }
+        )
+
+    def first_values(self, batch: int) -> Condition | None:
+        """The condition in which every attribute has its first value; None if there is none."""
+        zeros = torch.zeros(batch, dtype=torch.int64)
+        return self.known(dict.fromkeys(self.decoder_attributes, zeros))
+
+    def refuse_condition(self, verb: str) -> None:
+        """Refuse a last decoder that needs attributes where none are stored.
+
+        Raises:
+            OptionError: the decoder needs some.
+        """
+        try:
+            self._last_decoder.check_condition(None)
+        except DataError:
+            raise OptionError(
+                f"{verb}: expected a decoder that needs no attributes, got one that needs "
+                f"{', '.join(self.decoder_attributes)}, which compressed files do not hold; write "
+                "tokens with vocabula encode, or train with decoder.dropout > 0"
+            ) from None
+
+    def check_condition(self, condition: Condition | None, batch: int, verb: str) -> None:
+        """Check that the last decoder takes a condition of B signals; see `check_condition`.
+
+        Raises:
+            OptionError, DataError: it does not.
+        """
+        check_condition(condition, self._last_decoder, batch, verb)
+
     # ---------------------------------------------------------- for subclasses
 
     @abstractmethod
@@ -127,9 +201,10 @@ class Networks(nn.Module, ABC):
     ) -> Tensor:
         """The likelihood's parameters (B, P, H, W) for the last decoder's input, cropped."""
         decoder = self._last_decoder
-        given = (condition,) if decoder.conditional else ()
         values = last.movedim(-1, 1).to(dtype_of(decoder, last))
-        return cropped(blocks.each(lambda part: decoder(part, *given), values), size)
+        if decoder.conditional and condition is None:
+            return cropped(blocks.each(lambda part: decoder(part, None), values), size)
+        return cropped(blocks.each(decoder, values, condition=condition), size)
 
     def _shown(
         self, values: Sequence[Tensor], size: Sequence[int], condition: Condition | None = None

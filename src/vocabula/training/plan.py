@@ -9,8 +9,8 @@ import torch
 
 from vocabula.data import Source
 from vocabula.errors import plural
-from vocabula.priors.condition import attribute_words
 from vocabula.priors.data import PriorData
+from vocabula.signals.attributes import attribute_words
 from vocabula.tokenizers import CodeLevel, SignalTokenizer
 from vocabula.training.base import BaseTrainer
 from vocabula.training.forecast import Forecast, duration, gigabytes

@@ -25,7 +25,12 @@ from vocabula.training.sections import networks
 from vocabula.training.session import Session, prepare
 from vocabula.training.swap import as_table
 from vocabula.training.trainer import Trainer
-from vocabula.training.workloads import make_trainer, plural_of, tokenizer_workload
+from vocabula.training.workloads import (
+    known_attributes,
+    make_trainer,
+    plural_of,
+    tokenizer_workload,
+)
 
 
 def train(
@@ -72,11 +77,12 @@ def train(
     command = ("vocabula", "train", name, "--preset", config.preset, "--out", str(folder.path))
     with phase(f"reading {name}", shown=shown):
         identity = {"content": source.content()}
+        known = known_attributes(config, source)
     subject = Subject(name, len(source), command, unit=plural_of(config), identity=identity)
     flags = restart_words(resume=resume, overwrite=overwrite)
     with only_writer(folder.path, accelerator):
         continued = folder.check(config, subject, resume=resume, overwrite=overwrite)
-        workload = tokenizer_workload(config, reading, source, options, accelerator)
+        workload = tokenizer_workload(config, reading, source, options, accelerator, known)
         outlook = forecast(
             workload,
             options,
@@ -87,7 +93,7 @@ def train(
             shown=shown,
         )
         seed_everything(options.seed)
-        trainer = make_trainer(config, source.channels, options, accelerator)
+        trainer = make_trainer(config, source.channels, options, accelerator, known)
         done = newest_step(folder.checkpoints) if continued else 0
         if not done:
             _fit_scaling(trainer, source, shown)
@@ -177,7 +183,7 @@ def _fit_scaling(trainer: Trainer, source: Source, shown: bool) -> None:
     scaling = trainer.tokenizer.scaling
     if scaling is not None:
         with phase("learning the scale of the values", shown=shown):
-            scaling.fit(batch.values for batch in source.batches())
+            scaling.fit(part.values for batch in source.batches() for part in batch.unpadded())
 
 
 def _feed(reading: SignalData, source: Source, trainer: Trainer, start: int) -> Iterator[Batch]:

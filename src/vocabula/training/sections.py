@@ -23,7 +23,7 @@ PRIOR = ("prior", "conditioning", "captions", "held_out", "optimizer", "schedule
 
 WIRED = {
     "encoder": ("in_channels", "dim"),
-    "decoder": ("dim", "out_channels"),
+    "decoder": ("dim", "out_channels", "axes", "attributes", "names"),
     "signal": ("channels",),
     "scaling": ("channels",),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -84,7 +85,10 @@ class Trainer(BaseTrainer[Batch | Tensor]):
 
     def forward(self, part: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of some signals and its terms."""
-        inputs = [part.values] if part.mask is None else [part.values, part.mask]
+        known = self.tokenizer.known(part.attributes)
+        inputs: list[Any] = [part.values] if part.mask is None else [part.values, part.mask]
+        if known is not None:
+            inputs = [part.values, part.mask, known]
         result: Reconstruction = self.call(*inputs)
         self._codes.append([level.codes for level in result.levels])
         return result.loss, step_figures(result, part.mask)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 from accelerate import Accelerator
 
 from vocabula import registry
@@ -16,6 +20,7 @@ from vocabula.training.forecast import Workload
 from vocabula.training.prior_session import build_prior
 from vocabula.training.prior_trainer import ConditionedBatch, PriorTrainer
 from vocabula.training.probe import Size
+from vocabula.training.sections import networks
 from vocabula.training.settings import TrainingOptions
 from vocabula.training.trainer import Trainer
 
@@ -24,16 +29,33 @@ IMAGE = "image"
 
 
 def make_trainer(
-    config: RunConfig, channels: int, options: TrainingOptions, accelerator: Accelerator
+    config: RunConfig,
+    channels: int,
+    options: TrainingOptions,
+    accelerator: Accelerator,
+    known: Mapping[str, Any] = MappingProxyType({}),
 ) -> Trainer:
-    """The trainer of a new tokenizer."""
+    """The trainer of a new tokenizer; `known` is what `known_attributes` gives."""
     return Trainer(
-        build_tokenizer(config.sections, channels),
+        build_tokenizer(config.sections, channels, **known),
         options=options,
         optimizer=config.build("optimizer"),
         schedule=config.build("schedule"),
         accelerator=accelerator,
     )
+
+
+def known_attributes(config: RunConfig, source: Source) -> dict[str, Any]:
+    """The attributes of the data, for a decoder that takes them: options of `build_tokenizer`.
+
+    Other decoders need none, and then the data are not looked at.
+    """
+    decoders = [str(table["decoder"]["name"]) for _, table in networks(config.sections)]
+    if not any(
+        getattr(registry.lookup("decoder", name), "conditional", False) for name in decoders
+    ):
+        return {}
+    return {"attributes": source.attribute_values(), "names": source.names}
 
 
 def make_prior_trainer(
@@ -55,15 +77,16 @@ def tokenizer_workload(
     source: Source,
     options: TrainingOptions,
     accelerator: Accelerator,
+    known: Mapping[str, Any] = MappingProxyType({}),
 ) -> Workload:
-    """The steps of a tokenizer on signals.
+    """The steps of a tokenizer on signals; `known` is what `known_attributes` gives.
 
     Raises:
         DataError: the signals do not fit the options that say how they are read.
     """
     extent, signal = reading.extent(source), signal_of(config, source.channels)
     return Workload(
-        make=lambda options, alone: make_trainer(config, source.channels, options, alone),
+        make=lambda options, alone: make_trainer(config, source.channels, options, alone, known),
         batch=lambda size: signal.random(size[0], size[1:]),
         size=(_items(options, accelerator), *extent),
         stored=reading.kept_bytes(source) if accelerator.device.type == "cpu" else 0,

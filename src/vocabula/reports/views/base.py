@@ -99,7 +99,8 @@ class View:
         with inference(tokenizer) as device:
             for batch in read_batches(source, batch_size=count, limit=count):
                 x = tokenizer.signal.to_values(batch.values.to(device))
-                output = tokenizer.reconstruct(x)
+                condition = tokenizer.known(batch.attributes, source.names)
+                output = tokenizer.reconstruct(x, condition=condition)
                 for i, path in enumerate(batch.paths):
                     meter = fidelity()
                     meter.add(output[i : i + 1], x[i : i + 1])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vocabula.data import ImageSource, Source
+from vocabula.data.source import Sample
 from vocabula.evaluation.batches import as_unit
 from vocabula.evaluation.metrics.image import mse, psnr
 from vocabula.evaluation.result import Evaluation
@@ -24,10 +25,12 @@ from vocabula.reports.views.base import View
 from vocabula.reports.views.image_examples import (
     LARGEST_SIDE,
     Example,
+    known_of,
     make_examples,
     picture_of,
 )
 from vocabula.reports.views.image_samples import comparison, sample_sheets
+from vocabula.signals import Condition
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference
 
@@ -82,7 +85,7 @@ class ImageView(View):
         assert isinstance(source, ImageSource), "images have image sources"
         wanted = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round())
         samples = {sample.index: sample for sample in (source.read(int(i)) for i in wanted)}
-        return [_compared(tokenizers, one.path, one.image) for one in samples.values()]
+        return [_compared(tokenizers, one, source) for one in samples.values()]
 
 
 def _reconstructions(
@@ -141,18 +144,22 @@ def _levels(result: Evaluation, examples: Sequence[Example]) -> dict[str, Any]:
     return {"levels": rows, "levels_note": note}
 
 
-def _compared(tokenizers: Mapping[str, SignalTokenizer], path: str, pixels: np.ndarray) -> Example:
-    image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+def _compared(
+    tokenizers: Mapping[str, SignalTokenizer], sample: Sample, source: ImageSource
+) -> Example:
+    image = torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1)))[None]
     height, width = image.shape[-2:]
     pictures = [picture_of(to_array(as_unit(image)[0]), "original", part="original")]
     for name, tokenizer in tokenizers.items():
-        output, found = _reconstructed(tokenizer, image)
+        output, found = _reconstructed(tokenizer, image, known_of(tokenizer, sample, source))
         pictures.append(picture_of(to_array(output[0]), f"{name}, PSNR {found:.2f} dB"))
-    return Example(path, f"{width} x {height} px", pictures, [])
+    return Example(sample.path, f"{width} x {height} px", pictures, [])
 
 
-def _reconstructed(tokenizer: SignalTokenizer, image: Tensor) -> tuple[Tensor, float]:
+def _reconstructed(
+    tokenizer: SignalTokenizer, image: Tensor, condition: Condition | None
+) -> tuple[Tensor, float]:
     with inference(tokenizer) as device:
         x = as_unit(image.to(device))
-        output = tokenizer.reconstruct(x)
+        output = tokenizer.reconstruct(x, condition=condition)
         return output, float(psnr(mse(output, x))[0])

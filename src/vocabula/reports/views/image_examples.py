@@ -17,8 +17,11 @@ from vocabula.evaluation.histogram import books_of
 from vocabula.evaluation.metrics.image import mse, psnr, ssim
 from vocabula.evaluation.rival import Rival
 from vocabula.reports.pictures import code_colours, data_uri, error_map, shrink, to_array
-from vocabula.tokenizers import Analysis, CodeLevel, SignalTokenizer
+from vocabula.signals import Condition
+from vocabula.signals.attributes import CLASS, NOT_GIVEN
+from vocabula.tokenizers import CodeLevel, SignalTokenizer
 from vocabula.tokenizers.inference import inference
+from vocabula.types import Reconstruction
 
 LARGEST_SIDE = 768
 """Larger pictures are scaled down to this side for the page, in pixels."""
@@ -94,7 +97,17 @@ def make_examples(
         counted("drawing examples", len(distinct), show=progress) as advance,
     ):
         for one in distinct.values():
-            examples.append(_example(tokenizer, one, device, scale, mean_values, beside))
+            examples.append(
+                _example(
+                    tokenizer,
+                    one,
+                    known_of(tokenizer, one, source),
+                    device,
+                    scale,
+                    mean_values,
+                    beside,
+                )
+            )
             advance(1)
     return examples
 
@@ -102,6 +115,7 @@ def make_examples(
 def _example(
     tokenizer: SignalTokenizer,
     sample: Sample,
+    condition: Condition | None,
     device: torch.device,
     scale: float,
     mean_values: Sequence[Tensor],
@@ -110,7 +124,7 @@ def _example(
     image = torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1)))[None]
     x = as_unit(image.to(device))
     height, width = x.shape[-2:]
-    found = tokenizer.analyse(x)
+    found = tokenizer.analyse(x, condition=condition)
     output = found.output
     error, similarity = mse(output, x), float(ssim(output, x)[0])
     caption = f"{width} x {height} px, PSNR {float(psnr(error)[0]):.2f} dB, SSIM {similarity:.3f}"
@@ -125,11 +139,18 @@ def _example(
         *_code_maps(tokenizer.levels, found),
     ]
     ablated = []
-    for level, picture in without_each_level(tokenizer, found, x.shape[-2:], mean_values):
+    each = without_each_level(tokenizer, found, x.shape[-2:], mean_values, condition)
+    for level, picture in each:
         ablated.append(float(psnr(mse(picture, x))[0]))
         name = f"without {level.title}, PSNR {ablated[-1]:.2f} dB"
         pictures.append(picture_of(to_array(picture[0]), name))
     return Example(sample.path, caption, pictures, ablated)
+
+
+def known_of(tokenizer: SignalTokenizer, sample: Sample, source: ImageSource) -> Condition | None:
+    """The condition of one image of a source; None where the decoder takes none."""
+    label = torch.tensor([NOT_GIVEN if sample.label is None else sample.label])
+    return tokenizer.known({CLASS: label}, source.names)
 
 
 def _rival_picture(rival: Rival, x: Tensor) -> Picture:
@@ -149,17 +170,17 @@ def picture_of(pixels: np.ndarray, caption: str, *, part: str = "") -> Picture:
     return Picture(uri, caption, sharp, part)
 
 
-def _code_maps(levels: Sequence[CodeLevel], found: Analysis) -> list[Picture]:
+def _code_maps(levels: Sequence[CodeLevel], found: Reconstruction) -> list[Picture]:
     """One map per book of every level, one pixel per code; none for a continuous bottleneck."""
     return [
         picture
-        for level, analysis in zip(levels, found.levels, strict=True)
-        for picture in _level_maps(level, analysis.codes)
+        for level, result in zip(levels, found.levels, strict=True)
+        for picture in _level_maps(level, result.codes)
     ]
 
 
-def _level_maps(level: CodeLevel, codes: Tensor | None) -> list[Picture]:
-    if codes is None or not level.codebook_sizes:
+def _level_maps(level: CodeLevel, codes: Tensor) -> list[Picture]:
+    if not level.codebook_sizes:
         return []
     books = len(level.codebook_sizes)
     names = level.book_names() if level.name or books > 1 else [""]

@@ -65,7 +65,7 @@ def error_by_prefix(tokenizer: SignalTokenizer, x: Tensor) -> list[float]:
     books = len(quantizer.codebook_sizes)
     for count in range(1, books + 1) if residual else [books]:
         part = codes[:, :count] if residual else codes
-        output = tokenizer.decode_values([quantizer.decode(part)])
+        output = tokenizer.decode_values([quantizer.decode(part)], tokenizer.first_values(len(x)))
         spread = Spread()
         spread.add(output, x)
         errors.append(spread.mse / spread.variance if spread.variance > 0 else 0.0)
@@ -128,7 +128,9 @@ def _decoded(tokenizer: SignalTokenizer, codes: Tensor, result: Evaluation) -> T
         joint = torch.tensor(usual).repeat(len(codes), 1)
         joint[:, 0] = codes
     device = next((b.device for b in tokenizer.buffers()), torch.device("cpu"))
-    return tokenizer.decode_values([quantizer.decode(joint.to(device))])
+    return tokenizer.decode_values(
+        [quantizer.decode(joint.to(device))], tokenizer.first_values(len(joint))
+    )
 
 
 def _books(result: Evaluation, prefixes: Sequence[float], count: int) -> dict[str, Any]:
