@@ -96,7 +96,8 @@ class TokenFile:
             TokensError: a record of the batch is wrong.
         """
         first = 0
-        names = {name: own or None for name, own in self.names.items()}
+        further = {name: own or None for name, own in self.attributes.items()}
+        names = {CLASS: self.label_names, **further}
         for group, (count, _) in enumerate(self._table.groups):
             rows = self._table.read(self._columns, group)
             yield from batches_of(rows, self.levels, names, str(self.path), first=first)
