@@ -96,7 +96,7 @@ def decoded(tokenizer: SignalTokenizer, values: Tensor) -> Tensor:
 def by_class(vae: SignalTokenizer, images: Tensor, labels: Tensor, asked: Tensor) -> Tensor:
     """Latents drawn from a Gaussian with the mean and covariance of those of each class."""
     with torch.inference_mode():
-        vectors = vae.analyse(images).levels[0].vectors
+        vectors = vae.analyse(images).vectors[0]
         bottleneck = vae.levels[0].quantizer
         assert isinstance(bottleneck, GaussianBottleneck)
         latents = bottleneck.sample(vectors, generator=torch.Generator().manual_seed(0))
