@@ -6,6 +6,7 @@ that were chosen, and returns the terms by name, as `Quantized.losses` has them.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vocabula.quantizers import (
+    ConditionalResidualQuantizer,
     FiniteScalarQuantizer,
     GumbelQuantizer,
     LookupFreeQuantizer,
@@ -22,6 +24,7 @@ from vocabula.quantizers import (
     ResidualQuantizer,
     VectorQuantizer,
 )
+from vocabula.quantizers.reparametrization import NetworkCodebook
 
 Weights = dict[str, Tensor]
 Terms = dict[str, Tensor]
@@ -50,9 +53,15 @@ def projected(weights: Weights, name: str, x: Tensor) -> Tensor:
 
 
 def codewords(quantizer: VectorQuantizer, weights: Weights) -> Tensor:
-    book = weights["book.weight"]
-    if "book.basis" in weights:
-        book = weights["book.basis"] @ book
+    if isinstance(quantizer.book, NetworkCodebook):
+        network = copy.deepcopy(quantizer.book.network).double()
+        own = below(weights, "book.network.")
+        book = torch.func.functional_call(network, own, (weights["book.basis"],))
+        book = book + weights["book.offset"]
+    elif "book.basis" in weights:
+        book = weights["book.basis"] @ weights["book.weight"]
+    else:
+        book = weights["book.weight"]
     return unit(book) if quantizer.distance == "cosine" else book
 
 
@@ -138,6 +147,27 @@ def residual(quantizer: ResidualQuantizer, weights: Weights, z: Tensor, codes: T
     return joined(parts)
 
 
+def conditional(
+    quantizer: ConditionalResidualQuantizer, weights: Weights, z: Tensor, codes: Tensor
+) -> Terms:
+    total = torch.zeros_like(z)
+    terms: dict[str, list[Tensor]] = {"commitment": [], "codebook": []}
+    for i, own in enumerate(places(quantizer, weights)):
+        added = own["book.weight"][codes[:, i]]
+        if i:
+            step = below(weights, f"networks.{i - 1}.")
+            both = torch.cat([added, total], dim=-1)
+            joined = torch.cat([step["of_code.weight"], step["of_sum.weight"]], dim=-1)
+            added = added + both @ joined.T + step["of_code.bias"]
+            for j in range(2):
+                hidden = (added @ step[f"enter.{j}.weight"].T).clamp_min(0)
+                added = added + hidden @ step[f"leave.{j}.weight"].T
+        total = total + added
+        terms["commitment"].append((z - total.detach()).square().mean())
+        terms["codebook"].append((z.detach() - total).square().mean())
+    return {name: torch.stack(each) for name, each in terms.items()}
+
+
 def product(quantizer: ProductQuantizer, weights: Weights, z: Tensor, codes: Tensor) -> Terms:
     slices = z.split([part.dim for part in quantizer.parts], dim=-1)
     parts = []
@@ -152,5 +182,6 @@ REFERENCES: dict[type, Callable[..., Terms]] = {
     LookupFreeQuantizer: lookup_free,
     FiniteScalarQuantizer: finite_scalar,
     ResidualQuantizer: residual,
+    ConditionalResidualQuantizer: conditional,
     ProductQuantizer: product,
 }

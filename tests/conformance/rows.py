@@ -8,17 +8,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vocabula.quantizers import (
     EMA,
     Annealing,
+    AttentionTransform,
+    ConditionalResidualQuantizer,
+    DiVeQ,
     FiniteScalarQuantizer,
     Gradient,
     GumbelQuantizer,
+    IndexBackpropagation,
     KMeans,
     LinearReparametrization,
     LookupFreeQuantizer,
+    MLPTransform,
+    NetworkReparametrization,
     Normal,
     ProductQuantizer,
     Quantizer,
@@ -50,6 +56,23 @@ def vector(dim: int = D, **options: object) -> VectorQuantizer:
     return VectorQuantizer(dim, 16, **{"learning": EMA(decay=0.9)} | options)
 
 
+def conditional(**options: object) -> ConditionalResidualQuantizer:
+    """Its networks past the start, where they are the identity."""
+    quantizer = ConditionalResidualQuantizer(D, 16, stages=3, **{"hidden": 6} | options)
+    with torch.no_grad():
+        for parameter in quantizer.networks.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return quantizer
+
+
+def network(transform: nn.Module, **options: object) -> NetworkReparametrization:
+    """The rule, its network past the start, where some layers are zero."""
+    with torch.no_grad():
+        for parameter in transform.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return NetworkReparametrization(transform, **options)
+
+
 def lookup_free(**options: object) -> LookupFreeQuantizer:
     return LookupFreeQuantizer(D, **{"inverse_temperature": 1.0} | options)
 
@@ -67,6 +90,24 @@ ROWS = [
     Row("vector, cosine, ema", lambda: vector(distance="cosine")),
     Row("vector, low-dimensional", lambda: vector(codebook_dim=3, learning=Gradient())),
     Row("vector, rotation", lambda: vector(estimator="rotation")),
+    Row("vector, diveq", lambda: vector(estimator=DiVeQ(0.0), learning=Gradient())),
+    Row(
+        "vector, diveq, noise",
+        lambda: vector(estimator=DiVeQ(0.01), learning=Gradient()),
+        random=True,
+        soft=True,
+    ),
+    Row(
+        "vector, index backpropagation",
+        lambda: vector(estimator=IndexBackpropagation(0.5), learning=Gradient()),
+    ),
+    Row("vector, mlp", lambda: vector(learning=network(MLPTransform(D, basis_dim=3)))),
+    Row(
+        "vector, attention",
+        lambda: vector(
+            learning=network(AttentionTransform(D, patch=2, width=8, layers=1), frozen=False)
+        ),
+    ),
     Row("vector, diversity", lambda: vector(learning=Gradient(), diversity_weight=0.1)),
     Row("vector, diversity, ema", lambda: vector(diversity_weight=0.1)),
     Row("vector, orthogonality", lambda: vector(learning=Gradient(), orthogonality_weight=0.1)),
@@ -87,6 +128,10 @@ ROWS = [
     Row("residual", lambda: ResidualQuantizer(several(3))),
     Row("residual, ema", lambda: ResidualQuantizer(several(2, learning=EMA(decay=0.9)))),
     Row("residual, shared book", lambda: ResidualQuantizer([vector()], repeat=3)),
+    Row(
+        "residual, index backpropagation",
+        lambda: ResidualQuantizer(several(2, estimator=IndexBackpropagation(0.5))),
+    ),
     Row("residual, dropout", lambda: ResidualQuantizer(several(2), dropout=0.5), random=True),
     # Fitted once: while fits go on, an eager search is greedy and a compiled one is not.
     Row(
@@ -101,6 +146,8 @@ ROWS = [
         "residual, spherical",
         lambda: ResidualQuantizer([lookup_free(spherical=True) for _ in range(2)]),
     ),
+    Row("conditional residual", conditional),
+    Row("conditional residual, preselection", lambda: conditional(preselection=4, revival=None)),
     Row("product", lambda: ProductQuantizer([vector(4), vector(4, learning=Gradient())])),
 ]
 BY_NAME = {row.name: row for row in ROWS}

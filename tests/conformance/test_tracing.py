@@ -15,6 +15,7 @@ LEARNING_ONLY = {
     "vector, gradient",
     "vector, cosine, ema",
     "vector, diversity, ema",
+    "vector, diveq, noise",
     "vector, stochastic",
     "gumbel, soft",
     "gumbel, annealed",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from vocabula.functional import gpu
 from vocabula.functional.binary import binary_entropies
 from vocabula.functional.context_models import context_nats
+from vocabula.functional.directional import directional
 from vocabula.functional.distributed import (
     all_gather_rows,
     all_reduce_sum,
@@ -18,6 +19,7 @@ from vocabula.functional.distributed import (
 )
 from vocabula.functional.estimators import rotation, straight_through
 from vocabula.functional.finite_scalar import finite_scalar, finite_scalar_values
+from vocabula.functional.index_backpropagation import index_backpropagation
 from vocabula.functional.kmeans import kmeans
 from vocabula.functional.modes import readable, transforming
 from vocabula.functional.packing import (
@@ -57,9 +59,11 @@ __all__ = [
     "code_statistics",
     "code_sums",
     "context_nats",
+    "directional",
     "entropy",
     "finite_scalar",
     "finite_scalar_values",
+    "index_backpropagation",
     "kmeans",
     "masked_mean",
     "masked_row_mean",

@@ -76,6 +76,17 @@ def check_vectors(z: Tensor, codebook: Tensor) -> None:
         )
 
 
+def check_pair(z: Tensor, values: Tensor) -> None:
+    """Raise `ShapeError` unless `values` has a row for each vector of `z` (*batch, D)."""
+    check_floating("z", z)
+    check_floating("values", values)
+    if z.shape != values.shape:
+        raise ShapeError(
+            f"values: expected shape {tuple(z.shape)} as z's, got {tuple(values.shape)}; "
+            "give one codeword a vector"
+        )
+
+
 def check_books(name: str, z: Tensor, dims: int, codebooks: Tensor) -> None:
     """Raise `ShapeError` unless z (N, D), or (N, books, D) for 3 `dims`, fits (books, K, D)."""
     check_floating(name, z)

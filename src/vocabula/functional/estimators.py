@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vocabula.errors import OptionError, ShapeError
-from vocabula.functional._checks import check_floating, working_dtype
+from vocabula.errors import OptionError
+from vocabula.functional._checks import check_pair, working_dtype
 from vocabula.functional.modes import transforming
 
 __all__ = ["rotation", "straight_through"]
@@ -89,16 +89,6 @@ def _turned(x: Tensor, z: Tensor, values: Tensor, max_gain: float, *, back: bool
     return torch.where(defined, rotated, x)
 
 
-def _check_pair(z: Tensor, values: Tensor) -> None:
-    check_floating("z", z)
-    check_floating("values", values)
-    if z.shape != values.shape:
-        raise ShapeError(
-            f"values: expected shape {tuple(z.shape)} as z's, got {tuple(values.shape)}; "
-            "give one codeword a vector"
-        )
-
-
 def straight_through(z: Tensor, values: Tensor) -> Tensor:
     """Return `values`; the gradient goes to `z` unchanged.
 
@@ -124,7 +114,7 @@ def straight_through(z: Tensor, values: Tensor) -> Tensor:
     Source:
         Bengio, Léonard, Courville 2013; van den Oord, Vinyals, Kavukcuoglu 2017, section 3.2.
     """
-    _check_pair(z, values)
+    check_pair(z, values)
     if transforming():  # an exact zero, which keeps the bits of finite vectors
         return values.detach() + (z - z.detach()).to(values.dtype)
     return _straight_through(z, values.detach())
@@ -163,7 +153,7 @@ def rotation(z: Tensor, values: Tensor, max_gain: float = 4.0) -> Tensor:
         forward value is e itself and not its recomputation, and where the rotation is undefined
         (z = 0, e = 0, ê = -ẑ) the gradient passes straight through.
     """
-    _check_pair(z, values)
+    check_pair(z, values)
     if not max_gain > 0:
         raise OptionError(f"max_gain: expected a number > 0, got {max_gain}; the default is 4")
     if transforming():

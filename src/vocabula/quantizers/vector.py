@@ -25,6 +25,7 @@ from vocabula.functional import (
     straight_through,
 )
 from vocabula.quantizers.base import Quantizer
+from vocabula.quantizers.estimators import Estimator, Lookup
 from vocabula.quantizers.initialization import Initialization, KMeans
 from vocabula.quantizers.learning import EMA, LearningRule
 from vocabula.quantizers.local_state import LocalState
@@ -35,8 +36,8 @@ from vocabula.quantizers.revival import Revival
 from vocabula.registry import component
 from vocabula.types import Quantized
 
-Estimator = Callable[[Tensor, Tensor], Tensor]
-ESTIMATORS: dict[str, Estimator] = {"straight_through": straight_through, "rotation": rotation}
+Function = Callable[[Tensor, Tensor], Tensor]
+ESTIMATORS: dict[str, Function] = {"straight_through": straight_through, "rotation": rotation}
 
 Size = Annotated[int, Ge(1)]
 Weight = Annotated[float, Ge(0)]
@@ -61,8 +62,10 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         codebook_size: K, number of codewords.
         codebook_dim: width of the codewords; vectors are projected to it and back. None: D.
         distance: squared Euclidean, or cosine, where vectors and codewords are scaled to norm 1.
-        estimator: gradient of the look-up: the identity, a rotation, or ``(z, values) -> values``.
-        learning: how codewords learn: `EMA`, `Gradient` or `LinearReparametrization`.
+        estimator: gradient of the look-up: the identity, a rotation, an `Estimator` such as `DiVeQ`
+            or `IndexBackpropagation`, or a function ``(z, values) -> values``.
+        learning: how codewords learn: `EMA`, `Gradient`, `LinearReparametrization` or
+            `NetworkReparametrization`.
         initialization: where codewords start: `KMeans`, `FromData`, `Normal` or `Uniform`.
         revival: how dead codewords come back, or None.
         commitment_weight: beta, weight of the commitment term.
@@ -103,7 +106,9 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         *,
         codebook_dim: Size | None = None,
         distance: Literal["euclidean", "cosine"] = "euclidean",
-        estimator: Literal["straight_through", "rotation"] | Estimator = "straight_through",
+        estimator: Literal["straight_through", "rotation"]
+        | Estimator
+        | Function = "straight_through",
         learning: LearningRule = EMA(),  # noqa: B008 - frozen
         initialization: Initialization = KMeans(),  # noqa: B008 - frozen
         revival: Revival | None = Revival(),  # noqa: B008 - frozen
@@ -136,6 +141,11 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
             raise OptionError(
                 "VectorQuantizer.orthogonality_weight: expected 0 with moving averages, which "
                 f"overwrite its effect, got {orthogonality_weight}; use learning=Gradient()"
+            )
+        if isinstance(estimator, Estimator) and estimator.teaches and not self.book.by_gradient:
+            raise OptionError(
+                f"VectorQuantizer.estimator: expected a codebook that learns by gradient with "
+                f"{type(estimator).__name__}, got {learning!r}; use learning=Gradient()"
             )
         counts = torch.zeros(codebook_size, dtype=torch.float32)
         self.keep_local("pending_counts", counts, persistent=False)
@@ -232,8 +242,17 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
             self._learn(inner.detach(), codes, mask)
             self._track(codes, mask, inner, chosen)
         losses = self._losses(inner, chosen, codebook, mask)
-        values = self.project_out(self.estimator(inner, chosen.detach()))
+        values = self.project_out(self._estimated(inner, codes, chosen, codebook))
         return Quantized(values, codes, self._weigh(losses), losses)
+
+    def _estimated(self, inner: Tensor, codes: Tensor, chosen: Tensor, codebook: Tensor) -> Tensor:
+        """The codewords (N, width), with the estimator's gradient."""
+        if not isinstance(self.estimator, Estimator):
+            return self.estimator(inner, chosen.detach())
+        learning = self.training and not self.frozen
+        return self.estimator.values(
+            Lookup(inner, codes, chosen, codebook, self.distance, learning)
+        )
 
     def _search(self, inner: Tensor, codebook: Tensor) -> Tensor:
         # Rows are normalised already, and nearest is then the same by angle and by distance.
