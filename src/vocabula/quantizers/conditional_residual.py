@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated
 
 import torch
@@ -189,21 +190,27 @@ class ConditionalResidualQuantizer(ResidualQuantizer):
         if stage == 0:
             return nearest_codeword(left, book)
         network = self.networks[stage - 1]
-        tried = self.preselection
-        if tried < len(book):
-            some = nearest_codewords(left, book, tried)
-        width = max(self.dim, network.hidden)
-        rows = len(left) if torch.compiler.is_compiling() else rows_per_block(tried * width)
-        found = []
-        for start in range(0, max(1, len(left)), max(1, rows)):
-            block = slice(start, start + rows)
-            chosen = book[None] if tried == len(book) else F.embedding(some[block], book)
-            codewords = network(chosen, total[block, None])
-            best = (left[block, None] - codewords).square().sum(-1).argmin(-1)
-            if tried < len(book):
-                best = some[block].gather(1, best[:, None])[:, 0]
-            found.append(best)
-        return torch.cat(found)
+        few = self.preselection < len(book)
+        some = nearest_codewords(left, book, self.preselection) if few else None
+        # A traced graph does not know the number of blocks, so it takes all rows at once.
+        if torch.compiler.is_compiling():
+            return _nearest(network, book, left, total, some)
+        rows = rows_per_block(self.preselection * max(self.dim, network.hidden))
+        blocks = [left.split(rows), total.split(rows)]
+        found = itertools.repeat(None) if some is None else some.split(rows)
+        return torch.cat(
+            [_nearest(network, book, *block) for block in zip(*blocks, found, strict=False)]
+        )
+
+
+def _nearest(
+    network: nn.Module, book: Tensor, left: Tensor, total: Tensor, some: Tensor | None
+) -> Tensor:
+    """The best of the codes `some` (N, A), or of all, for residuals and partial sums (N, D)."""
+    entries = book[None] if some is None else F.embedding(some, book)
+    codewords = network(entries, total[:, None])
+    best = (left[:, None] - codewords).square().sum(-1).argmin(-1)
+    return best if some is None else some.gather(1, best[:, None])[:, 0]
 
 
 class _Step(nn.Module):
