@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 
+import estimators_page
 import generation_page
 import lossless_page
 import palette_page
@@ -118,6 +119,7 @@ def main() -> None:
         "docs/generation.md": generation_page.rendered(),
         "docs/lossless.md": lossless_page.rendered(),
         "docs/palette.md": palette_page.rendered(),
+        "docs/quantizers.md": estimators_page.rendered(),
         "docs/rates.md": rates_page.rendered(),
     }
     for name, block in blocks.items():

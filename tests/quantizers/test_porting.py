@@ -105,6 +105,8 @@ def test_a_result_unpacks_into_three() -> None:
         (lambda: VectorQuantizer(dim=8, n_embed=16), "codebook_size"),
         (lambda: VectorQuantizer(8, 16, commitment_cost=1.0), "commitment_weight"),
         (lambda: VectorQuantizer(8, 16, rotation_trick=True), "estimator='rotation'"),
+        (lambda: VectorQuantizer(8, 16, directional_reparam=True), r"estimator=DiVeQ\(\)"),
+        (lambda: VectorQuantizer(8, 16, vq_bridge=None), "NetworkReparametrization"),
         (lambda: VectorQuantizer(8, 16, sample_codebook_temp=1.0), "sampling_temperature"),
         (lambda: VectorQuantizer(8, 16, heads=2), "ProductQuantizer"),
         (lambda: LookupFreeQuantizer(dim=8, codebook_size=256), "write bits"),
