@@ -40,10 +40,10 @@ def table(found: dict[str, Any]) -> str:
 
 
 def rendered() -> str:
-    """The block as it should be; empty before anything has been measured."""
+    """The block as it should be."""
     found = result("estimators")
     if found is None:
-        return ""
+        return "Not yet measured."
     first = next(iter(found["runs"].values()))
     setting = (
         f"The networks of `cifar10`, {first['steps']:,} steps of batch {found['batch']}, seed "

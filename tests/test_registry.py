@@ -92,6 +92,17 @@ def test_build_from_a_name_a_table_or_an_object() -> None:
         registry.check("test wheel", 3)
 
 
+def test_a_text_that_an_option_lists_needs_no_look_at_the_sources(monkeypatch) -> None:
+    """Every saved tokenizer names its estimator: reading all sources for it would take long."""
+
+    def looked(kind: str, name: str) -> bool:
+        raise AssertionError(f"looked for {kind} {name!r}")
+
+    monkeypatch.setattr(registry, "is_name", looked)
+    annotation = Literal["red", "green"] | Wheel
+    assert registry._convert(annotation, "red", "cart.paint", True) == "red"
+
+
 def test_parts_are_built_from_names_and_tables() -> None:
     cart = Cart(
         1, wheel="rubber", spare={"name": "wooden", "spokes": 4}, others=["wooden", Rubber(3.0)]

@@ -342,8 +342,9 @@ def _convert(annotation: Any, value: Any, where: str, build_parts: bool) -> Any:
         return None
     kind = signatures.kind_of(annotation)
     if kind is not None and isinstance(value, (str, Mapping)):
-        known = not isinstance(value, str) or is_name(kind, value)
-        if known or not signatures.literals(annotation):
+        plain = signatures.literals(annotation)
+        known = not isinstance(value, str) or (value not in plain and is_name(kind, value))
+        if known or not plain:
             if build_parts:
                 return build(kind, value, path=where)
             check(kind, value, path=where)

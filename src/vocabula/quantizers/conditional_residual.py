@@ -107,9 +107,8 @@ class ConditionalResidualQuantizer(ResidualQuantizer):
             for _ in range(stages)
         ]
         super().__init__(books, channel_dim=channel_dim, auto_update=auto_update)
-        self.networks = nn.ModuleList(
-            _Step(dim, hidden or 2 * dim, layers) for _ in range(stages - 1)
-        )
+        self.hidden = hidden or 2 * dim
+        self.networks = nn.ModuleList(_Step(dim, self.hidden, layers) for _ in range(stages - 1))
         self.preselection = min(preselection or codebook_size, codebook_size)
         self.commitment_weight = commitment_weight
         self.codebook_weight = codebook_weight
@@ -195,7 +194,7 @@ class ConditionalResidualQuantizer(ResidualQuantizer):
         # A traced graph does not know the number of blocks, so it takes all rows at once.
         if torch.compiler.is_compiling():
             return _nearest(network, book, left, total, some)
-        rows = rows_per_block(self.preselection * max(self.dim, network.hidden))
+        rows = rows_per_block(self.preselection * max(self.dim, self.hidden))
         blocks = [left.split(rows), total.split(rows)]
         found = itertools.repeat(None) if some is None else some.split(rows)
         return torch.cat(
@@ -218,7 +217,6 @@ class _Step(nn.Module):
 
     def __init__(self, dim: int, hidden: int, layers: int) -> None:
         super().__init__()
-        self.hidden = hidden
         self.of_code, self.of_sum = Projection(dim, dim), Projection(dim, dim, bias=False)
         self.enter = nn.ModuleList(Projection(dim, hidden, bias=False) for _ in range(layers))
         self.leave = nn.ModuleList(Projection(hidden, dim, bias=False) for _ in range(layers))
