@@ -340,15 +340,13 @@ def _convert(annotation: Any, value: Any, where: str, build_parts: bool) -> Any:
     """`value` converted to the annotation; names and tables become components."""
     if signatures.accepts_none(annotation) and (value is None or value == "none"):
         return None
-    kind = signatures.kind_of(annotation)
-    if kind is not None and isinstance(value, (str, Mapping)):
-        plain = signatures.literals(annotation)
-        known = not isinstance(value, str) or (value not in plain and is_name(kind, value))
-        if known or not plain:
-            if build_parts:
-                return build(kind, value, path=where)
-            check(kind, value, path=where)
-            return value
+    kind, listed = signatures.kind_of(annotation), signatures.literals(annotation)
+    component = isinstance(value, Mapping) or (isinstance(value, str) and value not in listed)
+    if kind and component and (not listed or isinstance(value, Mapping) or is_name(kind, value)):
+        if build_parts:
+            return build(kind, value, path=where)
+        check(kind, value, path=where)
+        return value
     if kind is not None and signatures.is_sequence(annotation) and isinstance(value, Iterable):
         return _convert_list(annotation, value, where, build_parts)
     adapter = _adapter(annotation)

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from torch import Tensor
 
 from vocabula.errors import CodeError, OptionError
-from vocabula.quantizers import ConditionalResidualQuantizer, Gradient, Quantizer, ResidualQuantizer
+from vocabula.quantizers import (
+    ConditionalResidualQuantizer,
+    Gradient,
+    Quantizer,
+    ResidualQuantizer,
+)
 
 
 def moved(**options: object) -> ConditionalResidualQuantizer:
@@ -51,8 +58,6 @@ def test_codes_are_the_nearest_of_each_rows_own_codebook() -> None:
 
 
 def test_blocks_of_rows_give_what_all_rows_give(monkeypatch) -> None:
-    import sys
-
     quantizer, z = moved(), torch.randn(50, 4)
     expected = quantizer.encode(z)
     module = sys.modules[ConditionalResidualQuantizer.__module__]
@@ -126,6 +131,7 @@ def error_by_stage(quantizer: Quantizer, steps: int) -> list[float]:
 
 def test_trained_it_beats_plain_residual_quantization_at_every_later_stage() -> None:
     torch.manual_seed(0)
+    # The first stage of both is a plain book; this one is refitted, and so the better of the two.
     plain = ResidualQuantizer.repeat(3, dim=8, codebook_size=16, learning=Gradient())
     conditional = ConditionalResidualQuantizer(8, 16, stages=3, hidden=32)
     a, b = error_by_stage(conditional, 150), error_by_stage(plain, 150)
