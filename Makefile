@@ -11,6 +11,8 @@ JOBS   ?= 2
 
 BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Tests that were compiled once are not again, whatever the shell says of bytecode.
+PYTEST  := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal
 SETUP   := pyproject.toml constraints.txt $(wildcard src/vocabula/functional/kernels/*)
 
 .DEFAULT_GOAL := help
@@ -55,10 +57,10 @@ bench: $(VENV)/.bench ## time everything beside its rivals (about 25 minutes), r
 	$(BIN)/python benchmarks/suite.py
 
 test: check ## lint, types, layers and all tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal
+	$(PYTEST)
 
 test-fast: $(VENV)/.development ## the quick tests, of every module (at most 90 seconds on two cores)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow"
+	$(PYTEST) -m "not slow"
 
 sanitize: $(VENV)/.development ## all tests with the kernels under AddressSanitizer and UBSan
 	PYTHON=$(BIN)/python tests/sanitize.sh -q

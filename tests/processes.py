@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +16,15 @@ from typing import Any
 import torch.multiprocessing
 
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["vocabula.training.run", "sklearn.datasets", "torch._dynamo"])
+FORKED.set_forkserver_preload(
+    [
+        "vocabula.cli.main",
+        "vocabula.pipelines.compress",
+        "vocabula.training.run",
+        "sklearn.datasets",
+        "torch._dynamo",
+    ]
+)
 
 
 def spawn(work: Callable[..., None], *arguments: Any, ranks: int = 2) -> None:
@@ -51,6 +61,51 @@ def run_ranks(work: Callable[..., None], *arguments: Any, timeout: float = 300) 
             process.join()
         texts = [place.read_text() if place.exists() else "" for place in places]
     return [Ended(process.exitcode, text) for process, text in zip(processes, texts, strict=True)]
+
+
+class Program:
+    """A Python program in a process forked off one that has imported what it needs.
+
+    Args:
+        program: its text.
+        words: its arguments.
+    """
+
+    def __init__(self, program: str, *words: object) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        arguments = (self._folder.name, dict(os.environ), program, [*map(str, words)])
+        self._process = FORKED.Process(target=_run_program, args=arguments)
+        self._process.start()
+
+    def is_alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.is_alive()
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal."""
+        os.kill(self._process.pid, number)
+
+    def wait(self, timeout: float = 300) -> Ended:
+        """Wait until it ends."""
+        self._process.join(timeout)
+        code = self._process.exitcode
+        self._process.kill()
+        self._process.join()
+        errors = Path(self._folder.name, "errors").read_text()
+        self._folder.cleanup()
+        return Ended(code, errors)
+
+
+def _run_program(folder: str, variables: dict[str, str], program: str, words: list[str]) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+    torch.set_num_threads(1)
+    for number, name in ((1, "output"), (2, "errors")):
+        with Path(folder, name).open("w") as file:
+            os.dup2(file.fileno(), number)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = ["-c", *words]
+    exec(program, {"__name__": "__main__"})
 
 
 def _ranked(

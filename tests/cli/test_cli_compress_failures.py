@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from processes import Program
 from vocabula import codec
 from vocabula.codec.layout import ModelId
 from vocabula.tokenizers import load
@@ -31,8 +31,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), resource.RLIM_I
 """
 
 SLOW = f"""
-import os, signal, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
+import os, time
 sync = os.fsync
 os.fsync = lambda file: (time.sleep(0.1), sync(file))
 {MAIN}
@@ -50,17 +49,6 @@ def picture(path: Path, seed: int = 0, side: int = 16, mode: str = "RGB") -> Pat
     return path
 
 
-def started(program: str, *words: object) -> subprocess.Popen[str]:
-    """A command in a process of its own, its output kept."""
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
 def one_line(text: str) -> bool:
     return text.count("\n") == 1 and "Traceback" not in text
 
@@ -76,10 +64,9 @@ def test_a_full_disk_ends_in_one_line(saved: Path, tmp_path: Path) -> None:
     small = [picture(tmp_path / f"{i}.png", i) for i in range(2)]
     large = picture(tmp_path / "9.png", 9, side=200)
     before = large.read_bytes()
-    with started(LIMITED, 600, "compress", saved / "run", *small, large, "--jobs", 1) as process:
-        _, err = process.communicate(timeout=300)
-    assert process.returncode == 2, err
-    assert one_line(err) and "9.vcb" in err and "free some space" in err
+    done = Program(LIMITED, 600, "compress", saved / "run", *small, large, "--jobs", 1).wait()
+    assert done.code == 2, done.errors
+    assert one_line(done.errors) and "9.vcb" in done.errors and "free some space" in done.errors
     assert parts(tmp_path) == ["0.vcb", "1.vcb"]
     assert large.read_bytes() == before
 
@@ -91,10 +78,9 @@ def test_a_full_disk_under_decompress_ends_in_one_line(
     pictures = [picture(tmp_path / "a.png"), picture(tmp_path / "b.png", 1, side=200)]
     assert vocabula("compress", saved / "run", *pictures).code == 0
     words = ("decompress", saved / "run", "a.vcb", "b.vcb", "-o", "out")
-    with started(LIMITED, 2000, *words) as process:
-        _, err = process.communicate(timeout=300)
-    assert process.returncode == 2, err
-    assert one_line(err) and "b.png" in err
+    done = Program(LIMITED, 2000, *words).wait()
+    assert done.code == 2, done.errors
+    assert one_line(done.errors) and "b.png" in done.errors
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.png"]
 
 
@@ -108,19 +94,19 @@ def test_what_is_finished_stays_when_the_work_is_stopped(
     for path in pictures[40:]:
         path.symlink_to(pictures[0])
     words = ("compress", saved / "run", *pictures, "-o", tmp_path / "out", "--batch-size", 1)
-    with started(SLOW, *words) as process:
-        deadline = time.monotonic() + 240
-        while not list((tmp_path / "out").glob("*.vcb")) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.send_signal(how)
-        _, err = process.communicate(timeout=300)
+    process = Program(SLOW, *words)
+    deadline = time.monotonic() + 240
+    while not list((tmp_path / "out").glob("*.vcb")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(how)
+    done = process.wait()
     finished = sorted((tmp_path / "out").glob("*.vcb"))
     assert 0 < len(finished) < 500
     for path in finished:
         assert codec.inspect(path).signals == 1
     if how != signal.SIGKILL:
-        assert process.returncode == 2
-        assert one_line(err) and "finished outputs are kept" in err
+        assert done.code == 2
+        assert one_line(done.errors) and "finished outputs are kept" in done.errors
         assert len(list((tmp_path / "out").iterdir())) == len(finished)
 
 
@@ -134,15 +120,15 @@ def test_one_file_of_all_is_whole_or_absent(
     for path in pictures[1:]:
         path.symlink_to(pictures[0])
     words = ("compress", saved / "run", *pictures, "-o", tmp_path / "all.vcb", "--batch-size", 1)
-    with started(SLOW, *words) as process:
-        deadline = time.monotonic() + 240
-        while not list(tmp_path.glob(".all.vcb.*.part")) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.send_signal(how)
-        _, err = process.communicate(timeout=300)
+    process = Program(SLOW, *words)
+    deadline = time.monotonic() + 240
+    while not list(tmp_path.glob(".all.vcb.*.part")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(how)
+    done = process.wait()
     assert not (tmp_path / "all.vcb").exists()
     if how == signal.SIGINT:
-        assert process.returncode == 2 and one_line(err)
+        assert done.code == 2 and one_line(done.errors)
         assert parts(tmp_path) == []
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from vocabula.cli.main import app
 from vocabula.data import read_tokens
 
 TINY = (
@@ -23,12 +26,19 @@ TINY = (
 TRAIN = ("train", "sample:photos", "--preset", "photos-2level")
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("trained") / "run"
+    done = CliRunner().invoke(app, [*TRAIN, "--out", str(run), *TINY])
+    assert done.exit_code == 0, done.stderr
+    assert "trained 4 steps" in done.stdout
+    return run
+
+
 @pytest.fixture
-def run(vocabula: Callable, tmp_path: Path) -> Path:
-    done = vocabula(*TRAIN, "--out", "run", *TINY)
-    assert done.code == 0, done.err
-    assert "trained 4 steps" in done.out
-    return tmp_path / "run"
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the trained run, which a test may change."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
 @pytest.mark.slow

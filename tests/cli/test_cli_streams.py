@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from processes import Program
 from vocabula.cli.errors import check_dashes
 from vocabula.cli.process import catch_stops, lonely_launch
 from vocabula.data.token_file import read_tokens
@@ -139,42 +140,32 @@ def test_terminals_that_can_little(
 )
 def test_a_stopped_command_leaves_nothing(place: Path, words: str, how: signal.Signals) -> None:
     before = sorted(path.name for path in place.iterdir())
-    with started(*words.split()) as process:
-        process.send_signal(how)
-        process.send_signal(how)  # as some systems do: it must not disturb the cleaning up
-        _, err = process.communicate(timeout=60)
-    assert process.returncode in (2, 130)  # rate keeps what is finished
-    assert err.startswith("interrupted: ") and err.count("\n") == 1
+    process = started(*words.split())
+    process.send_signal(how)
+    process.send_signal(how)  # as some systems do: it must not disturb the cleaning up
+    done = process.wait(60)
+    assert done.code in (2, 130)  # rate keeps what is finished
+    assert done.errors.startswith("interrupted: ") and done.errors.count("\n") == 1
     assert sorted(path.name for path in place.iterdir()) == sorted([*before, "began"])
 
 
 @pytest.mark.slow
 def test_signals_that_are_ignored_stay_so(place: Path) -> None:
     """As under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        process = started("encode", "run", "pictures", "-o", "t.parquet")
-    finally:
-        signal.signal(signal.SIGHUP, before)
-    with process:
-        process.send_signal(signal.SIGHUP)
-        time.sleep(0.5)
-        assert process.poll() is None
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
-    assert process.returncode == 130
+    process = started("encode", "run", "pictures", "-o", "t.parquet", ignored=signal.SIGHUP)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert process.is_alive()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60).code == 130
 
 
-def started(*words: str) -> subprocess.Popen[str]:
+def started(*words: str, ignored: int | None = None) -> Program:
     """A command that has begun to compute and takes long."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WAITING, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    ignoring = f"import signal; signal.signal({int(ignored)}, signal.SIG_IGN)" if ignored else ""
+    process = Program(ignoring + WAITING, *words)
     deadline = time.monotonic() + 120
-    while not os.path.exists("began") and process.poll() is None:
+    while not os.path.exists("began") and process.is_alive():
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return process

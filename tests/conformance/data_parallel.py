@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import json
 import traceback
 from collections.abc import Callable
@@ -61,9 +62,14 @@ def learned(row: Row, rank: int, call: Callable[[Model], nn.Module], *, quiet: b
     return {**quantizer.state_dict(), **counted, **figures}
 
 
+@functools.cache
+def learned_alone(row: Row, rank: int) -> State:
+    return learned(row, rank, lambda model: model, quiet=False)
+
+
 def same_with_and_without(row: Row, rank: int, *, quiet: bool) -> None:
     """Wrapping a model changes nothing that its quantizer counts or learns from vectors."""
-    alone = learned(row, rank, lambda model: model, quiet=quiet)
+    alone = learned_alone(row, rank)
     wrapped = learned(row, rank, DistributedDataParallel, quiet=quiet)
     assert alone.keys() == wrapped.keys()
     differing = [name for name, t in alone.items() if not torch.equal(t, wrapped[name])]
