@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from conformance.whole_grids import OnVectors
 from vocabula.quantizers import (
     EMA,
     Annealing,
@@ -19,6 +20,7 @@ from vocabula.quantizers import (
     KMeans,
     LinearReparametrization,
     LookupFreeQuantizer,
+    MultiScaleQuantizer,
     Normal,
     ProductQuantizer,
     Quantizer,
@@ -52,6 +54,10 @@ def vector(dim: int = D, **options: object) -> VectorQuantizer:
 
 def lookup_free(**options: object) -> LookupFreeQuantizer:
     return LookupFreeQuantizer(D, **{"inverse_temperature": 1.0} | options)
+
+
+def multi_scale(*stages: Quantizer, **options: object) -> Quantizer:
+    return OnVectors(MultiScaleQuantizer(stages or [vector(2)], (1, 2, 4), axes=1, **options))
 
 
 def several(stages: int, **options: object) -> list[Quantizer]:
@@ -101,6 +107,16 @@ ROWS = [
         "residual, spherical",
         lambda: ResidualQuantizer([lookup_free(spherical=True) for _ in range(2)]),
     ),
+    Row("multi-scale", multi_scale),
+    Row(
+        "multi-scale, a book each",
+        lambda: multi_scale(
+            *(vector(2, learning=Gradient()) for _ in range(3)),
+            convolutions=2,
+            interpolation="cubic",
+        ),
+    ),
+    Row("multi-scale, dropout", lambda: multi_scale(dropout=0.5, convolutions=0), random=True),
     Row("product", lambda: ProductQuantizer([vector(4), vector(4, learning=Gradient())])),
 ]
 BY_NAME = {row.name: row for row in ROWS}

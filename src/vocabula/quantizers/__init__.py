@@ -7,6 +7,7 @@ from vocabula.quantizers.gumbel import Annealing, GumbelQuantizer
 from vocabula.quantizers.initialization import FromData, Initialization, KMeans, Normal, Uniform
 from vocabula.quantizers.learning import EMA, Gradient, LearningRule, LinearReparametrization
 from vocabula.quantizers.lookup_free import LookupFreeQuantizer
+from vocabula.quantizers.multi_scale import MultiScaleQuantizer
 from vocabula.quantizers.product import ProductQuantizer
 from vocabula.quantizers.residual import ResidualQuantizer
 from vocabula.quantizers.revival import Revival
@@ -28,6 +29,7 @@ __all__ = [
     "LearningRule",
     "LinearReparametrization",
     "LookupFreeQuantizer",
+    "MultiScaleQuantizer",
     "Normal",
     "ProductQuantizer",
     "Quantizer",
