@@ -147,7 +147,7 @@ def test_parts_that_do_not_fit() -> None:
     with pytest.raises(OptionError, match="expected a MultiScaleQuantizer, got VectorQuantizer"):
         MultiScaleTokenizer(encoder, VectorQuantizer(8, 16), decoder)
     line = MultiScaleQuantizer([VectorQuantizer(8, 16)], (1, 2), axes=1)
-    with pytest.raises(OptionError, match="expected the signal's 2, got 1; set quantizer.axes=2"):
+    with pytest.raises(OptionError, match=r"expected the signal's 2, got 1; set quantizer\.axes=2"):
         MultiScaleTokenizer(encoder, line, decoder)
 
 
