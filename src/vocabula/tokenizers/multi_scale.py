@@ -184,7 +184,7 @@ class MultiScaleTokenizer(Tokenizer):
 
     def _codes(self, x: Tensor) -> list[Tensor]:
         found, _ = self._descend(x, evaluated)
-        return [level.codes for level in found if level.codes is not None]
+        return [level.codes for _, level in found]
 
     def _descend(
         self,
