@@ -13,7 +13,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool1d, conv1d, interpolate
 
+from conformance.whole_grids import OnVectors
 from vocabula.quantizers import (
     ConditionalResidualQuantizer,
     FiniteScalarQuantizer,
@@ -24,6 +26,7 @@ from vocabula.quantizers import (
     ResidualQuantizer,
     VectorQuantizer,
 )
+from vocabula.quantizers.refinement import choice
 from vocabula.quantizers.reparametrization import NetworkCodebook
 
 Weights = dict[str, Tensor]
@@ -176,6 +179,35 @@ def product(quantizer: ProductQuantizer, weights: Weights, z: Tensor, codes: Ten
     return joined(parts)
 
 
+def multi_scale(quantizer: OnVectors, weights: Weights, z: Tensor, codes: Tensor) -> Terms:
+    """By the functions of torch that pool, interpolate and convolve along one axis."""
+    inner, terms = quantizer.inner, {}
+    x = z.unflatten(-1, (4, 2)).movedim(-1, 1)
+    total, distinct = torch.zeros_like(x), list(inner.quantizers)
+    for i, (piece, side) in enumerate(zip(inner.split(codes), inner.scales, strict=True)):
+        here = piece[:, 0] >= 0
+        book = inner.levels[i].quantizer
+        own = below(weights, f"inner.quantizers.{distinct.index(book)}.")
+        left = adaptive_avg_pool1d(x - total.detach(), side).movedim(1, -1)
+        rows, chosen = left[here].flatten(0, 1), piece[here].flatten()
+        own_terms = REFERENCES[type(book)](book, own, rows, chosen)
+        values = codewords(book, own)[piece.clamp_min(0)].movedim(-1, 1).detach()
+        if inner.interpolation == "linear":
+            raised = interpolate(values, size=4, mode="linear")
+        else:  # of a grid with one row
+            raised = interpolate(values[:, :, None], size=(1, 4), mode="bicubic")[:, :, 0]
+        if len(inner.refinements):
+            which = choice(i, len(inner.scales), len(inner.refinements))
+            kernel = below(weights, f"inner.refinements.{which}.conv.")
+            smooth = conv1d(raised, kernel["weight"], kernel["bias"], padding=1)
+            raised = 0.5 * raised + 0.5 * smooth
+        total = total + torch.where(here[:, None, None], raised, 0)
+        terms |= {f"level{i + 1}.{name}": term for name, term in own_terms.items()}
+        error = (x.detach() - total).square().movedim(1, -1)[here]
+        terms[f"level{i + 1}.refinement"] = error.mean()
+    return terms
+
+
 REFERENCES: dict[type, Callable[..., Terms]] = {
     VectorQuantizer: vector,
     GumbelQuantizer: gumbel,
@@ -184,4 +216,5 @@ REFERENCES: dict[type, Callable[..., Terms]] = {
     ResidualQuantizer: residual,
     ConditionalResidualQuantizer: conditional,
     ProductQuantizer: product,
+    OnVectors: multi_scale,
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from conformance.whole_grids import OnVectors
 from vocabula.quantizers import (
     EMA,
     Annealing,
@@ -24,6 +25,7 @@ from vocabula.quantizers import (
     LinearReparametrization,
     LookupFreeQuantizer,
     MLPTransform,
+    MultiScaleQuantizer,
     NetworkReparametrization,
     Normal,
     ProductQuantizer,
@@ -75,6 +77,10 @@ def network(transform: nn.Module, **options: object) -> NetworkReparametrization
 
 def lookup_free(**options: object) -> LookupFreeQuantizer:
     return LookupFreeQuantizer(D, **{"inverse_temperature": 1.0} | options)
+
+
+def multi_scale(*stages: Quantizer, **options: object) -> Quantizer:
+    return OnVectors(MultiScaleQuantizer(stages or [vector(2)], (1, 2, 4), axes=1, **options))
 
 
 def several(stages: int, **options: object) -> list[Quantizer]:
@@ -148,6 +154,16 @@ ROWS = [
     ),
     Row("conditional residual", conditional),
     Row("conditional residual, preselection", lambda: conditional(preselection=4, revival=None)),
+    Row("multi-scale", multi_scale),
+    Row(
+        "multi-scale, a book each",
+        lambda: multi_scale(
+            *(vector(2, learning=Gradient()) for _ in range(3)),
+            convolutions=2,
+            interpolation="cubic",
+        ),
+    ),
+    Row("multi-scale, dropout", lambda: multi_scale(dropout=0.5, convolutions=0), random=True),
     Row("product", lambda: ProductQuantizer([vector(4), vector(4, learning=Gradient())])),
 ]
 BY_NAME = {row.name: row for row in ROWS}

@@ -74,7 +74,8 @@ def weighted(quantizer: Quantizer, losses: dict[str, Tensor]) -> Tensor:
     total, book = torch.zeros(()), 0
     for part, share in zip(parts, shares, strict=True):
         own = range(book, book + part.books)
-        for name, term in losses.items():
+        for full, term in losses.items():
+            name = full.rpartition(".")[-1]  # of a scale
             value = term if term.ndim == 0 else term[list(own)].sum()
             total = total + share * weight(part, name) * value
         book += part.books

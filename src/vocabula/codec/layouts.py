@@ -62,8 +62,8 @@ def tokenizer_stages(tokenizer: SignalTokenizer, *, joined: bool = False) -> lis
         else:
             books = [len(quantizer.codebook_sizes)]
         strides = in_two(tokenizer.strides)
-        pairs = zip(strides, in_two(level.strides), strict=True)
-        factors = tuple(coarse // own for coarse, own in pairs)
+        own, each = in_two(level.strides), in_two(level.spec.grid(level.strides))
+        factors = tuple(s // t * n for s, t, n in zip(strides, own, each, strict=True))
         first = 0
         for count in books:
             symbols = tuple(quantizer.codebook_sizes[first : first + count])
@@ -73,10 +73,14 @@ def tokenizer_stages(tokenizer: SignalTokenizer, *, joined: bool = False) -> lis
 
 
 def least_stages(tokenizer: SignalTokenizer, *, joined: bool = False) -> int:
-    """Stages without which nothing can be decoded: the finest level needs only its first."""
-    last = tokenizer.levels[-1].quantizer
-    optional = len(last.stages) - 1 if isinstance(last, ResidualQuantizer) and not joined else 0
-    return len(tokenizer_stages(tokenizer, joined=joined)) - optional
+    """Stages without which nothing can be decoded: the last needed level needs only its first."""
+    stages = [
+        len(level.quantizer.stages)
+        if isinstance(level.quantizer, ResidualQuantizer) and not joined
+        else 1
+        for level in tokenizer.levels
+    ]
+    return sum(stages[: tokenizer.needed_levels - 1]) + 1
 
 
 def tokenizer_header(

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from vocabula.evaluation.histogram import CodeHistogram
@@ -58,21 +59,25 @@ class LevelUsage:
 
     Attributes:
         name: ``level 1`` (the coarsest), ``level 2``, ...
-        stride: elements of the signal per position along each axis.
+        stride: elements of the signal per position along each axis; a fraction where cells of
+            several positions have no whole one.
         code_bits: bits of the level's codes per unit of the original signals, such as a pixel.
         usage: fraction of the codewords used, mean over the level's books.
         perplexity: perplexity of the codes, mean over the level's books.
     """
 
     name: str
-    stride: int
+    stride: int | Fraction
     code_bits: float
     usage: float
     perplexity: float
 
     def to_dict(self, rate: str) -> dict[str, Any]:
         """The figures as plain data; `rate` is the name of `code_bits` there."""
-        return {rate if k == "code_bits" else k: v for k, v in dataclasses.asdict(self).items()}
+        figures = dataclasses.asdict(self)
+        if isinstance(self.stride, Fraction):
+            figures["stride"] = float(self.stride)
+        return {rate if k == "code_bits" else k: v for k, v in figures.items()}
 
 
 @dataclass(frozen=True)

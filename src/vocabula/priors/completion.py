@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d, pad
+from torch.nn.functional import adaptive_max_pool2d, avg_pool2d, pad
 
 from vocabula.errors import DataError, OptionError
 from vocabula.levels import levels_of
@@ -82,17 +84,17 @@ def known_codes(tokenizer: SignalTokenizer, images: Tensor, keep: Tensor) -> tup
     return tuple(zip(codes, masks, strict=True))
 
 
-def known_positions(keep: Tensor, stride: int, grid: tuple[int, ...]) -> Tensor:
+def known_positions(keep: Tensor, stride: int | Fraction, grid: tuple[int, ...]) -> Tensor:
     """Where codes are known: a mask (B, h, w), true where every pixel of a code is kept.
 
     Args:
         keep: (B, H, W) booleans, true where a pixel is kept.
-        stride: pixels per code along each axis.
+        stride: pixels per code along each axis; a fraction for cells that overlap.
         grid: (h, w); its pixels beyond H and W are repetitions and do not count.
     """
-    below, right = (n * stride - side for n, side in zip(grid, keep.shape[1:], strict=True))
+    below, right = (int(n * stride) - side for n, side in zip(grid, keep.shape[1:], strict=True))
     hidden = pad((~keep).float(), (0, right, 0, below))
-    return max_pool2d(hidden[:, None], stride)[:, 0] == 0
+    return adaptive_max_pool2d(hidden[:, None], grid)[:, 0] == 0
 
 
 def fill_hidden(images: Tensor, keep: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from vocabula.quantizers.gumbel import Annealing, GumbelQuantizer
 from vocabula.quantizers.initialization import FromData, Initialization, KMeans, Normal, Uniform
 from vocabula.quantizers.learning import EMA, Gradient, LearningRule, LinearReparametrization
 from vocabula.quantizers.lookup_free import LookupFreeQuantizer
+from vocabula.quantizers.multi_scale import MultiScaleQuantizer
 from vocabula.quantizers.product import ProductQuantizer
 from vocabula.quantizers.reparametrization import NetworkReparametrization
 from vocabula.quantizers.residual import ResidualQuantizer
@@ -46,6 +47,7 @@ __all__ = [
     "Lookup",
     "LookupFreeQuantizer",
     "MLPTransform",
+    "MultiScaleQuantizer",
     "NetworkReparametrization",
     "Normal",
     "ProductQuantizer",

@@ -50,6 +50,7 @@ _REMEDIES = {
     },
     "residual": {"usage": f"In quantizer.stages, {_STAGED.format('stages')}."},
     "product": {"usage": f"In quantizer.parts, {_STAGED.format('parts')}."},
+    "multi_scale": {"usage": f"In quantizer.stages, {_STAGED.format('stages')}."},
 }
 _PYTHON_ANY = {
     "usage": "A larger batch or a smaller learning rate helps.",
@@ -92,6 +93,10 @@ _PYTHON = {
         "usage": "Give the parts of ProductQuantizer a smaller codebook_size, or a "
         "diversity_weight above 0.",
     },
+    "multi_scale": {
+        "usage": "Give the stages of MultiScaleQuantizer a smaller codebook_size, or a "
+        "diversity_weight above 0.",
+    },
 }
 _HISTORY = 20
 _RISING = 4
@@ -128,8 +133,8 @@ class CollapseWatch:
         limits: the thresholds of the warnings.
         quantizer: the quantizer that is watched, so that the advice names its arguments; or its
             registered name, for advice in the options of a preset.
-        prefix: the beginning of the level's options and losses, such as ``level1.``; empty for a
-            single level.
+        prefix: the beginning of the level's losses, such as ``level1.``; empty for a single level.
+        section: the beginning of its options; None is `prefix`.
 
     Example:
         >>> from vocabula.quantizers import VectorQuantizer
@@ -148,13 +153,15 @@ class CollapseWatch:
         limits: CollapseLimits | None = None,
         quantizer: str | Any = "vector",
         prefix: str = "",
+        section: str | None = None,
     ) -> None:
         if isinstance(quantizer, str):
             remedies = _ANY | _REMEDIES.get(quantizer, {})
         else:
             remedies = _in_python(quantizer)
         self.remedies = {
-            key: text.replace("quantizer.", f"{prefix}quantizer.") for key, text in remedies.items()
+            key: text.replace("quantizer.", f"{prefix if section is None else section}quantizer.")
+            for key, text in remedies.items()
         }
         self.prefix = prefix
         self.quiet = quiet

@@ -98,10 +98,9 @@ def _decode(tokenizer: SignalTokenizer, codes: Tensor, book: int, usual: Sequenc
 def _fields(tokenizer: SignalTokenizer, joint: Tensor) -> list[Tensor]:
     """The codes of every level, (N, h, w, *code_shape), that repeat joint (N, all books)."""
     side = _GRID * tokenizer.stride
+    grids = tokenizer.grids(side, side)
     books = joint.split([len(level.codebook_sizes) for level in tokenizer.levels], dim=1)
     return [
-        own.reshape(len(own), 1, 1, *level.code_shape).expand(
-            -1, side // level.stride, side // level.stride, *level.code_shape
-        )
-        for level, own in zip(tokenizer.levels, books, strict=True)
+        own.reshape(len(own), 1, 1, *level.code_shape).expand(-1, *grid, *level.code_shape)
+        for level, own, grid in zip(tokenizer.levels, books, grids, strict=True)
     ]

@@ -145,7 +145,7 @@ def _header(tokenizer: SignalTokenizer, result: Evaluation, named: Path) -> dict
 
 
 def _position(level: CodeLevel, unit: str) -> str:
-    sides = " x ".join(map(str, level.strides))
+    sides = " x ".join(level.sides)
     return f", one code position per {sides} {unit}s" if sides else ""
 
 

@@ -64,6 +64,7 @@ class CodeSpec:
         codebook_sizes: K of each book.
         code_shape: () for one book, (books,) for several.
         strides: elements of the signal per position, along each axis; () where they do not matter.
+        factors: positions along each axis in every cell of `strides` elements; () is one.
 
     Raises:
         OptionError: the number of sizes differs from the number of books, or a size is not
@@ -78,6 +79,7 @@ class CodeSpec:
     codebook_sizes: tuple[int, ...]
     code_shape: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
+    factors: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -108,7 +110,9 @@ class CodeSpec:
 
     def grid(self, extent: Sequence[int]) -> tuple[int, ...]:
         """The positions along each axis that cover a signal of an extent."""
-        return cells(extent, self.strides)
+        counts = cells(extent, self.strides)
+        each = self.factors or (1,) * len(counts)
+        return tuple(n * factor for n, factor in zip(counts, each, strict=True))
 
     def fits(self, shape: Sequence[int], axes: int | None = None) -> bool:
         """Whether codes may have a shape (*grid, *code_shape).

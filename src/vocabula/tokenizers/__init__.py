@@ -2,8 +2,8 @@
 
     image --> encoder --> quantizer --> codes --> decoder --> likelihood --> image
 
-`Tokenizer` has one level of codes, `HierarchicalTokenizer` several; both are `SignalTokenizer`s
-(formerly named `ImageTokenizer`).
+`Tokenizer` has one level of codes, `HierarchicalTokenizer` and `MultiScaleTokenizer` several; all
+are `SignalTokenizer`s (formerly named `ImageTokenizer`).
 
 `build_tokenizer` makes one from settings, `load` from a saved folder.
 """
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vocabula.tokenizers.likelihood import Likelihood
     from vocabula.tokenizers.loading import load
     from vocabula.tokenizers.logistic_mixture import LogisticMixture
+    from vocabula.tokenizers.multi_scale import MultiScaleTokenizer
     from vocabula.tokenizers.normal import Normal
     from vocabula.tokenizers.posterior import PosteriorStatistics
     from vocabula.tokenizers.saving import save
@@ -44,6 +45,7 @@ __getattr__ = lazy_names(
         "hierarchical": ("HierarchicalTokenizer", "Level"),
         "likelihood": ("Likelihood",),
         "logistic_mixture": ("LogisticMixture",),
+        "multi_scale": ("MultiScaleTokenizer",),
         "normal": ("Normal",),
         "posterior": ("PosteriorStatistics",),
         "loading": ("load",),
@@ -64,6 +66,7 @@ __all__ = [
     "Level",
     "Likelihood",
     "LogisticMixture",
+    "MultiScaleTokenizer",
     "Normal",
     "PosteriorStatistics",
     "SignalTokenizer",

@@ -27,6 +27,7 @@ from vocabula.tokenizers.analysis import (
 from vocabula.tokenizers.code_level import (
     check_codes,
     check_values,
+    common_stride,
     rows_of,
     signal_size,
 )
@@ -185,7 +186,7 @@ class SignalTokenizer(Pretrained, Networks):
             return shown(levels, size, condition)
 
         def seen(number: int, tile: Tile) -> Tensor:
-            places = [tile.seen(level.stride) for level in self.levels]
+            places = [tile.seen(stride) for stride in self._level_strides]
             row = slice(number, number + 1)
             parts = [code[row, *place] for code, place in zip(levels, places, strict=True)]
             return shown(parts, tile.size, rows_of(condition, row))
@@ -338,6 +339,11 @@ class SignalTokenizer(Pretrained, Networks):
 
     # --------------------------------------------------------------- internals
 
+    @property
+    def _level_strides(self) -> list[int]:
+        """Pixels per code of each level, where large images pass in tiles."""
+        return [common_stride(level.strides) for level in self.levels]
+
     def _passed(self, x: Tensor, condition: Condition | None, seed: int) -> Passage:
         """Pass checked images, in tiles if they are large."""
         if isinstance(self.levels[0].quantizer, GaussianBottleneck):  # the only level
@@ -350,7 +356,7 @@ class SignalTokenizer(Pretrained, Networks):
         def pass_one(number: int, part: Tensor) -> Passage:
             return self._pass(part, rows_of(condition, slice(number, number + 1)))
 
-        return pass_in_tiles(x, cut, [level.stride for level in self.levels], pass_one)
+        return pass_in_tiles(x, cut, self._level_strides, pass_one)
 
     def _pass(self, x: Tensor, condition: Condition | None, seed: int = 0) -> Passage:
         """Pass checked images; `seed` is for the sample if the bottleneck is continuous."""
@@ -385,7 +391,7 @@ class SignalTokenizer(Pretrained, Networks):
             part = x[number : number + 1, :, *tile.seen()]
             return self._codes(self._values(part))
 
-        return gather(len(x), cut, [level.stride for level in self.levels], seen)
+        return gather(len(x), cut, self._level_strides, seen)
 
 
 ImageTokenizer = SignalTokenizer

@@ -8,10 +8,12 @@ from typing import Any
 from vocabula import registry
 from vocabula.errors import OptionError
 from vocabula.levels import level_names
+from vocabula.quantizers.multi_scale import MultiScaleQuantizer
 from vocabula.signals import Signal
 from vocabula.tokenizers.base import SignalTokenizer
 from vocabula.tokenizers.hierarchical import HierarchicalTokenizer, Level
 from vocabula.tokenizers.likelihood import Likelihood
+from vocabula.tokenizers.multi_scale import MultiScaleTokenizer
 from vocabula.tokenizers.tokenizer import Tokenizer
 from vocabula.tokenizers.widths import keeps_width, with_width
 
@@ -68,7 +70,8 @@ def build_tokenizer(
     likelihood = _likelihood(specs)
     settings, scaling = specs.get("signal"), specs.get("scaling")
     signal: Signal = registry.build("signal", settings or IMAGE, path="signal", channels=channels)
-    return Tokenizer(
+    kind = MultiScaleTokenizer if isinstance(quantizer, MultiScaleQuantizer) else Tokenizer
+    return kind(
         _build("encoder", specs, in_channels=channels, dim=quantizer.dim),
         quantizer,
         _build(

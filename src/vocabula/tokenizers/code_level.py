@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from torch import Tensor
 
@@ -22,17 +24,36 @@ class CodeLevel:
     Attributes:
         name: ``level1``, ``level2``, ... with several levels; empty for a single one.
         quantizer: the bottleneck, continuous for a VAE.
-        strides: elements of the signal per position, along each axis.
+        strides: elements of the signal per cell, along each axis; a cell is one position, unless
+            `factors` says otherwise.
+        factors: positions of a cell along each axis; () is one.
     """
 
     name: str
     quantizer: Bottleneck
     strides: tuple[int, ...]
+    factors: tuple[int, ...] = ()
 
     @property
-    def stride(self) -> int:
-        """The stride of every axis; see `common_stride`."""
-        return common_stride(self.strides)
+    def stride(self) -> int | Fraction:
+        """Elements per position along every axis, for 3 positions in 8 elements a fraction.
+
+        Raises:
+            OptionError: the axes differ; see `common_stride`.
+        """
+        stride = Fraction(common_stride(self.strides), common_stride(self.factors))
+        return stride.numerator if stride.denominator == 1 else stride
+
+    @property
+    def sides(self) -> list[str]:
+        """Elements per position along each axis, as text: for 3 positions in 8 elements 8/3."""
+        factors = self.factors or (1,) * len(self.strides)
+        return [str(Fraction(*pair)) for pair in zip(self.strides, factors, strict=True)]
+
+    @property
+    def bits_per_element(self) -> float:
+        """Bits of the codes at a fixed length per element of the signal, such as a pixel."""
+        return self.bits * math.prod(self.factors) / math.prod(self.strides)
 
     @property
     def prefix(self) -> str:
@@ -47,7 +68,7 @@ class CodeLevel:
     @property
     def spec(self) -> CodeSpec:
         """What the codes are, with their strides; without books for a continuous bottleneck."""
-        return replace(self.quantizer.spec, strides=self.strides)
+        return replace(self.quantizer.spec, strides=self.strides, factors=self.factors)
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
@@ -114,11 +135,8 @@ def check_codes(levels: Sequence[CodeLevel], codes: Sequence[Tensor]) -> Sequenc
     grids = [tuple(code.shape[1 : 1 + axes]) for code in codes]
     batch = codes[0].shape[0]
     if not nested(levels, grids) or any(code.shape[0] != batch for code in codes[1:]):
-        whole = [size * stride for size, stride in zip(grids[0], levels[0].strides, strict=True)]
-        fitting = [
-            (batch, *(size // stride for size, stride in zip(whole, level.strides, strict=True)))
-            for level in levels
-        ]
+        whole = _covered(levels[0], grids[0])
+        fitting = [(batch, *level.spec.grid(whole)) for level in levels]
         raise CodeError(
             f"decode: expected levels of {fitting} codes (B{names}), got "
             f"{[tuple(code.shape[: 1 + axes]) for code in codes]}; give the levels of the same "
@@ -157,12 +175,22 @@ def nested(levels: Sequence[CodeLevel], grids: Sequence[tuple[int, ...]]) -> boo
     """Whether the levels' grids, one number per axis, cover the same part of a signal."""
     if len(grids) != len(levels):
         return False
-    first, *others = [
-        [size * stride for size, stride in zip(grid, level.strides, strict=True)]
+    first, *others = [_covered(level, grid) for level, grid in zip(levels, grids, strict=True)]
+    exact = all(
+        size % factor == 0
         for level, grid in zip(levels, grids, strict=True)
-    ]
+        for size, factor in zip(grid, level.factors, strict=False)
+    )
     # Compared one by one: a traced size has no hash.
-    return all(side == top for other in others for side, top in zip(other, first, strict=True))
+    same = (side == top for other in others for side, top in zip(other, first, strict=True))
+    return exact and all(same)
+
+
+def _covered(level: CodeLevel, grid: Sequence[int]) -> list[int]:
+    """The elements along each axis that a grid covers."""
+    factors = level.factors or (1,) * len(grid)
+    sides = zip(grid, level.strides, factors, strict=True)
+    return [size // factor * stride for size, stride, factor in sides]
 
 
 def check_condition(condition: Condition | None, decoder: Decoder, batch: int, verb: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -51,6 +50,11 @@ class Networks(nn.Module, ABC):
     def levels(self) -> tuple[CodeLevel, ...]:
         """The levels of codes, the coarsest first."""
 
+    @property
+    def needed_levels(self) -> int:
+        """How many levels, the coarsest first, decoding needs; others may be absent."""
+        return len(self.levels)
+
     @abstractmethod
     def parts(self) -> dict[str, list[nn.Module]]:
         """The modules of all levels by role: encoder, quantizer, decoder, likelihood."""
@@ -73,13 +77,13 @@ class Networks(nn.Module, ABC):
     @property
     def bits_per_unit(self) -> float:
         """Bits of the codes at a fixed length per element, such as a pixel; 0 for a VAE."""
-        return sum(level.bits / math.prod(level.strides) for level in self.levels)
+        return sum(level.bits_per_element for level in self.levels)
 
     def grids(self, *extent: int) -> tuple[tuple[int, ...], ...]:
         """The grid of each level's codes, one number per axis, for a signal of an extent."""
         counts = zip(cells(extent, self.strides), self.strides, strict=True)
         whole = [count * stride for count, stride in counts]
-        return tuple(cells(whole, level.strides) for level in self.levels)
+        return tuple(level.spec.grid(whole) for level in self.levels)
 
     @property
     def decoder_attributes(self) -> dict[str, int]:

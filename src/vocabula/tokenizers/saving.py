@@ -197,6 +197,6 @@ def _summary(tokenizer: Saved) -> str:
 def _level_summary(level: CodeLevel, signal: Signal) -> str:
     sizes = level.codebook_sizes
     books = f"codebooks of {', '.join(map(str, sizes))}" if sizes else "a continuous latent"
-    sides = " x ".join(map(str, level.strides)) or "1"
+    sides = " x ".join(level.sides) or "1"
     unit = signal.unit if sides == "1" else f"{signal.unit}s"
     return f"one position per {sides} {unit}, with {books}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,7 +36,7 @@ class LevelSummary:
 
     title: str
     quantizer: str
-    stride: int
+    stride: int | Fraction
     codebook_sizes: tuple[int, ...]
 
     @property
@@ -74,12 +75,14 @@ class Summary:
 
     def rate(self, level: LevelSummary) -> float:
         """Bits of a level's codes at a fixed length, per unit of the signal."""
-        return level.bits / level.stride**self.axes
+        return level.bits / float(level.stride) ** self.axes
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as plain data for JSON, without what has its default."""
         defaults = {option.name: option.default for option in fields(self)}
-        return {k: v for k, v in asdict(self).items() if v != defaults[k]}
+        levels = [asdict(level) | {"stride": _number(level.stride)} for level in self.levels]
+        found = asdict(self) | {"levels": levels}
+        return {k: v for k, v in found.items() if v != defaults[k]}
 
 
 class Summarized(Protocol):
@@ -162,10 +165,24 @@ def saved_summary(folder: Path, config: Mapping[str, Any]) -> Summary | None:
     return summary if found == summary.fingerprint else None
 
 
+def _number(stride: int | Fraction) -> int | str:
+    """A stride as JSON has it: a fraction is a text."""
+    return stride if isinstance(stride, int) else str(stride)
+
+
+def _side(saved: int | str) -> int | Fraction:
+    return saved if isinstance(saved, int) else Fraction(saved)
+
+
 def _parsed(saved: Mapping[str, Any]) -> Summary:
     """What `Summary.to_dict` gave."""
     levels = (
-        LevelSummary(**{**level, "codebook_sizes": tuple(level["codebook_sizes"])})
+        LevelSummary(
+            level["title"],
+            level["quantizer"],
+            _side(level["stride"]),
+            tuple(level["codebook_sizes"]),
+        )
         for level in saved["levels"]
     )
     lists = {"encoders": tuple(saved["encoders"]), "decoders": tuple(saved["decoders"])}

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 
 import torch
@@ -47,15 +48,15 @@ class Range:
     seen_first: int
     seen_after: int
 
-    def codes(self, stride: int) -> slice:
+    def codes(self, stride: int | Fraction) -> slice:
         """The tile in positions of `stride` pixels."""
         return slice(self.first // stride, self.after // stride)
 
-    def seen(self, stride: int) -> slice:
+    def seen(self, stride: int | Fraction) -> slice:
         """What the network sees in positions of `stride` pixels."""
         return slice(self.seen_first // stride, self.seen_after // stride)
 
-    def kept(self, stride: int) -> slice:
+    def kept(self, stride: int | Fraction) -> slice:
         """The tile within what the network sees."""
         return slice(
             (self.first - self.seen_first) // stride, (self.after - self.seen_first) // stride
@@ -76,15 +77,15 @@ class Tile:
     columns: Range
     size: tuple[int, int]
 
-    def at(self, stride: int = 1) -> tuple[slice, slice]:
+    def at(self, stride: int | Fraction = 1) -> tuple[slice, slice]:
         """The tile in the image, or in a grid of codes of `stride` pixels."""
         return self.rows.codes(stride), self.columns.codes(stride)
 
-    def seen(self, stride: int = 1) -> tuple[slice, slice]:
+    def seen(self, stride: int | Fraction = 1) -> tuple[slice, slice]:
         """What the network sees, in the image or in a grid of codes of `stride` pixels."""
         return self.rows.seen(stride), self.columns.seen(stride)
 
-    def kept(self, stride: int = 1) -> tuple[slice, slice]:
+    def kept(self, stride: int | Fraction = 1) -> tuple[slice, slice]:
         """The tile within what the network sees, in pixels or in positions of `stride` pixels."""
         return self.rows.kept(stride), self.columns.kept(stride)
 

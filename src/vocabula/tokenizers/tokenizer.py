@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vocabula.errors import OptionError
 from vocabula.nn.base import Decoder, Encoder
 from vocabula.quantizers.base import Bottleneck
+from vocabula.quantizers.multi_scale import MultiScaleQuantizer
 from vocabula.registry import component
 from vocabula.signals import Image, Signal
 from vocabula.tokenizers.base import SignalTokenizer
@@ -173,6 +174,11 @@ class Tokenizer(SignalTokenizer):
 
     def _check_parts(self) -> None:
         """Check that the parts fit; every message names the option to change."""
+        if isinstance(self.quantizer, MultiScaleQuantizer) and len(self.levels) == 1:
+            raise OptionError(
+                "tokenizer quantizer: expected codes on one grid, got those of several scales; "
+                "use MultiScaleTokenizer"
+            )
         dim, likelihood = self.quantizer.dim, self.likelihood
         parameters = likelihood.parameter_channels(self.channels)
         pairs = (

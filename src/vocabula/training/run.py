@@ -129,11 +129,18 @@ class TokenizerSession(Session[Trainer]):
         signal = self.trainer.tokenizer.signal
         self.signals_per_second = f"{signal.plural}_per_second"
         self._fidelity = METRICS.of(signal.kind)
+        sections = list(networks(config.sections))
+        levels = self.trainer.tokenizer.levels
+        several = len(levels) // len(sections)  # levels of one quantizer
         self._watches = [
             CollapseWatch(
-                quantizer=as_table(table["quantizer"], f"{prefix}quantizer")["name"], prefix=prefix
+                quantizer=as_table(table["quantizer"], f"{section}quantizer")["name"],
+                prefix=level.prefix,
+                section=section,
             )
-            for prefix, table in networks(config.sections)
+            for level, (section, table) in zip(
+                levels, (pair for pair in sections for _ in range(several)), strict=True
+            )
         ]
 
     def measure(self, record: dict[str, Any]) -> list[str]:

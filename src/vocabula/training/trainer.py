@@ -95,9 +95,9 @@ class Trainer(BaseTrainer[Batch | Tensor]):
 
     def finish_step(self) -> dict[str, Tensor]:
         """Let the codebooks learn; the perplexities of the step's codes."""
-        for level in self.tokenizer.levels:
-            if isinstance(level.quantizer, Quantizer):
-                level.quantizer.update()
+        for quantizer in self.tokenizer.parts()["quantizer"]:
+            if isinstance(quantizer, Quantizer):
+                quantizer.update()
         codes = [torch.cat(level) for level in zip(*self._codes, strict=True)]
         return code_figures(self.tokenizer.levels, codes)
 
