@@ -129,7 +129,7 @@ class Version:
 
 def figures_of(pairs: list[list[list[float]]]) -> dict[str, float]:
     """Medians and ratios of [before, after] of each round, in seconds of both kinds."""
-    found = {}
+    found: dict[str, float] = {}
     for place, kind in enumerate(("", "cpu_")):
         before, after = ([pair[which][place] for pair in pairs] for which in (0, 1))
         found |= {
