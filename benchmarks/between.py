@@ -1,12 +1,12 @@
 """The same work by two versions, in turns: training step, encode, compress.
 
-    python benchmarks/between.py DATA BEFORE AFTER --rounds 7
+    python benchmarks/between.py DATA BEFORE AFTER --rounds 15
 
-DATA is a folder of JPEGs. BEFORE and AFTER are checkouts with their kernels built. In each round a
-process of either version, the one after the other, takes training steps of a VQ-VAE on random
-pictures, encodes pictures to a file of codes and compresses them, with the same saved tokenizer.
-A process reports the median of its repeats; the ratio is the median over rounds of the seconds of
-AFTER over those of BEFORE.
+DATA is a folder of JPEGs. BEFORE and AFTER are checkouts with their kernels built. A process of
+either version stays alive, with the same saved tokenizer: it takes training steps of a VQ-VAE on
+random pictures, encodes pictures to a file of codes and compresses them. The two take turns work
+by work, so that both meet the same load of the machine. The ratio is the median over rounds of
+AFTER / BEFORE, of the seconds and of the processor's seconds, which others disturb less.
 """
 
 from __future__ import annotations
@@ -23,18 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-STEPS, PICTURES = 40, 48
-
-
-def median(function: Callable[[], object], repeats: int) -> float:
-    """Median seconds of a call, after one that warms up."""
-    function()
-    found = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        function()
-        found.append(time.perf_counter() - started)
-    return statistics.median(found)
+STEPS, PICTURES = 10, 48
+WORKS = ("training_step", "encode", "compress")
 
 
 def trainer() -> Any:
@@ -54,8 +44,8 @@ def trainer() -> Any:
     )
 
 
-def once(run: str, data: str, place: str) -> None:
-    """The seconds of one process, printed as JSON."""
+def serve(run: str, data: str, place: str) -> None:
+    """Do the work that each line of the input names; print its seconds, of both kinds."""
     import torch
 
     from vocabula import load, open_source
@@ -65,16 +55,25 @@ def once(run: str, data: str, place: str) -> None:
     torch.manual_seed(0)
     images = torch.randint(256, (16, 3, 32, 32), dtype=torch.uint8)
     learner = trainer()
-    steps = median(lambda: learner.train_step(images), STEPS)
     tokenizer, source = load(run), open_source(data)
-    tokens = Path(place) / "tokens.parquet"
-    encode = median(
-        lambda: encode_dataset(tokenizer, source, tokens, limit=PICTURES, overwrite=True), 3
-    )
     files = sorted(str(path) for path in Path(data).glob("*.jpg"))[:PICTURES]
-    out = Path(place) / "all.vcb"
-    compress = median(lambda: compress_files(tokenizer, files, out, overwrite=True), 3)
-    print(json.dumps({"training_step": steps, "encode": encode, "compress": compress}))
+    tokens, out = (Path(place) / f"{os.getpid()}.{end}" for end in ("parquet", "vcb"))
+
+    def train() -> None:
+        for _ in range(STEPS):
+            learner.train_step(images)
+
+    works: dict[str, Callable[[], object]] = {
+        "training_step": train,
+        "encode": lambda: encode_dataset(tokenizer, source, tokens, limit=PICTURES, overwrite=True),
+        "compress": lambda: compress_files(tokenizer, files, out, overwrite=True),
+    }
+    for line in sys.stdin:
+        started = time.perf_counter(), time.process_time()
+        works[line.strip()]()
+        ended = time.perf_counter(), time.process_time()
+        print(json.dumps([end - start for start, end in zip(started, ended, strict=True)]))
+        sys.stdout.flush()
 
 
 BEGIN = """
@@ -90,23 +89,55 @@ for home in ("vocabula.pipelines", "vocabula.evaluation", "vocabula.codec"):
             setattr(homes, name, getattr(module, name))
 sys.modules["vocabula.pipelines_of"] = homes
 import between
-between.once(*sys.argv[1:])
+between.serve(*sys.argv[1:])
 """
 
 
-def measured(checkout: Path, *words: str) -> dict[str, float]:
-    """The seconds of a process of one version."""
-    paths = os.pathsep.join([str(checkout / "src"), str(Path(__file__).parent)])
-    done = subprocess.run(
-        [sys.executable, "-c", BEGIN, *words],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    found: dict[str, float] = json.loads(done.stdout)
+class Version:
+    """A live process of one version.
+
+    Args:
+        checkout: its folder.
+        *words: arguments of `serve`.
+    """
+
+    def __init__(self, checkout: Path, *words: str) -> None:
+        paths = os.pathsep.join([str(checkout / "src"), str(Path(__file__).parent)])
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", BEGIN, *words],
+            env={**os.environ, "PYTHONPATH": paths},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def seconds(self, work: str) -> list[float]:
+        """The seconds of one work, and the processor's seconds."""
+        process = self._process
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(f"{work}\n")
+        process.stdin.flush()
+        found: list[float] = json.loads(process.stdout.readline() or "[]")
+        if not found:
+            raise SystemExit(f"{work}: failed, see above")
+        return found
+
+    def end(self) -> None:
+        """Let the process end."""
+        self._process.communicate()
+
+
+def figures_of(pairs: list[list[list[float]]]) -> dict[str, float]:
+    """Medians and ratios of [before, after] of each round, in seconds of both kinds."""
+    found: dict[str, float] = {}
+    for place, kind in enumerate(("", "cpu_")):
+        before, after = ([pair[which][place] for pair in pairs] for which in (0, 1))
+        found |= {
+            f"before_{kind}seconds": statistics.median(before),
+            f"after_{kind}seconds": statistics.median(after),
+            f"{kind}ratio": statistics.median(a / b for b, a in zip(before, after, strict=True)),
+            f"{kind}ratio_of_minima": min(after) / min(before),
+        }
     return found
 
 
@@ -118,7 +149,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="a folder of JPEGs")
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         run = str(Path(place) / "run")
@@ -130,23 +161,20 @@ def main() -> None:
         )
         paths = {**os.environ, "PYTHONPATH": str(options.before / "src")}
         subprocess.run([sys.executable, "-c", made, run], env=paths, check=True)
-        rounds = []
-        for turn in range(options.rounds):
-            pair = [options.before, options.after]
-            order = pair if turn % 2 == 0 else pair[::-1]
-            found = {one: measured(one, run, str(options.data), place) for one in order}
-            rounds.append([found[one] for one in pair])
-    names = rounds[0][0]
-    figures = {
-        name: {
-            "before_seconds": statistics.median(before[name] for before, _ in rounds),
-            "after_seconds": statistics.median(after[name] for _, after in rounds),
-            "ratio": statistics.median(after[name] / before[name] for before, after in rounds),
-            "ratio_of_minima": min(after[name] for _, after in rounds)
-            / min(before[name] for before, _ in rounds),
-        }
-        for name in names
-    }
+        versions = [
+            Version(checkout, run, str(options.data), place)
+            for checkout in (options.before, options.after)
+        ]
+        pairs: dict[str, list[list[list[float]]]] = {work: [] for work in WORKS}
+        for turn in range(-1, options.rounds):
+            for work in WORKS:
+                order = (0, 1) if turn % 2 == 0 else (1, 0)
+                found = {which: versions[which].seconds(work) for which in order}
+                if turn >= 0:  # the first turn warms up
+                    pairs[work].append([found[0], found[1]])
+        for version in versions:
+            version.end()
+    figures = {work: figures_of(pairs[work]) for work in WORKS}
     common.write_result("between", {"rounds": options.rounds, **figures})
 
 

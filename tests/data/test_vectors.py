@@ -11,9 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from vocabula.data import DataWarning, VectorSource, open_vectors
 from vocabula.errors import DataError
+from vocabula.signals import Vector
 
 ROWS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
 LABELS = ["b", "a", "b", None, "a", "a", "b"]
@@ -177,3 +179,15 @@ def test_a_second_reading_is_the_same() -> None:
         )
     assert np.array_equal(first, second)
     assert source.content() == VectorSource(ROWS.copy()).content()
+
+
+def test_rows_whose_sum_overflows_are_finite() -> None:
+    largest = np.finfo(np.float32).max
+    rows = np.array([[largest, largest], [largest, -largest], [1.0, np.inf]], np.float32)
+    with pytest.warns(DataWarning, match="left out 1 row with NaN or infinity: 2"):
+        (batch,) = VectorSource(rows).batches()
+    np.testing.assert_array_equal(batch.values.numpy(), rows[:2])
+    Vector(2).refuse(batch.values)
+    for wrong in ([np.inf, -np.inf], [np.nan, 0.0], [largest, np.nan]):
+        with pytest.raises(DataError, match="expected finite values"):
+            Vector(2).refuse(torch.tensor([wrong]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Generator, Sequence
 from typing import Any, ClassVar
@@ -95,7 +96,9 @@ class VectorSource(Source):
         good = np.ones(len(self), bool)
         for first in range(0, len(self), self.batch_size):
             part = slice(first, first + self.batch_size)
-            good[part] = _finite(self.gather(part))
+            found = _finite(self.gather(part))
+            if found is not None:
+                good[part] = found
         self._note(np.flatnonzero(~good)[:_NAMED].tolist(), int((~good).sum()))
         return None if good.all() else np.flatnonzero(good)
 
@@ -121,7 +124,7 @@ class VectorSource(Source):
             rows = np.arange(first, min(first + size, end))
             values = self.gather(slice(first, rows[-1] + 1))
             good = _finite(values)
-            if not good.all():
+            if good is not None:
                 if self.strict:
                     self._refuse(int(rows[~good][0]))
                 skipped += int((~good).sum())
@@ -181,9 +184,12 @@ class VectorSource(Source):
         warnings.warn(f"{self.name}: {problem}", DataWarning, stacklevel=3)
 
 
-def _finite(values: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which rows are finite."""
-    return np.asarray(np.isfinite(values).reshape(len(values), -1).all(axis=1))
+def _finite(values: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+    """Which rows are finite; None if all are."""
+    if math.isfinite(torch.from_numpy(values).sum()):  # NaN and infinity would last: one fast pass
+        return None
+    good = np.asarray(np.isfinite(values).reshape(len(values), -1).all(axis=1))
+    return None if good.all() else good
 
 
 def _check_axes(vectors: NDArray[Any], name: str) -> None:
