@@ -24,6 +24,7 @@ from vocabula.errors import CheckpointError
 from vocabula.files import (
     dump_json,
     hidden_folder,
+    in_stable_order,
     input_error,
     output_errors,
     remove_folder,
@@ -142,7 +143,8 @@ def newest_checkpoint(folder: Path, notify: Callable[[str], None]) -> Checkpoint
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
     digests = {}
     for name, tensors in checkpoint.tensors.items():
-        content = safetensors.torch.save({k: _plain(t) for k, t in tensors.items()})
+        saved = safetensors.torch.save({k: _plain(t) for k, t in tensors.items()})
+        content = b"".join(in_stable_order(saved))
         digests[name] = hashlib.sha256(content).hexdigest()
         write_bytes(folder / f"{name}.safetensors", content)
     state = {
