@@ -13,7 +13,7 @@ from torch import Tensor
 from vocabula.functional import distributed
 from vocabula.quantizers.learning import Codebook
 from vocabula.quantizers.local_state import LocalState
-from vocabula.quantizers.pending import Pending
+from vocabula.quantizers.pending import Pending, filled
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.registry import component
 
@@ -68,6 +68,9 @@ class RevivalState(LocalState, KeepDtype, Pending):
         self.register_buffer("low_for", zeros(codebook_size))
         self.keep_local("drawn", zeros(codebook_size, dim), persistent=False)
         self.keep_local("seen", zeros(()), persistent=False)
+
+    def _waits(self) -> bool:
+        return filled(self.seen)  # drawn vectors stay after an update
 
     @torch.no_grad()
     def restart(self, where: Tensor, counts: Tensor) -> None:

@@ -32,6 +32,7 @@ from vocabula.files import (
     sync_folder,
     write_bytes,
 )
+from vocabula.quantizers.pending import is_pending
 from vocabula.training.log import RESUME
 
 _FORMAT = "vocabula-checkpoint"
@@ -250,8 +251,8 @@ def load_model(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         CheckpointError: if names or shapes differ.
     """
-    own = model.state_dict()
-    different = sorted(own.keys() ^ tensors.keys())
+    own = {name: t for name, t in model.state_dict().items() if not is_pending(name)}
+    different = sorted(own.keys() ^ {name for name in tensors if not is_pending(name)})
     different += [k for k in own.keys() & tensors.keys() if own[k].shape != tensors[k].shape]
     if different:
         raise CheckpointError(
