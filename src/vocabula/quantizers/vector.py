@@ -26,6 +26,7 @@ from vocabula.functional import (
 )
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.estimators import Estimator, Lookup
+from vocabula.quantizers.gradient_watch import GradientWatch
 from vocabula.quantizers.initialization import Initialization, KMeans
 from vocabula.quantizers.learning import EMA, LearningRule
 from vocabula.quantizers.local_state import LocalState
@@ -154,6 +155,7 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         # Whether vectors were seen since the last update: then the codewords may not be fitted.
         self.keep_local("begun", torch.zeros((), dtype=torch.bool), persistent=False)
         self._settled = initialization.last_fit < 0
+        self._gradients = GradientWatch()
 
     # ------------------------------------------------------------- codebook
 
@@ -232,6 +234,8 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         fitting = self.learning_active and self._fitting()
         fitted = self._fit(inner.detach(), mask) if fitting else None
         codebook = self._codewords()
+        if self.book.by_gradient and self.training and not self.frozen:
+            self._gradients.follow(codebook)
         if codes is None:
             codes = self._search(inner.detach(), codebook.detach())
         elif fitted is not None:  # then given codes belong to the previous codebook
@@ -310,6 +314,7 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
     def _update(self) -> None:
         counts = distributed.all_reduce_sum(self.pending_counts)
         self.book.update(counts)
+        self._gradients.count(self.codebook_weight)
         if self.revival is not None:
             self.revival.revive(self.book, counts)
         self.pending_counts.zero_()
