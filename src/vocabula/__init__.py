@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         AttentionTransform,
         ConditionalResidualQuantizer,
         DiVeQ,
+        BernoulliQuantizer,
         FiniteScalarQuantizer,
         FromData,
         Gradient,
@@ -115,6 +116,7 @@ _NAMES = {
         "AttentionTransform",
         "ConditionalResidualQuantizer",
         "DiVeQ",
+        "BernoulliQuantizer",
         "FiniteScalarQuantizer",
         "FromData",
         "Gradient",
@@ -150,6 +152,7 @@ _NAMES = {
 __all__ = [
     "EMA",
     "AttentionTransform",
+    "BernoulliQuantizer",
     "Categorical",
     "ConditionalResidualQuantizer",
     "DiVeQ",

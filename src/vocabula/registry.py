@@ -234,6 +234,16 @@ def spec(obj: Any) -> dict[str, Any]:
     return {"name": name, **{k: _plain(v, f"{name}.{k}") for k, v in kept.items()}}
 
 
+def amend(obj: Any, **options: Any) -> None:
+    """Record other values of a component's options, for a component that changed after its making.
+
+    An object that is no component is left as it is.
+    """
+    record = getattr(obj, _RECORD, None)
+    if record is not None:
+        object.__setattr__(obj, _RECORD, record | options)
+
+
 def name_of(obj: Any) -> str:
     """The registered name of a component, or an empty string for anything else."""
     return str(getattr(type(obj), _NAME, ("", ""))[1])

@@ -16,6 +16,7 @@ from vocabula.quantizers import (
     AttentionTransform,
     ConditionalResidualQuantizer,
     DiVeQ,
+    BernoulliQuantizer,
     FiniteScalarQuantizer,
     Gradient,
     GumbelQuantizer,
@@ -119,6 +120,7 @@ ROWS = [
         lambda: GumbelQuantizer(D, 16, temperature=Annealing(1.0, 0.1, steps=100)),
         random=True,
     ),
+    Row("bernoulli", lambda: BernoulliQuantizer(D, bits=4), random=True),
     Row("lookup free", lambda: LookupFreeQuantizer(D)),
     Row("lookup free, several books", lambda: lookup_free(books=2)),
     Row("lookup free, spherical", lambda: lookup_free(spherical=True)),
@@ -133,6 +135,11 @@ ROWS = [
         lambda: ResidualQuantizer(several(2, estimator=IndexBackpropagation(0.5))),
     ),
     Row("residual, dropout", lambda: ResidualQuantizer(several(2), dropout=0.5), random=True),
+    Row(
+        "residual, structured dropout",
+        lambda: ResidualQuantizer(several(4), dropout=0.9, dropout_least=2, dropout_multiple=2),
+        random=True,
+    ),
     # Fitted once: while fits go on, an eager search is greedy and a compiled one is not.
     Row(
         "residual, beam",
@@ -149,6 +156,11 @@ ROWS = [
     Row("conditional residual", conditional),
     Row("conditional residual, preselection", lambda: conditional(preselection=4, revival=None)),
     Row("product", lambda: ProductQuantizer([vector(4), vector(4, learning=Gradient())])),
+    Row(
+        "product, dropout",
+        lambda: ProductQuantizer([vector(4, learning=Gradient()) for _ in "ab"], dropout=0.5),
+        random=True,
+    ),
 ]
 BY_NAME = {row.name: row for row in ROWS}
 

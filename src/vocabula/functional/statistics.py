@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from vocabula.errors import CodeError, ShapeError
-from vocabula.functional._checks import check_floating, check_mask, check_size
+from vocabula.functional._checks import (
+    amount,
+    at_least_some,
+    check_counts,
+    check_floating,
+    check_size,
+    counted,
+)
 from vocabula.functional.distributed import all_reduce_sum, world_size
 from vocabula.functional.modes import readable
 
@@ -27,7 +34,7 @@ __all__ = [
 
 def _check_layout(codes: Tensor, codebook_size: int, mask: Tensor | None) -> None:
     check_size("codebook_size", codebook_size)
-    check_mask(mask, codes.shape, "the codes")
+    check_counts(mask, codes.shape, "the codes")
     if codes.dtype != torch.int64:
         raise ShapeError(f"codes: expected torch.int64, got {codes.dtype}; convert with .long()")
 
@@ -36,7 +43,7 @@ def _check_codes(codes: Tensor, codebook_size: int, mask: Tensor | None) -> Tens
     """Return flat codes, with masked ones replaced by 0, after all checks that cost nothing."""
     _check_layout(codes, codebook_size, mask)
     if mask is not None:
-        codes = torch.where(mask, codes, 0)
+        codes = torch.where(counted(mask), codes, 0)
     # On an accelerator reading a value would stall the stream: there the kernel itself asserts.
     values = readable(codes) if codes.is_cpu and codes.numel() > 0 else None
     if values is not None:
@@ -64,10 +71,11 @@ def code_counts(codes: Tensor, codebook_size: int, mask: Tensor | None = None) -
     Args:
         codes: (*batch) int64 in [0, codebook_size).
         codebook_size: K >= 1.
-        mask: (*batch) bool, true where a code counts; None counts all.
+        mask: (*batch) bool, true where a code counts; or its weight, floating and not negative;
+            None counts all once.
 
     Returns:
-        (K,) int64.
+        (K,) int64; float32 sums of weights.
 
     Raises:
         CodeError: a code is out of range (checked on the CPU).
@@ -78,6 +86,9 @@ def code_counts(codes: Tensor, codebook_size: int, mask: Tensor | None = None) -
         tensor([1, 0, 2])
     """
     flat = _check_codes(codes, codebook_size, mask)
+    if mask is not None and mask.is_floating_point():
+        weights = mask.reshape(-1).float()
+        return weights.new_zeros(codebook_size).scatter_add(0, flat, weights)
     ones = torch.ones_like(flat) if mask is None else mask.reshape(-1).long()
     return flat.new_zeros(codebook_size).scatter_add(0, flat, ones)
 
@@ -89,7 +100,8 @@ def code_sums(z: Tensor, codes: Tensor, codebook_size: int, mask: Tensor | None 
         z: (*batch, D) vectors; rows outside the mask may hold anything, NaN included.
         codes: (*batch) int64 in [0, codebook_size).
         codebook_size: K >= 1.
-        mask: (*batch) bool, true where a vector counts; None counts all.
+        mask: (*batch) bool, true where a vector counts; or its weight, as in `code_counts`; None
+            counts all once.
 
     Returns:
         (K, D) float32 for any dtype of `z`: sums in half precision stall. No gradient flows.
@@ -108,7 +120,9 @@ def code_sums(z: Tensor, codes: Tensor, codebook_size: int, mask: Tensor | None 
     flat = _check_codes(codes, codebook_size, mask)
     vectors = z.detach().float()
     if mask is not None:  # where, not a product: 0 * NaN is NaN
-        vectors = torch.where(mask.unsqueeze(-1), vectors, 0.0)
+        vectors = torch.where(counted(mask).unsqueeze(-1), vectors, 0.0)
+        if mask.is_floating_point():
+            vectors = vectors * mask.unsqueeze(-1)
     vectors = vectors.reshape(-1, z.shape[-1])
     return vectors.new_zeros((codebook_size, z.shape[-1])).index_add(0, flat, vectors)
 
@@ -139,7 +153,8 @@ def code_statistics(
         z: (N, D) vectors.
         codes: (N,) int64 in [0, codebook_size).
         codebook_size: K >= 1.
-        mask: (N,) bool, true where a vector counts; None counts all.
+        mask: (N,) bool, true where a vector counts; or its weight, as in `code_counts`; None
+            counts all once.
 
     Raises:
         CodeError: a code is out of range (checked on the CPU).
@@ -150,7 +165,8 @@ def code_statistics(
         (tensor([0, 2]), tensor([[0.],
                 [3.]]))
     """
-    if z.device.type == "cpu" and not torch.compiler.is_compiling():
+    weighted = mask is not None and mask.is_floating_point()
+    if weighted or (z.device.type == "cpu" and not torch.compiler.is_compiling()):
         return code_counts(codes, codebook_size, mask), code_sums(z, codes, codebook_size, mask)
     _check_vectors(z, codes)
     _check_layout(codes, codebook_size, mask)
@@ -216,7 +232,7 @@ def entropy(p: Tensor, dim: int = -1) -> Tensor:
 
 
 def masked_row_mean(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Return the mean over the rows of `x` whose mask is true.
+    """Return the mean over the rows of `x` whose mask is true, or sum(w x) / sum(w) for weights w.
 
     In a process group it is world_size * (sum here) / (rows on all ranks), so that the average over
     ranks, which DistributedDataParallel takes of gradients, is the mean of the joined batch. Every
@@ -224,7 +240,8 @@ def masked_row_mean(x: Tensor, mask: Tensor | None) -> Tensor:
 
     Args:
         x: (N, ...) values; masked rows may hold anything, NaN included.
-        mask: (N,) bool, or None for all rows.
+        mask: (N,) bool, floating weights that are not negative, or None for all rows; the same
+            kind on all ranks.
 
     Returns:
         (...), x's shape without the rows, at least float32; zeros, with a graph, without any row.
@@ -235,17 +252,20 @@ def masked_row_mean(x: Tensor, mask: Tensor | None) -> Tensor:
     check_floating("x", x)
     if x.dim() == 0:
         raise ShapeError("x: expected shape (N, ...), got (); add a dimension of rows")
-    check_mask(mask, x.shape[:1], "the rows")
+    check_counts(mask, x.shape[:1], "the rows")
     x = x if x.dtype == torch.float64 else x.float()
     if mask is None and not torch.compiler.is_compiling() and world_size() == 1:
         return x.sum(0) / max(1, x.shape[0])
     if mask is None:
         mask = torch.ones(x.shape[:1], dtype=torch.bool, device=x.device)
-    total = torch.where(mask.reshape(-1, *[1] * (x.dim() - 1)), x, 0.0).sum(0)
-    count = mask.sum()
+    shape = (-1, *[1] * (x.dim() - 1))
+    kept = torch.where(counted(mask).reshape(shape), x, 0.0)
+    if mask.is_floating_point():
+        kept = kept * mask.reshape(shape).to(x.dtype)
+    total, count = kept.sum(0), amount(mask)
     # The number of ranks comes from the same collective: a compiled graph does not freeze it.
     rows, ranks = all_reduce_sum(torch.stack([count, torch.ones_like(count)])).unbind()
-    return total * (ranks.to(total.dtype) / rows.clamp_min(1))
+    return total * (ranks.to(total.dtype) / at_least_some(rows)).to(total.dtype)
 
 
 def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -256,7 +276,7 @@ def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
 
     Args:
         x: (N, ...) values; masked rows may hold anything, NaN included.
-        mask: (N,) bool, or None for all rows.
+        mask: (N,) bool, floating weights that are not negative, or None for all rows.
 
     Returns:
         (), at least float32; 0, with a graph, where no row counts.

@@ -24,11 +24,12 @@ from vocabula.functional import (
     soft_assignment_entropies,
     straight_through,
 )
+from vocabula.functional._checks import amount, counted
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.estimators import Estimator, Lookup
 from vocabula.quantizers.gradient_watch import GradientWatch
 from vocabula.quantizers.initialization import Initialization, KMeans
-from vocabula.quantizers.learning import EMA, LearningRule
+from vocabula.quantizers.learning import EMA, Codebook, LearningRule
 from vocabula.quantizers.local_state import LocalState
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.quantizers.projection import Projection, unit
@@ -212,6 +213,7 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         self.follow(z)
         if mask is None:
             mask = torch.ones(len(z), dtype=torch.bool, device=z.device)
+        mask = counted(mask)
         step = torch.where(self.begun, -1, self.fits)
         vectors, counts, due = self.initialization.fit(z, mask, step, self.codebook_sizes[0])
         self.book.replace(due.expand(len(counts)), vectors, counts.clamp_min(1))
@@ -280,7 +282,7 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
             )
             losses["assignment_entropy"] = sample
             # Over all processes: one with an empty mask gives the same divergence as the others.
-            here = batch.new_tensor(len(inner)) if mask is None else mask.sum()
+            here = batch.new_tensor(len(inner)) if mask is None else amount(mask)
             rows = distributed.all_reduce_sum(here)
             highest = torch.where(rows > 0, torch.log(batch.new_tensor(size)), 0.0)
             losses["usage_kl"] = highest - batch
@@ -320,6 +322,19 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         self.pending_counts.zero_()
         self.begun.zero_()
 
+    @property
+    def prunable(self) -> bool:
+        """Whether the codebook can lose codewords."""
+        return type(self.book).select is not Codebook.select
+
+    def _select(self, kept: Tensor) -> None:
+        self.book.select(kept)
+        if self.revival is not None:
+            self.revival.select(kept)
+        self.pending_counts = self.pending_counts[kept.to(self.pending_counts.device)]
+        self.fits.fill_(self.initialization.last_fit + 1)
+        self._settled = True
+
     def _encode(self, z: Tensor) -> Tensor:
         return nearest_codeword(self._inner(z), self._codewords())
 
@@ -331,3 +346,12 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         """The `count` nearest codewords of each row, nearest first."""
         count = min(count, self.codebook_sizes[0])
         return nearest_codewords(self._inner(z), self._codewords(), count)
+
+    def distances(self, z: Tensor, codes: Tensor) -> Tensor:
+        """Squared distances (N, c) between vectors z (N, D) and codewords of codes (N, c).
+
+        They are those of the search: after a projection, and of unit vectors for the cosine.
+        """
+        self._check_codes(codes)
+        chosen = F.embedding(codes, self._codewords())
+        return (self._inner(z).unsqueeze(1) - chosen).square().sum(-1)
