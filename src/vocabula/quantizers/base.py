@@ -16,9 +16,9 @@ from vocabula.functional.modes import readable, transforming, without_autocast
 from vocabula.quantizers.collapse import advised
 from vocabula.quantizers.foreign import FOREIGN_OPTIONS
 from vocabula.quantizers.pending import Pending
-from vocabula.quantizers.pruning import new_codes, uses
+from vocabula.quantizers.pruning import Prunable
 from vocabula.quantizers.usage import UsageTracker
-from vocabula.registry import amend, shown_options
+from vocabula.registry import shown_options
 from vocabula.signals.codes import CodeSpec
 from vocabula.types import Quantized, UsageReport
 
@@ -48,7 +48,7 @@ class Bottleneck(Pending, ABC):
         """Pass (*batch, D) vectors through; `mask` (*batch) marks the ones that count."""
 
 
-class Quantizer(Bottleneck):
+class Quantizer(Prunable, Bottleneck):
     """A discrete bottleneck: vectors to codes and back, the same for every batch shape.
 
     Subclasses implement `_quantize`, `_encode` and `_decode` on flat data; this class moves the
@@ -215,42 +215,6 @@ class Quantizer(Bottleneck):
         values = self._decode(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
         return (z.unsqueeze(1) - values).square().sum(-1)
 
-    @property
-    def prunable(self) -> bool:
-        """Whether `prune` can remove codewords: it has a table of them."""
-        return False
-
-    @torch.no_grad()
-    def prune(self, counts: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
-        """Remove the codewords that are not used, after training.
-
-        Settings, statistics and saved folders follow. Optimizers hold the old parameters: make new
-        ones.
-
-        Args:
-            counts: how often each code occurs, (K,) per book, such as over all data; None takes
-                the last training batches, see `usage_report`.
-
-        Returns:
-            Of each book the new code (K,) int64 of each old one, -1 where it was removed.
-
-        Raises:
-            OptionError: before any use, or for a quantizer without a table of codewords.
-            ShapeError: if the counts do not fit the books.
-        """
-        if not self.prunable:
-            raise OptionError(
-                f"{type(self).__name__}.prune: expected a quantizer with a table of codewords, got "
-                "one that computes them; choose fewer levels or bits"
-            )
-        kept = self._uses(counts)[0] > 0
-        self._select(kept.nonzero().squeeze(-1).to(self.anchor.device))
-        self._resize((int(kept.sum()),))
-        if self.usage_tracker is not None:
-            self.usage_tracker.select(kept)
-        amend(self, codebook_size=self.codebook_sizes[0])
-        return (new_codes(kept),)
-
     def extra_repr(self) -> str:
         """Width, books, parts and options that are not default, for ``print(model)``."""
         own = {f"{name}=" for name in ("dim", "codebook_size")}
@@ -274,17 +238,6 @@ class Quantizer(Bottleneck):
     @abstractmethod
     def _decode(self, codes: Tensor) -> Tensor:
         """Vectors (N, D) of codes (N, *code_shape), in `compute_dtype`."""
-
-    def _uses(self, counts: Sequence[Tensor] | None) -> list[Tensor]:
-        """How often each code of each book occurs, (K,) each; refused before any use."""
-        return uses(self, counts)
-
-    def _select(self, kept: Tensor) -> None:
-        """Keep only the codewords `kept` (K',), indices in rising order."""
-
-    def _resize(self, sizes: Sequence[int]) -> None:
-        self.spec = CodeSpec(tuple(sizes), self.code_shape)
-        self.codebook_sizes = self.spec.codebook_sizes
 
     def _update(self) -> None:
         """Apply and clear pending learning."""
