@@ -14,6 +14,7 @@ from vocabula.functional._checks import (
     at_least_some,
     check_counts,
     check_floating,
+    check_mask,
     check_size,
     counted,
 )
@@ -29,12 +30,13 @@ __all__ = [
     "masked_row_mean",
     "perplexity",
     "usage",
+    "weighted_statistics",
 ]
 
 
 def _check_layout(codes: Tensor, codebook_size: int, mask: Tensor | None) -> None:
     check_size("codebook_size", codebook_size)
-    check_counts(mask, codes.shape, "the codes")
+    check_mask(mask, codes.shape, "the codes")
     if codes.dtype != torch.int64:
         raise ShapeError(f"codes: expected torch.int64, got {codes.dtype}; convert with .long()")
 
@@ -43,7 +45,7 @@ def _check_codes(codes: Tensor, codebook_size: int, mask: Tensor | None) -> Tens
     """Return flat codes, with masked ones replaced by 0, after all checks that cost nothing."""
     _check_layout(codes, codebook_size, mask)
     if mask is not None:
-        codes = torch.where(counted(mask), codes, 0)
+        codes = torch.where(mask, codes, 0)
     # On an accelerator reading a value would stall the stream: there the kernel itself asserts.
     values = readable(codes) if codes.is_cpu and codes.numel() > 0 else None
     if values is not None:
@@ -71,11 +73,10 @@ def code_counts(codes: Tensor, codebook_size: int, mask: Tensor | None = None) -
     Args:
         codes: (*batch) int64 in [0, codebook_size).
         codebook_size: K >= 1.
-        mask: (*batch) bool, true where a code counts; or its weight, floating and not negative;
-            None counts all once.
+        mask: (*batch) bool, true where a code counts; None counts all.
 
     Returns:
-        (K,) int64; float32 sums of weights.
+        (K,) int64.
 
     Raises:
         CodeError: a code is out of range (checked on the CPU).
@@ -86,9 +87,6 @@ def code_counts(codes: Tensor, codebook_size: int, mask: Tensor | None = None) -
         tensor([1, 0, 2])
     """
     flat = _check_codes(codes, codebook_size, mask)
-    if mask is not None and mask.is_floating_point():
-        weights = mask.reshape(-1).float()
-        return weights.new_zeros(codebook_size).scatter_add(0, flat, weights)
     ones = torch.ones_like(flat) if mask is None else mask.reshape(-1).long()
     return flat.new_zeros(codebook_size).scatter_add(0, flat, ones)
 
@@ -100,8 +98,7 @@ def code_sums(z: Tensor, codes: Tensor, codebook_size: int, mask: Tensor | None 
         z: (*batch, D) vectors; rows outside the mask may hold anything, NaN included.
         codes: (*batch) int64 in [0, codebook_size).
         codebook_size: K >= 1.
-        mask: (*batch) bool, true where a vector counts; or its weight, as in `code_counts`; None
-            counts all once.
+        mask: (*batch) bool, true where a vector counts; None counts all.
 
     Returns:
         (K, D) float32 for any dtype of `z`: sums in half precision stall. No gradient flows.
@@ -120,9 +117,7 @@ def code_sums(z: Tensor, codes: Tensor, codebook_size: int, mask: Tensor | None 
     flat = _check_codes(codes, codebook_size, mask)
     vectors = z.detach().float()
     if mask is not None:  # where, not a product: 0 * NaN is NaN
-        vectors = torch.where(counted(mask).unsqueeze(-1), vectors, 0.0)
-        if mask.is_floating_point():
-            vectors = vectors * mask.unsqueeze(-1)
+        vectors = torch.where(mask.unsqueeze(-1), vectors, 0.0)
     vectors = vectors.reshape(-1, z.shape[-1])
     return vectors.new_zeros((codebook_size, z.shape[-1])).index_add(0, flat, vectors)
 
@@ -153,8 +148,7 @@ def code_statistics(
         z: (N, D) vectors.
         codes: (N,) int64 in [0, codebook_size).
         codebook_size: K >= 1.
-        mask: (N,) bool, true where a vector counts; or its weight, as in `code_counts`; None
-            counts all once.
+        mask: (N,) bool, true where a vector counts; None counts all.
 
     Raises:
         CodeError: a code is out of range (checked on the CPU).
@@ -165,12 +159,42 @@ def code_statistics(
         (tensor([0, 2]), tensor([[0.],
                 [3.]]))
     """
-    weighted = mask is not None and mask.is_floating_point()
-    if weighted or (z.device.type == "cpu" and not torch.compiler.is_compiling()):
+    if z.device.type == "cpu" and not torch.compiler.is_compiling():
         return code_counts(codes, codebook_size, mask), code_sums(z, codes, codebook_size, mask)
     _check_vectors(z, codes)
     _check_layout(codes, codebook_size, mask)
     return _code_statistics(z.detach(), codes, mask, codebook_size)
+
+
+def weighted_statistics(
+    z: Tensor, codes: Tensor, codebook_size: int, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return Σ w_n and Σ w_n z_n over the n with codes_n = k: (K,) and (K, D) float32.
+
+    Args:
+        z: (N, D) vectors; rows of weight 0 may hold anything, NaN included.
+        codes: (N,) int64 in [0, codebook_size).
+        codebook_size: K >= 1.
+        weights: (N,) floating point, not negative.
+
+    Raises:
+        CodeError: a code is out of range (checked on the CPU).
+        ShapeError: shapes or dtypes do not fit.
+
+    Example:
+        >>> weighted_statistics(
+        ...     torch.tensor([[1.0], [4.0]]), torch.tensor([1, 1]), 2, torch.tensor([0.5, 2.0]))
+        (tensor([0.0000, 2.5000]), tensor([[0.0000],
+                [8.5000]]))
+    """
+    check_counts(weights, codes.shape, "the codes")
+    _check_vectors(z, codes)
+    there = counted(weights)
+    flat, factor = _check_codes(codes, codebook_size, there), weights.float()
+    vectors = torch.where(there[:, None], z.detach().float(), 0.0) * factor[:, None]
+    counts = factor.new_zeros(codebook_size).scatter_add(0, flat, factor)
+    sums = vectors.new_zeros((codebook_size, z.shape[1])).index_add(0, flat, vectors)
+    return counts, sums
 
 
 def usage(counts: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from vocabula.functional import (
     straight_through,
 )
 from vocabula.functional._checks import amount, counted
+from vocabula.functional.statistics import weighted_statistics
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.estimators import Estimator, Lookup
 from vocabula.quantizers.gradient_watch import GradientWatch
@@ -304,7 +305,10 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
     def _learn(self, inner: Tensor, codes: Tensor, mask: Tensor | None) -> None:
         self.follow(inner)
         size = self.codebook_sizes[0]
-        if self.book.by_gradient:
+        if mask is not None and mask.is_floating_point():
+            counts, sums = weighted_statistics(inner, codes, size, mask)
+            self.book.accumulate(sums)
+        elif self.book.by_gradient:
             counts = code_counts(codes, size, mask)
         else:
             counts, sums = code_statistics(inner, codes, size, mask)
