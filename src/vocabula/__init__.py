@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from vocabula.quantizers import (
         EMA,
         AttentionTransform,
+        BernoulliQuantizer,
         ConditionalResidualQuantizer,
         DiVeQ,
-        BernoulliQuantizer,
         FiniteScalarQuantizer,
         FromData,
         Gradient,

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from vocabula.quantizers import (
-    ConditionalResidualQuantizer,
     BernoulliQuantizer,
+    ConditionalResidualQuantizer,
     FiniteScalarQuantizer,
     GumbelQuantizer,
     LookupFreeQuantizer,

@@ -7,7 +7,14 @@ import torch
 from vector_quantize_pytorch import ResidualVQ
 
 from vocabula.errors import OptionError
-from vocabula.quantizers import EMA, Normal, ProductQuantizer, ResidualQuantizer, VectorQuantizer
+from vocabula.quantizers import (
+    EMA,
+    ConditionalResidualQuantizer,
+    Normal,
+    ProductQuantizer,
+    ResidualQuantizer,
+    VectorQuantizer,
+)
 
 
 def books(count: int, dim: int = 4, **options: object) -> list[VectorQuantizer]:
@@ -143,3 +150,18 @@ def test_a_single_part_is_never_left_out() -> None:
     for wrong in (-0.1, 1.0):
         with pytest.raises(OptionError, match="dropout"):
             product(wrong)
+
+
+def test_conditional_books_take_a_number_of_stages() -> None:
+    torch.manual_seed(0)
+    quantizer = ConditionalResidualQuantizer(4, 8, stages=3, initialization=Normal())
+    z = data(20)
+    whole, some = quantizer.encode(z), quantizer.encode(z, stages=2)
+    assert torch.equal(some[:, :2], whole[:, :2])
+    assert (some[:, 2] == -1).all()
+    result = quantizer.eval()(z, stages=2)
+    assert torch.equal(result.codes, some)
+    assert torch.equal(result.values, quantizer.decode(whole, stages=2))
+    assert result.losses["commitment"][2] == 0
+    with pytest.raises(OptionError, match="expected a quantizer with a table"):
+        quantizer.prune()

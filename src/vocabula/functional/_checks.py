@@ -62,6 +62,11 @@ def check_counts(mask: Tensor | None, shape: torch.Size, what: str) -> None:
     check_mask(mask, shape, what)
 
 
+def mask_and_weights(mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """Return what a quantizer calls a mask as a mask and weights, of which one is None."""
+    return (mask, None) if mask is None or mask.dtype == torch.bool else (None, mask)
+
+
 def counted(mask: Tensor) -> Tensor:
     """Return which rows a mask, or weights, let count."""
     return mask if mask.dtype == torch.bool else mask > 0

@@ -24,6 +24,7 @@ from vocabula.functional._checks import (
     at_least_some,
     check_counts,
     check_floating,
+    check_mask,
     counted,
     rows_per_block,
     working_dtype,
@@ -171,7 +172,7 @@ def _check(z: Tensor, scale: float, inverse_temperature: float, mask: Tensor | N
         raise ShapeError(
             f"z: expected shape (N, books, bits), got {tuple(z.shape)}; reshape the batch"
         )
-    check_counts(mask, z.shape[:1], "the rows of z")
+    check_mask(mask, z.shape[:1], "the rows of z")
     if not 1 <= z.shape[2] <= _MAX_BITS:
         raise OptionError(
             f"bits: expected 1 to {_MAX_BITS} in a book for the exact batch entropy, "
@@ -183,7 +184,12 @@ def _check(z: Tensor, scale: float, inverse_temperature: float, mask: Tensor | N
 
 
 def binary_entropies(
-    z: Tensor, *, scale: float, inverse_temperature: float, mask: Tensor | None = None
+    z: Tensor,
+    *,
+    scale: float,
+    inverse_temperature: float,
+    mask: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the entropies of the soft assignment to binary codewords, per book, in nats.
 
@@ -201,7 +207,8 @@ def binary_entropies(
         z: (N, books, bits), before binarisation; 1 <= bits <= 24. Masked rows may hold anything.
         scale: s > 0, the magnitude of a codeword's coordinates.
         inverse_temperature: τ > 0, per unit of z·c.
-        mask: (N,) bool, true where a row counts; or its weight, not negative; None counts all.
+        mask: (N,) bool, true where a row counts; None counts all.
+        weights: (N,) floating point, not negative, in place of a mask.
 
     Returns:
         sample and batch, each (books,), float64 for float64 z and float32 else; zeros, with a
@@ -222,6 +229,8 @@ def binary_entropies(
         theirs for the sample term and ours for the batch term.
     """
     _check(z, scale, inverse_temperature, mask)
+    check_counts(weights, z.shape[:1], "the rows of z")
+    mask = mask if weights is None else weights
     if mask is None:
         mask = torch.ones(z.shape[:1], dtype=torch.bool, device=z.device)
     z = torch.where(counted(mask).reshape(-1, 1, 1), z, 0.0).to(working_dtype(z))

@@ -20,6 +20,7 @@ from vocabula.functional._checks import (
     at_least_some,
     check_counts,
     check_distance,
+    check_mask,
     check_temperature,
     check_vectors,
     counted,
@@ -153,6 +154,7 @@ def soft_assignment_entropies(
     *,
     temperature: float | Tensor,
     mask: Tensor | None = None,
+    weights: Tensor | None = None,
     distance: Distance = "euclidean",
 ) -> tuple[Tensor, Tensor]:
     """Return the entropies of the soft assignment p(k|z) = softmax_k(-d_k² / T), in nats.
@@ -171,7 +173,8 @@ def soft_assignment_entropies(
         codebook: (K, D) codewords.
         temperature: T > 0, in units of squared distance: a number, or a tensor (), which is not
             checked and gets no gradient.
-        mask: (N,) bool, true where a row counts; or its weight, not negative; None counts all.
+        mask: (N,) bool, true where a row counts; None counts all.
+        weights: (N,) floating point, not negative, in place of a mask.
         distance: d² is |z - e|², or for "cosine" |z/|z| - e/|e||² = 2 - 2 cos.
 
     Returns:
@@ -197,7 +200,9 @@ def soft_assignment_entropies(
     check_vectors(z, codebook)
     if z.dim() != 2:
         raise ShapeError(f"z: expected shape (N, D), got {tuple(z.shape)}; flatten the batch")
-    check_counts(mask, z.shape[:1], "the rows of z")
+    check_mask(mask, z.shape[:1], "the rows of z")
+    check_counts(weights, z.shape[:1], "the rows of z")
+    mask = mask if weights is None else weights
     if mask is None:
         mask = torch.ones(z.shape[:1], dtype=torch.bool, device=z.device)
     dtype = working_dtype(z, codebook)

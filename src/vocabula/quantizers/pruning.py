@@ -57,7 +57,7 @@ class Prunable(nn.Module):
         if not self.prunable:
             raise OptionError(
                 f"{type(self).__name__}.prune: expected a quantizer with a table of codewords, got "
-                "one that computes them; choose fewer levels or bits"
+                "one that computes them; choose fewer levels or bits, or a smaller codebook"
             )
         kept = self._uses(counts)[0] > 0
         self._select(kept.nonzero().squeeze(-1).to(self.anchor.device))

@@ -24,7 +24,7 @@ from vocabula.functional import (
     soft_assignment_entropies,
     straight_through,
 )
-from vocabula.functional._checks import amount, counted
+from vocabula.functional._checks import amount, counted, mask_and_weights
 from vocabula.functional.statistics import weighted_statistics
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.estimators import Estimator, Lookup
@@ -278,8 +278,9 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
             error = distributed.all_reduce_mean(losses["commitment"].detach()) * width
             if not self.book.by_gradient:
                 codebook = codebook.clone()
+            kept, weights = mask_and_weights(mask)
             sample, batch = soft_assignment_entropies(
-                inner, codebook, temperature=error.clamp_min(1e-8), mask=mask
+                inner, codebook, temperature=error.clamp_min(1e-8), mask=kept, weights=weights
             )
             losses["assignment_entropy"] = sample
             # Over all processes: one with an empty mask gives the same divergence as the others.
