@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from vocabula.quantizers import (
         EMA,
         AttentionTransform,
+        BernoulliQuantizer,
         ConditionalResidualQuantizer,
         DiVeQ,
         FiniteScalarQuantizer,
@@ -117,6 +118,7 @@ _NAMES = {
         "AttentionTransform",
         "ConditionalResidualQuantizer",
         "DiVeQ",
+        "BernoulliQuantizer",
         "FiniteScalarQuantizer",
         "FromData",
         "Gradient",
@@ -154,6 +156,7 @@ _NAMES = {
 __all__ = [
     "EMA",
     "AttentionTransform",
+    "BernoulliQuantizer",
     "Categorical",
     "ConditionalResidualQuantizer",
     "DiVeQ",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vocabula import signatures
 from vocabula.errors import OptionError, UnknownNameError, UnknownOptionError, suggest
+from vocabula.signatures.records import RECORD as _RECORD
 from vocabula.signatures.sources import Declared, Sources
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ _COMPONENTS: dict[str, dict[str, type]] = {}
 #: ``{"same_as": i}`` in a list of components is the i-th component itself, not a copy of it.
 SAME = "same_as"
 OWN = "; if it is your own, import the module that registers it (vocabula --import MODULE ...)"
-_RECORD = "_component_options"
 _NAME = "_component_name"
 #: The class's options of later releases; `spec` leaves them out while empty, as earlier ones did.
 _ADDED = "added_options"

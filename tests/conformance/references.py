@@ -17,6 +17,7 @@ from torch.nn.functional import adaptive_avg_pool1d, conv1d, interpolate
 
 from conformance.whole_grids import OnVectors
 from vocabula.quantizers import (
+    BernoulliQuantizer,
     ConditionalResidualQuantizer,
     FiniteScalarQuantizer,
     GumbelQuantizer,
@@ -92,6 +93,16 @@ def vector(quantizer: VectorQuantizer, weights: Weights, z: Tensor, codes: Tenso
 def gumbel(quantizer: GumbelQuantizer, weights: Weights, z: Tensor, codes: Tensor) -> Terms:
     q = projected(weights, "to_logits", z).softmax(-1)
     return {"kl": (q * (q * q.shape[-1]).log()).sum(-1).mean()}
+
+
+def bernoulli(quantizer: BernoulliQuantizer, weights: Weights, z: Tensor, codes: Tensor) -> Terms:
+    """By the distribution over all codes, which is built here code by code."""
+    logits = projected(weights, "to_bits", z)[:, None]
+    bits = list(itertools.product((0.0, 1.0), repeat=quantizer.bits_per_code))
+    one = torch.tensor(bits).double()
+    p = (one * logits.sigmoid() + (1 - one) * (-logits).sigmoid()).prod(-1)
+    kl = (p * (p * p.shape[-1]).log()).sum(-1)
+    return {"kl": (kl - quantizer.free_bits * math.log(2)).clamp_min(0).mean()}
 
 
 def lookup_free(
@@ -175,7 +186,9 @@ def product(quantizer: ProductQuantizer, weights: Weights, z: Tensor, codes: Ten
     slices = z.split([part.dim for part in quantizer.parts], dim=-1)
     parts = []
     for i, (part, own) in enumerate(zip(quantizer.parts, places(quantizer, weights), strict=True)):
-        parts.append((part, REFERENCES[type(part)](part, own, slices[i], codes[:, i])))
+        here = codes[:, i] >= 0
+        terms = REFERENCES[type(part)](part, own, slices[i][here], codes[here, i])
+        parts.append((part, terms))
     return joined(parts)
 
 
@@ -211,6 +224,7 @@ def multi_scale(quantizer: OnVectors, weights: Weights, z: Tensor, codes: Tensor
 REFERENCES: dict[type, Callable[..., Terms]] = {
     VectorQuantizer: vector,
     GumbelQuantizer: gumbel,
+    BernoulliQuantizer: bernoulli,
     LookupFreeQuantizer: lookup_free,
     FiniteScalarQuantizer: finite_scalar,
     ResidualQuantizer: residual,

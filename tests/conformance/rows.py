@@ -15,6 +15,7 @@ from vocabula.quantizers import (
     EMA,
     Annealing,
     AttentionTransform,
+    BernoulliQuantizer,
     ConditionalResidualQuantizer,
     DiVeQ,
     FiniteScalarQuantizer,
@@ -125,6 +126,7 @@ ROWS = [
         lambda: GumbelQuantizer(D, 16, temperature=Annealing(1.0, 0.1, steps=100)),
         random=True,
     ),
+    Row("bernoulli", lambda: BernoulliQuantizer(D, bits=4), random=True),
     Row("lookup free", lambda: LookupFreeQuantizer(D)),
     Row("lookup free, several books", lambda: lookup_free(books=2)),
     Row("lookup free, spherical", lambda: lookup_free(spherical=True)),
@@ -139,6 +141,11 @@ ROWS = [
         lambda: ResidualQuantizer(several(2, estimator=IndexBackpropagation(0.5))),
     ),
     Row("residual, dropout", lambda: ResidualQuantizer(several(2), dropout=0.5), random=True),
+    Row(
+        "residual, structured dropout",
+        lambda: ResidualQuantizer(several(4), dropout=0.9, dropout_least=2, dropout_multiple=2),
+        random=True,
+    ),
     # Fitted once: while fits go on, an eager search is greedy and a compiled one is not.
     Row(
         "residual, beam",
@@ -165,6 +172,11 @@ ROWS = [
     ),
     Row("multi-scale, dropout", lambda: multi_scale(dropout=0.5, convolutions=0), random=True),
     Row("product", lambda: ProductQuantizer([vector(4), vector(4, learning=Gradient())])),
+    Row(
+        "product, dropout",
+        lambda: ProductQuantizer([vector(4, learning=Gradient()) for _ in "ab"], dropout=0.5),
+        random=True,
+    ),
 ]
 BY_NAME = {row.name: row for row in ROWS}
 

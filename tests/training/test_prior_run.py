@@ -112,6 +112,19 @@ def test_a_run_leaves_a_generator_a_log_and_figures(
     assert not [p for p in out.rglob("*") if p.name.startswith(".")]
 
 
+@pytest.mark.slow
+def test_equal_runs_leave_equal_files(tmp_path: Path, coded: Callable[..., Any]) -> None:
+    made, outs = coded(), [tmp_path / "one", tmp_path / "two"]
+    for out in outs:
+        run(made, out)
+    files = [
+        {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*.safetensors")}
+        for out in outs
+    ]
+    assert {"model.safetensors"} < files[0].keys()
+    assert files[0] == files[1]
+
+
 def test_what_is_saved_are_the_best_weights(tmp_path: Path, coded: Callable[..., Any]) -> None:
     made, out = coded(), tmp_path / "prior"
     # a rate that first helps and then spoils

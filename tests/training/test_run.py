@@ -54,6 +54,23 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, step: int, action: Any) -> None:
     monkeypatch.setattr(Trainer, "train_step", train_step)
 
 
+def tensor_files(run: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("*.safetensors")}
+
+
+@pytest.mark.slow
+def test_equal_runs_leave_equal_files(tmp_path: Path, sections: dict[str, Any]) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    config = configured(sections, steps=4, log_every=4, average_decay=0.9)
+    for run in (one, two):
+        train(config, DIGITS, run, progress=False)
+    first, second = tensor_files(one), tensor_files(two)
+    step = "checkpoints/step-00000004"
+    names = [f"{step}/{name}" for name in ("average", "model", "optimizer")]
+    assert first.keys() == {f"{name}.safetensors" for name in ("entropy", "model", *names)}
+    assert [name for name in first if first[name] != second[name]] == []
+
+
 @pytest.mark.slow
 def test_a_run_leaves_a_tokenizer_a_log_and_checkpoints(
     tmp_path: Path, sections: dict[str, Any]

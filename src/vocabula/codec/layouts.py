@@ -18,7 +18,8 @@ from vocabula.codec.writer import CodedSignal
 from vocabula.errors import CodecError, OptionError
 from vocabula.files import unicode_text
 from vocabula.quantizers.base import Quantizer
-from vocabula.quantizers.residual import ABSENT, ResidualQuantizer
+from vocabula.quantizers.dropout import ABSENT
+from vocabula.quantizers.residual import ResidualQuantizer
 from vocabula.tokenizers import SignalTokenizer
 
 

@@ -55,6 +55,33 @@ def check_mask(mask: Tensor | None, shape: torch.Size, what: str) -> None:
         )
 
 
+def check_counts(mask: Tensor | None, shape: torch.Size, what: str) -> None:
+    """Raise `ShapeError` unless `mask` is None, boolean or floating weights, with that shape."""
+    if mask is not None and mask.is_floating_point() and mask.shape == shape:
+        return
+    check_mask(mask, shape, what)
+
+
+def mask_and_weights(mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """Return what a quantizer calls a mask as a mask and weights, of which one is None."""
+    return (mask, None) if mask is None or mask.dtype == torch.bool else (None, mask)
+
+
+def counted(mask: Tensor) -> Tensor:
+    """Return which rows a mask, or weights, let count."""
+    return mask if mask.dtype == torch.bool else mask > 0
+
+
+def amount(mask: Tensor) -> Tensor:
+    """Return how many rows count (): an integer of a mask, the float64 sum of weights."""
+    return mask.sum() if mask.dtype == torch.bool else mask.sum(dtype=torch.float64)
+
+
+def at_least_some(rows: Tensor) -> Tensor:
+    """Return a number of rows (), or a sum of weights, to divide by: not zero."""
+    return torch.where(rows > 0, rows, 1) if rows.is_floating_point() else rows.clamp_min(1)
+
+
 def check_vectors(z: Tensor, codebook: Tensor) -> None:
     """Raise `ShapeError` unless `z` (*batch, D) and `codebook` (K, D) fit each other."""
     check_floating("z", z)

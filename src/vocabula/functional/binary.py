@@ -20,8 +20,12 @@ from torch import Tensor
 from vocabula.errors import OptionError, ShapeError
 from vocabula.functional._checks import (
     TILE,
+    amount,
+    at_least_some,
+    check_counts,
     check_floating,
     check_mask,
+    counted,
     rows_per_block,
     working_dtype,
 )
@@ -38,8 +42,8 @@ _MAX_BITS = 24
 _LARGEST_LOGIT = 1e3
 
 
-def _probabilities(logits: Tensor) -> Tensor:
-    """Turn (bits, rows) logits into (2^bits, rows) probabilities, most significant bit first.
+def joint_probabilities(logits: Tensor) -> Tensor:
+    """Return (2^bits, rows) probabilities of (bits, rows) logits, the most significant bit first.
 
     Rows come last: every step then multiplies long contiguous runs.
     """
@@ -58,7 +62,7 @@ def _bit_table(bits: int, like: Tensor) -> Tensor:
 
 
 def _logit_gradient(grad: Tensor, joint: Tensor, logits: Tensor, table: Tensor) -> Tensor:
-    """Go back through `_probabilities` to (bits, rows): dp_j/dl_i = p_j (b_ij - σ(l_i))."""
+    """Go back through `joint_probabilities` to (bits, rows): dp_j/dl_i = p_j (b_ij - σ(l_i))."""
     weights = grad.mul_(joint)
     # As (1 - σ) Σ_{b=1} - σ Σ_{b=0}: each small factor multiplies its own sum, nothing cancels.
     ones = table @ weights
@@ -76,7 +80,9 @@ def _composed(logits: Tensor, mask: Tensor) -> Tensor:
     """The result of `_binary_joint`, in operations that every transform knows."""
     left, books = logits.shape[2] // 2, []
     for part in logits.permute(1, 2, 0).unbind():
-        books.append((_probabilities(part[:left]) * mask) @ _probabilities(part[left:]).t())
+        books.append(
+            (joint_probabilities(part[:left]) * mask) @ joint_probabilities(part[left:]).t()
+        )
     return torch.stack(books)
 
 
@@ -94,8 +100,8 @@ def _binary_joint(logits: Tensor, mask: Tensor) -> Tensor:
         for book in range(books):
             for block in _row_blocks(rows, bits):
                 part = logits[block, book].t().contiguous()
-                lefts = _probabilities(part[:left]) * mask[block]
-                joint[book].addmm_(lefts, _probabilities(part[left:]).t())
+                lefts = joint_probabilities(part[:left]) * mask[block]
+                joint[book].addmm_(lefts, joint_probabilities(part[left:]).t())
     return joint
 
 
@@ -113,8 +119,8 @@ def _binary_joint_backward(grad: Tensor, logits: Tensor, mask: Tensor) -> Tensor
         for book in range(books):
             for block in _row_blocks(rows, bits):
                 part = logits[block, book].t().contiguous()
-                lefts = _probabilities(part[:left]) * mask[block]
-                rights = _probabilities(part[left:])
+                lefts = joint_probabilities(part[:left]) * mask[block]
+                rights = joint_probabilities(part[left:])
                 to_left, to_right = grad[book] @ rights, grad[book].t() @ lefts
                 result[block, book] = torch.cat(
                     [
@@ -154,7 +160,7 @@ def _joint_gradient(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
 _binary_joint.register_autograd(_joint_gradient, setup_context=_keep)
 
 
-def _binary_entropy(logits: Tensor) -> Tensor:
+def binary_entropy(logits: Tensor) -> Tensor:
     """Return H(σ(l)) in nats, elementwise, without rounding σ(l) to 1."""
     size = logits.abs()
     return size * torch.sigmoid(-size) - F.logsigmoid(size)
@@ -178,7 +184,12 @@ def _check(z: Tensor, scale: float, inverse_temperature: float, mask: Tensor | N
 
 
 def binary_entropies(
-    z: Tensor, *, scale: float, inverse_temperature: float, mask: Tensor | None = None
+    z: Tensor,
+    *,
+    scale: float,
+    inverse_temperature: float,
+    mask: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the entropies of the soft assignment to binary codewords, per book, in nats.
 
@@ -197,6 +208,7 @@ def binary_entropies(
         scale: s > 0, the magnitude of a codeword's coordinates.
         inverse_temperature: τ > 0, per unit of z·c.
         mask: (N,) bool, true where a row counts; None counts all.
+        weights: (N,) floating point, not negative, in place of a mask.
 
     Returns:
         sample and batch, each (books,), float64 for float64 z and float32 else; zeros, with a
@@ -217,14 +229,19 @@ def binary_entropies(
         theirs for the sample term and ours for the batch term.
     """
     _check(z, scale, inverse_temperature, mask)
+    check_counts(weights, z.shape[:1], "the rows of z")
+    mask = mask if weights is None else weights
     if mask is None:
         mask = torch.ones(z.shape[:1], dtype=torch.bool, device=z.device)
-    z = torch.where(mask.reshape(-1, 1, 1), z, 0.0).to(working_dtype(z))
+    z = torch.where(counted(mask).reshape(-1, 1, 1), z, 0.0).to(working_dtype(z))
+    weighted = mask.is_floating_point()
+    mask = mask.to(z.dtype) if weighted else mask
     logits = (4 * inverse_temperature * scale * z).clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT)
-    sample = masked_row_mean(_binary_entropy(logits).sum(-1), mask)
-    count = _composed if transforming() else _binary_joint
+    sample = masked_row_mean(binary_entropy(logits).sum(-1), mask)
+    # The GPU's kernel takes masks only.
+    count = _composed if transforming() or (weighted and not z.is_cpu) else _binary_joint
     joint = all_reduce_sum_grad(count(logits, mask)).flatten(1)
-    rows = all_reduce_sum(mask.sum()).clamp_min(1)
+    rows = at_least_some(all_reduce_sum(amount(mask)))
     # Float64: 2^18 terms of 12.5 nats in all, to seven digits; it costs 2 MB.
     batch = entropy(joint.double() / rows).to(z.dtype)
     return sample, batch

@@ -16,10 +16,14 @@ from vocabula.errors import ShapeError
 from vocabula.functional._checks import (
     TILE,
     Distance,
+    amount,
+    at_least_some,
+    check_counts,
     check_distance,
     check_mask,
     check_temperature,
     check_vectors,
+    counted,
     rows_per_block,
     working_dtype,
 )
@@ -150,6 +154,7 @@ def soft_assignment_entropies(
     *,
     temperature: float | Tensor,
     mask: Tensor | None = None,
+    weights: Tensor | None = None,
     distance: Distance = "euclidean",
 ) -> tuple[Tensor, Tensor]:
     """Return the entropies of the soft assignment p(k|z) = softmax_k(-d_k² / T), in nats.
@@ -169,6 +174,7 @@ def soft_assignment_entropies(
         temperature: T > 0, in units of squared distance: a number, or a tensor (), which is not
             checked and gets no gradient.
         mask: (N,) bool, true where a row counts; None counts all.
+        weights: (N,) floating point, not negative, in place of a mask.
         distance: d² is |z - e|², or for "cosine" |z/|z| - e/|e||² = 2 - 2 cos.
 
     Returns:
@@ -195,10 +201,12 @@ def soft_assignment_entropies(
     if z.dim() != 2:
         raise ShapeError(f"z: expected shape (N, D), got {tuple(z.shape)}; flatten the batch")
     check_mask(mask, z.shape[:1], "the rows of z")
+    check_counts(weights, z.shape[:1], "the rows of z")
+    mask = mask if weights is None else weights
     if mask is None:
         mask = torch.ones(z.shape[:1], dtype=torch.bool, device=z.device)
     dtype = working_dtype(z, codebook)
-    z = torch.where(mask.unsqueeze(-1), z, 0.0).to(dtype)
+    z = torch.where(counted(mask).unsqueeze(-1), z, 0.0).to(dtype)
     codebook = codebook.to(dtype)
     if distance == "cosine":
         z, codebook = F.normalize(z, dim=-1), F.normalize(codebook, dim=-1)
@@ -209,6 +217,6 @@ def soft_assignment_entropies(
     heat = torch.as_tensor(temperature, dtype=dtype, device=z.device).detach()
     assign = _composed if transforming() else _soft_assignment
     entropies, total = assign(z, codebook, mask, heat)
-    rows = all_reduce_sum(mask.sum()).clamp_min(1)
+    rows = at_least_some(all_reduce_sum(amount(mask)))
     batch = entropy(all_reduce_sum_grad(total).double() / rows).to(dtype)
     return masked_row_mean(entropies, mask), batch

@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from vocabula.errors import CodeError, ShapeError
-from vocabula.functional._checks import check_floating, check_mask, check_size
+from vocabula.functional._checks import (
+    amount,
+    at_least_some,
+    check_counts,
+    check_floating,
+    check_mask,
+    check_size,
+    counted,
+)
 from vocabula.functional.distributed import all_reduce_sum, world_size
 from vocabula.functional.modes import readable
 
@@ -22,6 +30,7 @@ __all__ = [
     "masked_row_mean",
     "perplexity",
     "usage",
+    "weighted_statistics",
 ]
 
 
@@ -157,6 +166,37 @@ def code_statistics(
     return _code_statistics(z.detach(), codes, mask, codebook_size)
 
 
+def weighted_statistics(
+    z: Tensor, codes: Tensor, codebook_size: int, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return Σ w_n and Σ w_n z_n over the n with codes_n = k: (K,) and (K, D) float32.
+
+    Args:
+        z: (N, D) vectors; rows of weight 0 may hold anything, NaN included.
+        codes: (N,) int64 in [0, codebook_size).
+        codebook_size: K >= 1.
+        weights: (N,) floating point, not negative.
+
+    Raises:
+        CodeError: a code is out of range (checked on the CPU).
+        ShapeError: shapes or dtypes do not fit.
+
+    Example:
+        >>> weighted_statistics(
+        ...     torch.tensor([[1.0], [4.0]]), torch.tensor([1, 1]), 2, torch.tensor([0.5, 2.0]))
+        (tensor([0.0000, 2.5000]), tensor([[0.0000],
+                [8.5000]]))
+    """
+    check_counts(weights, codes.shape, "the codes")
+    _check_vectors(z, codes)
+    there = counted(weights)
+    flat, factor = _check_codes(codes, codebook_size, there), weights.float()
+    vectors = torch.where(there[:, None], z.detach().float(), 0.0) * factor[:, None]
+    counts = factor.new_zeros(codebook_size).scatter_add(0, flat, factor)
+    sums = vectors.new_zeros((codebook_size, z.shape[1])).index_add(0, flat, vectors)
+    return counts, sums
+
+
 def usage(counts: Tensor) -> Tensor:
     """Return the fraction of codewords used at least once.
 
@@ -216,7 +256,7 @@ def entropy(p: Tensor, dim: int = -1) -> Tensor:
 
 
 def masked_row_mean(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Return the mean over the rows of `x` whose mask is true.
+    """Return the mean over the rows of `x` whose mask is true, or sum(w x) / sum(w) for weights w.
 
     In a process group it is world_size * (sum here) / (rows on all ranks), so that the average over
     ranks, which DistributedDataParallel takes of gradients, is the mean of the joined batch. Every
@@ -224,7 +264,8 @@ def masked_row_mean(x: Tensor, mask: Tensor | None) -> Tensor:
 
     Args:
         x: (N, ...) values; masked rows may hold anything, NaN included.
-        mask: (N,) bool, or None for all rows.
+        mask: (N,) bool, floating weights that are not negative, or None for all rows; the same
+            kind on all ranks.
 
     Returns:
         (...), x's shape without the rows, at least float32; zeros, with a graph, without any row.
@@ -235,17 +276,20 @@ def masked_row_mean(x: Tensor, mask: Tensor | None) -> Tensor:
     check_floating("x", x)
     if x.dim() == 0:
         raise ShapeError("x: expected shape (N, ...), got (); add a dimension of rows")
-    check_mask(mask, x.shape[:1], "the rows")
+    check_counts(mask, x.shape[:1], "the rows")
     x = x if x.dtype == torch.float64 else x.float()
     if mask is None and not torch.compiler.is_compiling() and world_size() == 1:
         return x.sum(0) / max(1, x.shape[0])
     if mask is None:
         mask = torch.ones(x.shape[:1], dtype=torch.bool, device=x.device)
-    total = torch.where(mask.reshape(-1, *[1] * (x.dim() - 1)), x, 0.0).sum(0)
-    count = mask.sum()
+    shape = (-1, *[1] * (x.dim() - 1))
+    kept = torch.where(counted(mask).reshape(shape), x, 0.0)
+    if mask.is_floating_point():
+        kept = kept * mask.reshape(shape).to(x.dtype)
+    total, count = kept.sum(0), amount(mask)
     # The number of ranks comes from the same collective: a compiled graph does not freeze it.
     rows, ranks = all_reduce_sum(torch.stack([count, torch.ones_like(count)])).unbind()
-    return total * (ranks.to(total.dtype) / rows.clamp_min(1))
+    return total * (ranks.to(total.dtype) / at_least_some(rows)).to(total.dtype)
 
 
 def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -256,7 +300,7 @@ def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
 
     Args:
         x: (N, ...) values; masked rows may hold anything, NaN included.
-        mask: (N,) bool, or None for all rows.
+        mask: (N,) bool, floating weights that are not negative, or None for all rows.
 
     Returns:
         (), at least float32; 0, with a graph, where no row counts.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vocabula.codec.layouts import from_signals
 from vocabula.codec.writer import CodedSignal
-from vocabula.quantizers.residual import ABSENT
+from vocabula.quantizers.dropout import ABSENT
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference
 from vocabula.tokenizers.tiles import Range, Tile, tiles

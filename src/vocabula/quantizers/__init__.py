@@ -1,6 +1,7 @@
 """Discrete bottlenecks: every quantizer returns the same `Quantized`, with the same verbs."""
 
 from vocabula.quantizers.base import Bottleneck, Quantizer
+from vocabula.quantizers.bernoulli import BernoulliQuantizer
 from vocabula.quantizers.collapse import CollapseLimits, CollapseWatch
 from vocabula.quantizers.conditional_residual import ConditionalResidualQuantizer
 from vocabula.quantizers.estimators import DiVeQ, Estimator, IndexBackpropagation, Lookup
@@ -27,6 +28,7 @@ __all__ = [
     "EMA",
     "Annealing",
     "AttentionTransform",
+    "BernoulliQuantizer",
     "Bottleneck",
     "CodebookTransform",
     "CollapseLimits",

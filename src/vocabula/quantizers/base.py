@@ -16,6 +16,7 @@ from vocabula.functional.modes import readable, transforming, without_autocast
 from vocabula.quantizers.collapse import advised
 from vocabula.quantizers.foreign import FOREIGN_OPTIONS
 from vocabula.quantizers.pending import Pending
+from vocabula.quantizers.pruning import Prunable
 from vocabula.quantizers.usage import UsageTracker
 from vocabula.registry import shown_options
 from vocabula.signals.codes import CodeSpec
@@ -47,7 +48,7 @@ class Bottleneck(Pending, ABC):
         """Pass (*batch, D) vectors through; `mask` (*batch) marks the ones that count."""
 
 
-class Quantizer(Bottleneck):
+class Quantizer(Prunable, Bottleneck):
     """A discrete bottleneck: vectors to codes and back, the same for every batch shape.
 
     Subclasses implement `_quantize`, `_encode` and `_decode` on flat data; this class moves the
@@ -103,19 +104,29 @@ class Quantizer(Bottleneck):
         """Whether a forward pass now would learn: training, not frozen, not a recomputation."""
         return self.training and not self.frozen and not in_backward()
 
-    def forward(self, z: Tensor, mask: Tensor | None = None) -> Quantized:
+    def forward(
+        self, z: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
+    ) -> Quantized:
         """Quantize vectors.
+
+        With weights w each loss is ``sum_n w_n loss_n / sum_n w_n``, and a vector counts w times
+        in the statistics of learning and in the usage: whole numbers act as repeated rows. A vector
+        of weight 0 has its code and value, but does not count. The vectors that start a codebook
+        (k-means) count once each.
 
         Args:
             z: (*batch, D) floating point, with D at `channel_dim`.
             mask: (*batch) bool; rows that are False take part in no loss and no statistic.
+            weight: (*batch), numbers from 0; in a process group on every process or on none. In a
+                compiled graph, which cannot refuse them, negative numbers and NaN count as 0.
 
         Returns:
             The codewords, codes and losses; see `Quantized`.
 
         Raises:
-            ShapeError: if the width, the dtype or the mask's shape is wrong.
-            OptionError: if it would learn under a transform of torch.func.
+            ShapeError: if the width, the dtype or the shape of mask or weight is wrong.
+            OptionError: if a weight is negative or not finite, or if it would learn under a
+                transform of torch.func.
         """
         rows, batch = self._rows(z)
         if transforming() and self.learning_active:
@@ -126,6 +137,8 @@ class Quantizer(Bottleneck):
             )
         valid = self._valid(rows, mask, batch)
         clean = rows if valid is None else torch.where(valid[:, None], rows, 0)
+        if weight is not None:
+            valid = self._weights(weight, valid, batch)
         with without_autocast(rows.device):
             result = self._quantize(clean, valid)
         if self.auto_update and self.learning_active:
@@ -193,6 +206,15 @@ class Quantizer(Bottleneck):
         """
         return self._encode(z).unsqueeze(1)
 
+    def distances(self, z: Tensor, codes: Tensor) -> Tensor:
+        """What the choice of a code minimizes, (N, c), for z (N, D) and codes (N, c, *code_shape).
+
+        It is the squared error of the codes' vectors; a quantizer with its own measure says which.
+        """
+        self._check_codes(codes)
+        values = self._decode(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
+        return (z.unsqueeze(1) - values).square().sum(-1)
+
     def extra_repr(self) -> str:
         """Width, books, parts and options that are not default, for ``print(model)``."""
         own = {f"{name}=" for name in ("dim", "codebook_size")}
@@ -205,7 +227,8 @@ class Quantizer(Bottleneck):
     def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
         """Quantize z (N, D) with mask (N,); use `codes` (N, *code_shape) if they are given.
 
-        Without a mask every row counts.
+        Without a mask every row counts. It is boolean, or floating where rows have weights; the
+        functions of `vocabula.functional` take both.
         """
 
     @abstractmethod
@@ -261,6 +284,27 @@ class Quantizer(Bottleneck):
                 f"got {tuple(mask.shape)}; give one value per vector"
             )
         return finite & mask.reshape(-1).bool()
+
+    def _weights(self, weight: Tensor, valid: Tensor | None, batch: torch.Size) -> Tensor:
+        """Weights (N,) in the compute dtype, 0 for the rows that `valid` leaves out."""
+        name = f"{type(self).__name__}, weight"
+        check_tensor(name, weight)
+        if weight.shape != batch or weight.is_complex():
+            raise ShapeError(
+                f"{name}: expected real numbers of shape {tuple(batch)}, got {weight.dtype} of "
+                f"{tuple(weight.shape)}; give one value per vector"
+            )
+        flat = weight.detach().reshape(-1).to(self.compute_dtype)
+        fits = (flat >= 0) & (flat < torch.inf)
+        values = readable(fits)
+        if values is not None and not bool(values.all()):
+            wrong = readable(flat)
+            assert wrong is not None
+            raise OptionError(
+                f"{name}: expected finite numbers from 0, got {float(wrong[~values][0])}; "
+                "0 leaves a vector out"
+            )
+        return torch.where(fits if valid is None else fits & valid, flat, 0)
 
     def _unflatten(self, values: Tensor, batch: Sequence[int]) -> Tensor:
         shaped = values.reshape(*batch, self.dim).to(self.anchor.dtype)

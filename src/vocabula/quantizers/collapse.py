@@ -45,6 +45,11 @@ _REMEDIES = {
         "quantizer.codebook_size helps.",
         "share": "A larger quantizer.kl_weight or quantizer.temperature spreads them.",
     },
+    "bernoulli": {
+        "usage": "A smaller quantizer.free_bits, a larger quantizer.kl_weight or fewer "
+        "quantizer.bits help.",
+        "share": "A smaller quantizer.free_bits or a larger quantizer.kl_weight spreads them.",
+    },
     "finite_scalar": {
         "usage": "Fewer quantizer.levels or a smaller optimizer.learning_rate helps.",
     },
@@ -81,6 +86,11 @@ _PYTHON = {
         "usage": "A larger GumbelQuantizer(kl_weight=...) or temperature, or a smaller "
         "codebook_size helps.",
         "share": "A larger GumbelQuantizer(kl_weight=...) or temperature spreads them.",
+    },
+    "bernoulli": {
+        "usage": "A smaller BernoulliQuantizer(free_bits=...), a larger kl_weight or fewer bits "
+        "help.",
+        "share": "A smaller BernoulliQuantizer(free_bits=...) or a larger kl_weight spreads them.",
     },
     "finite_scalar": {
         "usage": "Fewer FiniteScalarQuantizer(levels=...) or a smaller learning rate helps.",

@@ -89,6 +89,40 @@ class CompositeQuantizer(Quantizer):
         return advised(report, self)
 
     @property
+    def prunable(self) -> bool:
+        """Whether a part can be pruned."""
+        return any(part.prunable for part in self.distinct)
+
+    @torch.no_grad()
+    def prune(self, counts: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
+        """Remove unused codewords part by part; a part without a table of codewords stays as it is.
+
+        The counts of a shared codebook add up over its places; see `Quantizer.prune`.
+        """
+        if not self.prunable:
+            return super().prune(counts)
+        sums: list[list[Tensor]] = [[] for _ in self.distinct]
+        found = self._uses(counts)  # of every part before the first changes
+        for i, part in zip(self._order, self.parts, strict=True):
+            here, found = found[: part.books], found[part.books :]
+            sums[i] = [x + y for x, y in zip(sums[i], here, strict=True)] if sums[i] else here
+        maps = [
+            part.prune(each) if part.prunable else tuple(map(torch.arange, part.codebook_sizes))
+            for part, each in zip(self.distinct, sums, strict=True)
+        ]
+        self._resize([size for part in self.parts for size in part.codebook_sizes])
+        return tuple(codes for i in self._order for codes in maps[i])
+
+    def _uses(self, counts: Sequence[Tensor] | None) -> list[Tensor]:
+        if counts is not None:
+            return super()._uses(counts)
+        found = [
+            part._uses(None) if part.prunable else [torch.ones(k) for k in part.codebook_sizes]
+            for part in self.distinct
+        ]
+        return [each for i in self._order for each in found[i]]
+
+    @property
     def distinct(self) -> list[Quantizer]:
         """The quantizers without repetition."""
         return list(self.quantizers)  # type: ignore[arg-type]

@@ -14,10 +14,11 @@ from vocabula.functional import masked_mean, nearest_codeword, nearest_codewords
 from vocabula.functional._checks import rows_per_block
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.composite import joined_codes
+from vocabula.quantizers.dropout import absent, both, padded
 from vocabula.quantizers.initialization import Initialization, KMeans
 from vocabula.quantizers.learning import Gradient
 from vocabula.quantizers.projection import Projection
-from vocabula.quantizers.residual import ResidualQuantizer, _both
+from vocabula.quantizers.residual import ResidualQuantizer
 from vocabula.quantizers.revival import Revival
 from vocabula.quantizers.vector import VectorQuantizer
 from vocabula.registry import component
@@ -118,7 +119,12 @@ class ConditionalResidualQuantizer(ResidualQuantizer):
         given = [None] * self.books if codes is None else self._cleaned(codes, present)
         total, pieces, commitment, codebook = torch.zeros_like(z), [], [], []
         for i, (here, piece) in enumerate(zip(self._each(present), given, strict=True)):
-            counted = _both(here, mask)
+            if i >= self._used:
+                pieces.append(absent(self._book(i), z).codes)
+                commitment.append(z.new_zeros(()))
+                codebook.append(z.new_zeros(()))
+                continue
+            counted = both(here, mask)
             pieces.append(
                 self._settled_codes(i, z - total.detach(), total.detach(), counted, piece)
             )
@@ -141,10 +147,15 @@ class ConditionalResidualQuantizer(ResidualQuantizer):
 
     def _encode(self, z: Tensor) -> Tensor:
         total, pieces = torch.zeros_like(z), []
-        for i in range(self.books):
+        for i in range(self._used):
             pieces.append(self._choose(i, z - total, total))
             total = total + self._added(i, pieces[-1], total)
-        return joined_codes(pieces)
+        return padded(joined_codes(pieces), self.books)
+
+    @property
+    def prunable(self) -> bool:
+        """Networks compute the codewords, from books of one size."""
+        return False
 
     def _decode(self, codes: Tensor) -> Tensor:
         present = self._present(codes)

@@ -40,6 +40,8 @@ FOREIGN_OPTIONS: Mapping[str, str] = {
     "orthogonal_reg_weight": "orthogonality_weight",
     "quantize_dropout": "dropout, a probability",
     "return_all_codes": "nothing: decode(codes[..., :n]) gives the sum of the first n stages",
+    "quantize_dropout_cutoff_index": "ResidualQuantizer(dropout_least=...), that index plus 1",
+    "quantize_dropout_multiple_of": "ResidualQuantizer(dropout_multiple=...)",
     "rotation_trick": "estimator='rotation'",
     "sample_codebook_temp": "sampling_temperature",
     "separate_codebook_per_head": "ProductQuantizer with other or the same parts",

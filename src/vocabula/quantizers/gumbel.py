@@ -191,6 +191,25 @@ class GumbelQuantizer(LocalState, Quantizer):
         values: Tensor = self.project_out(F.embedding(codes, self._codewords()))
         return values
 
+    @property
+    def prunable(self) -> bool:
+        """The codebook is a table."""
+        return True
+
+    def _select(self, kept: Tensor) -> None:
+        learns = self.codebook.requires_grad
+        self.codebook = nn.Parameter(self.codebook.detach()[kept], learns)
+        old, size = self.to_logits, len(kept)
+        new = Projection(self.dim, size, device=old.weight.device, dtype=old.weight.dtype)
+        new.weight = nn.Parameter(old.weight.detach()[kept], old.weight.requires_grad)
+        new.bias = nn.Parameter(old.bias.detach()[kept], old.bias.requires_grad)
+        self.to_logits = new
+
+    def distances(self, z: Tensor, codes: Tensor) -> Tensor:
+        """-log q(code | z) in nats (N, c) of codes (N, c) for z (N, D)."""
+        self._check_codes(codes)
+        return -torch.log_softmax(self.to_logits(z), -1).gather(1, codes)
+
     def candidates(self, z: Tensor, count: int) -> Tensor:
         """The `count` most probable codes of each row, the most probable first."""
         count = min(count, self.codebook_sizes[0])

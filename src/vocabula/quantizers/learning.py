@@ -10,6 +10,7 @@ import torch
 from annotated_types import Gt, Lt
 from torch import Tensor, nn
 
+from vocabula.errors import OptionError
 from vocabula.functional import distributed
 from vocabula.quantizers.local_state import LocalState
 from vocabula.quantizers.pending import Pending
@@ -46,6 +47,17 @@ class Codebook(Pending, ABC):
 
         `mass`, () or (K,), is their initial weight in vectors per update.
         """
+
+    def select(self, kept: Tensor) -> None:
+        """Keep only the codewords `kept` (K',), indices in rising order.
+
+        Raises:
+            OptionError: if this kind of codebook cannot lose codewords.
+        """
+        raise OptionError(
+            f"{type(self).__name__}: expected a codebook that can lose codewords, got one without "
+            "a table of them; keep all"
+        )
 
     def accumulate(self, sums: Tensor) -> None:
         """Record the sums (K, D) of the vectors of each codeword, for the next `update`."""
@@ -128,6 +140,11 @@ class EMACodebook(LocalState, KeepDtype, Codebook):
         self.weight.copy_(torch.where(where[:, None], vectors.to(self.weight), self.weight))
         self.mass.copy_(torch.where(where, mass.to(self.mass), self.mass))
 
+    def select(self, kept: Tensor) -> None:
+        """Keep only the codewords `kept` (K',), with their masses."""
+        self.weight, self.mass = self.weight[kept], self.mass[kept]
+        self.pending_sums = self.pending_sums[kept.to(self.pending_sums.device)]
+
     @torch.no_grad()
     def accumulate(self, sums: Tensor) -> None:
         """Add the sums (K, D) to the pending ones."""
@@ -190,6 +207,10 @@ class GradientCodebook(Codebook):
         """Replace the codewords where (K,) is true."""
         self.weight.copy_(torch.where(where[:, None], vectors.to(self.weight), self.weight))
 
+    def select(self, kept: Tensor) -> None:
+        """Keep only the codewords `kept` (K',), as a new parameter."""
+        self.weight = nn.Parameter(self.weight.detach()[kept], self.weight.requires_grad)
+
 
 @component("learning", "linear")
 @dataclass(frozen=True)
@@ -228,6 +249,10 @@ class LinearCodebook(Codebook):
         """Make `vectors` the basis and the identity the map."""
         self.basis.copy_(vectors)
         self.weight.copy_(torch.eye(len(self.weight)).to(self.weight))
+
+    def select(self, kept: Tensor) -> None:
+        """Keep only the rows `kept` (K',) of the basis."""
+        self.basis = self.basis[kept]
 
     @torch.no_grad()
     def replace(self, where: Tensor, vectors: Tensor, mass: Tensor) -> None:

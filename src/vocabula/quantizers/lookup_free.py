@@ -19,6 +19,7 @@ from vocabula.functional import (
     straight_through,
     unpack_bits,
 )
+from vocabula.functional._checks import mask_and_weights
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.foreign import FOREIGN_OPTIONS
 from vocabula.quantizers.projection import Projection, unit
@@ -168,11 +169,13 @@ class LookupFreeQuantizer(Quantizer):
         losses = {"commitment": commitment}
         loss = self.commitment_weight * commitment
         if self.entropy_weight > 0:
+            kept, weights = mask_and_weights(mask)
             sample, batch = binary_entropies(
                 inner,
                 scale=self.magnitude,
                 inverse_temperature=self.inverse_temperature,
-                mask=mask,
+                mask=kept,
+                weights=weights,
             )
             losses |= {"entropy_sample": sample, "entropy_batch": batch}
             loss = loss + self.entropy_weight * (sample - self.diversity_gamma * batch).sum()

@@ -1,19 +1,33 @@
-"""Buffers that no state dict holds: pending values for the next update, initially none."""
+"""Statistics that wait for an update: saved only while there are some."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vocabula.functional import distributed, readable
+
+PREFIX = "pending_"
+LOST = (
+    "state_dict: expected no statistics that wait for an update, got some of this process, which "
+    "are not saved, as each process has its own; call update() before saving"
+)
+
 
 class Pending(nn.Module):
-    """Resets buffers that are not saved to zero whenever the module's state is replaced.
+    """Handles buffers that wait for the next update: no state dict holds them while they are empty.
 
     A state dict replaces what was learned, and statistics that wait for an update belong to the old
-    state. A module that was built on the meta device gets its memory from ``to_empty``, with
+    state: loading sets them to zero. A state dict that is taken between a forward pass and its
+    update holds what waits, under names that begin with ``pending_``, and loading brings it back.
+    In a process group each process has statistics of its own. There they are not saved, a warning
+    says so, and those of a file are taken over by the first process alone.
+
+    A module that was built on the meta device gets its memory from ``to_empty``, with
     arbitrary content, or from ``load_state_dict(assign=True)``, which leaves out these buffers.
     """
 
@@ -25,20 +39,83 @@ class Pending(nn.Module):
                 self.get_buffer(name).zero_()
         return result
 
-    def _load_from_state_dict(
-        self, state_dict: Mapping[str, Any], prefix: str, local_metadata: dict[str, Any], *rest: Any
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
     ) -> None:
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if not self._waits():
+            return
+        if distributed.world_size() > 1:
+            warnings.warn(LOST, stacklevel=2)
+            return
+        for name, buffer in self._unsaved():
+            if buffer.numel():
+                destination[prefix + saved_name(name)] = buffer if keep_vars else buffer.detach()
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        super()._load_from_state_dict(
+            state_dict,
+            prefix,
+            local_metadata,
+            strict,
+            missing_keys,
+            unexpected_keys,
+            error_msgs,
+        )
         assigned = local_metadata.get("assign_to_params_buffers", False)
         for name, buffer in self._unsaved():
+            key = prefix + saved_name(name)
+            if key in unexpected_keys:
+                unexpected_keys.remove(key)
             if not buffer.is_meta:
                 buffer.zero_()
             elif assigned:
                 self._buffers[name] = torch.zeros_like(buffer, device=_device(state_dict, prefix))
+            if key in state_dict and distributed.rank() == 0:
+                self._restore(name, state_dict[key], key, error_msgs)
+
+    @torch.no_grad()
+    def _restore(self, name: str, saved: Tensor, key: str, error_msgs: list[str]) -> None:
+        buffer = self.get_buffer(name)
+        if saved.shape != buffer.shape:
+            error_msgs.append(
+                f"size mismatch for {key}: expected {tuple(buffer.shape)}, got {tuple(saved.shape)}"
+            )
+        elif not buffer.is_meta:
+            buffer.copy_(saved)
+
+    def _waits(self) -> bool:
+        """Whether something waits for an update, as far as values can be read."""
+        return any(filled(buffer) for _, buffer in self._unsaved())
 
     def _unsaved(self) -> list[tuple[str, Tensor]]:
         buffers = ((name, self._buffers[name]) for name in sorted(self._non_persistent_buffers_set))
         return [(name, buffer) for name, buffer in buffers if buffer is not None]
+
+
+def saved_name(name: str) -> str:
+    """The name in a state dict of a buffer that waits for an update."""
+    return name if name.startswith(PREFIX) else PREFIX + name
+
+
+def is_pending(name: str) -> bool:
+    """Whether an entry of a state dict waits for an update."""
+    return name.rpartition(".")[2].startswith(PREFIX)
+
+
+def filled(buffer: Tensor) -> bool:
+    """Whether a tensor holds anything but zeros, as far as its values can be read."""
+    values = readable(buffer)
+    return values is not None and bool(values.any())
 
 
 def _device(state_dict: Mapping[str, Any], prefix: str) -> torch.device:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Lt
 from torch import Tensor
 
+from vocabula.errors import OptionError
 from vocabula.functional import nearest_of_books
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.composite import CompositeQuantizer, at_least_one, joined_codes
+from vocabula.quantizers.dropout import ABSENT, both, kept_parts, like
 from vocabula.registry import component
 from vocabula.types import Quantized
 
@@ -31,8 +36,14 @@ class ProductQuantizer(CompositeQuantizer):
     are weighted alike. A quantizer given several times is one codebook that all its places share
     and that learns once per update.
 
+    Product dropout: in training each vector leaves out each part with probability `dropout`, but
+    never all of them. A part that is left out has the code -1 and the value 0, and takes part in
+    no loss, gradient or statistic; its losses are means over the vectors that have it. `decode`
+    then takes -1 for any part.
+
     Args:
         parts: quantizers of consecutive slices of the vector; their widths add up to D.
+        dropout: probability of leaving out a part of a vector in training.
         channel_dim: where the vectors' components are; the parts' own setting is not used.
         auto_update: apply learning at the end of each training forward pass; if False, call
             `update` once per optimizer step.
@@ -42,7 +53,7 @@ class ProductQuantizer(CompositeQuantizer):
         parts. Each of `losses` is (books,), zero where a part has no such term.
 
     Raises:
-        OptionError: if there is no part.
+        OptionError: if there is no part, or dropout with a single one.
 
     Example:
         >>> from vocabula.quantizers import VectorQuantizer
@@ -59,25 +70,34 @@ class ProductQuantizer(CompositeQuantizer):
         self,
         parts: Sequence[Quantizer],
         *,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
         channel_dim: int = -1,
         auto_update: bool = True,
     ) -> None:
         parts = at_least_one("ProductQuantizer", "parts", parts)
         self.widths = tuple(part.dim for part in parts)
         super().__init__(sum(self.widths), parts, channel_dim=channel_dim, auto_update=auto_update)
+        if dropout > 0 and len(parts) == 1:
+            raise OptionError(
+                "ProductQuantizer.dropout: expected 0 for a single part, which is never left out, "
+                f"got {dropout}; add a part"
+            )
+        self.dropout = dropout
 
     def _slices(self, z: Tensor) -> tuple[Tensor, ...]:
         return z.split(self.widths, dim=-1)
 
     def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
+        present = self._kept(z) if codes is None else self._present(codes)
         if codes is None and not self._waiting():
             codes = self._at_once(z.detach())
         given: Sequence[Tensor | None] = (
-            [None] * len(self.widths) if codes is None else self._pieces(codes)
+            [None] * len(self.widths) if codes is None else self._cleaned(codes, present)
         )
+        places = zip(self.parts, self._slices(z), given, self._each(present), strict=True)
         results = [
-            part._quantize(piece, mask, code)
-            for part, piece, code in zip(self.parts, self._slices(z), given, strict=True)
+            _where(here, part._quantize(piece, both(here, mask), code))
+            for part, piece, code, here in places
         ]
         weighted = [r.loss * (w / self.dim) for r, w in zip(results, self.widths, strict=True)]
         return Quantized(
@@ -94,6 +114,41 @@ class ProductQuantizer(CompositeQuantizer):
             return None
         return nearest_of_books(z.unflatten(-1, (len(self.parts), -1)), codebooks)
 
+    def _kept(self, z: Tensor) -> Tensor | None:
+        """Which parts (N, parts) dropout keeps for each row; None for all."""
+        if not self.training or self.dropout == 0:
+            return None
+        return kept_parts(z.shape[0], len(self.widths), self.dropout, z.device)
+
+    def _present(self, codes: Tensor) -> Tensor | None:
+        """Which parts (N, parts) the codes (N, books) have; None for all."""
+        if self.dropout == 0:
+            return None
+        pieces = [
+            piece.reshape(codes.shape[0], part.books)
+            for part, piece in zip(self.parts, self._pieces(codes), strict=True)
+        ]
+        return torch.stack([(piece != ABSENT).any(-1) for piece in pieces], dim=-1)
+
+    def _each(self, present: Tensor | None) -> Sequence[Tensor | None]:
+        """One column (N,) of `present` for each part."""
+        return [None] * len(self.widths) if present is None else present.unbind(-1)
+
+    def _cleaned(self, codes: Tensor, present: Tensor | None) -> list[Tensor]:
+        """The codes of each part, 0 where it is absent."""
+        if present is None:
+            return self._pieces(codes)
+        pairs = zip(self._pieces(codes), present.unbind(-1), strict=True)
+        return [torch.where(like(here, piece), piece, 0) for piece, here in pairs]
+
+    def _lowest_code(self) -> int:
+        return ABSENT if self.dropout > 0 else super()._lowest_code()
+
+    def _check_pieces(self, codes: Tensor) -> None:
+        cleaned = self._cleaned(codes, self._present(codes))
+        for part, piece in zip(self.parts, cleaned, strict=True):
+            part._check_codes(piece)
+
     def _encode(self, z: Tensor) -> Tensor:
         codes = self._at_once(z)
         if codes is not None:
@@ -102,5 +157,20 @@ class ProductQuantizer(CompositeQuantizer):
         return joined_codes([part._encode(piece) for part, piece in slices])
 
     def _decode(self, codes: Tensor) -> Tensor:
-        pieces = zip(self.parts, self._pieces(codes), strict=True)
-        return torch.cat([part._decode(piece) for part, piece in pieces], dim=-1)
+        present = self._present(codes)
+        places = zip(self.parts, self._cleaned(codes, present), self._each(present), strict=True)
+        values = [_zero_outside(here, part._decode(piece)) for part, piece, here in places]
+        return torch.cat(values, dim=-1)
+
+
+def _where(here: Tensor | None, result: Quantized) -> Quantized:
+    """The result of a part, with the code -1 and the value 0 where it is left out."""
+    if here is None:
+        return result
+    codes = torch.where(like(here, result.codes), result.codes, ABSENT)
+    return replace(result, values=_zero_outside(here, result.values), codes=codes)
+
+
+def _zero_outside(here: Tensor | None, values: Tensor) -> Tensor:
+    """Values (N, D), 0 in the rows that are not `here` (N,)."""
+    return values if here is None else torch.where(here[:, None], values, 0)

@@ -21,12 +21,19 @@ from vocabula.quantizers.composite import (
     joined_codes,
     values_for_parameters,
 )
+from vocabula.quantizers.dropout import (
+    ABSENT,
+    absent,
+    both,
+    check_stages,
+    kept_stages,
+    like,
+    padded,
+)
 from vocabula.quantizers.foreign import FOREIGN_OPTIONS
 from vocabula.quantizers.vector import VectorQuantizer
 from vocabula.registry import component
 from vocabula.types import Quantized
-
-ABSENT = -1
 
 
 @component("quantizer", "residual")
@@ -50,9 +57,10 @@ class ResidualQuantizer(CompositeQuantizer):
 
     Quantizer dropout: in training, with probability `dropout` per item of the first batch
     dimension (per vector inside another composite), only the first n stages are kept, n uniform
-    in 1, ..., stages. Dropped codes are -1, and count in no value, loss or statistic. `decode`
-    accepts the codes of only the first n stages, ``decode(codes[..., :n])``, and treats trailing -1
-    as absent stages.
+    in `dropout_least`, ..., stages, rounded up to a multiple of `dropout_multiple`. Dropped codes
+    are -1, and count in no value, loss or statistic. `decode` accepts the codes of only the first n
+    stages, ``decode(codes[..., :n])``, and treats trailing -1 as absent stages. `forward`, `encode`
+    and `decode` take the number of stages to use as ``stages=n``.
 
     Beam search: with ``beam > 1`` the codes are the best of `beam` partial sums kept at each
     stage, by squared error, and never worse than the greedy ones. Temporary memory is bounded
@@ -65,6 +73,8 @@ class ResidualQuantizer(CompositeQuantizer):
             share one codebook.
         dropout: probability of keeping only some first stages of an item in training.
         beam: partial sums kept in the search for codes; 1 is greedy.
+        dropout_least: the fewest stages that dropout keeps.
+        dropout_multiple: dropout keeps a multiple of this number of stages, or all.
         channel_dim: where the vectors' components are; the stages' own setting is not used.
         auto_update: apply learning at the end of each training forward pass; if False, call
             `update` once per optimizer step.
@@ -74,7 +84,8 @@ class ResidualQuantizer(CompositeQuantizer):
         order. Each of `losses` is (books,), zero where a stage has no such term.
 
     Raises:
-        OptionError: if there is no stage, or their widths differ.
+        OptionError: if there is no stage, their widths differ, or dropout should keep more stages
+            than there are.
 
     Example:
         >>> quantizer = ResidualQuantizer([VectorQuantizer(8, 16) for _ in range(4)], beam=2)
@@ -93,6 +104,8 @@ class ResidualQuantizer(CompositeQuantizer):
             ("codebook_dim", "codebook_size", "dim", "levels", "num_quantizers"),
             "ResidualQuantizer.repeat(n, dim=..., codebook_size=...)",
         ),
+        "quantize_dropout_cutoff_index": "dropout_least, which is that index plus 1",
+        "quantize_dropout_multiple_of": "dropout_multiple",
     }
 
     def __init__(
@@ -102,6 +115,8 @@ class ResidualQuantizer(CompositeQuantizer):
         repeat: Annotated[int, Ge(1)] = 1,
         dropout: Annotated[float, Ge(0), Le(1)] = 0.0,
         beam: Annotated[int, Ge(1)] = 1,
+        dropout_least: Annotated[int, Ge(1)] = 1,
+        dropout_multiple: Annotated[int, Ge(1)] = 1,
         channel_dim: int = -1,
         auto_update: bool = True,
     ) -> None:
@@ -113,9 +128,16 @@ class ResidualQuantizer(CompositeQuantizer):
                 "give them the same dim (codebook_dim may differ)"
             )
         super().__init__(widths[0], stages, channel_dim=channel_dim, auto_update=auto_update)
+        for name, kept in (("least", dropout_least), ("multiple", dropout_multiple)):
+            if kept > len(stages):
+                raise OptionError(
+                    f"ResidualQuantizer.dropout_{name}: expected at most the {len(stages)} stages, "
+                    f"got {kept}; keep fewer or add stages"
+                )
         self.dropout = dropout
+        self.dropout_least, self.dropout_multiple = dropout_least, dropout_multiple
         self.beam = beam
-        self._item_rows = 1
+        self._item_rows, self._used = 1, len(stages)
 
     @classmethod
     def repeat(
@@ -161,26 +183,72 @@ class ResidualQuantizer(CompositeQuantizer):
         """The quantizers, first to last; a shared one occurs several times."""
         return self.parts
 
-    def forward(self, z: Tensor, mask: Tensor | None = None) -> Quantized:
+    def forward(
+        self,
+        z: Tensor,
+        mask: Tensor | None = None,
+        weight: Tensor | None = None,
+        *,
+        stages: int | None = None,
+    ) -> Quantized:
         """Quantize vectors; see `Quantizer.forward`.
 
         Args:
             z: (*batch, D) floating point, with D at `channel_dim`.
             mask: (*batch) bool; rows that are False take part in no loss and no statistic.
+            weight: (*batch), numbers from 0; see `Quantizer.forward`.
+            stages: use only this many first stages, the same number on all processes; the codes of
+                the others are -1, and they learn nothing.
 
         Returns:
             The codewords, codes and losses; see `Quantized`.
 
         Raises:
             ShapeError: if the width, the dtype or the mask's shape is wrong.
+            OptionError: if a weight is wrong, or there are not so many stages.
         """
         in_range = -z.ndim <= self.channel_dim < z.ndim
         batch = z.movedim(self.channel_dim, -1).shape[:-1] if in_range else ()
+        self._used = check_stages("ResidualQuantizer", stages, len(self.stages))
         self._item_rows = math.prod(batch[1:])
         try:
-            return super().forward(z, mask)
+            return super().forward(z, mask, weight)
         finally:
-            self._item_rows = 1
+            self._item_rows, self._used = 1, len(self.stages)
+
+    @torch.no_grad()
+    def encode(self, z: Tensor, *, stages: int | None = None) -> Tensor:
+        """Codes (*batch, books) of vectors (*batch, D); deterministic in every mode.
+
+        Args:
+            z: (*batch, D) floating point, with D at `channel_dim`.
+            stages: use only this many first stages; the codes of the others are -1.
+
+        Raises:
+            ShapeError: if the width or the dtype is wrong.
+            OptionError: if there are not so many stages.
+        """
+        self._used = check_stages("ResidualQuantizer", stages, len(self.stages))
+        try:
+            return super().encode(z)
+        finally:
+            self._used = len(self.stages)
+
+    def decode(self, codes: Tensor, *, stages: int | None = None) -> Tensor:
+        """Vectors (*batch, D) of codes (*batch, books), or of the first books alone.
+
+        Args:
+            codes: integers; trailing -1 are absent stages.
+            stages: add up only this many first stages.
+
+        Raises:
+            CodeError: if codes are not integers, lie outside the codebook or lack the books.
+            OptionError: if there are not so many stages.
+        """
+        used = check_stages("ResidualQuantizer", stages, len(self.stages))
+        if stages is not None and isinstance(codes, Tensor):
+            codes = codes[..., : self._widths()[used - 1]]
+        return super().decode(codes)
 
     # ------------------------------------------------------------- quantizer
 
@@ -192,9 +260,12 @@ class ResidualQuantizer(CompositeQuantizer):
             [None] * len(self.stages) if codes is None else self._cleaned(codes, present)
         )
         total, results = torch.zeros_like(z), []
-        for stage, here, piece in zip(self.stages, self._each(present), given, strict=True):
+        for i, (stage, here) in enumerate(zip(self.stages, self._each(present), strict=True)):
+            if i >= self._used:
+                results.append(absent(stage, z))
+                continue
             left = z - total.detach()
-            results.append(stage._quantize(left, _both(here, mask), piece))
+            results.append(stage._quantize(left, both(here, mask), given[i]))
             values = _values(stage, left, results[-1])
             total = total + (values if here is None else torch.where(here[:, None], values, 0))
         return Quantized(
@@ -224,24 +295,26 @@ class ResidualQuantizer(CompositeQuantizer):
         greedy = self._greedy(z)
         if self.beam == 1:
             return greedy
-        found = beam_search(z, self.stages, self.beam)
+        found = padded(beam_search(z, self.stages[: self._used], self.beam), self.books)
         better = self._squared_error(z, found) < self._squared_error(z, greedy)
         return torch.where(better[:, None], found, greedy)
 
     def _at_once(self, z: Tensor) -> Tensor | None:
         """Codes (N, books) by one launch for all stages; None if that is not possible."""
         codebooks = self._codebooks_at_once(z)
-        return None if codebooks is None else residual_codes(z, codebooks)
+        if codebooks is None:
+            return None
+        return padded(residual_codes(z, codebooks[: self._used]), self.books)
 
     def _greedy(self, z: Tensor) -> Tensor:
         codes = self._at_once(z)
         if codes is not None:
             return codes
         total, pieces = torch.zeros_like(z), []
-        for stage in self.stages:
+        for stage in self.stages[: self._used]:
             pieces.append(stage._encode(z - total))
             total = total + stage._decode(pieces[-1])
-        return joined_codes(pieces)
+        return padded(joined_codes(pieces), self.books)
 
     def _squared_error(self, z: Tensor, codes: Tensor) -> Tensor:
         return (z.double() - self._decode(codes).double()).square().sum(-1)
@@ -254,9 +327,8 @@ class ResidualQuantizer(CompositeQuantizer):
         if not self.training or self.dropout == 0:
             return None
         items = rows // max(1, self._item_rows)
-        first = torch.randint(1, stages + 1, (items, 1), device=z.device)
-        whole = torch.rand(items, 1, dtype=torch.float32, device=z.device) >= self.dropout
-        kept = whole | (torch.arange(stages, device=z.device) < first)
+        least, multiple = self.dropout_least, self.dropout_multiple
+        kept = kept_stages(items, stages, self.dropout, least, multiple, z.device)
         return kept[:, None].expand(items, self._item_rows, stages).reshape(rows, stages)
 
     def _present(self, codes: Tensor) -> Tensor:
@@ -276,7 +348,7 @@ class ResidualQuantizer(CompositeQuantizer):
         if present is None:
             return self._pieces(codes)
         pairs = zip(self._pieces(codes), present.unbind(-1), strict=True)
-        return [torch.where(_like(here, piece), piece, 0) for piece, here in pairs]
+        return [torch.where(like(here, piece), piece, 0) for piece, here in pairs]
 
     def _marked(self, pieces: Sequence[Tensor], present: Tensor | None) -> Tensor:
         """The codes (N, books) of the stages, -1 where one is absent."""
@@ -284,7 +356,7 @@ class ResidualQuantizer(CompositeQuantizer):
             return joined_codes(pieces)
         pairs = zip(pieces, present.unbind(-1), strict=True)
         return joined_codes(
-            [torch.where(_like(here, piece), piece, ABSENT) for piece, here in pairs]
+            [torch.where(like(here, piece), piece, ABSENT) for piece, here in pairs]
         )
 
     def _whole(self, codes: Tensor) -> Tensor:
@@ -318,15 +390,3 @@ def _values(stage: Quantizer, left: Tensor, result: Quantized) -> Tensor:
     if not trained:
         return result.values.detach()
     return values_for_parameters(stage, left, result.codes)
-
-
-def _like(rows: Tensor, codes: Tensor) -> Tensor:
-    """Rows (N,) with as many dimensions as codes (N, *code_shape)."""
-    return rows.reshape(-1, *[1] * (codes.ndim - 1))
-
-
-def _both(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    """The rows (N,) inside both masks; None means all rows."""
-    if one is None or other is None:
-        return other if one is None else one
-    return one & other

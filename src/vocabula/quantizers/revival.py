@@ -13,7 +13,7 @@ from torch import Tensor
 from vocabula.functional import distributed
 from vocabula.quantizers.learning import Codebook
 from vocabula.quantizers.local_state import LocalState
-from vocabula.quantizers.pending import Pending
+from vocabula.quantizers.pending import Pending, filled
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.registry import component
 
@@ -69,6 +69,9 @@ class RevivalState(LocalState, KeepDtype, Pending):
         self.keep_local("drawn", zeros(codebook_size, dim), persistent=False)
         self.keep_local("seen", zeros(()), persistent=False)
 
+    def _waits(self) -> bool:
+        return filled(self.seen)  # drawn vectors stay after an update
+
     @torch.no_grad()
     def restart(self, where: Tensor, counts: Tensor) -> None:
         """Where () is true, start over from a codebook whose codewords have `counts` (K,) hits."""
@@ -76,9 +79,18 @@ class RevivalState(LocalState, KeepDtype, Pending):
         self.share.copy_(torch.where(where, share, self.share))
         self.low_for.mul_(~where)
 
+    def select(self, kept: Tensor) -> None:
+        """Keep only the codewords `kept` (K',); their fair share of the hits grows."""
+        self.share = self.share[kept] * (len(kept) / len(self.share))
+        self.low_for = self.low_for[kept]
+        self.drawn = self.drawn[kept.to(self.drawn.device)]
+
     @torch.no_grad()
     def observe(self, z: Tensor, mask: Tensor | None) -> None:
-        """Keep one uniformly drawn vector per codeword of all z (N, D) since the last `revive`."""
+        """Keep one vector per codeword of all z (N, D) since the last `revive`.
+
+        It is drawn uniformly of the rows inside the mask (N,), or in proportion to weights (N,).
+        """
         if z.shape[0] == 0:
             return
         self.follow(z)
@@ -86,6 +98,11 @@ class RevivalState(LocalState, KeepDtype, Pending):
         if mask is None:
             fresh = self.seen.new_tensor(len(z))
             picked = torch.floor(uniform[0] * fresh).long().clamp_(max=len(z) - 1)
+        elif mask.is_floating_point():
+            position = mask.to(uniform).cumsum(0)
+            fresh = position[-1]
+            picked = torch.searchsorted(position, uniform[0] * fresh, right=True)
+            picked = picked.clamp(max=len(z) - 1)
         else:
             position = mask.cumsum(0)
             fresh = position[-1]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vocabula.errors import ShapeError
 from vocabula.functional import distributed, native
-from vocabula.functional._checks import check_mask
+from vocabula.functional._checks import check_counts
 from vocabula.functional.statistics import perplexity
 from vocabula.quantizers.local_state import LocalState
 from vocabula.quantizers.precision import KeepDtype
@@ -18,6 +18,7 @@ from vocabula.types import UsageReport
 
 BUCKETS = 8
 NORM_ROWS = 8192
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 class UsageTracker(LocalState, KeepDtype, nn.Module):
@@ -55,6 +56,9 @@ class UsageTracker(LocalState, KeepDtype, nn.Module):
     def record(self, codes: Tensor, mask: Tensor | None, z: Tensor, values: Tensor) -> None:
         """Count codes (N, books) and the norms of z and values (N, D), inside the mask (N,).
 
+        With weights (N,) in its place a code counts the sum of its weights. Fractions are rounded
+        up or down, in turn from recording to recording, so that they are right in the mean.
+
         Raises:
             ShapeError: shapes or dtypes do not fit each other, the books, or the buffers.
         """
@@ -62,7 +66,8 @@ class UsageTracker(LocalState, KeepDtype, nn.Module):
         self.follow(codes)
         step = max(1, self.window // BUCKETS)
         stride = -(-codes.shape[0] // NORM_ROWS) or 1
-        if _compiled(z, values, self.norms):
+        weighted = mask is not None and mask.is_floating_point()
+        if _compiled(z, values, self.norms) and not weighted:
             self._record_at_once(codes, mask, (z, values), step, stride)
             return
         bucket = torch.div(self.clock, step, rounding_mode="floor") % BUCKETS
@@ -71,16 +76,18 @@ class UsageTracker(LocalState, KeepDtype, nn.Module):
         kept = ~(fresh & (torch.arange(BUCKETS, device=codes.device) == bucket))
         columns = zip(codes.unbind(-1), accumulate(self.codebook_sizes, initial=0), strict=False)
         shifted = torch.stack([column + start for column, start in columns], -1).reshape(-1)
-        if mask is None:
-            weight = torch.ones_like(shifted, dtype=torch.int32)
-        else:
-            weight = mask[:, None].expand(codes.shape).reshape(-1).to(torch.int32)
-        new = torch.zeros_like(self.last_seen, dtype=torch.int32).index_add_(0, shifted, weight)
+        weight = _each(mask, codes).to(torch.float64 if weighted else torch.int32)
+        hits = torch.zeros_like(self.last_seen, dtype=weight.dtype).index_add_(0, shifted, weight)
+        new = self._rounded(hits) if weighted else hits
         norms = torch.stack([_total_norm(x.detach(), mask, stride) for x in (z, values)])
         self.counts.mul_(kept[:, None]).index_add_(0, bucket[None], new[None])
         self.norms.mul_(kept[:, None]).index_add_(0, bucket[None], norms[None].to(self.norms))
         self.clock.add_(1)
-        self.last_seen.copy_(torch.where(new > 0, self.clock, self.last_seen))
+        self.last_seen.copy_(torch.where(hits > 0, self.clock, self.last_seen))
+
+    def _rounded(self, hits: Tensor) -> Tensor:
+        """Sums of weights as int32: multiples of the golden ratio say which fractions round up."""
+        return torch.floor(hits + torch.frac((self.clock + 1).double() * _GOLDEN)).int()
 
     def _check(self, codes: Tensor, mask: Tensor | None, vectors: tuple[Tensor, Tensor]) -> None:
         """Raise `ShapeError` if something does not fit; the kernel's own check covers the rest."""
@@ -96,7 +103,7 @@ class UsageTracker(LocalState, KeepDtype, nn.Module):
                     f"vectors: expected shape ({rows}, D) as there are {rows} rows of codes, got "
                     f"{tuple(x.shape)}; give one vector for each row"
                 )
-        check_mask(mask, codes.shape[:1], "the rows of codes")
+        check_counts(mask, codes.shape[:1], "the rows of codes")
 
     def _record_at_once(
         self,
@@ -145,10 +152,26 @@ class UsageTracker(LocalState, KeepDtype, nn.Module):
             norm=(norms[1] / totals[0].clamp_min(1)).expand(len(books)),
         )
 
+    def select(self, kept: Tensor) -> None:
+        """Forget the codes of the only book where `kept` (K,) is false, and count K' from now on.
+
+        It is for a book that was pruned.
+        """
+        kept = kept.to(self.last_seen.device)
+        self.counts, self.last_seen = self.counts[:, kept], self.last_seen[kept]
+        self.codebook_sizes = (len(self.last_seen),)
+
     def reset(self) -> None:
         """Forget everything counted so far."""
         for buffer in (self.counts, self.norms, self.last_seen, self.clock):
             buffer.zero_()
+
+
+def _each(mask: Tensor | None, codes: Tensor) -> Tensor:
+    """The mask or weight of every code of (N, books), flat."""
+    if mask is None:
+        return torch.ones_like(codes).reshape(-1)
+    return mask[:, None].expand(codes.shape).reshape(-1)
 
 
 def _compiled(*tensors: Tensor) -> bool:

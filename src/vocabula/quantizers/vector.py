@@ -24,10 +24,13 @@ from vocabula.functional import (
     soft_assignment_entropies,
     straight_through,
 )
+from vocabula.functional._checks import amount, counted, mask_and_weights
+from vocabula.functional.statistics import weighted_statistics
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.estimators import Estimator, Lookup
+from vocabula.quantizers.gradient_watch import GradientWatch
 from vocabula.quantizers.initialization import Initialization, KMeans
-from vocabula.quantizers.learning import EMA, LearningRule
+from vocabula.quantizers.learning import EMA, Codebook, LearningRule
 from vocabula.quantizers.local_state import LocalState
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.quantizers.projection import Projection, unit
@@ -154,6 +157,7 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         # Whether vectors were seen since the last update: then the codewords may not be fitted.
         self.keep_local("begun", torch.zeros((), dtype=torch.bool), persistent=False)
         self._settled = initialization.last_fit < 0
+        self._gradients = GradientWatch()
 
     # ------------------------------------------------------------- codebook
 
@@ -210,6 +214,7 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         self.follow(z)
         if mask is None:
             mask = torch.ones(len(z), dtype=torch.bool, device=z.device)
+        mask = counted(mask)
         step = torch.where(self.begun, -1, self.fits)
         vectors, counts, due = self.initialization.fit(z, mask, step, self.codebook_sizes[0])
         self.book.replace(due.expand(len(counts)), vectors, counts.clamp_min(1))
@@ -232,6 +237,8 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         fitting = self.learning_active and self._fitting()
         fitted = self._fit(inner.detach(), mask) if fitting else None
         codebook = self._codewords()
+        if self.book.by_gradient and self.training and not self.frozen:
+            self._gradients.follow(codebook)
         if codes is None:
             codes = self._search(inner.detach(), codebook.detach())
         elif fitted is not None:  # then given codes belong to the previous codebook
@@ -271,12 +278,13 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
             error = distributed.all_reduce_mean(losses["commitment"].detach()) * width
             if not self.book.by_gradient:
                 codebook = codebook.clone()
+            kept, weights = mask_and_weights(mask)
             sample, batch = soft_assignment_entropies(
-                inner, codebook, temperature=error.clamp_min(1e-8), mask=mask
+                inner, codebook, temperature=error.clamp_min(1e-8), mask=kept, weights=weights
             )
             losses["assignment_entropy"] = sample
             # Over all processes: one with an empty mask gives the same divergence as the others.
-            here = batch.new_tensor(len(inner)) if mask is None else mask.sum()
+            here = batch.new_tensor(len(inner)) if mask is None else amount(mask)
             rows = distributed.all_reduce_sum(here)
             highest = torch.where(rows > 0, torch.log(batch.new_tensor(size)), 0.0)
             losses["usage_kl"] = highest - batch
@@ -298,7 +306,10 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
     def _learn(self, inner: Tensor, codes: Tensor, mask: Tensor | None) -> None:
         self.follow(inner)
         size = self.codebook_sizes[0]
-        if self.book.by_gradient:
+        if mask is not None and mask.is_floating_point():
+            counts, sums = weighted_statistics(inner, codes, size, mask)
+            self.book.accumulate(sums)
+        elif self.book.by_gradient:
             counts = code_counts(codes, size, mask)
         else:
             counts, sums = code_statistics(inner, codes, size, mask)
@@ -310,10 +321,24 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
     def _update(self) -> None:
         counts = distributed.all_reduce_sum(self.pending_counts)
         self.book.update(counts)
+        self._gradients.count(self.codebook_weight)
         if self.revival is not None:
             self.revival.revive(self.book, counts)
         self.pending_counts.zero_()
         self.begun.zero_()
+
+    @property
+    def prunable(self) -> bool:
+        """Whether the codebook can lose codewords."""
+        return type(self.book).select is not Codebook.select
+
+    def _select(self, kept: Tensor) -> None:
+        self.book.select(kept)
+        if self.revival is not None:
+            self.revival.select(kept)
+        self.pending_counts = self.pending_counts[kept.to(self.pending_counts.device)]
+        self.fits.fill_(self.initialization.last_fit + 1)
+        self._settled = True
 
     def _encode(self, z: Tensor) -> Tensor:
         return nearest_codeword(self._inner(z), self._codewords())
@@ -326,3 +351,12 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         """The `count` nearest codewords of each row, nearest first."""
         count = min(count, self.codebook_sizes[0])
         return nearest_codewords(self._inner(z), self._codewords(), count)
+
+    def distances(self, z: Tensor, codes: Tensor) -> Tensor:
+        """Squared distances (N, c) between vectors z (N, D) and codewords of codes (N, c).
+
+        They are those of the search: after a projection, and of unit vectors for the cosine.
+        """
+        self._check_codes(codes)
+        chosen = F.embedding(codes, self._codewords())
+        return (self._inner(z).unsqueeze(1) - chosen).square().sum(-1)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vocabula import registry
 from vocabula.errors import CheckpointError, first_line
 from vocabula.files import in_stable_order, input_error, utf8_path, write_bytes
+from vocabula.quantizers.pending import is_pending
 from vocabula.tokenizers import identity
 
 
@@ -67,11 +68,12 @@ def read_weights(module: nn.Module, path: Path) -> None:
             f"{path}: expected tensors with the hash in its header, got others: the file is "
             "damaged; copy the folder again or take an earlier checkpoint"
         )
-    _compare(unique_tensors(module), tensors, path)
-    _adopt_dtype(module, tensors)
-    with torch.no_grad():
-        for name, tensor in unique_tensors(module).items():
-            tensor.copy_(tensors[name])
+    waiting = {name: tensor for name, tensor in tensors.items() if is_pending(name)}
+    learned = {name: tensor for name, tensor in tensors.items() if name not in waiting}
+    own = {n: t for n, t in unique_tensors(module).items() if not is_pending(n)}
+    _compare(own, learned, path)
+    _adopt_dtype(module, learned)
+    module.load_state_dict(learned | waiting, strict=False)
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -24,6 +24,7 @@ from vocabula.errors import CheckpointError
 from vocabula.files import (
     dump_json,
     hidden_folder,
+    in_stable_order,
     input_error,
     output_errors,
     remove_folder,
@@ -31,6 +32,7 @@ from vocabula.files import (
     sync_folder,
     write_bytes,
 )
+from vocabula.quantizers.pending import is_pending
 from vocabula.training.log import RESUME
 
 _FORMAT = "vocabula-checkpoint"
@@ -142,7 +144,8 @@ def newest_checkpoint(folder: Path, notify: Callable[[str], None]) -> Checkpoint
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
     digests = {}
     for name, tensors in checkpoint.tensors.items():
-        content = safetensors.torch.save({k: _plain(t) for k, t in tensors.items()})
+        saved = safetensors.torch.save({k: _plain(t) for k, t in tensors.items()})
+        content = b"".join(in_stable_order(saved))
         digests[name] = hashlib.sha256(content).hexdigest()
         write_bytes(folder / f"{name}.safetensors", content)
     state = {
@@ -248,8 +251,8 @@ def load_model(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         CheckpointError: if names or shapes differ.
     """
-    own = model.state_dict()
-    different = sorted(own.keys() ^ tensors.keys())
+    own = {name: t for name, t in model.state_dict().items() if not is_pending(name)}
+    different = sorted(own.keys() ^ {name for name in tensors if not is_pending(name)})
     different += [k for k in own.keys() & tensors.keys() if own[k].shape != tensors[k].shape]
     if different:
         raise CheckpointError(
