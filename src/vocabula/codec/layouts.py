@@ -21,6 +21,7 @@ from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.dropout import ABSENT
 from vocabula.quantizers.residual import ResidualQuantizer
 from vocabula.tokenizers import SignalTokenizer
+from vocabula.tokenizers.code_level import quantizers_of
 
 
 def discrete(tokenizer: SignalTokenizer) -> list[Quantizer]:
@@ -29,20 +30,14 @@ def discrete(tokenizer: SignalTokenizer) -> list[Quantizer]:
     Raises:
         OptionError: it is continuous and has no codes, or a book is too large.
     """
-    quantizers = []
-    for level in tokenizer.levels:
-        quantizer = level.quantizer
-        if not isinstance(quantizer, Quantizer):
-            raise OptionError(
-                f"compress: expected a tokenizer with a codebook, got the continuous "
-                f"{type(quantizer).__name__}, which has no codes; use one with another quantizer"
-            )
+    advice = "use a tokenizer with another quantizer"
+    quantizers = quantizers_of(tokenizer.levels, "compress", advice)
+    for quantizer in quantizers:
         if max(quantizer.codebook_sizes) > MAX_SYMBOLS:
             raise OptionError(
                 f"compress: expected books of at most {MAX_SYMBOLS} codewords, got "
                 f"{max(quantizer.codebook_sizes)}; train with several smaller books"
             )
-        quantizers.append(quantizer)
     return quantizers
 
 

@@ -13,7 +13,7 @@ from vocabula.evaluation.level_meter import LevelMeter
 from vocabula.evaluation.metrics import METRICS
 from vocabula.evaluation.result import Evaluation
 from vocabula.signals import Condition
-from vocabula.tokenizers import Analysis, GaussianBottleneck, SignalTokenizer
+from vocabula.tokenizers import Analysis, SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference
 from vocabula.tokenizers.posterior import PosteriorStatistics
 
@@ -90,9 +90,7 @@ class Meter:
         self._signal = tokenizer.signal
         self._fidelity = METRICS.of(self._signal.kind)()
         self._levels = [LevelMeter(level) for level in tokenizer.levels]
-        first = tokenizer.levels[0].quantizer
-        continuous = isinstance(first, GaussianBottleneck)
-        self._posterior = PosteriorStatistics(first.dim) if continuous else None
+        self._posterior: PosteriorStatistics | None = None
         self._sums = dict.fromkeys(("latent", "likelihood", "dims", "units"), 0.0)
 
     def add(self, signals: Tensor, condition: Condition | None = None) -> None:
@@ -117,8 +115,10 @@ class Meter:
         """Count the codes of every level, and the posterior of a VAE."""
         for meter, level, vectors in zip(self._levels, found.levels, found.vectors, strict=True):
             meter.add(level)
-            if self._posterior is not None and isinstance(meter.quantizer, GaussianBottleneck):
-                self._posterior.add(*meter.quantizer.posterior(vectors))
+            posterior = meter.quantizer.posterior(vectors)
+            if posterior is not None:
+                self._posterior = self._posterior or PosteriorStatistics(meter.quantizer.dim)
+                self._posterior.add(*posterior)
 
     def result(self, *, data: str, skipped: int = 0, seconds: float = 0.0) -> Evaluation:
         """The figures of everything added.

@@ -9,6 +9,7 @@ from vocabula.priors.codes import CodeGrid
 from vocabula.priors.prior import Prior
 from vocabula.quantizers.base import Quantizer
 from vocabula.tokenizers import SignalTokenizer
+from vocabula.tokenizers.code_level import quantizers_of
 
 
 def symbol_vectors(codes: CodeGrid, quantizer: Quantizer) -> list[Tensor]:
@@ -47,7 +48,7 @@ def start_from_codebooks(prior: Prior, tokenizer: SignalTokenizer, level: int) -
         level: index of its level in the tokenizer, 0 for the coarsest.
     """
     grids = (prior.codes, *prior.conditioning.upper)
-    found = [one.quantizer for one in tokenizer.levels if isinstance(one.quantizer, Quantizer)]
+    found = quantizers_of(tokenizer.levels, "prior", "use a tokenizer with another quantizer")
     quantizers = (found[level], *found[:level])
     for grid, quantizer, tables in zip(grids, quantizers, prior.embeddings(), strict=True):
         for table, vectors in zip(tables, symbol_vectors(grid, quantizer), strict=True):

@@ -1,7 +1,8 @@
 """Discrete bottlenecks: every quantizer returns the same `Quantized`, with the same verbs."""
 
-from vocabula.quantizers.base import Bottleneck, Quantizer
+from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.bernoulli import BernoulliQuantizer
+from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.quantizers.collapse import CollapseLimits, CollapseWatch
 from vocabula.quantizers.conditional_residual import ConditionalResidualQuantizer
 from vocabula.quantizers.estimators import DiVeQ, Estimator, IndexBackpropagation, Lookup

@@ -1,11 +1,10 @@
-"""The base of all bottlenecks and quantizers: shapes, precision, masks and ranges."""
+"""The base of all quantizers: shapes, precision, masks and ranges."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -13,9 +12,8 @@ from torch import Tensor
 from vocabula.errors import CodeError, OptionError, ShapeError
 from vocabula.functional._checks import check_tensor
 from vocabula.functional.modes import readable, transforming, without_autocast
+from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.quantizers.collapse import advised
-from vocabula.quantizers.foreign import FOREIGN_OPTIONS
-from vocabula.quantizers.pending import Pending
 from vocabula.quantizers.pruning import Prunable
 from vocabula.quantizers.usage import UsageTracker
 from vocabula.registry import shown_options
@@ -28,24 +26,6 @@ MAX_TRACKED_CODES = 1 << 20
 def in_backward() -> bool:
     """Whether autograd is running a backward pass, for example recomputing a checkpointed block."""
     return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
-
-
-class Bottleneck(Pending, ABC):
-    """A layer that narrows its input: to discrete codes or to a continuous variable.
-
-    Attributes:
-        dim: D, the width of the vectors that go in and come out.
-        spec: what the codes of one vector are; without books for a continuous bottleneck.
-    """
-
-    component_kind = "quantizer"
-    spec = CodeSpec(())
-    foreign_options: ClassVar[Mapping[str, str]] = FOREIGN_OPTIONS
-    dim: int
-
-    @abstractmethod
-    def forward(self, z: Tensor, mask: Tensor | None = None) -> Quantized:
-        """Pass (*batch, D) vectors through; `mask` (*batch) marks the ones that count."""
 
 
 class Quantizer(Prunable, Bottleneck):
@@ -88,16 +68,6 @@ class Quantizer(Prunable, Bottleneck):
         self.usage_tracker = UsageTracker(self.codebook_sizes) if fits else None
 
     # ------------------------------------------------------------------ public
-
-    @property
-    def books(self) -> int:
-        """The number of codes per vector."""
-        return self.spec.books
-
-    @property
-    def bits(self) -> float:
-        """Bits of one vector's codes at a fixed length: the sum of log2 K over the books."""
-        return self.spec.bits
 
     @property
     def learning_active(self) -> bool:
@@ -175,6 +145,15 @@ class Quantizer(Prunable, Bottleneck):
         flat = self._whole(codes).long().reshape(-1, *self.code_shape)
         with without_autocast(codes.device):
             return self._unflatten(self._decode(flat), batch)
+
+    def evaluate(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes (*batch, *code_shape) of vectors (*batch, D), and their codewords (*batch, D)."""
+        codes = self.encode(z)
+        return codes, self.decode(codes)
+
+    def latent_bits(self, z: Tensor) -> float:
+        """Bits of the codes of each signal (B, *grid, D) at a fixed length."""
+        return self.bits * z.shape[1:-1].numel()
 
     @torch.no_grad()
     def update(self) -> None:

@@ -8,10 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vocabula.quantizers.base import Bottleneck, Quantizer
+from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.tokenizers.code_level import CodeLevel
-from vocabula.tokenizers.extent import over_extent
-from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
 from vocabula.tokenizers.masks import OUTSIDE, Blocks
 from vocabula.tokenizers.tiles import Tile, gather
 from vocabula.types import Quantized, Reconstruction
@@ -53,14 +51,7 @@ class Analysis(Reconstruction):
 
 def evaluated(quantizer: Bottleneck, vectors: Tensor) -> tuple[tuple[Tensor, Quantized], Tensor]:
     """The vectors with the bottleneck's result as in evaluation, in any mode, and its values."""
-    if isinstance(quantizer, Quantizer):
-        codes = quantizer.encode(vectors)
-        values = quantizer.decode(codes)
-    elif isinstance(quantizer, GaussianBottleneck):
-        values = quantizer.posterior(vectors)[0]
-        codes = torch.empty(*vectors.shape[:-1], 0, dtype=torch.int64, device=vectors.device)
-    else:
-        values, codes, _ = quantizer(vectors)
+    codes, values = quantizer.evaluate(vectors)
     return (vectors, without_loss(values, codes)), values
 
 
@@ -96,12 +87,9 @@ def latent_bits(levels: Sequence[CodeLevel], vectors: Sequence[Tensor]) -> Tenso
         levels: of the tokenizer.
         vectors: (B, *grid, D) that went into each bottleneck.
     """
-    first = levels[0].quantizer
-    if isinstance(first, GaussianBottleneck):  # then it is the only level
-        return over_extent(first.kl_bits(vectors[0]))
     pairs = zip(levels, vectors, strict=True)
-    bits = sum(level.bits * one.shape[1:-1].numel() for level, one in pairs)
-    return vectors[0].new_full((len(vectors[0]),), bits)
+    bits = sum(level.quantizer.latent_bits(one) for level, one in pairs)
+    return vectors[0].new_zeros(len(vectors[0])) + bits
 
 
 def analyse_groups(

@@ -12,7 +12,7 @@ from torch import Tensor
 from vocabula.errors import DataError
 from vocabula.functional._checks import check_tensor
 from vocabula.levels import levels_of
-from vocabula.quantizers.base import Bottleneck
+from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.signals import Condition
 from vocabula.tokenizers.analysis import (
     Analysis,
@@ -32,7 +32,6 @@ from vocabula.tokenizers.code_level import (
     signal_size,
 )
 from vocabula.tokenizers.code_statistics import CodeStatistics
-from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
 from vocabula.tokenizers.likelihood import bits_per_dim
 from vocabula.tokenizers.masks import OUTSIDE, Group, blocks_of, decoded
 from vocabula.tokenizers.networks import Networks
@@ -285,7 +284,6 @@ class SignalTokenizer(Pretrained, Networks):
 
         Raises:
             DataError: wrong shape, dtype, channels or values.
-            OptionError: the bottleneck is neither a quantizer nor a `GaussianBottleneck`.
         """
         return self.analyse(x, mask, condition, seed=seed).bits
 
@@ -311,8 +309,7 @@ class SignalTokenizer(Pretrained, Networks):
 
         Raises:
             DataError: wrong shape, dtype, channels or values, also of the condition.
-            OptionError: the bottleneck is neither a quantizer nor a `GaussianBottleneck`, or the
-                decoder takes no condition.
+            OptionError: the decoder takes no condition.
         """
         x = self.signal.check(x)
         self.check_condition(condition, len(x), "analyse")
@@ -346,9 +343,8 @@ class SignalTokenizer(Pretrained, Networks):
 
     def _passed(self, x: Tensor, condition: Condition | None, seed: int) -> Passage:
         """Pass checked images, in tiles if they are large."""
-        if isinstance(self.levels[0].quantizer, GaussianBottleneck):  # the only level
+        if not self.levels[0].quantizer.discrete:  # a sample is that of a whole signal
             return self._pass(x, condition, seed)
-        self._discrete("analyse")
         cut = cut_for(x, x.shape[2:], self, self.strides, self.encode_context, self.decode_context)
         if not cut:
             return self._pass(x, condition)
@@ -364,10 +360,9 @@ class SignalTokenizer(Pretrained, Networks):
         found, last = self._descend(x, evaluated)
         parameters = self._describe(last, x.shape[2:], condition)
         output = self._output(parameters)
-        first = self.levels[0].quantizer
-        if isinstance(first, GaussianBottleneck):
-            generator = torch.Generator().manual_seed(seed)
-            sample = first.sample(found[0][0], generator=generator)
+        generator = torch.Generator().manual_seed(seed)
+        sample = self.levels[0].quantizer.sample(found[0][0], generator=generator)
+        if sample is not None:
             parameters = self._describe(sample, x.shape[2:], condition)
         log_prob = self.likelihood.log_prob(parameters, x)
         if self.scaling is not None:  # the density of the signals, not of their scaled values

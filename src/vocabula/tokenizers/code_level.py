@@ -12,7 +12,8 @@ from torch import Tensor
 from vocabula.errors import CodeError, OptionError, ShapeError, picture_size, plural
 from vocabula.functional._checks import check_tensor
 from vocabula.nn.base import Decoder
-from vocabula.quantizers.base import Bottleneck
+from vocabula.quantizers.base import Quantizer
+from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.signals import Condition
 from vocabula.signals.codes import CodeSpec
 
@@ -104,6 +105,28 @@ def common_stride(strides: Sequence[int]) -> int:
     if any(other != first for other in others):
         raise OptionError(f"stride: expected one for all axes, got {strides}; use strides")
     return first
+
+
+def quantizers_of(levels: Sequence[CodeLevel], verb: str, advice: str) -> list[Quantizer]:
+    """The quantizers of levels, which must have codes.
+
+    Args:
+        levels: of a tokenizer, the coarsest first.
+        verb: what needs the codes, for the message.
+        advice: what to do without them.
+
+    Raises:
+        OptionError: a bottleneck is continuous.
+    """
+    quantizers = []
+    for level in levels:
+        if not isinstance(level.quantizer, Quantizer):
+            raise OptionError(
+                f"{verb}: expected a discrete quantizer, got the continuous "
+                f"{type(level.quantizer).__name__}, which has no codes; {advice}"
+            )
+        quantizers.append(level.quantizer)
+    return quantizers
 
 
 def check_codes(levels: Sequence[CodeLevel], codes: Sequence[Tensor]) -> Sequence[Tensor]:

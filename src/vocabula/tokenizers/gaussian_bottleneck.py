@@ -10,8 +10,9 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from vocabula.errors import ShapeError
-from vocabula.quantizers.base import Bottleneck
+from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.registry import component
+from vocabula.tokenizers.extent import over_extent
 from vocabula.tokenizers.posterior import PosteriorStatistics, kl_to_standard_normal
 from vocabula.types import Quantized
 
@@ -55,10 +56,6 @@ class GaussianBottleneck(Bottleneck):
     free bits: Kingma et al. 2016, "Improving Variational Inference with Inverse Autoregressive
     Flow", section 3.3 (there in nats, here in bits). Log variances are clamped to [-30, 20].
     """
-
-    codebook_sizes: tuple[int, ...] = ()
-    code_shape: tuple[int, ...] = (0,)
-    channel_dim = -1
 
     def __init__(
         self,
@@ -121,18 +118,21 @@ class GaussianBottleneck(Bottleneck):
         """KL divergence (*batch) of the posterior of z to the prior N(0, 1), in bits."""
         return kl_to_standard_normal(*self.posterior(z)).sum(-1) / math.log(2)
 
+    def evaluate(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Empty codes (*batch, 0), and the mean (*batch, D) of the posterior of vectors z."""
+        codes = torch.empty(*z.shape[:-1], 0, dtype=torch.int64, device=z.device)
+        return codes, self.posterior(z)[0]
+
+    def latent_bits(self, z: Tensor) -> Tensor:
+        """KL divergence (B,) of the posteriors of all vectors of signals (B, *grid, D), in bits."""
+        return over_extent(self.kl_bits(z))
+
     @torch.no_grad()
     def statistics(self, z: Tensor) -> PosteriorStatistics:
         """Collapse diagnostics of vectors z (*batch, D): active units and KL per dimension."""
         gathered = PosteriorStatistics(self.dim)
         gathered.add(*self.posterior(z))
         return gathered
-
-    def update(self) -> None:
-        """Do nothing: there is no codebook, everything is learned by gradient."""
-
-    def usage_report(self) -> None:
-        """None, as there are no codewords to count."""
 
     def extra_repr(self) -> str:
         """Width and weight, for ``print(model)``."""

@@ -15,7 +15,8 @@ from torch.nn.functional import avg_pool2d, interpolate, pad
 from vocabula.errors import OptionError
 from vocabula.levels import level_name
 from vocabula.nn.base import Decoder, Encoder, dtype_of
-from vocabula.quantizers.base import Bottleneck, Quantizer
+from vocabula.quantizers.base import Quantizer
+from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.registry import component
 from vocabula.signals import Image
 from vocabula.tokenizers.analysis import evaluated

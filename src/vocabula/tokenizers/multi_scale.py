@@ -13,7 +13,7 @@ from vocabula.errors import OptionError
 from vocabula.functional.modes import readable, without_autocast
 from vocabula.levels import level_name, levels_of
 from vocabula.nn.base import Decoder, Encoder
-from vocabula.quantizers.base import Bottleneck
+from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.quantizers.multi_scale import MultiScaleQuantizer
 from vocabula.quantizers.scale import ABSENT, check_absent
 from vocabula.registry import component

@@ -12,10 +12,16 @@ from torch import Tensor, nn
 
 from vocabula.errors import DataError, OptionError
 from vocabula.nn.base import Decoder, Encoder, dtype_of
-from vocabula.quantizers.base import Bottleneck, Quantizer
+from vocabula.quantizers.base import Quantizer
+from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.signals import Condition, Signal
 from vocabula.signals.codes import cells
-from vocabula.tokenizers.code_level import CodeLevel, check_condition, common_stride
+from vocabula.tokenizers.code_level import (
+    CodeLevel,
+    check_condition,
+    common_stride,
+    quantizers_of,
+)
 from vocabula.tokenizers.extent import cropped
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.masks import WHOLE, Blocks
@@ -218,15 +224,7 @@ class Networks(nn.Module, ABC):
 
     def _discrete(self, verb: str) -> list[Quantizer]:
         """The quantizers of all levels, which must have codes."""
-        quantizers = []
-        for level in self.levels:
-            if not isinstance(level.quantizer, Quantizer):
-                raise OptionError(
-                    f"{verb}: expected a discrete quantizer, got the continuous "
-                    f"{type(level.quantizer).__name__}, which has no codes; use reconstruct(x)"
-                )
-            quantizers.append(level.quantizer)
-        return quantizers
+        return quantizers_of(self.levels, verb, "use reconstruct(x)")
 
     def _values(self, x: Tensor) -> Tensor:
         """Accepted signals as the networks see them: in floating point, scaled."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vocabula.errors import OptionError
 from vocabula.nn.base import Decoder, Encoder
-from vocabula.quantizers.base import Bottleneck
+from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.quantizers.multi_scale import MultiScaleQuantizer
 from vocabula.registry import component
 from vocabula.signals import Image, Signal

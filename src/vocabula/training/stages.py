@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from vocabula.quantizers.base import Quantizer
+from vocabula.quantizers import Bottleneck
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.training.settings import PARTS, Stage
 
@@ -31,7 +31,7 @@ def set_trained_parts(tokenizer: SignalTokenizer, trained: Collection[str]) -> N
     """
     for part, modules in tokenizer.parts().items():
         for module in modules:
-            if isinstance(module, Quantizer):
+            if isinstance(module, Bottleneck):
                 module.freeze(part not in trained)
             else:
                 module.requires_grad_(part in trained)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vocabula.data import Batch
 from vocabula.quantizers.base import Quantizer
+from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.training.base import BaseTrainer
 from vocabula.training.checkpoint import Checkpoint
@@ -96,7 +97,7 @@ class Trainer(BaseTrainer[Batch | Tensor]):
     def finish_step(self) -> dict[str, Tensor]:
         """Let the codebooks learn; the perplexities of the step's codes."""
         for quantizer in self.tokenizer.parts()["quantizer"]:
-            if isinstance(quantizer, Quantizer):
+            if isinstance(quantizer, Bottleneck):
                 quantizer.update()
         codes = [torch.cat(level) for level in zip(*self._codes, strict=True)]
         return code_figures(self.tokenizer.levels, codes)
@@ -107,9 +108,7 @@ class Trainer(BaseTrainer[Batch | Tensor]):
         None for a level that keeps no count, or is frozen, when nothing is counted.
         """
         return [
-            level.quantizer.usage_report()
-            if isinstance(level.quantizer, Quantizer) and not level.quantizer.frozen
-            else None
+            None if level.quantizer.frozen else level.quantizer.usage_report()
             for level in self.tokenizer.levels
         ]
 

@@ -12,10 +12,10 @@ from vocabula.data import Source
 from vocabula.evaluation.metrics.base import Spread
 from vocabula.evaluation.result import Evaluation
 from vocabula.quantizers import ResidualQuantizer
-from vocabula.quantizers.base import Quantizer
 from vocabula.reports.plots import Line, lines
 from vocabula.reports.views.base import View, first_signals
 from vocabula.tokenizers import SignalTokenizer
+from vocabula.tokenizers.code_level import quantizers_of
 from vocabula.tokenizers.inference import inference
 
 MOST_CODEWORDS = 32
@@ -55,9 +55,9 @@ def error_by_prefix(tokenizer: SignalTokenizer, x: Tensor) -> list[float]:
     Only the codes of a residual quantizer can be decoded in part; of any other quantizer the list
     holds the error with all books.
     """
-    quantizer = tokenizer.levels[0].quantizer
-    if not isinstance(quantizer, Quantizer):
+    if not tokenizer.levels[0].quantizer.discrete:
         return []
+    (quantizer,) = quantizers_of(tokenizer.levels, "report", "leave the books out")
     codes = tokenizer.encode(x)
     assert isinstance(codes, Tensor), "vectors have one level"
     errors = []
@@ -117,8 +117,7 @@ def _residual(tokenizer: SignalTokenizer) -> bool:
 
 def _decoded(tokenizer: SignalTokenizer, codes: Tensor, result: Evaluation) -> Tensor:
     """What codewords (n,) of the first book decode to, (n, D)."""
-    quantizer = tokenizer.levels[0].quantizer
-    assert isinstance(quantizer, Quantizer), "there are codes"
+    (quantizer,) = quantizers_of(tokenizer.levels, "report", "leave the codewords out")
     if not quantizer.code_shape:
         joint = codes
     elif _residual(tokenizer):
