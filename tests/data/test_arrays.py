@@ -94,7 +94,7 @@ def test_not_finite_values_are_named_by_index(tmp_path: Path, bad: float) -> Non
 def test_large_files_are_checked_while_they_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vocabula.data.arrays._CHECKED_AT_ONCE", 0)
+    monkeypatch.setattr("vocabula.data.arrays.CHECKED_BYTES", 0)
     array = np.zeros((3, 2, 2), np.float32)
     array[2] = np.nan
     source = open_source(saved(tmp_path, array))

@@ -68,7 +68,7 @@ def test_ssim_is_the_mean_over_channels() -> None:
 def test_large_images_are_measured_in_bands(pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bands of one row, of all and of some rows: the figures of the whole image."""
     image, output = torch.rand(2, 2, 16, 40), torch.rand(2, 2, 16, 40)
-    monkeypatch.setattr(metrics, "_BAND_PIXELS", pixels)
+    monkeypatch.setattr(metrics, "METRIC_PIXELS", pixels)
     expected = [
         structural_similarity(
             x,

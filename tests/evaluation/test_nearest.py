@@ -13,7 +13,7 @@ from vocabula.evaluation.nearest import nearest_by_codes, nearest_by_values
 def test_the_fewest_different_codes_over_all_levels(
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nearest, "_AT_ONCE", at_once)
+    monkeypatch.setattr(nearest, "NEAREST_VALUES", at_once)
     coarse, fine = torch.tensor([[1], [2], [3]]), torch.tensor([[[4, 4]], [[5, 5]], [[6, 6]]])
     samples = [torch.tensor([[2], [9]]), torch.tensor([[[5, 5]], [[6, 0]]])]
     found = nearest_by_codes(samples, [coarse, fine])
@@ -23,7 +23,7 @@ def test_the_fewest_different_codes_over_all_levels(
 
 @pytest.mark.parametrize("at_once", [1, 2**24])
 def test_the_smallest_root_mean_square_error(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearest, "_AT_ONCE", at_once)
+    monkeypatch.setattr(nearest, "NEAREST_VALUES", at_once)
     others = torch.stack([torch.full((1, 2, 2), value) for value in (0.0, 0.5, 1.0)])
     image = torch.tensor([[[[0.5, 0.5], [0.5, 0.7]]], [[[1.0, 1.0], [1.0, 1.0]]]])
     found = nearest_by_values(image, others)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vocabula.budgets import BATCH_POSITIONS, BATCH_ROWS, BATCH_VALUES
 from vocabula.codec.blocks import block_images, holds_blocks
 from vocabula.codec.layouts import extent_of, from_signals, to_signals
 from vocabula.codec.reader import Models, Reader, read_signals
@@ -18,11 +19,6 @@ from vocabula.errors import DataError
 from vocabula.levels import levels_of
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference
-
-BATCH_POSITIONS = 2**19
-"""Most positions that the network takes at a time, where it takes several signals."""
-BATCH_ROWS, BATCH_VALUES = 2**14, 2**22
-"""Most signals without axes that the network takes at a time, and most values of them."""
 
 
 def rows_at_once(channels: int) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vocabula.budgets import RECONSTRUCTED_PIXELS
 from vocabula.codec.layouts import from_signals
 from vocabula.codec.segment import Block
 from vocabula.codec.writer import CodedSignal
@@ -24,7 +25,6 @@ from vocabula.tokenizers import SignalTokenizer
 SHIFTS = 256
 MARGIN = 2.0**-30
 """How far every value must lie from a border: 1e-9, ten thousand times what machines differ by."""
-BATCH_PIXELS = 2**18
 
 
 class Reconstructor:
@@ -102,7 +102,7 @@ def _batches(block: Block, stage: int) -> Iterator[list[CodedSignal]]:
                 codes = block.codes[stream][first : at[stream]]
                 grids.append(codes.reshape(height, width))
             waiting.append(CodedSignal(size, tuple(grids)))
-            if len(waiting) * size[0] * size[1] >= BATCH_PIXELS:
+            if len(waiting) * size[0] * size[1] >= RECONSTRUCTED_PIXELS:
                 yield waiting
                 waiting = []
         if waiting:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from vocabula.budgets import AHEAD_PIXELS
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-AHEAD_PIXELS = 2**24
-"""Most pixels of the tasks that are under way or wait for the caller: 50 MB of RGB."""
 _SPARE_TASKS = 16  # ready results besides those under way: several batches, at any speed
 
 

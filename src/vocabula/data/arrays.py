@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vocabula.budgets import CHECKED_BYTES
 from vocabula.data.content import content_of_array
 from vocabula.data.labels import Labels, UnusableLabelsError, kept_labels, labels_of_array
 from vocabula.data.numpy_files import (
@@ -27,8 +28,6 @@ IMAGE_KEYS = ("images", "image", "x", "data", "arr_0")
 """Names under which images are looked for in an .npz file, in this order."""
 LABEL_KEYS = ("labels", "label", "y", "arr_1")
 """Names under which labels are looked for in an .npz file, in this order."""
-
-_CHECKED_AT_ONCE = 256 * 2**20  # bytes; a larger file is checked while it is read
 
 
 class ArraySource(ImageSource):
@@ -70,7 +69,7 @@ class ArraySource(ImageSource):
         self._labels: NDArray[np.int64] | None = None
         if labels is not None:
             self._set_labels(np.asarray(labels))
-        if self._range is not None and images.nbytes <= _CHECKED_AT_ONCE:
+        if self._range is not None and images.nbytes <= CHECKED_BYTES:
             for start in range(0, len(images), 256):
                 self._scale(np.arange(start, min(start + 256, len(images))))
 
@@ -171,17 +170,12 @@ def open_array(
 
 def _pick(archive: NpzFile, path: Path) -> tuple[NDArray[Any], Labels | None]:
     """The images and labels of an archive."""
-    image_key = next((key for key in IMAGE_KEYS if key in archive.names), None)
-    if image_key is None:
-        got = ", ".join(archive.names[:10]) or "none"
-        raise DataError(
-            f"{path}: expected an array named {', '.join(IMAGE_KEYS)}, got {got}; rename it"
-        )
+    image_key = archive.choose(IMAGE_KEYS)
     try:
         images = archive.read(image_key)
     except BadArrayError as got:
         raise bad_file(path, got) from got
-    label_key = next((key for key in LABEL_KEYS if key in archive.names), None)
+    label_key = archive.first(LABEL_KEYS)
     if label_key is None:
         return images, None
     return images, _read_labels(archive, label_key, path, len(images) if images.ndim else 1)

@@ -12,7 +12,7 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +99,28 @@ class NpzFile:
     def __exit__(self, *error: object) -> None:
         self._archive.close()
         self._file.close()
+
+    def first(self, names: Sequence[str]) -> str | None:
+        """The first of some names that an array has; None if none has one."""
+        return next((name for name in names if name in self.names), None)
+
+    def choose(self, names: Sequence[str], *, alone: bool = False) -> str:
+        """The name of the array that holds the data.
+
+        Args:
+            names: its usual names, the preferred one first.
+            alone: accept any name of the only array.
+
+        Raises:
+            DataError: no array has such a name.
+        """
+        found = self.names[0] if alone and len(self.names) == 1 else self.first(names)
+        if found is None:
+            got = ", ".join(self.names[:10]) or "none"
+            raise DataError(
+                f"{self._path}: expected an array named {', '.join(names)}, got {got}; rename it"
+            )
+        return found
 
     def read(self, name: str) -> NDArray[Any]:
         """One array.

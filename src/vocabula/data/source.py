@@ -12,16 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vocabula.budgets import BATCH_PIXELS, TASK_IMAGES, TASK_PIXELS
 from vocabula.data.ahead import map_ahead
 from vocabula.data.base import Batch, Source
 from vocabula.data.content import content_of_items
 from vocabula.errors import DataError, plural
 from vocabula.signals.attributes import CLASS
-
-BATCH_PIXELS = 2**19
-"""Most pixels of a batch of several images: large photographs go one at a time."""
-_TASK_PIXELS = 2**16  # small images are read several to a task, since handing over a task costs
-_TASK_IMAGES = 64  #    as much as decoding a thumbnail
 
 
 class DataWarning(UserWarning):
@@ -235,7 +231,7 @@ class ImageSource(Source):
         start = pixels = 0
         for end in range(1, count + 1):
             pixels += self.pixels(end - 1)
-            if pixels >= _TASK_PIXELS or end - start == _TASK_IMAGES or end == count:
+            if pixels >= TASK_PIXELS or end - start == TASK_IMAGES or end == count:
                 yield range(start, end), pixels
                 start, pixels = end, 0
 

@@ -90,14 +90,7 @@ def _open_sample(name: str, strict: bool) -> VectorSource:
 
 def _open_archive(path: Path, name: str, strict: bool) -> VectorSource:
     with NpzFile(path) as archive:
-        key = next((key for key in VECTOR_KEYS if key in archive.names), None)
-        if key is None and len(archive.names) == 1:
-            key = archive.names[0]
-        if key is None:
-            got = ", ".join(archive.names[:10]) or "none"
-            raise DataError(
-                f"{name}: expected an array named {', '.join(VECTOR_KEYS)}, got {got}; rename it"
-            )
+        key = archive.choose(VECTOR_KEYS, alone=True)
         try:
             vectors = archive.read(key)
             labels = _first(archive, (*LABEL_NAMES, "y"))  # y is a coordinate in a table
@@ -109,7 +102,7 @@ def _open_archive(path: Path, name: str, strict: bool) -> VectorSource:
 
 
 def _first(archive: NpzFile, names: tuple[str, ...]) -> NDArray[Any] | None:
-    found = next((name for name in names if name in archive.names), None)
+    found = archive.first(names)
     return None if found is None else archive.read(found)
 
 

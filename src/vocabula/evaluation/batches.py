@@ -6,18 +6,12 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 
 import torch
-from torch import Tensor
 
 from vocabula.data import Batch, Source
 from vocabula.data.ahead import cores, default_workers
 from vocabula.errors import DataError, OptionError
 
 CPU = torch.device("cpu")
-
-
-def as_unit(x: Tensor) -> Tensor:
-    """uint8 images divided by 255, or float images as they are, in float32."""
-    return x.float() / 255 if x.dtype == torch.uint8 else x.float()
 
 
 def read_batches(

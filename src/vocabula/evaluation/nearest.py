@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_AT_ONCE = 2**24
+from vocabula.budgets import NEAREST_VALUES
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def nearest_by_codes(levels: Sequence[Tensor], others: Sequence[Tensor]) -> Near
     """
     flat = torch.cat([codes.flatten(1) for codes in levels], 1)
     found = torch.cat([codes.flatten(1) for codes in others], 1)
-    rows = max(1, _AT_ONCE // found.numel())
+    rows = max(1, NEAREST_VALUES // found.numel())
     least = [(part[:, None] != found).sum(-1).min(1) for part in flat.to(found.dtype).split(rows)]
     counts = torch.cat([one.values for one in least])
     return Nearest(torch.cat([one.indices for one in least]), counts.double() / flat.shape[1])
@@ -50,7 +50,7 @@ def nearest_by_values(signals: Tensor, others: Tensor) -> Nearest:
         others: (N, C, *extent), to find the nearest among.
     """
     flat, found = signals.flatten(1).double(), others.flatten(1)
-    rows = max(1, _AT_ONCE // flat.shape[1])
+    rows = max(1, NEAREST_VALUES // flat.shape[1])
     # chunk by chunk in float64: the usual |a|^2 - 2ab + |b|^2 would be inexact for near copies
     parts = [torch.cdist(flat, part.double()) for part in found.split(rows)]
     least = torch.cat(parts, 1).min(1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vocabula.data import Batch, ImageSource
-from vocabula.evaluation.batches import as_unit, counted, read_batches, signal_count
+from vocabula.evaluation.batches import counted, read_batches, signal_count
 from vocabula.priors import Condition, Generator
 from vocabula.tokenizers.analysis import BitsPerDim
 
@@ -138,7 +138,7 @@ def _measure(
     generator: Generator, images: Tensor, condition: Condition | None
 ) -> tuple[BitsPerDim, tuple[Tensor, ...], Tensor]:
     """Bits with the priors' codes, log-probabilities of every code, and bits at a fixed length."""
-    x = as_unit(images.to(generator.device))
+    x = generator.tokenizer.signal.to_values(images.to(generator.device))
     generator.check_size((x.shape[2], x.shape[3]))
     found = generator.tokenizer.analyse(x)
     levels = [level.codes for level in found.levels]

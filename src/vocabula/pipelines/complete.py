@@ -14,7 +14,7 @@ from vocabula.data.pixels import decode
 from vocabula.data.png import check_channels, grid, save_png, to_bytes
 from vocabula.data.source import BrokenImageError, picture_error
 from vocabula.errors import DataError, OptionError, picture_size
-from vocabula.evaluation.batches import as_unit, counted
+from vocabula.evaluation.batches import counted
 from vocabula.files import check_new_file, check_new_folder
 from vocabula.pipelines.sample import Drawn, SampleOptions
 from vocabula.priors import Generator, Samples
@@ -95,7 +95,7 @@ def complete_grid(
     """
     check_new_file(out, overwrite=overwrite)
     options = replace(options, seed=new_seed(options.seed))
-    seen = torch.where(keep, as_unit(images), torch.full((), HIDDEN))
+    seen = torch.where(keep, generator.tokenizer.signal.to_values(images), torch.full((), HIDDEN))
     drawn: list[Tensor] = []
     completed = _complete(generator, images, keep, options, paste=paste, show=progress)
     finished = _until_interrupted(completed, drawn.append)
@@ -190,13 +190,13 @@ def _complete(
         batches = -(-len(images) * options.count // options.batch_size)
         height, width = images.shape[-2:]
         total = batches * generator.positions((height, width))
-        first = 0
+        first, to_values = 0, generator.tokenizer.signal.to_values
         with counted("completing", total, show=show) as advance:
             for samples in start(lambda done, of: advance(1)):
                 made = samples.images.cpu()
                 rows = torch.arange(first, first + len(made)) // options.count
                 first += len(made)
-                yield torch.where(keep, as_unit(images[rows]), made) if paste else made
+                yield torch.where(keep, to_values(images[rows]), made) if paste else made
 
     start(None)
     return run()

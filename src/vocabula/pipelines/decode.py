@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vocabula.budgets import BATCH_PIXELS
 from vocabula.data import Source, VectorSource
 from vocabula.data.media import MEDIA
-from vocabula.data.source import BATCH_PIXELS
 from vocabula.data.token_file import TokenFile, read_tokens
 from vocabula.data.token_layout import TokenBatch
 from vocabula.errors import OptionError, TokensError

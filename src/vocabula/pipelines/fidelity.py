@@ -1,6 +1,6 @@
 """How close compressed pictures are to the originals, measured on a few of their pixels.
 
-Decoding takes as long as encoding, so only tiles of up to `MOST_PIXELS` pixels in total are
+Decoding takes as long as encoding, so only tiles of up to `COMPARED_PIXELS` pixels in total are
 decoded, spread evenly over all pictures. If there are fewer pixels, all are decoded.
 """
 
@@ -13,14 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vocabula.budgets import COMPARED_PIXELS
 from vocabula.codec.layouts import from_signals
 from vocabula.codec.writer import CodedSignal
 from vocabula.quantizers.dropout import ABSENT
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference
 from vocabula.tokenizers.tiles import Range, Tile, tiles
-
-MOST_PIXELS = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class Fidelity:
         """Say what will be compressed."""
         self._tokenizer, self._parts, self._due = tokenizer, [], 0
         self._total, self._seen = sum(map(math.prod, sizes)), 0
-        self._budget = min(self._total, MOST_PIXELS)
+        self._budget = min(self._total, COMPARED_PIXELS)
 
     def exact(self) -> None:
         """Note that the files hold the exact pixels."""
@@ -109,7 +108,7 @@ class Fidelity:
         context, stride = self._tokenizer.decode_context, self._tokenizer.stride
         if context is not None:
             return list(tiles((height, width), stride, context))
-        if height * width > MOST_PIXELS:
+        if height * width > COMPARED_PIXELS:
             return []
         rows, columns = (-(-side // stride) * stride for side in (height, width))
         whole = (Range(0, side, 0, side) for side in (rows, columns))
@@ -121,7 +120,7 @@ class Fidelity:
         streams = 0
         for part in self._parts:
             mine = kept(part.picture)
-            full = (len(group) + 1) * math.prod(part.tile.size) > MOST_PIXELS // 4
+            full = (len(group) + 1) * math.prod(part.tile.size) > COMPARED_PIXELS // 4
             if group and (full or mine != streams or part.tile != group[0].tile):
                 yield streams, group
                 group = []

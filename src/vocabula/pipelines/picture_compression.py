@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vocabula.codec.batching import BATCH_POSITIONS, encode_batch
+from vocabula.budgets import BATCH_POSITIONS, GROUP_PICTURES, GROUP_PIXELS
+from vocabula.codec.batching import encode_batch
 from vocabula.codec.choice import choose_model, statistics_of
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
@@ -50,8 +51,6 @@ BATCH_SIZE = 64
 """Most pictures of a batch, unless the caller says."""
 _SAVERS = 16
 """Threads that save small files: each waits for the disk most of the time."""
-_GROUP, _GROUP_PIXELS = 256, 2**22
-"""Pictures that are coded and saved together: at most so many, or of so many pixels."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +260,10 @@ def _one_each(
             try:
                 for i, signal in _signals(job, batch_size):
                     group.append((i, signal))
-                    if len(group) == _GROUP or len(group) * math.prod(signal.size) >= _GROUP_PIXELS:
+                    if (
+                        len(group) == GROUP_PICTURES
+                        or len(group) * math.prod(signal.size) >= GROUP_PIXELS
+                    ):
                         submit()
                         finish(2 * _SAVERS if overlap else 0)
             finally:

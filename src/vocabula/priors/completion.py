@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, avg_pool2d, pad
 
+from vocabula.budgets import ENCODED_PIXELS
 from vocabula.errors import DataError, OptionError
 from vocabula.levels import levels_of
 from vocabula.priors.sampling import Known
 from vocabula.tokenizers import SignalTokenizer
-
-ENCODED_PIXELS = 2**20
-"""Most pixels that are encoded at once."""
 
 
 def check_completes(tokenizer: SignalTokenizer) -> None:

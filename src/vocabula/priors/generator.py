@@ -11,6 +11,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from vocabula.budgets import DECODED_PIXELS
 from vocabula.errors import DataError, OptionError, picture_size, plural
 from vocabula.priors.completion import check_completes, check_keep, known_codes
 from vocabula.priors.condition import Conditioning
@@ -24,8 +25,6 @@ from vocabula.signals.codes import off_positions, on_positions, positions_of
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.code_level import rows_of
 
-DECODED_PIXELS = 2**20
-"""Most pixels, or other units of a signal, that are decoded at once."""
 Attributes = Mapping[str, Values]
 """An index or a name, or one for every sample, of each attribute by name."""
 Texts = str | Sequence[str]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vocabula.data.source import BATCH_PIXELS
+from vocabula.budgets import BATCH_PIXELS
 from vocabula.evaluation.histogram import CodeHistogram
 from vocabula.reports.pictures import data_uri, to_array
 from vocabula.tokenizers import CodeLevel, SignalTokenizer

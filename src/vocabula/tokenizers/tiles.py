@@ -24,10 +24,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-TILE_PIXELS = 2**18
-"""Pixels of a tile: 150 MB of feature maps, inputs and outputs, in a network of 64 channels."""
-WHOLE_PIXELS = 2**19
-"""Images up to this many pixels go in whole: as many as a batch of several small ones has."""
+from vocabula.budgets import TILE_PIXELS, WHOLE_PIXELS
+
 _LEAST_CONTEXTS = 6
 """Sides of a tile in contexts, at least: with 6, what is computed twice is 7 / 9 of the tile."""
 

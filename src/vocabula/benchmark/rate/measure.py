@@ -28,7 +28,7 @@ from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data import ImageSource
 from vocabula.data.png import to_bytes
 from vocabula.errors import OptionError
-from vocabula.evaluation.batches import as_unit, counted, read_batches, signal_count
+from vocabula.evaluation.batches import counted, read_batches, signal_count
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of
 
@@ -94,7 +94,7 @@ def measure_rates(
                     advance(1)
 
             for batch in batches:
-                pixels = to_bytes(as_unit(batch.values))
+                pixels = to_bytes(tokenizer.signal.to_values(batch.values))
                 planes = torch.from_numpy(pixels.transpose(0, 3, 1, 2))
                 for i, signal in enumerate(encode_batch(tokenizer, planes)):
                     own = work.own(signal, pixels[i])

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vocabula.budgets import METRIC_PIXELS
 from vocabula.errors import ShapeError
 from vocabula.evaluation.metrics.base import Fidelity, Figures, Row, Tile, in_form
 
@@ -18,8 +19,6 @@ PSNR_CEILING = 100.0
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
-_BAND_PIXELS = 2**19
-"""Pixels that are computed together: float64 takes many times the memory of a large image."""
 _SSIM_TRUNCATE = 3.5  # scikit-image's cut-off; radius = int(3.5 sigma + 0.5) = 5 at sigma 1.5
 
 
@@ -204,7 +203,7 @@ def ssim_window(height: int, width: int) -> int:
 def _bands(images: Tensor, overlap: int = 0) -> Iterator[Tensor]:
     """Images (B, C, H, W) in bands of rows; each begins with `overlap` extra rows."""
     height, width = images.shape[-2:]
-    rows = max(1, _BAND_PIXELS // width)
+    rows = max(1, METRIC_PIXELS // width)
     for first in range(0, max(1, height - overlap), rows):
         yield images[..., first : first + rows + overlap, :]
 

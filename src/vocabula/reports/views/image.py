@@ -14,7 +14,6 @@ from torch import Tensor
 
 from vocabula.data import ImageSource, Source
 from vocabula.data.source import Sample
-from vocabula.evaluation.batches import as_unit
 from vocabula.evaluation.metrics.image import mse, psnr
 from vocabula.evaluation.result import Evaluation
 from vocabula.evaluation.rival import Rival
@@ -30,7 +29,7 @@ from vocabula.reports.views.image_examples import (
     picture_of,
 )
 from vocabula.reports.views.image_samples import comparison, sample_sheets
-from vocabula.signals import Condition
+from vocabula.signals import Condition, Image
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference
 
@@ -149,7 +148,7 @@ def _compared(
 ) -> Example:
     image = torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1)))[None]
     height, width = image.shape[-2:]
-    pictures = [picture_of(to_array(as_unit(image)[0]), "original", part="original")]
+    pictures = [picture_of(to_array(Image().to_values(image)[0]), "original", part="original")]
     for name, tokenizer in tokenizers.items():
         output, found = _reconstructed(tokenizer, image, known_of(tokenizer, sample, source))
         pictures.append(picture_of(to_array(output[0]), f"{name}, PSNR {found:.2f} dB"))
@@ -160,6 +159,6 @@ def _reconstructed(
     tokenizer: SignalTokenizer, image: Tensor, condition: Condition | None
 ) -> tuple[Tensor, float]:
     with inference(tokenizer) as device:
-        x = as_unit(image.to(device))
+        x = tokenizer.signal.to_values(image.to(device))
         output = tokenizer.reconstruct(x, condition=condition)
         return output, float(psnr(mse(output, x))[0])

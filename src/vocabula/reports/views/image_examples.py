@@ -12,12 +12,12 @@ from torch import Tensor
 
 from vocabula.data import ImageSource, Sample
 from vocabula.evaluation.ablation import without_each_level
-from vocabula.evaluation.batches import as_unit, counted
+from vocabula.evaluation.batches import counted
 from vocabula.evaluation.histogram import books_of
 from vocabula.evaluation.metrics.image import mse, psnr, ssim
 from vocabula.evaluation.rival import Rival
 from vocabula.reports.pictures import code_colours, data_uri, error_map, shrink, to_array
-from vocabula.signals import Condition
+from vocabula.signals import Condition, Image
 from vocabula.signals.attributes import CLASS, NOT_GIVEN
 from vocabula.tokenizers import CodeLevel, SignalTokenizer
 from vocabula.tokenizers.inference import inference
@@ -122,7 +122,7 @@ def _example(
     beside: Callable[[NDArray[np.uint8]], Rival] | None,
 ) -> Example:
     image = torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1)))[None]
-    x = as_unit(image.to(device))
+    x = tokenizer.signal.to_values(image.to(device))
     height, width = x.shape[-2:]
     found = tokenizer.analyse(x, condition=condition)
     output = found.output
@@ -156,10 +156,11 @@ def known_of(tokenizer: SignalTokenizer, sample: Sample, source: ImageSource) ->
 def _rival_picture(rival: Rival, x: Tensor) -> Picture:
     """The rival's picture with its size and PSNR; x (1, C, H, W) is the original."""
     found = torch.from_numpy(rival.pixels.copy()).permute(2, 0, 1)[None].to(x.device)
-    error = float(psnr(mse(as_unit(found), x))[0])
+    values = Image().to_values(found)
+    error = float(psnr(mse(values, x))[0])
     smallest = "smallest " if rival.bytes > rival.own_bytes else ""
     caption = f"{smallest}{rival.name}, {rival.bytes:,} bytes, PSNR {error:.2f} dB"
-    return picture_of(to_array(as_unit(found)[0]), caption)
+    return picture_of(to_array(values[0]), caption)
 
 
 def picture_of(pixels: np.ndarray, caption: str, *, part: str = "") -> Picture:
