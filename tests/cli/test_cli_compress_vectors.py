@@ -53,7 +53,7 @@ def test_there_and_back(vocabula: Vocabula, run: Path, states: np.ndarray) -> No
     ratio = np.square(wanted - states).mean() / states.var(axis=0).mean()
     assert "wrote states.vcb: 1000 vectors, 20,128 ->" in done.out
     assert f"{8 * size / 1000:.4g} bits per vector, MSE / variance {ratio:.4g}" in done.out
-    assert f"vocabula decompress {run} states.vcb -o decoded" in done.out
+    assert f"vocabula decompress {run} states.vcb -o decoded.npy" in done.out
     shown = vocabula("inspect", "states.vcb")
     assert "1000 vectors of 5 channels\n" in shown.out and "per vector" in shown.out
     blocked = vocabula("decompress", run, "states.vcb")

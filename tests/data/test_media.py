@@ -58,3 +58,11 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     media.write(out, _batches(KEYS), 7, overwrite=False)
     with pytest.raises(OutputError, match="--overwrite"):
         media.write(out, _batches(KEYS), 7, overwrite=False)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.parquet"])
+def test_the_number_of_signals_may_be_known_at_the_end(name: str, tmp_path: Path) -> None:
+    ArrayFile(3, "sample").write(tmp_path / name, iter(_batches(KEYS)), None, overwrite=False)
+    assert np.array_equal(open_vectors(tmp_path / name).gather(slice(None)), ROWS)
+    if name == "a.npy":
+        assert np.array_equal(np.load(tmp_path / name), ROWS)

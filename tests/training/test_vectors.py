@@ -12,11 +12,13 @@ from sklearn.metrics import explained_variance_score
 from sklearn.preprocessing import StandardScaler
 
 from vocabula import load
-from vocabula.data import VectorSource
-from vocabula.errors import DataError
+from vocabula.data import DataWarning, VectorSource
+from vocabula.errors import DataError, TrainingError
 from vocabula.evaluation import evaluate
+from vocabula.tokenizers import build_tokenizer
 from vocabula.tokenizers.scaling import QuantileScaling
 from vocabula.training import load_config, train
+from vocabula.training.checks import fit_scaling
 
 ROWS = np.random.default_rng(0).normal(3, 2, (400, 6)).astype(np.float32)
 SMALL = [
@@ -108,3 +110,36 @@ def test_what_no_codebook_can_learn_from(
     with pytest.raises(DataError, match=reason):
         _train(VectorSource(rows), tmp_path / "run", *more)
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run").glob("[!.]*"))
+
+
+def test_a_run_that_comes_to_nothing_leaves_nothing(tmp_path: Path) -> None:
+    far = np.full((50, 6), 1e30, np.float32) * np.linspace(1, 2, 50, dtype=np.float32)[:, None]
+    (tmp_path / "there").mkdir()
+    for name in ("new", "there"):
+        with pytest.raises(TrainingError, match=r"step 1: .*nothing of the run is kept"):
+            _train(VectorSource(far), tmp_path / name, "scaling=none")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
+
+
+class _Counting(VectorSource):
+    rows_read = 0
+
+    def gather(self, indices: Any) -> np.ndarray:
+        found = super().gather(indices)
+        self.rows_read += len(found)
+        return found
+
+
+def test_vectors_are_read_once_before_the_first_step() -> None:
+    rows = ROWS.copy()
+    rows[7, 2] = np.nan
+    source = _Counting(rows)
+    tokenizer = build_tokenizer(load_config("vectors", SMALL).sections, channels=6)
+    with pytest.warns(DataWarning, match="left out 1 row with NaN or infinity: 7"):
+        fit_scaling(tokenizer, source)
+    finite = source.finite_rows()
+    assert finite is not None and finite.tolist() == [i for i in range(400) if i != 7]
+    assert source.rows_read == 400
+    assert tokenizer.scaling is not None
+    known = StandardScaler().fit(np.delete(rows, 7, 0).astype(np.float64))
+    np.testing.assert_allclose(tokenizer.scaling.shift, known.mean_, rtol=1e-5)

@@ -108,6 +108,7 @@ def compress(
         open_run,
         plain_warnings,
     )
+    from vocabula.data.media import MEDIA
     from vocabula.pipelines.compress import COMPRESSION, compress_files
 
     tokenizer = open_run(run, device)
@@ -133,7 +134,10 @@ def compress(
         )
     for one in written if len(written) > 1 else []:
         say(f"{one.path}: {one.bytes} bytes, {one.rate}")
-    close(totals(written, fidelity), *_opening(run, [one.path for one in written], out, prior))
+    whole = len(written) == 1  # one file of signals opens as one file of its kind
+    decoded = MEDIA.of(tokenizer.signal.kind).decoded if whole else "decoded"
+    opening = _opening(run, [one.path for one in written], out, prior)
+    close(totals(written, fidelity), *opening, "-o", decoded)
 
 
 NAMED = 3
@@ -146,4 +150,4 @@ def _opening(run: str, files: list[Path], out: str | None, prior: str | None) ->
     if len(files) > NAMED:
         files = files[:NAMED] if out is None else [Path(out)]
     options = ["--prior", prior] if prior is not None else []
-    return (words, "decompress", run, *map(str, files), *options, "-o", "decoded")
+    return (words, "decompress", run, *map(str, files), *options)

@@ -76,6 +76,7 @@ def encode(
     from vocabula.cli.closing import close
     from vocabula.cli.runs import check_apart_from, open_data, open_images, open_run, reading_data
     from vocabula.data.cropped import CroppedSource
+    from vocabula.data.media import MEDIA
     from vocabula.data.token_writer import check_name
     from vocabula.files import check_new_file
     from vocabula.pipelines import encode_dataset
@@ -108,10 +109,9 @@ def encode(
     else:
         what = f"{plural(count, 'square')} of {cut.side} x {cut.side} pixels"
     made = f"encoded {what}: {out}"
-    if cut is None and signal.axes:  # of several sizes, which a prior cannot learn from
-        close(made, "see what the codes hold", "decode", run, out, "-o", "decoded")
-    elif cut is None:
-        close(made, "see what the codes hold", "decode", run, out, "-o", "decoded.npy")
+    if cut is None:  # images may have several sizes, which a prior cannot learn from
+        decoded = MEDIA.of(signal.kind).decoded
+        close(made, "see what the codes hold", "decode", run, out, "-o", decoded)
     else:
         step = ("train-prior", run, out, "--model", "portable", "-o", "prior")
         close(made, "learn what is likely", *step)

@@ -182,6 +182,7 @@ class Source(ABC):
         self.label_names = None if label_names is None else list(label_names)
         self.strict = strict
         self.problems: list[str] = []
+        self._broken: set[int] = set()
         self.crops = 1
         self.keys: list[str] | None = None
 

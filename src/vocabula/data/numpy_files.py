@@ -153,7 +153,7 @@ def bad_file(path: Path, got: object) -> DataError:
     """The error for a file that holds no array of numbers."""
     return DataError(
         f"{path}: expected a NumPy array of numbers, got {got};"
-        " save it again with numpy.save(path, images)"
+        " save it again with numpy.save(path, array)"
     )
 
 

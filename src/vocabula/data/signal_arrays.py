@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.data.numpy_files import map_npy
-from vocabula.data.vector_data import VectorData
+from vocabula.data.vector_data import VectorData, check_channels
 from vocabula.data.vectors import VectorSource, check_values
 from vocabula.errors import DataError
 from vocabula.files import check_plain
@@ -58,10 +58,5 @@ class ArrayData(VectorData):
             got = f"a file ending in '{file.suffix}'" if file.is_file() else "nothing there"
             raise DataError(f"{name}: expected {_KINDS}, got {got}; check the path")
         source = SignalArrays(np.asanyarray(map_npy(file)), name=name, strict=self.strict)
-        if channels is not None and source.channels != channels:
-            raise DataError(
-                f"{name}: expected signals of {channels} channels, got {source.channels} in shape "
-                f"{(len(source), source.channels, *source.extent)}; give those that the tokenizer "
-                "was trained on"
-            )
+        check_channels(source, channels)
         return source

@@ -84,18 +84,8 @@ class ImageSource(Source):
         window_blocks: how many blocks can be kept in memory at a time.
     """
 
-    def __init__(
-        self,
-        name: str,
-        channels: int,
-        *,
-        label_names: Sequence[str] | None = None,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(name, channels, label_names=label_names, strict=strict)
-        self.block_bounds: NDArray[np.int64] | None = None
-        self.window_blocks = 8
-        self._broken: set[int] = set()
+    block_bounds: NDArray[np.int64] | None = None
+    window_blocks: int = 8
 
     @abstractmethod
     def _read(self, index: int) -> Sample:

@@ -39,11 +39,7 @@ class VectorData(SignalData):
             DataError: the file is missing, damaged, holds no vectors, or vectors of another width.
         """
         source = open_vectors(path_or_name, strict=self.strict)
-        if channels is not None and source.channels != channels:
-            raise DataError(
-                f"{source.name}: expected vectors of width {channels}, got {source.channels}; "
-                "give those of the kind that the tokenizer was trained on"
-            )
+        check_channels(source, channels)
         return source
 
     def train_batches(
@@ -69,6 +65,28 @@ class VectorData(SignalData):
     def extent(self, source: Source) -> tuple[int, ...]:
         """No axis of vectors; the common size of other signals."""
         return _vectors(source).extent
+
+
+def check_channels(source: VectorSource, channels: int | None) -> None:
+    """Refuse vectors, or other signals of equal size, with another number of channels.
+
+    Args:
+        source: the signals.
+        channels: of the model; None takes any.
+
+    Raises:
+        DataError: the numbers differ.
+    """
+    if channels is None or source.channels == channels:
+        return
+    expected, got = f"vectors of width {channels}", str(source.channels)
+    if source.extent:
+        shape = (len(source), source.channels, *source.extent)
+        expected, got = f"signals of {channels} channels", f"{got} in shape {shape}"
+    raise DataError(
+        f"{source.name}: expected {expected}, got {got}; give those of the kind that the "
+        "tokenizer was trained on"
+    )
 
 
 def batch_of(source: VectorSource, rows: NDArray[np.int64]) -> Batch:

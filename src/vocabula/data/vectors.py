@@ -64,6 +64,7 @@ class VectorSource(Source):
         super().__init__(name, vectors.shape[1], strict=strict)
         self.keys = None if keys is None else list(keys)
         self._vectors = vectors
+        self._left_out: NDArray[np.int64] | None = None  # known after a pass over all rows
         self._labels = np.full(len(vectors), -1, np.int64)
         if labels is not None:
             found = kept_labels(name, lambda: labels_of_array(np.asarray(labels)))
@@ -93,14 +94,12 @@ class VectorSource(Source):
         Raises:
             DataError: a row is not finite and the source is strict, or no row is finite.
         """
-        good = np.ones(len(self), bool)
-        for first in range(0, len(self), self.batch_size):
-            part = slice(first, first + self.batch_size)
-            found = _finite(self.gather(part))
-            if found is not None:
-                good[part] = found
-        self._note(np.flatnonzero(~good)[:_NAMED].tolist(), int((~good).sum()))
-        return None if good.all() else np.flatnonzero(good)
+        if self._left_out is None:  # else a pass over all rows has found them
+            for _ in self.batches():
+                pass
+        if self._left_out is None or not len(self._left_out):
+            return None
+        return np.delete(np.arange(len(self)), self._left_out)
 
     def batches(
         self,
@@ -119,7 +118,7 @@ class VectorSource(Source):
         """
         size = batch_size or self.batch_size
         end = len(self) if limit is None else min(limit, len(self))
-        skipped, named = 0, list[int]()
+        bad = [np.empty(0, np.int64)]
         for first in range(0, end, size):
             rows = np.arange(first, min(first + size, end))
             values = self.gather(slice(first, rows[-1] + 1))
@@ -127,8 +126,7 @@ class VectorSource(Source):
             if good is not None:
                 if self.strict:
                     self._refuse(int(rows[~good][0]))
-                skipped += int((~good).sum())
-                named += rows[~good][: _NAMED - len(named)].tolist()
+                bad.append(rows[~good])
                 rows, values = rows[good], values[good]
             if len(rows):
                 yield Batch(
@@ -137,7 +135,10 @@ class VectorSource(Source):
                     torch.from_numpy(rows),
                     self.describe(rows),
                 )
-        self._note(named, skipped)
+        left_out = np.concatenate(bad)
+        self._note(left_out[:_NAMED].tolist(), len(left_out))
+        if end == len(self):
+            self._left_out = left_out
 
     @property
     def extent(self) -> tuple[int, ...]:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from vocabula.data.png import check_channels, grid, save_png, to_bytes
 from vocabula.evaluation.batches import counted
@@ -18,6 +19,8 @@ from vocabula.priors import Drawing, Generator, Samples
 from vocabula.priors.order import new_seed
 from vocabula.priors.sampling import Progress
 from vocabula.signals.attributes import CLASS
+
+T = TypeVar("T")
 
 MOST_COLUMNS = 32
 """Values of an attribute or texts up to which each gets its own column of a grid."""
@@ -154,18 +157,16 @@ def sample_grid(
     options = _checked(generator, options)
     check_new_file(out, overwrite=overwrite)
     drawn: list[np.ndarray] = []
-
-    def take(samples: Samples, names: Sequence[str]) -> None:
-        drawn.extend(to_bytes(samples.signals))
-
-    finished = draw_at_once(
-        generator, options, take, codes=codes, suffix=".png", overwrite=overwrite, show=progress
+    batches = draw_at_once(
+        generator, options, to_bytes, codes=codes, suffix=".png", overwrite=overwrite, show=progress
     )
-    if finished:
+    for pictures, _ in batches:
+        drawn.extend(pictures)
+    if drawn:
         kinds = max(len(options.texts), *map(len, options.attributes.values()), 0)
         columns = kinds if 1 < kinds <= min(MOST_COLUMNS, options.count) else None
-        save_png(grid(np.stack(drawn[:finished]), columns), out, overwrite=overwrite)
-    return Drawn(finished, options.count, new_seed(options.seed))
+        save_png(grid(np.stack(drawn), columns), out, overwrite=overwrite)
+    return Drawn(len(drawn), options.count, new_seed(options.seed))
 
 
 def sample_folder(
@@ -261,52 +262,61 @@ def draw(
         The number of samples that there are then, those before `start` included.
     """
     finished = start
-    batches = -(-(options.count - start) // options.batch_size)
-    total = batches * generator.positions(options.size_of(generator))
-    with counted("sampling", total, show=show) as advance:
-        try:
-            for samples in options.stream(generator, start, lambda done, of: advance(1)):
-                numbers = range(finished, finished + len(samples.signals))
-                keep(samples, numbers)
-                finished = numbers.stop
-        except KeyboardInterrupt:
-            pass  # finished samples are kept; the caller sees that some are missing
+    try:
+        for samples, numbers in _numbered(generator, options, start, show=show):
+            keep(samples, numbers)
+            finished = numbers.stop
+    except KeyboardInterrupt:
+        pass  # finished samples are kept; the caller sees that some are missing
     return finished
 
 
 def draw_at_once(
     generator: Generator,
     options: SampleOptions,
-    take: Callable[[Samples, Sequence[str]], None],
+    convert: Callable[[Tensor], T],
     *,
     codes: Path | None,
     suffix: str = "",
     overwrite: bool,
     show: bool,
-) -> int:
-    """Draw all samples, and write their codes as they come.
+) -> Iterator[tuple[T, list[str]]]:
+    """Draw all samples for one file, and write their codes as they come.
 
     Args:
         generator: what draws.
         options: what to draw, with a seed.
-        take: takes a batch and the names of its samples.
+        convert: makes of the signals of a batch what is kept.
         codes: a token file to write as well, or None.
         suffix: the end of every name.
         overwrite: replace an existing file of codes.
         show: show a progress bar on a terminal.
 
-    Returns:
-        The number of samples; fewer than asked for after Ctrl-C.
+    Yields:
+        What `convert` returns, and the names of the samples; after Ctrl-C no more.
     """
     with CodesFile(codes, generator, options.size_of(generator), overwrite=overwrite) as file:
+        try:
+            for samples, numbers in _numbered(generator, options, 0, show=show):
+                values = values_of(generator, options, numbers)
+                names = [f"{name}{suffix}" for name in names_of(generator, values)]
+                file.append(samples, names, list(values.values()))
+                yield convert(samples.signals), names
+        except KeyboardInterrupt:
+            pass  # the caller sees that some are missing
 
-        def keep(samples: Samples, numbers: range) -> None:
-            values = values_of(generator, options, numbers)
-            names = [f"{name}{suffix}" for name in names_of(generator, values)]
-            file.append(samples, names, list(values.values()))
-            take(samples, names)
 
-        return draw(generator, options, 0, keep, show=show)
+def _numbered(
+    generator: Generator, options: SampleOptions, start: int, *, show: bool
+) -> Iterator[tuple[Samples, range]]:
+    """The samples from `start` on, batch by batch, with their numbers and a progress bar."""
+    batches = -(-(options.count - start) // options.batch_size)
+    total = batches * generator.positions(options.size_of(generator))
+    with counted("sampling", total, show=show) as advance:
+        for samples in options.stream(generator, start, lambda done, of: advance(1)):
+            numbers = range(start, start + len(samples.signals))
+            yield samples, numbers
+            start = numbers.stop
 
 
 def values_of(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -20,7 +21,7 @@ from vocabula.pipelines.sample import (
     sample_folder,
     sample_grid,
 )
-from vocabula.priors import Generator, Samples
+from vocabula.priors import Generator
 from vocabula.priors.order import new_seed
 from vocabula.roles import Role
 
@@ -115,16 +116,19 @@ def sample_file(generator: Generator, options: SampleOptions, to: Output) -> Dra
     media = MEDIA.of(signal.kind)(signal.channels, "sample")
     media.check(to.out, overwrite=to.overwrite)
     options = checked(generator, options)
-    found: list[tuple[Tensor, Sequence[str]]] = []
+    finished = 0
 
-    def take(samples: Samples, names: Sequence[str]) -> None:
-        found.append((signal.to_stored(samples.signals).cpu(), names))
+    def stored(signals: Tensor) -> Tensor:
+        nonlocal finished
+        finished += len(signals)
+        return signal.to_stored(signals).cpu()
 
-    finished = draw_at_once(
-        generator, options, take, codes=to.codes, overwrite=to.overwrite, show=to.progress
+    batches = draw_at_once(
+        generator, options, stored, codes=to.codes, overwrite=to.overwrite, show=to.progress
     )
-    if finished:
-        media.write(to.out, found, finished, overwrite=to.overwrite)
+    first = next(batches, None)
+    if first is not None:  # after an early Ctrl-C there is nothing to write
+        media.write(to.out, itertools.chain([first], batches), None, overwrite=to.overwrite)
     return Drawn(finished, options.count, new_seed(options.seed))
 
 

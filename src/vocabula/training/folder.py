@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,12 +136,29 @@ class RunFolder:
         """
         with output_errors(self.path, then=RESUME):
             self.path.mkdir(parents=True, exist_ok=True)
-            remove_hidden(self.path)
-            for name in _OWN_FOLDERS:
-                clear_folder(self.path / name)
-            for name in (*_OWN_FILES, *subject.files):
-                (self.path / name).unlink(missing_ok=True)
+            self._clear(subject)
             self.write_manifest(config, subject)
+
+    def withdraw(self, subject: Subject) -> None:
+        """Remove a run that has come to nothing; others' files are kept.
+
+        Raises:
+            OutputError: if the folder cannot be written.
+        """
+        with output_errors(self.path):
+            self._clear(subject)
+            (self.path / "run.json").unlink(missing_ok=True)
+            for name in _OWN_FOLDERS:
+                with suppress(OSError):  # a link, or not there
+                    (self.path / name).rmdir()
+
+    def _clear(self, subject: Subject) -> None:
+        """Remove a run's own files and the contents of its own folders."""
+        remove_hidden(self.path)
+        for name in _OWN_FOLDERS:
+            clear_folder(self.path / name)
+        for name in (*_OWN_FILES, *subject.files):
+            (self.path / name).unlink(missing_ok=True)
 
     def write_manifest(self, config: RunConfig, subject: Subject) -> None:
         """Write ``run.json``: configuration, data, the number of signals and the command."""

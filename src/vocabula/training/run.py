@@ -12,7 +12,7 @@ from vocabula.data.reporting import reporting
 from vocabula.evaluation.metrics import METRICS
 from vocabula.quantizers.collapse import CollapseWatch
 from vocabula.training.checkpoint import newest_step
-from vocabula.training.checks import check_vectors
+from vocabula.training.checks import fit_scaling
 from vocabula.training.config import RunConfig
 from vocabula.training.export import count_codes, export_tokenizer
 from vocabula.training.folder import RunFolder, Subject, only_writer, restart_words
@@ -96,8 +96,9 @@ def train(
         trainer = make_trainer(config, source.channels, options, accelerator, known)
         done = newest_step(folder.checkpoints) if continued else 0
         if not done:
-            _fit_scaling(trainer, source, shown)
-            check_vectors(trainer.tokenizer, source)
+            scaled = trainer.tokenizer.scaling is not None
+            with phase("learning the scale of the values", shown=shown and scaled):
+                fit_scaling(trainer.tokenizer, source)  # every process learns the same
         if shown:
             lines = tokenizer_lines(
                 source, trainer.tokenizer, workload.size[1:], reading.in_words(source)
@@ -183,14 +184,6 @@ class TokenizerSession(Session[Trainer]):
             command=self.subject.command_line(*self.config.overrides),
             record=self.last_record,
         )
-
-
-def _fit_scaling(trainer: Trainer, source: Source, shown: bool) -> None:
-    """Learn how values are scaled, before the first step; every process learns the same."""
-    scaling = trainer.tokenizer.scaling
-    if scaling is not None:
-        with phase("learning the scale of the values", shown=shown):
-            scaling.fit(part.values for batch in source.batches() for part in batch.unpadded())
 
 
 def _feed(reading: SignalData, source: Source, trainer: Trainer, start: int) -> Iterator[Batch]:

@@ -147,7 +147,11 @@ class Session(ABC, Generic[T]):
             try:
                 self._run(stop)
             except TrainingError as error:
-                raise TrainingError(f"{error}; {self._kept()}") from None
+                kept = self._kept()
+                self._log.close()
+                if self.is_main and self._empty:
+                    self.folder.withdraw(self.subject)
+                raise TrainingError(f"{error}; {kept}") from None
             finally:
                 self._log.close()
         self._export()
@@ -269,8 +273,15 @@ class Session(ABC, Generic[T]):
             self.export()
         self.trainer.accelerator.wait_for_everyone()
 
+    @property
+    def _empty(self) -> bool:
+        """Whether the run has neither a log line nor a checkpoint."""
+        return self.last_checkpoint is None and not self.last_record
+
     def _kept(self) -> str:
         """The checkpoint to return to, in words."""
+        if self._empty:
+            return "nothing of the run is kept"
         if self.last_checkpoint is None:
             return "no checkpoint had been written yet"
         return f"the last good checkpoint is {self.last_checkpoint}"

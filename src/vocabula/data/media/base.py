@@ -23,6 +23,8 @@ class Media(ABC):
 
     samples: ClassVar[str] = "samples.npy"
     """The name of an output for samples, in suggestions."""
+    decoded: ClassVar[str] = "decoded.npy"
+    """The name of an output for decoded signals, in suggestions."""
 
     def __init__(self, channels: int, verb: str) -> None:
         self.channels, self.verb = channels, verb
@@ -41,7 +43,7 @@ class Media(ABC):
         self,
         out: Path,
         batches: Iterable[tuple[Tensor, Sequence[str]]],
-        count: int,
+        count: int | None,
         *,
         overwrite: bool,
     ) -> list[Path]:
@@ -51,7 +53,7 @@ class Media(ABC):
             out: a file or a folder.
             batches: signals (B, channels, *extent) as `Signal.to_stored` gives them, and where
                 each came from.
-            count: number of signals in all.
+            count: number of signals in all; None if only the last batch shows it.
             overwrite: replace an existing output.
 
         Returns:

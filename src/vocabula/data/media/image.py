@@ -24,6 +24,7 @@ class PictureFolder(Media):
     """
 
     samples: ClassVar[str] = "samples.png"
+    decoded: ClassVar[str] = "decoded"
 
     def __init__(self, channels: int, verb: str) -> None:
         check_channels(channels, verb)
@@ -39,7 +40,7 @@ class PictureFolder(Media):
         self,
         out: Path,
         batches: Iterable[tuple[Tensor, Sequence[str]]],
-        count: int,
+        count: int | None,
         *,
         overwrite: bool,
     ) -> list[Path]:

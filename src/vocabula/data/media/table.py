@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +42,7 @@ class ArrayFile(Media):
         self,
         out: Path,
         batches: Iterable[tuple[Tensor, Sequence[str]]],
-        count: int,
+        count: int | None,
         *,
         overwrite: bool,
     ) -> list[Path]:
@@ -61,20 +62,26 @@ def _array(signals: Tensor) -> NDArray[np.float32]:
 
 
 def _write_npy(
-    path: Path, arrays: Iterator[tuple[NDArray[np.float32], Sequence[str]]], count: int
+    path: Path, arrays: Iterator[tuple[NDArray[np.float32], Sequence[str]]], count: int | None
 ) -> None:
     written, shape = 0, None
     with open(path, "xb") as file:
         for array, _ in arrays:
             if shape is None:
                 shape = array.shape[1:]
-                about = {"descr": "<f4", "fortran_order": False, "shape": (count, *shape)}
-                write_array_header_1_0(file, about)
+                _write_header(file, (count or 0, *shape))
             _check_equal(shape, array)
             file.write(array.astype("<f4", copy=False).data)
             written += len(array)
-    if written != count:
+        if count is None and shape is not None:  # NumPy leaves room for the length in the header
+            file.seek(0)
+            _write_header(file, (written, *shape))
+    if count is not None and written != count:
         raise DataError(f"{path.name}: expected {count} signals, got {written}; run it again")
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 
 def _write_parquet(path: Path, arrays: Iterator[tuple[NDArray[np.float32], Sequence[str]]]) -> None:
