@@ -13,7 +13,7 @@ Example:
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -85,74 +85,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_MODULES = (
-    "codec",
-    "data",
-    "errors",
-    "evaluation",
-    "functional",
-    "nn",
-    "palette",
-    "pipelines",
-    "priors",
-    "quantizers",
-    "registry",
-    "reports",
-    "tokenizers",
-    "training",
-    "types",
-)
-
-_NAMES = {
-    "data": ("ImageData", "open_source"),
-    "errors": ("VocabulaError",),
-    "priors": (
-        "Generator",
-        "PixelCNN",
-        "PixelSNAIL",
-        "TransformerPrior",
-        "load_generator",
-    ),
-    "quantizers": (
-        "EMA",
-        "AttentionTransform",
-        "ConditionalResidualQuantizer",
-        "DiVeQ",
-        "BernoulliQuantizer",
-        "FiniteScalarQuantizer",
-        "FromData",
-        "Gradient",
-        "GumbelQuantizer",
-        "IndexBackpropagation",
-        "KMeans",
-        "LinearReparametrization",
-        "LinearTransform",
-        "LookupFreeQuantizer",
-        "MLPTransform",
-        "NetworkReparametrization",
-        "MultiScaleQuantizer",
-        "Normal",
-        "ProductQuantizer",
-        "Quantizer",
-        "ResidualQuantizer",
-        "Revival",
-        "Uniform",
-        "VectorQuantizer",
-    ),
-    "tokenizers": (
-        "Categorical",
-        "Gaussian",
-        "GaussianBottleneck",
-        "HierarchicalTokenizer",
-        "LogisticMixture",
-        "MultiScaleTokenizer",
-        "Tokenizer",
-        "build_tokenizer",
-        "load",
-    ),
-    "types": ("Quantized", "Reconstruction", "UsageReport"),
-}
-
 __all__ = [
     "EMA",
     "AttentionTransform",
@@ -217,22 +149,23 @@ __all__ = [
 ]
 
 
-def lazy_names(package: str, names: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
+def lazy_names(package: str) -> Callable[[str], Any]:
     """A ``__getattr__`` for a package whose names are imported when they are first used.
+
+    The names are those that its source imports for type checkers, under ``if TYPE_CHECKING``.
 
     Args:
         package: its full name.
-        names: the names that each module provides; a module outside the package by its full name.
     """
-    homes = {
-        name: module if module.startswith("vocabula.") else f"{package}.{module}"
-        for module, given in names.items()
-        for name in given
-    }
+    homes: dict[str, str] = {}
 
     def find(name: str) -> Any:
+        if not homes and not name.startswith("__"):
+            homes.update(_declared(str(sys.modules[package].__file__)))
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if homes[name] == package:  # a module of it
+            return import_module(f"{package}.{name}")
         value = getattr(import_module(homes[name]), name)
         setattr(sys.modules[package], name, value)
         return value
@@ -240,11 +173,23 @@ def lazy_names(package: str, names: Mapping[str, Sequence[str]]) -> Callable[[st
     return find
 
 
-_find = lazy_names(__name__, _NAMES)
+def _declared(file: str) -> dict[str, str]:
+    """The names that a source imports under ``if TYPE_CHECKING``, each with its module."""
+    import ast
+
+    with open(file, encoding="utf-8") as source:
+        blocks = [node for node in ast.parse(source.read()).body if isinstance(node, ast.If)]
+    imports = [
+        node
+        for block in blocks
+        if isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+    ]
+    return {name.name: str(node.module) for node in imports for name in node.names}
 
 
-def __getattr__(name: str) -> Any:
-    return import_module(f"vocabula.{name}") if name in _MODULES else _find(name)
+__getattr__ = lazy_names(__name__)
 
 
 def __dir__() -> list[str]:

@@ -38,24 +38,7 @@ if TYPE_CHECKING:
     from vocabula.codec.table import Table
     from vocabula.tokenizers.code_statistics import CodeStatistics, load_statistics
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "adaptive": ("AdaptiveModel",),
-        "blocks": ("BlockFile", "quantize_blocks", "read_blocks", "write_blocks"),
-        "choice": ("ENTROPIES", "NETWORKS", "Entropy", "choose_model", "offered_models"),
-        "files": ("CodeFile", "cut", "read", "read_codes", "to_bytes", "write", "write_codes"),
-        "inspection": ("Inspection", "inspect"),
-        "limits": ("Limits",),
-        "models": ("EntropyModel", "UniformModel"),
-        "portable": ("PortableModel",),
-        "prior": ("PriorModel", "load_prior"),
-        "segment": ("Block",),
-        "static": ("StaticModel",),
-        "table": ("Table",),
-        "vocabula.tokenizers.code_statistics": ("CodeStatistics", "load_statistics"),
-    },
-)
+__getattr__ = lazy_names(__name__)
 
 __all__ = [
     "ENTROPIES",

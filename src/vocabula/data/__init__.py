@@ -23,26 +23,7 @@ if TYPE_CHECKING:
     from vocabula.data.vector_files import open_vectors
     from vocabula.data.vectors import VectorSource
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "arrays": ("ArraySource",),
-        "cropped": ("CroppedSource", "Cut"),
-        "folder": ("FolderSource",),
-        "base": ("Batch", "SignalData", "Source"),
-        "images": ("ImageData",),
-        "kinds": ("DATA", "open_data"),
-        "opening": ("default_evaluation", "held_out_split", "open_source", "split_names"),
-        "parquet": ("ParquetSource",),
-        "source": ("DataWarning", "ImageSource", "Sample"),
-        "token_file": ("TokenFile", "read_tokens"),
-        "token_layout": ("TokenBatch", "TokenRecord"),
-        "token_writer": ("TokenWriter", "write_tokens"),
-        "vector_data": ("VectorData",),
-        "vector_files": ("open_vectors",),
-        "vectors": ("VectorSource",),
-    },
-)
+__getattr__ = lazy_names(__name__)
 
 __all__ = [
     "DATA",

@@ -11,13 +11,6 @@ if TYPE_CHECKING:
     from vocabula.evaluation.metrics.image import mse, psnr, ssim
     from vocabula.evaluation.result import BookUsage, Evaluation
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "measurement": ("evaluate",),
-        "metrics.image": ("mse", "psnr", "ssim"),
-        "result": ("BookUsage", "Evaluation"),
-    },
-)
+__getattr__ = lazy_names(__name__)
 
 __all__ = ["BookUsage", "Evaluation", "evaluate", "mse", "psnr", "ssim"]

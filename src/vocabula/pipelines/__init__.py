@@ -15,18 +15,7 @@ if TYPE_CHECKING:
     from vocabula.pipelines.encode import encode_dataset
     from vocabula.pipelines.fidelity import Fidelity
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "blocks": ("BlockOptions", "write_block_files"),
-        "compress": ("Compressed", "compress_files"),
-        "counts": ("learn_statistics",),
-        "decode": ("decode_tokens",),
-        "decompress": ("decompress_files",),
-        "encode": ("encode_dataset",),
-        "fidelity": ("Fidelity",),
-    },
-)
+__getattr__ = lazy_names(__name__)
 
 __all__ = [
     "BlockOptions",

@@ -30,25 +30,7 @@ if TYPE_CHECKING:
     from vocabula.priors.transformer import TransformerPrior
     from vocabula.signals.condition import Condition
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "codes": ("CodeGrid",),
-        "condition": ("Conditioning",),
-        "drawing": ("Drawing",),
-        "generator": ("Generator",),
-        "generator_saving": ("level_folder", "load_generator", "save_tokenizer_beside"),
-        "order": ("Samples",),
-        "pixelcnn": ("PixelCNN",),
-        "pixelsnail": ("PixelSNAIL",),
-        "portable": ("PortablePrior",),
-        "prior": ("Origin", "Prior"),
-        "saving": ("load", "save"),
-        "text": ("TextTokenizer",),
-        "transformer": ("TransformerPrior",),
-        "vocabula.signals.condition": ("Condition",),
-    },
-)
+__getattr__ = lazy_names(__name__)
 
 __all__ = [
     "CodeGrid",

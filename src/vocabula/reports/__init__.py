@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from vocabula.reports.prior import build_prior_report
     from vocabula.reports.tokenizer import build_report
 
-__getattr__ = lazy_names(
-    __name__, {"prior": ("build_prior_report",), "tokenizer": ("build_report",)}
-)
+__getattr__ = lazy_names(__name__)
 
 __all__ = ["build_prior_report", "build_report"]

@@ -13,15 +13,6 @@ if TYPE_CHECKING:
     from vocabula.signals.image import Image
     from vocabula.signals.vector import Vector
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "base": ("Signal",),
-        "codes": ("CodeSpec",),
-        "condition": ("Condition",),
-        "image": ("Image",),
-        "vector": ("Vector",),
-    },
-)
+__getattr__ = lazy_names(__name__)
 
 __all__ = ["CodeSpec", "Condition", "Image", "Signal", "Vector"]

@@ -32,27 +32,7 @@ if TYPE_CHECKING:
     from vocabula.tokenizers.saving import save
     from vocabula.tokenizers.tokenizer import Tokenizer
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "analysis": ("Analysis", "BitsPerDim"),
-        "base": ("ImageTokenizer", "SignalTokenizer"),
-        "builder": ("build_tokenizer",),
-        "categorical": ("Categorical",),
-        "code_level": ("CodeLevel",),
-        "gaussian": ("Gaussian",),
-        "gaussian_bottleneck": ("GaussianBottleneck",),
-        "hierarchical": ("HierarchicalTokenizer", "Level"),
-        "likelihood": ("Likelihood",),
-        "logistic_mixture": ("LogisticMixture",),
-        "multi_scale": ("MultiScaleTokenizer",),
-        "normal": ("Normal",),
-        "posterior": ("PosteriorStatistics",),
-        "loading": ("load",),
-        "saving": ("save",),
-        "tokenizer": ("Tokenizer",),
-    },
-)
+__getattr__ = lazy_names(__name__)
 
 __all__ = [
     "Analysis",

@@ -23,26 +23,7 @@ if TYPE_CHECKING:
     from vocabula.training.settings import Stage, TrainingOptions
     from vocabula.training.trainer import Trainer
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "vocabula.quantizers.collapse": ("CollapseLimits", "CollapseWatch"),
-        "config": (
-            "RunConfig",
-            "check_config",
-            "config_from_sections",
-            "explain",
-            "load_config",
-            "preset_names",
-            "prior_preset_names",
-        ),
-        "prior_run": ("train_prior",),
-        "prior_trainer": ("PriorTrainer",),
-        "run": ("train",),
-        "settings": ("Stage", "TrainingOptions"),
-        "trainer": ("Trainer",),
-    },
-)
+__getattr__ = lazy_names(__name__)
 
 __all__ = [
     "CollapseLimits",
