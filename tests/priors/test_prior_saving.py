@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from priors.builders import condition, conditioning, every_prior, make, random_codes, two_books
 from vocabula import registry
 from vocabula.errors import CheckpointError, OutputError
-from vocabula.priors import Conditioning, Origin, Prior, TextTokenizer, load, save, saving
+from vocabula.priors import Conditioning, Origin, Prior, TextTokenizer, load, save
 
 FULL = Conditioning(
     classes=3,
@@ -115,7 +115,7 @@ def test_a_failed_save_keeps_the_old_prior(saved: Path, monkeypatch: pytest.Monk
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(saving, "write_weights", full)
+    monkeypatch.setattr("vocabula.tokenizers.weights.write_weights", full)
     with pytest.raises(OutputError, match="No space left on device'; free some space"):
         save(make("pixelsnail", two_books((2, 2))), saved)
     assert load(saved).fingerprint() == old

@@ -125,7 +125,7 @@ def test_a_failed_save_keeps_the_old_model(saved: Path, monkeypatch: pytest.Monk
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(saving, "write_weights", full)
+    monkeypatch.setattr("vocabula.tokenizers.weights.write_weights", full)
     with pytest.raises(OutputError, match="No space left on device'; free some space"):
         trained(QUANTIZERS["gaussian"]).save_pretrained(saved)
     assert load(saved).fingerprint() == old

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vocabula.errors import picture_size, plural
 from vocabula.signals.attributes import attribute_words
+from vocabula.tokenizers.card import card_sections, figure
 
 if TYPE_CHECKING:
     from vocabula.priors.prior import Prior
@@ -35,24 +35,7 @@ Fingerprint: `{fingerprint}`
 
 Tokenizer that its codes belong to: `{tokenizer}`
 
-## Data
-
-{data}
-
-## Metrics
-
-{metrics}
-
-## Command
-
-{command}
-
-## Settings
-
-```json
-{settings}
-```
-"""
+{sections}"""
 FOREIGN = """
 It is an ordinary causal language model of the transformers library too:
 `AutoModelForCausalLM.from_pretrained("path/to/this/folder")`. A prompt is {prefix} tokens long and
@@ -84,7 +67,7 @@ def prior_card(
         foreign = FOREIGN.format(
             prefix=vocabulary.prefix_length, start=vocabulary.start, count=count
         )
-    rows = [f"- {name}: {_figure(value)}" for name, value in (metrics or {}).items()]
+    rows = [f"- {name}: {figure(value)}" for name, value in (metrics or {}).items()]
     return TEMPLATE.format(
         library="transformers" if foreign else "vocabula",
         kind=type(prior).__name__,
@@ -95,10 +78,9 @@ def prior_card(
         foreign=foreign,
         fingerprint=prior.fingerprint(),
         tokenizer=prior.origin.tokenizer or "not stated",
-        data=data or "Not stated.",
-        metrics="\n".join(rows) or "Not stated.",
-        command=f"```\n{command}\n```" if command else "Not stated.",
-        settings=json.dumps(settings, indent=2, sort_keys=True),
+        sections=card_sections(
+            settings, data=data, metrics="\n".join(rows) or None, command=command
+        ),
     )
 
 
@@ -109,7 +91,3 @@ def _conditions(prior: Prior) -> str:
     parts += [f"a vector of {plural(known.vectors, 'number')}"] if known.vectors else []
     parts += [f"the codes of {plural(len(known.upper), 'coarser level')}"] if known.upper else []
     return ", ".join(parts) or "nothing"
-
-
-def _figure(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

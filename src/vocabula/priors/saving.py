@@ -6,23 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vocabula import __version__, registry
+from vocabula import registry
 from vocabula.errors import CheckpointError
-from vocabula.files import dump_json, new_folder, output_errors, unicode_text, write_bytes
 from vocabula.priors.card import prior_card
 from vocabula.priors.prior import Origin, Prior
 from vocabula.priors.text import TextTokenizer
 from vocabula.signals.attributes import CLASS
 from vocabula.tokenizers.saved_folder import (
-    CARD,
     CONFIG,
-    FORMAT,
-    WEIGHTS,
+    build_saved,
     read_config,
     read_saved_weights,
     settings_errors,
+    write_saved,
 )
-from vocabula.tokenizers.weights import write_weights
 
 
 def save(
@@ -61,20 +58,17 @@ def save(
         origin["names"] = names
     config = {
         **prior.foreign_config(),
-        "format": FORMAT,
-        "library": "vocabula",
-        "version": __version__,
         "prior": settings,
         "origin": origin,
         "text": prior.text_tokenizer is not None,
     }
     card = prior_card(prior, settings, data=data, metrics=metrics, command=command)
-    with output_errors(folder), new_folder(folder, overwrite=True, last=CONFIG) as draft:
-        write_weights(prior.saved_module(), draft / WEIGHTS)
+
+    def beside(draft: Path) -> None:
         if prior.text_tokenizer is not None:
             prior.text_tokenizer.save(draft)
-        write_bytes(draft / CARD, unicode_text(card).encode())
-        write_bytes(draft / CONFIG, dump_json(config))
+
+    write_saved(folder, prior.saved_module(), config, card, beside)
 
 
 def load(path: str | Path) -> Prior:
@@ -93,8 +87,8 @@ def load(path: str | Path) -> Prior:
     """
     folder = Path(path)
     config = _read_config(folder)
+    prior: Prior = build_saved(folder, config, "prior")
     with settings_errors(folder, config, "prior"):
-        prior: Prior = registry.build("prior", config["prior"])
         prior.origin = _origin(config["origin"])
         if config["text"]:
             prior.text_tokenizer = TextTokenizer.load(folder)

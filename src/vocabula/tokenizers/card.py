@@ -34,28 +34,7 @@ codes = tokenizer.encode({plural})  # {shape}
 
 Fingerprint (token files carry it): `{fingerprint}`
 
-## Data
-
-{data}
-
-## Metrics
-
-{metrics}
-
-## Held-out figures
-
-{held_out}
-
-## Command
-
-{command}
-
-## Settings
-
-```json
-{settings}
-```
-"""
+{sections}"""
 
 
 def model_card(
@@ -88,12 +67,41 @@ def model_card(
         plural=signal.plural,
         shape=signal.shape_in_words(),
         fingerprint=fingerprint,
-        data=data or "Not stated.",
-        metrics=_table(metrics) if metrics else "Not stated.",
-        command=f"```\n{command}\n```" if command else "Not stated.",
-        held_out=held_out or "Not measured: `vocabula export RUN DIR --data HELD-OUT` does so.",
-        settings=json.dumps(settings, indent=2, sort_keys=True),
+        sections=card_sections(
+            settings,
+            data=data,
+            metrics=_table(metrics) if metrics else None,
+            command=command,
+            held_out=held_out or "Not measured: `vocabula export RUN DIR --data HELD-OUT` does so.",
+        ),
     )
+
+
+def card_sections(
+    settings: Mapping[str, Any],
+    *,
+    data: str | None,
+    metrics: str | None,
+    command: str | None,
+    held_out: str | None = None,
+) -> str:
+    """The sections that every model card ends with.
+
+    Args:
+        settings: the configuration of the model.
+        data: what it was trained on.
+        metrics: its figures, in Markdown.
+        command: what made it.
+        held_out: figures on data that it did not learn from; None leaves the section out.
+    """
+    sections = {
+        "Data": data or "Not stated.",
+        "Metrics": metrics or "Not stated.",
+        **({HELD_OUT: held_out} if held_out else {}),
+        "Command": f"```\n{command}\n```" if command else "Not stated.",
+        "Settings": f"```json\n{json.dumps(settings, indent=2, sort_keys=True)}\n```",
+    }
+    return "\n".join(f"## {title}\n\n{text}\n" for title, text in sections.items())
 
 
 def held_out_figures(figures: Mapping[str, Any], *, data: str, count: str) -> str:
@@ -126,9 +134,10 @@ def with_held_out(card: str, section: str) -> str:
 
 
 def _table(metrics: Mapping[str, Any]) -> str:
-    rows = [f"| {name} | {_figure(value)} |" for name, value in metrics.items()]
+    rows = [f"| {name} | {figure(value)} |" for name, value in metrics.items()]
     return "\n".join(["| metric | value |", "|---|---|", *rows])
 
 
-def _figure(value: Any) -> str:
+def figure(value: Any) -> str:
+    """A figure of a card."""
     return f"{value:.6g}" if isinstance(value, float) else str(value).replace("|", "\\|")

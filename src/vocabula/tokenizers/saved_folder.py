@@ -3,20 +3,58 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vocabula import __version__, registry
 from vocabula.errors import CheckpointError, OptionError, UnknownNameError, first_line
-from vocabula.files import input_error
+from vocabula.files import (
+    dump_json,
+    input_error,
+    new_folder,
+    output_errors,
+    unicode_text,
+    write_bytes,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+
+
+def write_saved(
+    folder: Path,
+    module: nn.Module,
+    config: Mapping[str, Any],
+    card: str,
+    beside: Callable[[Path], None],
+) -> None:
+    """Write a model's folder: weights, card and settings. The settings appear last.
+
+    Every file is complete or absent at any moment; other files in the folder are left alone.
+
+    Args:
+        folder: the folder, created if needed.
+        module: the model.
+        config: the content of ``config.json`` but for format, library and version.
+        card: the text of the card.
+        beside: writes further files into the folder it is given.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    from vocabula.tokenizers.weights import write_weights
+
+    said = {"format": FORMAT, "library": "vocabula", "version": __version__}
+    with output_errors(folder), new_folder(folder, overwrite=True, last=CONFIG) as draft:
+        write_weights(module, draft / WEIGHTS)
+        beside(draft)
+        write_bytes(draft / CARD, unicode_text(card).encode())
+        write_bytes(draft / CONFIG, dump_json({**config, **said}))
 
 
 def read_config(folder: Path, kind: str, made_by: str) -> dict[str, Any]:
@@ -97,6 +135,21 @@ def settings_errors(folder: Path, config: Mapping[str, Any], kind: str) -> Itera
             f"(saved by vocabula {config.get('version', '?')}, this is {__version__}); "
             "use the version that saved it, or undo changes to the file"
         ) from None
+
+
+def build_saved(folder: Path, config: Mapping[str, Any], kind: str) -> Any:
+    """The model that a configuration describes, before its weights are read.
+
+    Args:
+        folder: of the model.
+        config: as `read_config` gives it.
+        kind: what it is, and the name of its settings: "tokenizer" or "prior".
+
+    Raises:
+        CheckpointError: the settings are wrong.
+    """
+    with settings_errors(folder, config, kind):
+        return registry.build(kind, config[kind])
 
 
 def read_saved_weights(module: nn.Module, folder: Path) -> None:

@@ -11,9 +11,9 @@ from huggingface_hub import ModelHubMixin, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from torch import nn
 
-from vocabula import __version__, registry
+from vocabula import registry
 from vocabula.errors import CheckpointError, plural
-from vocabula.files import dump_json, new_folder, output_errors, unicode_text, write_bytes
+from vocabula.files import write_bytes
 from vocabula.signals import Signal
 from vocabula.tokenizers import summary
 from vocabula.tokenizers.card import model_card
@@ -23,13 +23,13 @@ from vocabula.tokenizers.code_statistics import CodeStatistics, load_statistics
 from vocabula.tokenizers.saved_folder import (
     CARD,
     CONFIG,
-    FORMAT,
     WEIGHTS,
+    build_saved,
     read_saved_weights,
     read_tokenizer_config,
-    settings_errors,
+    write_saved,
 )
-from vocabula.tokenizers.weights import fingerprint, write_weights
+from vocabula.tokenizers.weights import fingerprint
 
 
 class Saved(summary.Summarized, Protocol):
@@ -134,13 +134,7 @@ def save(
     """
     folder = Path(folder)
     settings, said = registry.spec(tokenizer), summary.summarize(tokenizer)
-    config = {
-        "format": FORMAT,
-        "library": "vocabula",
-        "version": __version__,
-        "tokenizer": settings,
-        summary.KEY: said.to_dict(),
-    }
+    config = {"tokenizer": settings, summary.KEY: said.to_dict()}
     identity, counts = said.fingerprint, tokenizer.code_statistics
     card = model_card(
         summary=_summary(tokenizer),
@@ -152,20 +146,19 @@ def save(
         command=command,
         held_out=held_out,
     )
-    with output_errors(folder), new_folder(folder, overwrite=True, last=CONFIG) as draft:
-        write_weights(cast("nn.Module", tokenizer), draft / WEIGHTS)
+
+    def beside(draft: Path) -> None:
         if counts is not None and counts.fingerprint == identity:
             write_bytes(draft / STATISTICS, counts.to_bytes())
-        write_bytes(draft / CARD, unicode_text(card).encode())
-        write_bytes(draft / CONFIG, dump_json(config))
+
+    write_saved(folder, cast("nn.Module", tokenizer), config, card, beside)
 
 
 def load_saved(path: str | Path) -> Any:
     """The tokenizer saved in a folder; see `vocabula.load`."""
     folder = Path(path)
     config = read_tokenizer_config(folder)
-    with settings_errors(folder, config, "tokenizer"):
-        tokenizer = registry.build("tokenizer", config["tokenizer"])
+    tokenizer = build_saved(folder, config, "tokenizer")
     read_saved_weights(tokenizer, folder)
     if (folder / STATISTICS).is_file():
         tokenizer.code_statistics = load_statistics(folder, tokenizer.fingerprint())
