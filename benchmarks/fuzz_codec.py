@@ -50,7 +50,8 @@ from vocabula.codec.header import Header, Stage
 from vocabula.codec.kinds import GRID, IMAGE, NAMED, VECTOR
 from vocabula.codec.kinds import KINDS as KIND_ROWS
 from vocabula.codec.layout import Attachment
-from vocabula.codec.segment import Block, SegmentHead
+from vocabula.codec.segment import SegmentHead
+from vocabula.codec.span import Block
 from vocabula.errors import CodecError
 
 

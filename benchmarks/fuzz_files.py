@@ -13,19 +13,14 @@ with atheris.instrument_imports(include=["vocabula.codec"]):
     from vocabula import codec
     from vocabula.codec import portable, writer
     from vocabula.codec.choice import known_models
-    from vocabula.codec.header import PREFIX, Header, Stage, parse_header
+    from vocabula.codec.header import PREFIX, Header, Stage
+    from vocabula.codec.header_parsing import parse_header
+    from vocabula.codec.integers import Unpacker, checksum
     from vocabula.codec.kinds import IMAGE
-    from vocabula.codec.layout import Attachment, Unpacker, checksum
+    from vocabula.codec.layout import Attachment
     from vocabula.codec.pixels import PixelModel
-    from vocabula.codec.segment import (
-        Block,
-        Chunk,
-        SegmentHead,
-        codes_checksum,
-        empty_block,
-        parse_head,
-        seed_of,
-    )
+    from vocabula.codec.segment import SegmentHead, codes_checksum, parse_head, seed_of
+    from vocabula.codec.span import Block, Chunk, empty_block
     from vocabula.codec.writer import CodedSignal, write_signals
     from vocabula.errors import CodecError
 

@@ -30,7 +30,7 @@ from torch import nn
 
 from vocabula import load, open_source
 from vocabula.data import read_tokens
-from vocabula.data.code_batches import read_codes
+from vocabula.data.code_arrays import read_codes
 from vocabula.evaluation.code_nats import count_nats, measure_codes
 from vocabula.pipelines import encode_dataset
 from vocabula.priors import Drawing, Generator, load_generator

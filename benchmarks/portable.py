@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from vocabula import codec, open_source
 from vocabula.codec.models import EntropyModel
-from vocabula.codec.segment import Block
+from vocabula.codec.span import Block
 from vocabula.priors import Generator, load_generator
 from vocabula.tokenizers.inference import inference
 

@@ -28,7 +28,7 @@ from vocabula import codec, load, open_source
 from vocabula.benchmark.rate import RateStudy, measure_rates, rate_figure, verdict
 from vocabula.benchmark.rate.picture_codecs import PICTURE_CODECS
 from vocabula.codec.batching import encode_batch
-from vocabula.codec.layouts import tokenizer_header
+from vocabula.codec.stages import tokenizer_header
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data import ImageSource
 from vocabula.tokenizers import SignalTokenizer

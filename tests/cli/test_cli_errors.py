@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from vocabula.cli.errors import as_user_error, print_failure
-from vocabula.data.token_file import TokenRecord, write_tokens
+from vocabula.data.token_records import TokenRecord
+from vocabula.data.token_writer import write_tokens
 from vocabula.errors import DataError, Interrupted, VocabulaError
 from vocabula.signals import CodeSpec
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from vocabula.data import read_tokens
-from vocabula.data.code_batches import read_codes
+from vocabula.data.code_arrays import read_codes
 
 
 @pytest.fixture

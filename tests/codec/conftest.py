@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vocabula.codec import CodeStatistics, Table, native
 from vocabula.codec.coder import new_decoder, new_encoder
-from vocabula.codec.segment import Block
+from vocabula.codec.span import Block
 from vocabula.tokenizers import SignalTokenizer, build_tokenizer
 
 SMALL = {"name": "vqvae", "hidden": 8, "residual_layers": 0, "downsample": 4}

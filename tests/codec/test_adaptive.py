@@ -9,7 +9,7 @@ import pytest
 
 from vocabula.codec import AdaptiveModel, StaticModel, UniformModel, fallback, native
 from vocabula.codec.adaptive_stream import AdaptiveStream
-from vocabula.codec.segment import Block
+from vocabula.codec.span import Block
 from vocabula.codec.tree import own_tables, slots_for, squash_table, stretch_table
 from vocabula.codec.words import words_of
 from vocabula.errors import CodecError

@@ -15,7 +15,8 @@ import torch
 from vocabula import codec, palette
 from vocabula.codec import Limits
 from vocabula.codec.blocks import codebook_of, packed_codebook, put_blocks
-from vocabula.codec.header import Header, Stage, parse_header
+from vocabula.codec.header import Header, Stage
+from vocabula.codec.header_parsing import parse_header
 from vocabula.errors import CodecError, OptionError, ShapeError
 
 from . import specified_pixels

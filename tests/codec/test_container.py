@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from vocabula import codec
 from vocabula.codec import Limits, writer
 from vocabula.codec.header import Header, Stage
+from vocabula.codec.integers import Packer, Unpacker
 from vocabula.codec.kinds import IMAGE
-from vocabula.codec.layout import Packer, Unpacker
-from vocabula.codec.segment import Block, empty_block
+from vocabula.codec.span import Block, empty_block
 from vocabula.errors import CodecError, OptionError, OutputError
 
 from .conftest import smooth_codes, statistics_of

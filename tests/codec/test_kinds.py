@@ -15,7 +15,8 @@ from torch import Tensor
 
 from vocabula import codec
 from vocabula.codec import batching, writer
-from vocabula.codec.header import Header, parse_header
+from vocabula.codec.header import Header
+from vocabula.codec.header_parsing import parse_header
 from vocabula.codec.kinds import GRID, IMAGE, KINDS, NAMED, VECTOR, in_two, kind_of
 from vocabula.codec.layout import Attachment
 from vocabula.codec.limits import NO_LIMITS

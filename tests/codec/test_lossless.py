@@ -18,13 +18,15 @@ from torch import Tensor
 from vocabula import codec
 from vocabula.codec import Limits
 from vocabula.codec.choice import known_models
-from vocabula.codec.header import Header, Stage, parse_header
+from vocabula.codec.header import Header, Stage
+from vocabula.codec.header_parsing import parse_header
 from vocabula.codec.layout import ModelId, Role
 from vocabula.codec.pixel_steps import Scene, start_table
 from vocabula.codec.pixels import PixelModel
-from vocabula.codec.reader import Reader, opened, read_signals
+from vocabula.codec.reader import Reader, opened
 from vocabula.codec.reconstruction import MARGIN, choose_shift, to_bytes
-from vocabula.codec.segment import Block, empty_block
+from vocabula.codec.signal_reading import read_signals
+from vocabula.codec.span import Block, empty_block
 from vocabula.codec.writer import write_signals
 from vocabula.errors import CodecError, DataError, OptionError
 from vocabula.tokenizers import SignalTokenizer

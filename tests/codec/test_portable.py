@@ -19,7 +19,7 @@ import torch
 from vocabula import codec
 from vocabula.codec import PortableModel, portable
 from vocabula.codec.integer_network import IntegerNetwork, curve_table, exponential_table
-from vocabula.codec.segment import Block
+from vocabula.codec.span import Block
 from vocabula.errors import CodecError, OptionError
 from vocabula.priors import CodeGrid, Condition, Conditioning, PixelCNN, PortablePrior, load
 from vocabula.priors.portable import SymbolNetwork

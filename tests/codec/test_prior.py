@@ -19,9 +19,11 @@ from vocabula import codec
 from vocabula.codec import Limits, PriorModel, prior, writer
 from vocabula.codec.batches import batches
 from vocabula.codec.build import build_of
-from vocabula.codec.header import parse_header
-from vocabula.codec.layout import Attachment, checksum
-from vocabula.codec.segment import Block, parse_head, seed_of
+from vocabula.codec.header_parsing import parse_header
+from vocabula.codec.integers import checksum
+from vocabula.codec.layout import Attachment
+from vocabula.codec.segment import parse_head, seed_of
+from vocabula.codec.span import Block
 from vocabula.errors import CodecError, CodecWarning, OptionError
 from vocabula.priors import CodeGrid, Conditioning, Generator, PixelCNN
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vocabula import codec
-from vocabula.data.token_layout import TokenRecord
+from vocabula.data.token_records import TokenRecord
 from vocabula.errors import CodeError, DataError, OptionError, ShapeError, VocabulaError
 from vocabula.functional import nearest_codeword
 from vocabula.palette import decode as palette_decode

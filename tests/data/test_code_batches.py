@@ -12,13 +12,8 @@ import numpy as np
 import pytest
 
 from vocabula.data import TokenRecord, read_tokens, write_tokens
-from vocabula.data.code_batches import (
-    code_batches,
-    read_codes,
-    split_codes,
-    train_code_batches,
-    value_count,
-)
+from vocabula.data.code_arrays import read_codes, value_count
+from vocabula.data.code_batches import code_batches, split_codes, train_code_batches
 from vocabula.errors import DataError, TokensError
 from vocabula.signals import CodeSpec
 

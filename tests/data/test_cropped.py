@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from vocabula.data import ArraySource, CroppedSource, Cut, DataWarning, Sample, open_source
-from vocabula.data.cropped import crop_name, picture_of, resize_image
+from vocabula.data.cropped import picture_of, resize_image
+from vocabula.data.picture_cuts import crop_name
 from vocabula.errors import DataError, OptionError
 
 SIZES = [(30, 20), (20, 33), (64, 48)]  # width, height

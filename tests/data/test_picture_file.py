@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 
 from vocabula.data import DataWarning, open_source, picture_file
+from vocabula.data.image_problems import BrokenImageError, RefusedImageError
 from vocabula.data.picture_file import MAX_PIXELS
 from vocabula.data.pixels import Header, decode, read_header
-from vocabula.data.source import BrokenImageError, RefusedImageError
 
 SMOOTH = np.stack(
     [*np.meshgrid(np.arange(0, 160, 4), np.arange(0, 96, 4)), np.full((24, 40), 99)], -1

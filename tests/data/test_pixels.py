@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vocabula.data.image_problems import BrokenImageError
 from vocabula.data.pixels import convert_channels, decode, read_header
-from vocabula.data.source import BrokenImageError
 from vocabula.errors import DataError
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vocabula.data import TokenRecord, TokenWriter, read_tokens, write_tokens
-from vocabula.data.code_batches import read_codes, value_count
+from vocabula.data.code_arrays import read_codes, value_count
 from vocabula.errors import TokensError
 from vocabula.signals import CodeSpec
 

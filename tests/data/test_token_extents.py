@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from vocabula.data import TokenRecord, TokenWriter, read_tokens, write_tokens
 from vocabula.data import token_writer as writing
-from vocabula.data.code_batches import read_codes
+from vocabula.data.code_arrays import read_codes
 from vocabula.errors import DataError, ShapeError, TokensError
 from vocabula.signals import CodeSpec
 

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from vocabula.data import read_tokens
-from vocabula.data.code_batches import CodeArrays, read_codes, train_code_batches
+from vocabula.data.code_arrays import CodeArrays, read_codes
+from vocabula.data.code_batches import train_code_batches
 from vocabula.evaluation import code_nats
 from vocabula.evaluation.code_nats import count_nats, measure_codes, order0_nats
 from vocabula.priors import CodeGrid, Condition, Conditioning, Prior, TextTokenizer
 from vocabula.priors.conditioned import CaptionTokens, ConditionedCodes
-from vocabula.priors.sampling import Decoding
+from vocabula.priors.decoding import Decoding
 from vocabula.signals import CodeSpec
 
 

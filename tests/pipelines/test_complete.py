@@ -16,7 +16,7 @@ from vocabula.errors import DataError, OptionError, OutputError
 from vocabula.pipelines import complete as completions
 from vocabula.pipelines.complete import complete_folder, complete_grid, read_images
 from vocabula.pipelines.keep import keep_mask, mask_picture
-from vocabula.pipelines.sample import Drawn, SampleOptions
+from vocabula.pipelines.sample_options import Drawn, SampleOptions
 from vocabula.priors import Generator
 
 SIZE = (12, 16)

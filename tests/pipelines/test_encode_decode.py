@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 
 from vocabula.data import ArraySource, DataWarning, open_source
-from vocabula.data.token_file import TokenRecord, read_tokens, write_tokens
+from vocabula.data.token_file import read_tokens
+from vocabula.data.token_records import TokenRecord
+from vocabula.data.token_writer import write_tokens
 from vocabula.errors import DataError, OptionError, OutputError, TokensError
 from vocabula.pipelines import decode_tokens, encode_dataset
 from vocabula.signals import CodeSpec

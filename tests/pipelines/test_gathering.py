@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from vocabula.codec import inspect, read
-from vocabula.data.source import DataWarning
+from vocabula.data.image_problems import DataWarning
 from vocabula.errors import CodecError, DataError, OptionError
 from vocabula.pipelines import Fidelity, compress_files, decompress_files
 from vocabula.tokenizers import SignalTokenizer, build_tokenizer

@@ -16,7 +16,8 @@ from vocabula.data.png import grid, save_png, to_bytes
 from vocabula.data.token_file import read_tokens
 from vocabula.errors import OptionError, OutputError
 from vocabula.pipelines import sample as samples_module
-from vocabula.pipelines.sample import Drawn, SampleOptions, sample_folder, sample_grid
+from vocabula.pipelines.sample import sample_folder, sample_grid
+from vocabula.pipelines.sample_options import Drawn, SampleOptions
 from vocabula.priors import Drawing, Generator
 
 

@@ -16,11 +16,13 @@ from torch import Tensor
 from priors.builders import PRIORS, every_prior, make, random_codes, two_books
 from priors.generators import make_generator
 from vocabula import registry
-from vocabula.data.code_batches import read_codes, train_code_batches, value_count
+from vocabula.data.code_arrays import read_codes, value_count
+from vocabula.data.code_batches import train_code_batches
 from vocabula.data.token_file import TokenFile, read_tokens
-from vocabula.data.token_layout import TokenBatch
+from vocabula.data.token_records import TokenBatch
 from vocabula.errors import DataError, OptionError
-from vocabula.pipelines.sample import SampleOptions, sample_folder
+from vocabula.pipelines.sample import sample_folder
+from vocabula.pipelines.sample_options import SampleOptions
 from vocabula.priors import (
     CodeGrid,
     Condition,

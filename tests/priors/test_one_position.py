@@ -17,8 +17,8 @@ from vocabula.codec.portable import PortableModel
 from vocabula.codec.prior import PriorModel
 from vocabula.data import read_tokens
 from vocabula.errors import OptionError
-from vocabula.pipelines.sample import SampleOptions
 from vocabula.pipelines.sample_kinds import draw_samples
+from vocabula.pipelines.sample_options import SampleOptions
 from vocabula.priors import CodeGrid, Condition, Generator, Origin, PortablePrior, Prior
 from vocabula.priors.completion import check_completes
 from vocabula.tokenizers import SignalTokenizer, build_tokenizer

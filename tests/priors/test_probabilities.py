@@ -22,7 +22,7 @@ from priors.builders import (
 )
 from vocabula.errors import CodeError, DataError, OptionError
 from vocabula.priors import CodeGrid, Condition, Conditioning, PixelCNN, Prior
-from vocabula.priors.embedding import UpperEncoder
+from vocabula.priors.condition_encoder import UpperEncoder
 
 
 def all_codes(codes: CodeGrid) -> Tensor:

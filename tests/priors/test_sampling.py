@@ -20,8 +20,8 @@ from priors.builders import (
 from vocabula.errors import CodeError, DataError, OptionError
 from vocabula.priors import CodeGrid, Condition, Conditioning
 from vocabula.priors.cached_layers import CachedLayers
+from vocabula.priors.decoding import Decoding, Recomputing
 from vocabula.priors.raster import RingConvolution
-from vocabula.priors.sampling import Decoding, Recomputing
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from vocabula.quantizers import (
 from vocabula.quantizers.local_state import local_tensors
 from vocabula.signals import Vector
 from vocabula.tokenizers import Tokenizer, load
-from vocabula.training.checkpoint import load_model
+from vocabula.training.restoring import load_model
 
 
 def data(rows: int, seed: int) -> torch.Tensor:

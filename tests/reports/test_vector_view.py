@@ -14,7 +14,7 @@ from vocabula.data import VectorSource
 from vocabula.evaluation import evaluate
 from vocabula.reports import build_report
 from vocabula.reports.compare import build_comparison, compare_tokenizers
-from vocabula.reports.views.vector import error_by_prefix, nearest_vectors
+from vocabula.reports.views.vector_figures import error_by_prefix, nearest_vectors
 from vocabula.tokenizers import Tokenizer, build_tokenizer
 
 ROWS = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from vocabula import codec, load
-from vocabula.codec.layouts import least_stages, tokenizer_stages
+from vocabula.codec.stages import least_stages, tokenizer_stages
 from vocabula.errors import CodeError, OptionError
 from vocabula.nn import VQVAEDecoder, VQVAEEncoder
 from vocabula.quantizers import MultiScaleQuantizer, VectorQuantizer
 from vocabula.tokenizers import MultiScaleTokenizer, Tokenizer, build_tokenizer, save
-from vocabula.tokenizers.summary import _parsed, summarize
+from vocabula.tokenizers.saved_summary import _parsed
+from vocabula.tokenizers.summary import summarize
 
 SCALES = (1, 2, 3, 4)
 

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from vocabula.tokenizers import SignalTokenizer, build_tokenizer, load
 from vocabula.tokenizers.saved_folder import read_tokenizer_config
-from vocabula.tokenizers.summary import KEY, Summary, saved_summary, summarize
+from vocabula.tokenizers.saved_summary import saved_summary
+from vocabula.tokenizers.summary import KEY, Summary, summarize
 
 NET = {"name": "vqvae", "hidden": 4, "residual_layers": 0, "downsample": 2}
 BOOK = {"name": "vector", "dim": 4, "codebook_size": 16}

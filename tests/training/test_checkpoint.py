@@ -15,14 +15,12 @@ from vocabula.training import checkpoint as checkpoints
 from vocabula.training.checkpoint import (
     Checkpoint,
     list_checkpoints,
-    load_model,
-    load_optimizer,
     newest_checkpoint,
-    optimizer_tensors,
     read_checkpoint,
     save_checkpoint,
 )
 from vocabula.training.random_state import capture_random_state, restore_random_state
+from vocabula.training.restoring import load_model, load_optimizer, optimizer_tensors
 
 
 def make(step: int) -> Checkpoint:

@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 from vocabula.errors import OptionError
 from vocabula.training import forecast as forecasts
 from vocabula.training.config import RunConfig, config_from_sections
-from vocabula.training.forecast import Forecast, duration, forecast, gigabytes
+from vocabula.training.forecast import Forecast, forecast
 from vocabula.training.live_memory import LiveMemory
 from vocabula.training.probe import StepCost, _Trial
+from vocabula.training.quantities import duration, gigabytes
 from vocabula.training.run import train
 from vocabula.training.session import prepare
 from vocabula.training.workloads import tokenizer_workload

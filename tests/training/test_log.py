@@ -5,7 +5,8 @@ from pathlib import Path
 
 from vocabula.files.run_files import read_log
 from vocabula.training.log import RunLog
-from vocabula.training.progress import clock, describe
+from vocabula.training.phases import clock
+from vocabula.training.progress import describe
 
 
 def test_lines_after_the_checkpoint_and_half_lines_are_dropped(tmp_path: Path) -> None:

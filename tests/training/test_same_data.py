@@ -17,8 +17,9 @@ from vocabula.errors import OptionError
 from vocabula.priors.data import Sources, read_prior_data
 from vocabula.tokenizers import load
 from vocabula.training.config import config_from_sections
-from vocabula.training.folder import RunFolder, Subject
+from vocabula.training.folder import RunFolder
 from vocabula.training.run import train
+from vocabula.training.subject import Subject
 
 
 def saved(path: Path, value: int) -> Path:

@@ -53,7 +53,8 @@ def benchmark(
     )
     from vocabula.benchmark.record import usable_threads
     from vocabula.cli.closing import close
-    from vocabula.cli.console import note, print_table
+    from vocabula.cli.console import note
+    from vocabula.cli.facts import print_table
     from vocabula.errors import VocabulaError
     from vocabula.files import check_new_file
 

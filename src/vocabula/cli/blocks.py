@@ -56,7 +56,8 @@ def blocks(
     """
     from vocabula.cli.closing import close
     from vocabula.cli.console import say
-    from vocabula.cli.runs import default_jobs, keeping_finished, plain_warnings
+    from vocabula.cli.reading import plain_warnings
+    from vocabula.cli.runs import default_jobs, keeping_finished
     from vocabula.errors import OptionError
     from vocabula.pipelines.blocks import BlockOptions, WrittenBlocks, write_block_files
 

@@ -58,7 +58,7 @@ def compare(
     from vocabula.cli.closing import close
     from vocabula.cli.console import say, stdout_console
     from vocabula.cli.figures import comparison_json
-    from vocabula.cli.runs import open_data, reading_data
+    from vocabula.cli.reading import open_data, reading_data
     from vocabula.files import new_file
     from vocabula.reports.compare import (
         build_comparison,
@@ -90,7 +90,7 @@ def compare(
 
 def _check_outputs(data: str, out: str, json: str | None, overwrite: bool) -> None:
     """Refuse outputs that are there, that are read, or that are one and the same."""
-    from vocabula.cli.runs import check_apart_from
+    from vocabula.cli.reading import check_apart_from
     from vocabula.errors import OptionError
     from vocabula.files import check_new_file, real_place
 

@@ -93,8 +93,8 @@ def complete(
     from vocabula.files import check_apart
     from vocabula.pipelines.complete import complete_folder, complete_grid, read_images
     from vocabula.pipelines.keep import FORMS, keep_mask, mask_picture
-    from vocabula.pipelines.sample import SampleOptions
     from vocabula.pipelines.sample_kinds import is_picture
+    from vocabula.pipelines.sample_options import SampleOptions
     from vocabula.priors import Drawing
 
     if (keep is None) == (mask is None):

@@ -100,14 +100,8 @@ def compress(
     """
     from vocabula.cli.closing import close, totals
     from vocabula.cli.console import say
-    from vocabula.cli.runs import (
-        counted,
-        default_jobs,
-        keeping_finished,
-        open_entropy,
-        open_run,
-        plain_warnings,
-    )
+    from vocabula.cli.reading import plain_warnings
+    from vocabula.cli.runs import counted, default_jobs, keeping_finished, open_entropy, open_run
     from vocabula.data.media import MEDIA
     from vocabula.pipelines.compress import COMPRESSION, compress_files
 

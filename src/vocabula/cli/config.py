@@ -62,7 +62,7 @@ def config(
 
 
 def _list_presets() -> None:
-    from vocabula.cli.console import print_facts
+    from vocabula.cli.facts import print_facts
     from vocabula.training.config import load_config, preset_names, prior_preset_names
 
     rows = [(name, load_config(name).description) for name in preset_names()]
@@ -75,7 +75,8 @@ def _print_explained(rows: list[ExplainedOption]) -> None:
     """Print every option with its description below it, indented and wrapped to the terminal."""
     from rich.text import Text
 
-    from vocabula.cli.console import stdout_console, wrapped
+    from vocabula.cli.console import stdout_console
+    from vocabula.cli.facts import wrapped
 
     console = stdout_console()
     for row in rows:

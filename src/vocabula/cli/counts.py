@@ -29,7 +29,8 @@ def counts(
     from pathlib import Path
 
     from vocabula.cli.closing import close
-    from vocabula.cli.runs import counted, open_data, open_run, reading_data
+    from vocabula.cli.reading import open_data, reading_data
+    from vocabula.cli.runs import counted, open_run
     from vocabula.files import check_new_file
     from vocabula.pipelines import learn_statistics
     from vocabula.tokenizers.code_statistics import FILE

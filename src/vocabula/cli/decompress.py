@@ -77,7 +77,8 @@ def decompress(
     )
     from vocabula.codec import offered_models
     from vocabula.errors import OptionError
-    from vocabula.pipelines.decompress import decompress_files, decompression_for, list_files
+    from vocabula.pipelines.decompress import decompress_files, decompression_for
+    from vocabula.pipelines.targets import list_files
 
     run, files = split_run(files)
     if run is None and prior is not None:

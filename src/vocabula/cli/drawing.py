@@ -16,7 +16,7 @@ from vocabula.errors import Interrupted, OptionError, picture_size, plural
 from vocabula.signals.attributes import CLASS
 
 if TYPE_CHECKING:
-    from vocabula.pipelines.sample import Drawn
+    from vocabula.pipelines.sample_options import Drawn
     from vocabula.priors import Generator
 
 PriorFolder = Annotated[

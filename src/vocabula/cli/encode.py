@@ -20,7 +20,7 @@ from vocabula.cli.runs import (
 from vocabula.errors import plural
 
 if TYPE_CHECKING:
-    from vocabula.data.cropped import Cut
+    from vocabula.data.picture_cuts import Cut
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -74,7 +74,8 @@ def encode(
     from pathlib import Path
 
     from vocabula.cli.closing import close
-    from vocabula.cli.runs import check_apart_from, open_data, open_images, open_run, reading_data
+    from vocabula.cli.reading import check_apart_from, open_data, open_images, reading_data
+    from vocabula.cli.runs import open_run
     from vocabula.data.cropped import CroppedSource
     from vocabula.data.media import MEDIA
     from vocabula.data.token_writer import check_name
@@ -119,7 +120,7 @@ def encode(
 
 def _cut(crop: int | None, crops: int | None, resize: int | None, seed: int) -> Cut | None:
     """The equal squares that the options ask for; None to encode whole images."""
-    from vocabula.data.cropped import Cut
+    from vocabula.data.picture_cuts import Cut
     from vocabula.errors import OptionError
 
     if crop is None and crops is not None:

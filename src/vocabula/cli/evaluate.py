@@ -49,7 +49,8 @@ def evaluate(
     from vocabula.cli.closing import close
     from vocabula.cli.console import say, stdout_console
     from vocabula.cli.figures import figures_json
-    from vocabula.cli.runs import check_apart_from, open_data, open_run, reading_data
+    from vocabula.cli.reading import check_apart_from, open_data, reading_data
+    from vocabula.cli.runs import open_run
     from vocabula.evaluation import evaluate as measure
     from vocabula.files import check_new_file, new_file
 

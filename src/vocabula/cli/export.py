@@ -58,7 +58,8 @@ def export(
     hub. It holds settings, weights, counts of the training codes and a card with held-out figures.
     """
     from vocabula.cli.console import note
-    from vocabula.cli.runs import open_run, reading_data
+    from vocabula.cli.reading import reading_data
+    from vocabula.cli.runs import open_run
     from vocabula.errors import OptionError
     from vocabula.files import check_new_folder
     from vocabula.files.run_files import is_prior
@@ -104,7 +105,7 @@ def _held_out(
 ) -> Source | None:
     """The images named, else the test split of the run's data, if it is there."""
     from vocabula.cli.console import note
-    from vocabula.cli.runs import open_data
+    from vocabula.cli.reading import open_data
     from vocabula.data import default_evaluation
     from vocabula.errors import DataError
     from vocabula.files.run_files import read_manifest

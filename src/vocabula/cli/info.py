@@ -22,7 +22,7 @@ EXAMPLES = """[bold]Examples[/bold]
 
 def info(run: Run) -> None:
     """Print what a run, a tokenizer or a prior is: model, codes, data, command and progress."""
-    from vocabula.cli.console import print_facts
+    from vocabula.cli.facts import print_facts
     from vocabula.files.run_files import is_prior, is_unfinished, read_log, read_manifest
 
     folder = Path(run).expanduser()
@@ -40,7 +40,8 @@ def _summary(run: str) -> Summary:
     """The summary that a saved tokenizer stores; the tokenizer is loaded if it has none."""
     from vocabula.cli.runs import open_run
     from vocabula.tokenizers.saved_folder import read_tokenizer_config
-    from vocabula.tokenizers.summary import saved_summary, summarize
+    from vocabula.tokenizers.saved_summary import saved_summary
+    from vocabula.tokenizers.summary import summarize
 
     folder = Path(run).expanduser()
     saved = saved_summary(folder, read_tokenizer_config(folder))

@@ -24,7 +24,7 @@ def inspect(
     max_memory: MaxMemory = None,
 ) -> None:
     """Print a compressed file's header and where its bits go, without decoding it."""
-    from vocabula.cli.console import print_facts
+    from vocabula.cli.facts import print_facts
     from vocabula.cli.runs import limits_of
     from vocabula.codec import inspect as inspect_file
 

@@ -58,7 +58,7 @@ def palette(
     """
     from vocabula.cli.closing import close
     from vocabula.cli.console import say
-    from vocabula.cli.runs import plain_warnings
+    from vocabula.cli.reading import plain_warnings
     from vocabula.pipelines.palette import PaletteFile, PaletteOptions, write_palettes
 
     sizes: list[int] = []

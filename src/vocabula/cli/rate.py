@@ -72,15 +72,10 @@ def rate(
         write_rates,
     )
     from vocabula.cli.closing import close
-    from vocabula.cli.console import print_table, say
-    from vocabula.cli.runs import (
-        default_jobs,
-        keeping_finished,
-        open_entropy,
-        open_images,
-        open_run,
-        reading_data,
-    )
+    from vocabula.cli.console import say
+    from vocabula.cli.facts import print_table
+    from vocabula.cli.reading import open_images, reading_data
+    from vocabula.cli.runs import default_jobs, keeping_finished, open_entropy, open_run
     from vocabula.files import check_new_folder, new_folder
 
     folder = Path(run).expanduser() / "rate" if out is None else Path(out)

@@ -77,7 +77,7 @@ def report(
     models that count.
     """
     from vocabula.cli.closing import close
-    from vocabula.cli.runs import check_apart_from
+    from vocabula.cli.reading import check_apart_from
     from vocabula.files.run_files import is_prior
 
     folder = Path(run).expanduser()
@@ -124,7 +124,8 @@ def _report_run(
     value_range: tuple[float, float] | None,
     options: dict[str, Any],
 ) -> None:
-    from vocabula.cli.runs import open_data, open_run, reading_data
+    from vocabula.cli.reading import open_data, reading_data
+    from vocabula.cli.runs import open_run
     from vocabula.errors import OptionError
 
     if data is None:
@@ -149,7 +150,7 @@ def _report_prior(
 ) -> str:
     """Report on a prior; returns the name of a file that its samples can be written to."""
     from vocabula.cli.drawing import open_generator
-    from vocabula.cli.runs import plain_warnings
+    from vocabula.cli.reading import plain_warnings
     from vocabula.data.media import MEDIA
     from vocabula.reports import build_prior_report
 

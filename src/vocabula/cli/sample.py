@@ -92,8 +92,8 @@ def sample(
         open_generator,
         parse_size,
     )
-    from vocabula.pipelines.sample import SampleOptions
     from vocabula.pipelines.sample_kinds import draw_samples
+    from vocabula.pipelines.sample_options import SampleOptions
     from vocabula.priors import Drawing
 
     drawing = Drawing(temperature, top_k, top_p, guidance)

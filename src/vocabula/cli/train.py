@@ -49,7 +49,7 @@ def train(
     """Train a tokenizer. Ctrl-C stops in good order and says how to continue."""
     from vocabula.cli.closing import close
     from vocabula.cli.console import note
-    from vocabula.cli.runs import plain_warnings, say_split
+    from vocabula.cli.reading import plain_warnings, say_split
     from vocabula.training.config import load_config
 
     changed = [*(overrides or []), *(["data.strict=true"] if strict else [])]

@@ -93,7 +93,8 @@ def train_prior(
     from vocabula.cli.closing import close
     from vocabula.cli.console import note, say
     from vocabula.cli.process import lonely_launch
-    from vocabula.cli.runs import open_run, plain_warnings
+    from vocabula.cli.reading import plain_warnings
+    from vocabula.cli.runs import open_run
     from vocabula.data.media import MEDIA
     from vocabula.training.config import load_config
 

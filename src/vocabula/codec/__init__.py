@@ -19,23 +19,17 @@ if TYPE_CHECKING:
     from vocabula.codec.adaptive import AdaptiveModel
     from vocabula.codec.blocks import BlockFile, quantize_blocks, read_blocks, write_blocks
     from vocabula.codec.choice import ENTROPIES, NETWORKS, Entropy, choose_model, offered_models
-    from vocabula.codec.files import (
-        CodeFile,
-        cut,
-        read,
-        read_codes,
-        to_bytes,
-        write,
-        write_codes,
-    )
+    from vocabula.codec.code_files import CodeFile, read_codes, write_codes
+    from vocabula.codec.files import cut, read, to_bytes, write
     from vocabula.codec.inspection import Inspection, inspect
     from vocabula.codec.limits import Limits
-    from vocabula.codec.models import EntropyModel, UniformModel
+    from vocabula.codec.models import EntropyModel
     from vocabula.codec.portable import PortableModel
     from vocabula.codec.prior import PriorModel, load_prior
-    from vocabula.codec.segment import Block
+    from vocabula.codec.span import Block
     from vocabula.codec.static import StaticModel
     from vocabula.codec.table import Table
+    from vocabula.codec.uniform import UniformModel
     from vocabula.tokenizers.code_statistics import CodeStatistics, load_statistics
 
 __getattr__ = lazy_names(__name__)

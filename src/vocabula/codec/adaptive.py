@@ -9,7 +9,7 @@ from vocabula.codec.adaptive_stream import AdaptiveStream
 from vocabula.codec.coder import Decoder, Encoder, new_encoder
 from vocabula.codec.layout import ModelId
 from vocabula.codec.models import StreamModel, short_hash
-from vocabula.codec.segment import Block, Codes
+from vocabula.codec.span import Block, Codes
 from vocabula.codec.tree import own_tables
 from vocabula.tokenizers.code_statistics import CodeStatistics
 

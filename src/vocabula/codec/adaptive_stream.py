@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vocabula.codec.segment import Codes
+from vocabula.codec.span import Codes
 from vocabula.codec.tree import bits_of, slots_for
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vocabula.codec.segment import Block
+from vocabula.codec.span import Block
 
 MOST_SIGNALS = 64
 MOST_POSITIONS = 2**16

@@ -13,7 +13,8 @@ from torch import Tensor
 from vocabula.budgets import BATCH_POSITIONS, BATCH_ROWS, BATCH_VALUES
 from vocabula.codec.blocks import block_images, holds_blocks
 from vocabula.codec.layouts import extent_of, from_signals, to_signals
-from vocabula.codec.reader import Models, Reader, read_signals
+from vocabula.codec.reader import Models, Reader
+from vocabula.codec.signal_reading import read_signals
 from vocabula.codec.writer import CodedSignal
 from vocabula.errors import DataError
 from vocabula.levels import levels_of

@@ -23,14 +23,16 @@ from vocabula.codec.choice import known_models
 from vocabula.codec.code_order import principal_order
 from vocabula.codec.coder import new_decoder, new_encoder
 from vocabula.codec.header import HASH, Header, Stage
+from vocabula.codec.integers import damaged
 from vocabula.codec.kinds import GRID, IMAGE
-from vocabula.codec.layout import Attachment, Role, damaged
-from vocabula.codec.layouts import name_attachment
+from vocabula.codec.layout import Attachment, Role
 from vocabula.codec.limits import Limits
 from vocabula.codec.pixel_steps import Scene
 from vocabula.codec.pixels import coding_order
 from vocabula.codec.profiles import profile_attachment
-from vocabula.codec.reader import Models, Reader, Source, opened, read_signals
+from vocabula.codec.reader import Models, Reader, Source, opened
+from vocabula.codec.signal_reading import read_signals
+from vocabula.codec.stages import name_attachment
 from vocabula.codec.writer import CodedSignal, Target, write_signals
 from vocabula.errors import CodecError, OptionError
 from vocabula.palette import decode_blocks, encode_blocks

@@ -9,11 +9,12 @@ from typing import Literal
 from vocabula.codec.adaptive import AdaptiveModel
 from vocabula.codec.header import Header, ModelName
 from vocabula.codec.layout import ModelId
-from vocabula.codec.models import EntropyModel, UniformModel
+from vocabula.codec.models import EntropyModel
 from vocabula.codec.portable import PortableModel
 from vocabula.codec.prior import load_prior
 from vocabula.codec.reader import Models
 from vocabula.codec.static import StaticModel
+from vocabula.codec.uniform import UniformModel
 from vocabula.errors import CodecError, OptionError
 from vocabula.priors import PortablePrior
 from vocabula.tokenizers import SignalTokenizer

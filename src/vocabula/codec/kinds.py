@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vocabula.codec.layout import Attachment, damaged
+from vocabula.codec.integers import damaged
+from vocabula.codec.layout import Attachment
 from vocabula.errors import CodecError, OptionError, plural
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from vocabula.codec.layout import ModelId, Role
 from vocabula.codec.models import EntropyModel, short_hash
 from vocabula.codec.pixel_steps import Scene, Values
 from vocabula.codec.reconstruction import Reconstructor, choose_shift, to_bytes
-from vocabula.codec.segment import Block, Codes
+from vocabula.codec.span import Block, Codes
 from vocabula.errors import CodecError, OptionError
 from vocabula.tokenizers import SignalTokenizer
 

@@ -16,7 +16,7 @@ from vocabula.codec.integer_network import IntegerNetwork, frozen_values, weight
 from vocabula.codec.layout import ModelId
 from vocabula.codec.models import StreamModel, long_hash, short_hash
 from vocabula.codec.rows import cumulative_rows, shares_of
-from vocabula.codec.segment import Block, Codes
+from vocabula.codec.span import Block, Codes
 from vocabula.codec.table import PRECISION
 from vocabula.errors import CodecError, OptionError
 from vocabula.priors.codes import Slot

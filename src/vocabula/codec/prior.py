@@ -19,10 +19,10 @@ from vocabula.codec.build import build_of, reproducible
 from vocabula.codec.coder import new_decoder, new_encoder
 from vocabula.codec.header import Header
 from vocabula.codec.layout import Attachment, ModelId
-from vocabula.codec.layouts import discrete
 from vocabula.codec.models import EntropyModel, short_hash
 from vocabula.codec.rows import LARGEST_WEIGHT, cumulative_rows, shares_of
-from vocabula.codec.segment import Block, Codes
+from vocabula.codec.span import Block, Codes
+from vocabula.codec.stages import discrete
 from vocabula.codec.table import PRECISION
 from vocabula.codec.words import bad_words
 from vocabula.errors import CodecError, CodecWarning, CodeError, OptionError

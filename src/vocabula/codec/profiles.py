@@ -7,10 +7,11 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vocabula.codec.layout import Attachment, Packer, Unpacker, damaged
+from vocabula.codec.integers import Packer, Unpacker, damaged
+from vocabula.codec.layout import Attachment
 from vocabula.data.bare_pictures import LARGEST_PROFILE
 from vocabula.data.color_profile import color_profile, means_srgb
-from vocabula.data.source import DataWarning
+from vocabula.data.image_problems import DataWarning
 
 _MOST_BYTES = 2**26  # bytes of all profiles of a file, unpacked
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vocabula.budgets import RECONSTRUCTED_PIXELS
 from vocabula.codec.layouts import from_signals
-from vocabula.codec.segment import Block
+from vocabula.codec.span import Block
 from vocabula.codec.writer import CodedSignal
 from vocabula.tokenizers import SignalTokenizer
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vocabula.codec.coder import Decoder, Encoder
 from vocabula.codec.layout import ModelId
 from vocabula.codec.models import StreamModel, short_hash
-from vocabula.codec.segment import Block, Codes
+from vocabula.codec.span import Block, Codes
 from vocabula.codec.table import Table
 from vocabula.tokenizers.code_statistics import CodeStatistics
 

@@ -16,19 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.codec.header import Header, Stage
-from vocabula.codec.layout import Role, checksum, runs
+from vocabula.codec.integers import checksum
+from vocabula.codec.layout import Role, runs
 from vocabula.codec.models import EntropyModel
-from vocabula.codec.segment import (
-    Block,
-    Chunk,
-    Codes,
-    SegmentHead,
-    Span,
-    codes_checksum,
-    decoded_bytes,
-    empty_block,
-    seed_of,
-)
+from vocabula.codec.segment import SegmentHead, codes_checksum, decoded_bytes, seed_of
+from vocabula.codec.span import Block, Chunk, Codes, Span, empty_block
 from vocabula.errors import OptionError
 from vocabula.files import new_file, output_errors
 

@@ -8,16 +8,20 @@ from vocabula import lazy_names
 
 if TYPE_CHECKING:
     from vocabula.data.arrays import ArraySource
-    from vocabula.data.base import Batch, SignalData, Source
-    from vocabula.data.cropped import CroppedSource, Cut
+    from vocabula.data.base import SignalData, Source
+    from vocabula.data.batch import Batch
+    from vocabula.data.cropped import CroppedSource
     from vocabula.data.folder import FolderSource
+    from vocabula.data.held_out import default_evaluation, held_out_split, split_names
+    from vocabula.data.image_problems import DataWarning
     from vocabula.data.images import ImageData
     from vocabula.data.kinds import DATA, open_data
-    from vocabula.data.opening import default_evaluation, held_out_split, open_source, split_names
+    from vocabula.data.opening import open_source
     from vocabula.data.parquet import ParquetSource
-    from vocabula.data.source import DataWarning, ImageSource, Sample
+    from vocabula.data.picture_cuts import Cut
+    from vocabula.data.source import ImageSource, Sample
     from vocabula.data.token_file import TokenFile, read_tokens
-    from vocabula.data.token_layout import TokenBatch, TokenRecord
+    from vocabula.data.token_records import TokenBatch, TokenRecord
     from vocabula.data.token_writer import TokenWriter, write_tokens
     from vocabula.data.vector_data import VectorData
     from vocabula.data.vector_files import open_vectors

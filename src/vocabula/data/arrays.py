@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,22 +11,11 @@ from numpy.typing import NDArray
 
 from vocabula.budgets import CHECKED_BYTES
 from vocabula.data.content import content_of_array
-from vocabula.data.labels import Labels, UnusableLabelsError, kept_labels, labels_of_array
-from vocabula.data.numpy_files import (
-    BadArrayError,
-    NpzFile,
-    PythonObjectsError,
-    bad_file,
-    map_npy,
-)
+from vocabula.data.image_problems import DataWarning
+from vocabula.data.labels import kept_labels, labels_of_array
 from vocabula.data.pixels import check_convertible, convert_channels
-from vocabula.data.source import DataWarning, ImageSource, Sample
+from vocabula.data.source import ImageSource, Sample
 from vocabula.errors import DataError
-
-IMAGE_KEYS = ("images", "image", "x", "data", "arr_0")
-"""Names under which images are looked for in an .npz file, in this order."""
-LABEL_KEYS = ("labels", "label", "y", "arr_1")
-"""Names under which labels are looked for in an .npz file, in this order."""
 
 
 class ArraySource(ImageSource):
@@ -104,7 +92,7 @@ class ArraySource(ImageSource):
         return self._labels[indices]
 
     def _set_labels(self, labels: NDArray[Any]) -> None:
-        _check_count(labels, len(self._images), self.name)
+        check_label_count(labels, len(self._images), self.name)
         found = kept_labels(self.name, lambda: labels_of_array(labels, self.label_names))
         if found is not None:
             self._labels, self.label_names = found.values, found.names
@@ -142,60 +130,8 @@ class ArraySource(ImageSource):
         )
 
 
-def open_array(
-    path: Path, *, channels: int | None = None, value_range: tuple[float, float] | None = None
-) -> ArraySource:
-    """Open an .npy file (memory mapped) or an .npz file (read whole). Nothing is unpickled.
-
-    In an .npz file the images are the first of `IMAGE_KEYS`, the labels the first of `LABEL_KEYS`.
-
-    Raises:
-        DataError: the file is damaged, holds Python objects or no images.
-    """
-    labels: Labels | None = None
-    if path.suffix.lower() == ".npy":
-        images = map_npy(path)
-    else:
-        with NpzFile(path) as archive:
-            images, labels = _pick(archive, path)
-    return ArraySource(
-        images,
-        None if labels is None else labels.values,
-        name=str(path),
-        channels=channels,
-        value_range=value_range,
-        label_names=None if labels is None else labels.names,
-    )
-
-
-def _pick(archive: NpzFile, path: Path) -> tuple[NDArray[Any], Labels | None]:
-    """The images and labels of an archive."""
-    image_key = archive.choose(IMAGE_KEYS)
-    try:
-        images = archive.read(image_key)
-    except BadArrayError as got:
-        raise bad_file(path, got) from got
-    label_key = archive.first(LABEL_KEYS)
-    if label_key is None:
-        return images, None
-    return images, _read_labels(archive, label_key, path, len(images) if images.ndim else 1)
-
-
-def _read_labels(archive: NpzFile, key: str, path: Path, count: int) -> Labels | None:
-    def read() -> Labels:
-        try:
-            array = archive.read(key)
-        except PythonObjectsError as got:
-            raise UnusableLabelsError(got) from got
-        except BadArrayError as got:
-            raise bad_file(path, got) from got
-        _check_count(array, count, str(path))
-        return labels_of_array(array)
-
-    return kept_labels(f"{path}: array {key!r}", read)
-
-
-def _check_count(labels: NDArray[Any], count: int, name: str) -> None:
+def check_label_count(labels: NDArray[Any], count: int, name: str) -> None:
+    """Refuse another number of labels than of images."""
     if labels.size != count:
         raise DataError(
             f"{name}: expected {count} integer labels or texts, one for each image, got"

@@ -2,153 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterator, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:  # names and headers are read without torch
-    import torch
-    from torch import Tensor
+    pass
 
-    from vocabula.signals import Signal
-
-from vocabula.errors import DataError
+from vocabula.data.batch import Batch
 from vocabula.signals.attributes import CLASS
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Signals with their attributes, indices and paths.
-
-    Attributes:
-        values: (B, channels, *extent), of any type that the kind of signal accepts.
-        attributes: (B,) int64 by name, -1 where a signal has none; ``class`` is the label.
-        indices: (B,) int64, positions in the source.
-        paths: where the signals came from; filled for evaluation, empty for training.
-        mask: (B, *extent) bool, True where a signal is, if some are padded to a common extent.
-    """
-
-    values: Tensor
-    attributes: Mapping[str, Tensor]
-    indices: Tensor
-    paths: Sequence[str] = field(default_factory=list)
-    mask: Tensor | None = None
-
-    def __len__(self) -> int:
-        """The number of signals B."""
-        return len(self.values)
-
-    @property
-    def labels(self) -> Tensor:
-        """(B,) int64, the attribute ``class``; -1 where a signal has none."""
-        return self.attributes[CLASS]
-
-    def to(
-        self,
-        device: torch.device | str,
-        layout: torch.memory_format | None = None,
-    ) -> Batch:
-        """The same with its tensors on a device.
-
-        Args:
-            device: the device.
-            layout: order of the values in memory, where they have four axes; None keeps it.
-        """
-        values = self.values.to(device, non_blocking=True)
-        if layout is not None and values.ndim == 4:
-            values = values.contiguous(memory_format=layout)
-        return replace(
-            self,
-            values=values,
-            attributes={name: each.to(device) for name, each in self.attributes.items()},
-            mask=None if self.mask is None else self.mask.to(device),
-        )
-
-    @property
-    def extents(self) -> list[tuple[int, ...]]:
-        """The extent of each signal, without padding."""
-        if self.mask is None:
-            return [tuple(self.values.shape[2:])] * len(self)
-        axes = range(1, self.mask.ndim)
-        others = [tuple(other for other in axes if other != axis) for axis in axes]
-        sides = [(self.mask.any(dim=o) if o else self.mask).sum(1).tolist() for o in others]
-        return list(zip(*sides, strict=True))
-
-    def unpadded(self) -> Iterator[Batch]:
-        """The same signals in order, in batches of equal extent that need no mask."""
-        if self.mask is None:
-            yield self
-            return
-        first = 0
-        for extent, run in itertools.groupby(self.extents):
-            after = first + len(list(run))
-            part = self._part(slice(first, after))
-            values = part.values[:, :, *(slice(side) for side in extent)]
-            yield replace(part, values=values, mask=None)
-            first = after
-
-    def chunks(self, parts: int) -> list[Batch]:
-        """The batch in up to `parts` parts of equal size, the last perhaps smaller."""
-        size = max(1, -(-len(self) // parts))
-        return [self._part(slice(first, first + size)) for first in range(0, len(self), size)]
-
-    def _part(self, rows: slice) -> Batch:
-        return replace(
-            self,
-            values=self.values[rows],
-            attributes={name: each[rows] for name, each in self.attributes.items()},
-            indices=self.indices[rows],
-            paths=self.paths[rows],
-            mask=None if self.mask is None else self.mask[rows],
-        )
-
-
-def collate(
-    signals: Sequence[Tensor],
-    signal: Signal,
-    attributes: Mapping[str, Tensor],
-    indices: Tensor,
-    paths: Sequence[str] = (),
-) -> Batch:
-    """A batch of signals, padded with 0 to a common extent under a mask where they differ.
-
-    Args:
-        signals: (channels, *extent) each.
-        signal: their kind; it says whether it may be padded.
-        attributes: (B,) by name.
-        indices: (B,) positions in the source.
-        paths: where the signals came from.
-
-    Raises:
-        DataError: there is none, their channels differ, or extents differ in a kind that does not
-            pad.
-    """
-    import torch
-
-    shapes = list(dict.fromkeys(tuple(one.shape) for one in signals))
-    if not shapes or len({(len(shape), *shape[:1]) for shape in shapes}) > 1:
-        raise DataError(
-            f"{signal.plural}: expected signals of equal channels, got shapes {shapes[:5]}; "
-            "read one kind of signal"
-        )
-    if len(shapes) == 1:
-        return Batch(torch.stack([*signals]), attributes, indices, paths)
-    if not signal.pads:
-        raise DataError(
-            f"{signal.plural}: expected one extent in a batch, got shapes {shapes[:5]}; cut or "
-            f"resize them (padded {signal.plural} are none)"
-        )
-    whole = [max(sides) for sides in zip(*(shape[1:] for shape in shapes), strict=True)]
-    values = signals[0].new_zeros(len(signals), len(signals[0]), *whole)
-    mask = torch.zeros(len(signals), *whole, dtype=torch.bool)
-    for row, one in enumerate(signals):
-        here = tuple(slice(side) for side in one.shape[1:])
-        values[row][(slice(None), *here)] = one
-        mask[row][here] = True
-    return Batch(values, attributes, indices, paths, mask)
 
 
 class Source(ABC):

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vocabula.data.labels import is_list, is_text, plain
-from vocabula.data.source import DataWarning
+from vocabula.data.column_types import is_list, is_text, plain
+from vocabula.data.image_problems import DataWarning
 from vocabula.data.tables import TableFile
 from vocabula.errors import DataError
 from vocabula.files import input_errors

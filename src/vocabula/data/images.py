@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vocabula.data.ahead import cores, local_processes
-from vocabula.data.base import Batch, SignalData, Source
+from vocabula.data.base import SignalData, Source
+from vocabula.data.batch import Batch
 from vocabula.data.cache import ImageCache
 from vocabula.data.opening import open_source
 from vocabula.data.order import Stream

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import re
 import warnings
 from pathlib import Path
 
-from vocabula.data.arrays import open_array
+from vocabula.data.array_files import open_array
 from vocabula.data.bundled import SAMPLES
 from vocabula.data.folder import FolderSource
+from vocabula.data.held_out import shard_pattern
+from vocabula.data.image_problems import DataWarning
 from vocabula.data.parquet import ParquetSource
 from vocabula.data.picture_formats import (
     LONGEST_BEGINNING,
@@ -19,8 +19,8 @@ from vocabula.data.picture_formats import (
     unopened,
 )
 from vocabula.data.places import KINDS, check_place, matches
-from vocabula.data.source import DataWarning, ImageSource
-from vocabula.data.splits import EVALUATION_SPLITS, SPLITS, beside, find_splits, split_shards
+from vocabula.data.source import ImageSource
+from vocabula.data.splits import find_splits, split_shards
 from vocabula.errors import DataError
 from vocabula.files import check_plain
 
@@ -84,66 +84,6 @@ def open_source(
     raise DataError(f"{name}: expected {KINDS}, got a file ending in '{suffix}'; {advice}")
 
 
-def default_evaluation(path_or_name: str | os.PathLike[str]) -> str | None:
-    """The data for evaluating a model trained on `path_or_name`, if they can be determined.
-
-    For ``sample:photos`` it is ``sample:photos/test``; for a file, pattern or folder whose name
-    says train, and for a folder of splits, it is the neighbouring test (or validation) split.
-
-    Returns:
-        An argument for `open_source`, or None.
-    """
-    name = os.fspath(path_or_name)
-    parts = split_names(name)
-    inside = held_out_split(name)
-    if inside is not None and "train" in parts:
-        return inside
-    if name.startswith("sample:"):
-        trained = name.removesuffix("/train")
-        return split_names(trained).get("test") if trained != name else None
-    path = Path(name).expanduser()
-    folders = beside(path) if path.is_dir() else {}
-    for split in EVALUATION_SPLITS:
-        if split in folders:
-            return str(folders[split])
-        if "train" in path.name:
-            other = path.with_name(path.name.replace("train", split, 1))
-            if other.exists() or glob.glob(str(other)):
-                return str(other)
-    return None
-
-
-def split_names(path_or_name: str | os.PathLike[str]) -> dict[str, str]:
-    """The splits of data with several splits, each as an argument for `open_source`.
-
-    Returns:
-        Names by split, for a built-in sample named without a split or a folder whose sub-folders or
-        shards are named after splits; empty if there are no splits.
-
-    Raises:
-        DataError: see `find_splits`.
-    """
-    name = os.fspath(path_or_name)
-    if name.startswith("sample:"):
-        known = name.removeprefix("sample:") in SAMPLES
-        return {split: f"{name}/{split}" for split in ("train", "test")} if known else {}
-    path = Path(name).expanduser()
-    if not path.is_dir() or not os.access(path, os.R_OK | os.X_OK):
-        return {}
-    found = {split: str(folder) for split, folder in find_splits(path).folders.items()}
-    if found:
-        return found
-    shards = split_shards(path)
-    found = {s: _pattern(shards[s], s) for s in SPLITS if s in shards}
-    return found if len(found) > 1 else {}
-
-
-def held_out_split(path_or_name: str | os.PathLike[str]) -> str | None:
-    """The split to evaluate on, as an argument for `open_source`; None unless there are several."""
-    parts = split_names(path_or_name)
-    return next((parts[split] for split in EVALUATION_SPLITS if split in parts), None)
-
-
 def _open_sample(name: str, *, strict: bool, channels: int | None) -> ImageSource:
     sample, _, split = name.removeprefix("sample:").partition("/")
     return SAMPLES[sample](split or "train", strict=strict, channels=channels)
@@ -168,7 +108,7 @@ def _open_folder(path: Path, name: str, *, strict: bool, channels: int | None) -
         raise DataError(
             f"{name}: expected the files of one split, got"
             f" {', '.join(sorted(known or 'others' for known in shards))};"
-            f" choose one, as in {_pattern(files, split)}"
+            f" choose one, as in {shard_pattern(files, split)}"
         )
     return ParquetSource(next(iter(shards.values())), name=name, strict=strict, channels=channels)
 
@@ -190,12 +130,3 @@ def is_picture_file(path: Path) -> bool:
     with open(path, "rb") as file:
         start = file.read(LONGEST_BEGINNING)
     return begins_like_picture(start) or unopened(path, start) is not None
-
-
-def _pattern(files: list[Path], split: str) -> str:
-    """One file, or the pattern that matches the files of a split."""
-    if len(files) == 1:
-        return str(files[0])
-    word = re.search(split, files[0].name, re.IGNORECASE)
-    start = files[0].name[: word.end() if word else 4]
-    return str(Path(glob.escape(str(files[0].parent))) / f"{glob.escape(start)}*.parquet")

@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vocabula.data.content import content_of_files
+from vocabula.data.image_problems import BrokenImageError
 from vocabula.data.parquet_columns import Columns, find_columns, put_together
 from vocabula.data.pixels import FILE_CHANNELS, channel_error, decode, read_header
-from vocabula.data.source import BrokenImageError, ImageSource, Sample
+from vocabula.data.source import ImageSource, Sample
 from vocabula.data.tables import TableFile
 from vocabula.errors import DataError
 from vocabula.files import input_errors

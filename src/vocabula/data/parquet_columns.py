@@ -10,17 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from vocabula.data.labels import (
-    Labels,
-    UnusableLabelsError,
-    is_list,
-    is_number,
-    is_text,
-    kept_labels,
-    labels_of,
-    plain,
-)
-from vocabula.data.source import DataWarning
+from vocabula.data.column_types import is_list, is_number, is_text, plain
+from vocabula.data.image_problems import DataWarning
+from vocabula.data.labels import Labels, UnusableLabelsError, kept_labels, labels_of
 from vocabula.data.tables import TableFile, columns_in_words
 from vocabula.errors import DataError
 

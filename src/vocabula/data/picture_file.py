@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from PIL import Image, UnidentifiedImageError
 
 from vocabula.data.bare_pictures import STRIPPED, info_behind_pixels, pixels_alone
+from vocabula.data.image_problems import BrokenImageError, RefusedImageError
 from vocabula.data.picture_formats import (
     LONGEST_BEGINNING,
     PLUGINS,
@@ -30,7 +31,6 @@ from vocabula.data.picture_formats import (
     register_heic,
     unopened,
 )
-from vocabula.data.source import BrokenImageError, RefusedImageError
 from vocabula.errors import VocabulaError
 from vocabula.files import one_line, special_kind
 

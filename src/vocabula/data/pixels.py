@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin
 
+from vocabula.data.image_problems import BrokenImageError
 from vocabula.data.picture_file import add_note, with_picture
-from vocabula.data.source import BrokenImageError
 from vocabula.errors import DataError, plural
 
 FILE_CHANNELS = (1, 3, 4)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vocabula.data.folder import is_left_out, is_picture
+from vocabula.data.image_files import is_left_out, is_picture
 from vocabula.errors import DataError
 
 EVALUATION_SPLITS = ("test", "validation", "valid", "val", "dev", "eval")

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vocabula.data.labels import plain
+from vocabula.data.column_types import plain
 from vocabula.data.token_columns import REDO, Columns, chunk, exact
-from vocabula.data.token_layout import TokenBatch, check_levels
+from vocabula.data.token_layout import check_levels
+from vocabula.data.token_records import TokenBatch
 from vocabula.errors import TokensError
 from vocabula.signals.attributes import CLASS
 from vocabula.signals.codes import CodeSpec

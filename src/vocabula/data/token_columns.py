@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vocabula.data.labels import UnusableLabelsError, is_list, is_number, is_text, labels_of, plain
+from vocabula.data.column_types import is_list, is_number, is_text, plain
+from vocabula.data.labels import UnusableLabelsError, labels_of
 from vocabula.data.token_layout import LARGEST_SIDE, VERSION, columns_of
 from vocabula.errors import TokensError
 

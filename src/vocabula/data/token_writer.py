@@ -18,12 +18,12 @@ from vocabula.data.token_layout import (
     FORMAT,
     IMAGE,
     KEY,
-    TokenRecord,
     check_attributes,
     header_fields,
     schema,
     stored_type,
 )
+from vocabula.data.token_records import TokenRecord
 from vocabula.data.token_rows import TokenRows, checked_rows, table_of
 from vocabula.errors import OptionError, OutputError, TokensError
 from vocabula.files import Draft, output_error

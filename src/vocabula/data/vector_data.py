@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vocabula.data.base import Batch, SignalData, Source
+from vocabula.data.base import SignalData, Source
+from vocabula.data.batch import Batch
 from vocabula.data.order import Stream
 from vocabula.data.vector_files import open_vectors
 from vocabula.data.vectors import VectorSource

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from vocabula.data.labels import is_list, is_text, plain
+from vocabula.data.column_types import is_list, is_text, plain
 from vocabula.data.numpy_files import BadArrayError, NpzFile, bad_file, map_npy
 from vocabula.data.picture_formats import named_like_picture
 from vocabula.data.tables import TableFile, columns_in_words

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vocabula.data.base import Batch, Source
+from vocabula.data.base import Source
+from vocabula.data.batch import Batch
 from vocabula.data.content import content_of_array
+from vocabula.data.image_problems import DataWarning
 from vocabula.data.labels import kept_labels, labels_of_array
 from vocabula.data.row_names import RowNames
-from vocabula.data.source import DataWarning
 from vocabula.errors import DataError, plural
 from vocabula.signals.attributes import CLASS
 

@@ -9,7 +9,8 @@ from vocabula import lazy_names
 if TYPE_CHECKING:
     from vocabula.evaluation.measurement import evaluate
     from vocabula.evaluation.metrics.image import mse, psnr, ssim
-    from vocabula.evaluation.result import BookUsage, Evaluation
+    from vocabula.evaluation.result import Evaluation
+    from vocabula.evaluation.usage import BookUsage
 
 __getattr__ = lazy_names(__name__)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vocabula.evaluation.histogram import CodeHistogram, books_of
-from vocabula.evaluation.result import BookUsage, LevelUsage
+from vocabula.evaluation.usage import BookUsage, LevelUsage
 from vocabula.tokenizers import CodeLevel
 from vocabula.types import Quantized
 

@@ -10,13 +10,8 @@ from __future__ import annotations
 from vocabula.nn.attention import SpatialAttention
 from vocabula.nn.base import Decoder, Encoder
 from vocabula.nn.film import AttributeEmbedding, FiLMBlock, FiLMDecoder
-from vocabula.nn.mlp import (
-    IdentityDecoder,
-    IdentityEncoder,
-    MLPDecoder,
-    MLPEncoder,
-    PerceptronBlock,
-)
+from vocabula.nn.identity import IdentityDecoder, IdentityEncoder
+from vocabula.nn.mlp import MLPDecoder, MLPEncoder, PerceptronBlock
 from vocabula.nn.normalization import GroupNorm
 from vocabula.nn.resampling import Downsample, Upsample
 from vocabula.nn.residual import BottleneckBlock, NormalizedBlock, bottleneck_stack

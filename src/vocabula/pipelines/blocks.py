@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from vocabula.codec.blocks import put_blocks, quantize_blocks
 from vocabula.codec.profiles import profile_to_keep
+from vocabula.data.image_problems import BrokenImageError, picture_error
 from vocabula.data.pixels import decode, read_header
-from vocabula.data.source import BrokenImageError, picture_error
 from vocabula.files import check_apart, check_new_file
-from vocabula.pipelines.gathering import checked_size, takes_all, targets_of
+from vocabula.pipelines.picture_targets import checked_size, takes_all, targets_of
 
 
 @dataclass(frozen=True, slots=True)

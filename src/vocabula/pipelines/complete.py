@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vocabula.data.image_problems import BrokenImageError, picture_error
 from vocabula.data.names import OutputNames
 from vocabula.data.pixels import decode
 from vocabula.data.png import check_channels, grid, save_png, to_bytes
-from vocabula.data.source import BrokenImageError, picture_error
 from vocabula.errors import DataError, OptionError, picture_size
 from vocabula.evaluation.batches import counted
 from vocabula.files import check_new_file, check_new_folder
-from vocabula.pipelines.sample import Drawn, SampleOptions
+from vocabula.pipelines.sample_options import Drawn, SampleOptions
 from vocabula.priors import Generator, Samples
 from vocabula.priors.completion import check_completes
 from vocabula.priors.order import new_seed

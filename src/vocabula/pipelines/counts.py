@@ -8,7 +8,7 @@ from contextlib import closing
 import numpy as np
 
 from vocabula.codec.code_order import orders_of
-from vocabula.codec.layouts import discrete
+from vocabula.codec.stages import discrete
 from vocabula.data import Source
 from vocabula.levels import levels_of
 from vocabula.tokenizers import SignalTokenizer

@@ -16,7 +16,7 @@ from vocabula.budgets import BATCH_PIXELS
 from vocabula.data import Source, VectorSource
 from vocabula.data.media import MEDIA
 from vocabula.data.token_file import TokenFile, read_tokens
-from vocabula.data.token_layout import TokenBatch
+from vocabula.data.token_records import TokenBatch
 from vocabula.errors import OptionError, TokensError
 from vocabula.evaluation.batches import counted
 from vocabula.signals import Condition

@@ -19,9 +19,9 @@ from vocabula.codec.limits import Limits
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.pixels import PixelModel
 from vocabula.codec.reader import Reader, opened
-from vocabula.errors import CodecError, OutputError
+from vocabula.errors import CodecError
 from vocabula.files import check_apart, output_errors
-from vocabula.pipelines.gathering import SUFFIX
+from vocabula.pipelines.targets import list_files
 from vocabula.roles import Role
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
@@ -135,62 +135,6 @@ def decompress_files(
             written += how.write(signals, one, target, overwrite)
         advance(1)
     return written
-
-
-def list_files(files: Sequence[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:
-    """Compressed files, given directly or found below folders, with their paths in the folders.
-
-    Raises:
-        CodecError: a folder holds none.
-    """
-    listed: list[tuple[Path, Path]] = []
-    for path in map(Path, files):
-        if not path.is_dir():
-            listed.append((path, Path()))
-            continue
-        inner = sorted(file for file in path.rglob(f"*{SUFFIX}") if file.is_file())
-        if not inner:
-            raise CodecError(
-                f"{path}: expected a folder of {SUFFIX} files, got none in it; name the files"
-            )
-        listed += [(file, file.parent.relative_to(path)) for file in inner]
-    return listed
-
-
-def different_targets(
-    wanted: Sequence[tuple[Path, Path]],
-    *,
-    beside: bool,
-    check: Callable[[int, Path], None],
-) -> list[Path]:
-    """Outputs, all new and all different.
-
-    Args:
-        wanted: each compressed file and its output.
-        beside: whether outputs lie beside the files, where the originals may be.
-        check: refuses the output with a number that exists.
-
-    Raises:
-        OutputError: an output exists, or two files share one.
-    """
-    targets: dict[Path, Path] = {}
-    for number, (path, target) in enumerate(wanted):
-        if target in targets or target == path:
-            raise OutputError(
-                f"{target}: expected one file for each output, got {path} and "
-                f"{targets.get(target, path)}; decompress them into different folders with -o"
-            )
-        targets[target] = path
-        try:
-            check(number, target)
-        except OutputError:
-            if not beside or not target.exists():
-                raise
-            raise OutputError(  # so as not to tempt anyone into replacing originals
-                f"{target}: expected a new output, got an existing one, perhaps the original; name "
-                "another place with -o"
-            ) from None
-    return list(targets)
 
 
 def _checked(

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vocabula.data.image_problems import BrokenImageError, picture_error
 from vocabula.data.pixels import decode
-from vocabula.data.source import BrokenImageError, picture_error
 from vocabula.errors import DataError, OptionError, picture_size
 
 FORMS = "top:F, bottom:F, left:F or right:F with 0 < F < 1, or box:LEFT,TOP,RIGHT,BOTTOM in pixels"

@@ -13,17 +13,17 @@ import torch
 from numpy.typing import NDArray
 
 from vocabula.data.color_profile import color_profile
-from vocabula.data.folder import find_images
-from vocabula.data.names import OutputNames
-from vocabula.data.picture_formats import COMMON_SUFFIXES, IMAGE_SUFFIXES
-from vocabula.data.pixels import decode
-from vocabula.data.source import (
+from vocabula.data.image_files import find_images
+from vocabula.data.image_problems import (
     BrokenImageError,
     DataWarning,
     picture_error,
     report_problems,
     summarize,
 )
+from vocabula.data.names import OutputNames
+from vocabula.data.picture_formats import COMMON_SUFFIXES, IMAGE_SUFFIXES
+from vocabula.data.pixels import decode
 from vocabula.errors import DataError, Interrupted, OptionError, plural
 from vocabula.evaluation.batches import counted
 from vocabula.evaluation.metrics.image import psnr

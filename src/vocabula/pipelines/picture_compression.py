@@ -22,27 +22,22 @@ from vocabula.codec.batching import encode_batch
 from vocabula.codec.choice import choose_model, statistics_of
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
-from vocabula.codec.layouts import least_stages, name_attachment, tokenizer_header
 from vocabula.codec.limits import NO_LIMITS
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.pixels import PixelModel, with_pixels
 from vocabula.codec.profiles import profile_attachment, profile_to_keep
+from vocabula.codec.stages import least_stages, name_attachment, tokenizer_header
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data.ahead import cores, default_workers, map_ahead
-from vocabula.data.folder import find_images
+from vocabula.data.image_files import find_images
+from vocabula.data.image_problems import BrokenImageError, DataWarning, picture_error, summarize
 from vocabula.data.pixels import FILE_CHANNELS, decode
-from vocabula.data.source import BrokenImageError, DataWarning, picture_error, summarize
 from vocabula.errors import DataError, OptionError, plural
 from vocabula.files import check_apart, check_new_file, new_file, new_files, output_errors
 from vocabula.pipelines.compress import Closeness, Compressed, Compression, Files, Options
 from vocabula.pipelines.fidelity import Fidelity
-from vocabula.pipelines.gathering import (
-    Picture,
-    checked_size,
-    gather_pictures,
-    takes_all,
-    targets_of,
-)
+from vocabula.pipelines.gathering import Picture, gather_pictures
+from vocabula.pipelines.picture_targets import checked_size, takes_all, targets_of
 from vocabula.pipelines.target_rate import at_rate
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of

@@ -15,8 +15,9 @@ from vocabula.data.names import OutputNames
 from vocabula.data.png import check_channels, picture
 from vocabula.errors import OptionError
 from vocabula.files import check_new_file, check_new_folder, is_stream, new_file, new_folder
-from vocabula.pipelines.decompress import Decompression, Listed, different_targets
-from vocabula.pipelines.gathering import SUFFIX
+from vocabula.pipelines.decompress import Decompression, Listed
+from vocabula.pipelines.picture_targets import SUFFIX
+from vocabula.pipelines.targets import different_targets
 
 _Shown = tuple[Tensor, bytes]  # an image and its colour profile, empty without one
 

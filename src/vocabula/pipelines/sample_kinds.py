@@ -13,14 +13,9 @@ from torch import Tensor
 from vocabula.data.media import MEDIA
 from vocabula.errors import OptionError
 from vocabula.files import is_stream
-from vocabula.pipelines.sample import (
-    Drawn,
-    SampleOptions,
-    checked,
-    draw_at_once,
-    sample_folder,
-    sample_grid,
-)
+from vocabula.pipelines.sample import sample_folder, sample_grid
+from vocabula.pipelines.sample_drawing import checked, draw_at_once
+from vocabula.pipelines.sample_options import Drawn, SampleOptions
 from vocabula.priors import Generator
 from vocabula.priors.order import new_seed
 from vocabula.roles import Role

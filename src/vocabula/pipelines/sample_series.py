@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from vocabula.data.token_file import read_tokens
-from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import OptionError, OutputError
 from vocabula.files import check_new_folder, dump_json, input_error, replace_file
-from vocabula.priors import Generator, Samples
 from vocabula.priors.order import new_seed
-from vocabula.signals.attributes import CLASS
 
 MANIFEST = "samples.json"
 """The file that says how a folder's samples were drawn."""
@@ -107,78 +101,3 @@ def _read(folder: Path) -> Series | None:
         f"{path}: expected how the samples were drawn, got a damaged or foreign file; "
         "use --overwrite in place of --resume"
     )
-
-
-class CodesFile:
-    """The token file of samples, if requested; appended records are kept on Ctrl-C.
-
-    Args:
-        path: the file to write, or None: nothing is written.
-        generator: what draws.
-        size: of every sample along each axis.
-        overwrite: replace an existing file.
-
-    Raises:
-        OutputError: the file exists or cannot be written.
-    """
-
-    def __init__(
-        self, path: Path | None, generator: Generator, size: tuple[int, ...], *, overwrite: bool
-    ) -> None:
-        self._path, self._size = path, size
-        self._writer: TokenWriter | None = None
-        if path is None:
-            return
-        tokenizer = generator.tokenizer
-        self._further = [name for name in generator.conditioning.values if name != CLASS]
-        self._fingerprint = tokenizer.fingerprint()
-        self._writer = TokenWriter(
-            path,
-            fingerprint=self._fingerprint,
-            levels=[level.spec for level in tokenizer.levels],
-            signal=tokenizer.signal.kind,
-            source="samples",
-            label_names=generator.class_names or None,
-            attributes={name: generator.names_of(name) for name in self._further},
-            overwrite=overwrite,
-        )
-
-    def keep(self, count: int) -> int:
-        """Copy the first `count` records of the file that is replaced.
-
-        Returns:
-            The number of records copied; `count` if no file is written.
-
-        Raises:
-            TokensError: the file is damaged or holds codes of another tokenizer.
-        """
-        if self._writer is None or self._path is None:
-            return count
-        if not self._path.exists():
-            return 0
-        for record in islice(read_tokens(self._path, fingerprint=self._fingerprint), count):
-            self._writer.append(record)
-        return self._writer.count
-
-    def append(
-        self, samples: Samples, names: Sequence[str], attributes: Sequence[Mapping[str, int]]
-    ) -> None:
-        """Add the codes of samples, with the names of their files and their attributes, if any."""
-        if self._writer is None:
-            return
-        codes = [level.cpu() for level in samples.levels]
-        labels = [values.get(CLASS) for values in attributes]
-        further = {name: [own.get(name) for own in attributes] for name in self._further}
-        self._writer.extend(codes, names, labels, self._size, further)
-
-    def __enter__(self) -> CodesFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._writer is not None:
-            self._writer.__exit__(kind, error, trace)

@@ -16,9 +16,10 @@ from vocabula.codec.batching import codes_of, regrouped
 from vocabula.codec.choice import choose_model, statistics_of
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
-from vocabula.codec.layouts import least_stages, name_attachment, to_signals, tokenizer_header
+from vocabula.codec.layouts import to_signals
 from vocabula.codec.limits import NO_LIMITS
 from vocabula.codec.models import EntropyModel
+from vocabula.codec.stages import least_stages, name_attachment, tokenizer_header
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data.base import Source
 from vocabula.data.kinds import open_data
@@ -26,7 +27,7 @@ from vocabula.errors import OptionError
 from vocabula.evaluation.batches import read_batches
 from vocabula.files import check_apart, check_new_file, new_file, output_errors
 from vocabula.pipelines.compress import Closeness, Compressed, Compression, Files, Options
-from vocabula.pipelines.gathering import takes_all, targets_of
+from vocabula.pipelines.picture_targets import takes_all, targets_of
 from vocabula.pipelines.signal_fidelity import SignalFidelity
 from vocabula.pipelines.target_rate import at_rate
 from vocabula.tokenizers import SignalTokenizer

@@ -12,8 +12,9 @@ from vocabula.codec.inspection import Inspection
 from vocabula.data.media import MEDIA, Media
 from vocabula.errors import OptionError
 from vocabula.files import check_new_file, is_stream
-from vocabula.pipelines.decompress import Decompression, Listed, different_targets
-from vocabula.pipelines.gathering import SUFFIX
+from vocabula.pipelines.decompress import Decompression, Listed
+from vocabula.pipelines.picture_targets import SUFFIX
+from vocabula.pipelines.targets import different_targets
 
 ARRAY = ".npy"
 """The suffix of outputs that the user has not named."""

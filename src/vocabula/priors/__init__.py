@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from vocabula.priors.generator import Generator
     from vocabula.priors.generator_saving import level_folder, load_generator, save_tokenizer_beside
     from vocabula.priors.order import Samples
+    from vocabula.priors.origin import Origin
     from vocabula.priors.pixelcnn import PixelCNN
     from vocabula.priors.pixelsnail import PixelSNAIL
     from vocabula.priors.portable import PortablePrior
-    from vocabula.priors.prior import Origin, Prior
+    from vocabula.priors.prior import Prior
     from vocabula.priors.saving import load, save
     from vocabula.priors.text import TextTokenizer
     from vocabula.priors.transformer import TransformerPrior

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vocabula.data.code_batches import CodeArrays, CodeBatch, code_batches
+from vocabula.data.code_arrays import CodeArrays
+from vocabula.data.code_batches import CodeBatch, code_batches
 from vocabula.priors import TextTokenizer
 from vocabula.signals import Condition
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from vocabula.errors import OptionError
 from vocabula.priors.codes import CodeGrid
 from vocabula.priors.condition import Conditioning
-from vocabula.priors.embedding import CodeEmbedding, ConditionEncoder, SymbolHead
+from vocabula.priors.condition_encoder import ConditionEncoder
+from vocabula.priors.decoding import Decoding
+from vocabula.priors.embedding import CodeEmbedding, SymbolHead
 from vocabula.priors.prior import Prior
-from vocabula.priors.sampling import Decoding
 from vocabula.signals import Condition
 
 

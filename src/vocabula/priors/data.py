@@ -16,7 +16,8 @@ import numpy as np
 
 from vocabula.data import DataWarning, TokenFile, read_tokens
 from vocabula.data.captions import Captions, read_captions
-from vocabula.data.code_batches import CodeArrays, read_codes, split_codes, value_count
+from vocabula.data.code_arrays import CodeArrays, read_codes, value_count
+from vocabula.data.code_batches import split_codes
 from vocabula.errors import DataError, OptionError
 from vocabula.priors import TextTokenizer
 from vocabula.priors.conditioned import CaptionTokens, ConditionedCodes

@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Self
 
 import torch
 from torch import Tensor
 
 from vocabula.budgets import DECODED_PIXELS
-from vocabula.errors import DataError, OptionError, picture_size, plural
+from vocabula.errors import DataError, OptionError, plural
 from vocabula.priors.completion import check_completes, check_keep, known_codes
-from vocabula.priors.condition import Conditioning
 from vocabula.priors.drawing import Drawing
-from vocabula.priors.fit import check_fit, trained_extent
+from vocabula.priors.fitted import Attributes, FittedPriors, Texts
 from vocabula.priors.order import Order, Samples, join, level_numbers, new_seed
-from vocabula.priors.prior import Prior, Values
 from vocabula.priors.sampling import Progress
 from vocabula.signals import Condition
-from vocabula.signals.codes import off_positions, on_positions, positions_of
-from vocabula.tokenizers import SignalTokenizer
+from vocabula.signals.codes import off_positions, on_positions
 from vocabula.tokenizers.code_level import rows_of
 
-Attributes = Mapping[str, Values]
-"""An index or a name, or one for every sample, of each attribute by name."""
-Texts = str | Sequence[str]
-"""A caption, or one for every sample."""
 
-
-class Generator:
+class Generator(FittedPriors):
     """Draws signals: codes level by level from the priors, then the tokenizer's decoder.
 
     ::
@@ -63,106 +54,6 @@ class Generator:
     Source: Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2", section
     3.2: ancestral sampling from the top level down.
     """
-
-    def __init__(self, tokenizer: SignalTokenizer, priors: Sequence[Prior]) -> None:
-        check_fit(tokenizer, priors)
-        self.tokenizer = tokenizer.eval()
-        self.priors = tuple(prior.eval() for prior in priors)
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the priors' parameters."""
-        return self.priors[0].device
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, in order; empty if they have none."""
-        return self.priors[0].origin.class_names
-
-    def names_of(self, attribute: str) -> tuple[str, ...]:
-        """Names of an attribute's values, in order; empty if they have none."""
-        return self.priors[0].origin.names.get(attribute, ())
-
-    def value_name(self, attribute: str, index: int) -> str:
-        """What a value of an attribute is called; its index where it has no name."""
-        names = self.names_of(attribute)
-        return names[index] if index < len(names) else str(index)
-
-    @property
-    def conditioning(self) -> Conditioning:
-        """What samples can be conditioned on."""
-        return self.priors[0].conditioning
-
-    @property
-    def extent(self) -> tuple[int, ...]:
-        """The size along each axis of the signals that the priors were trained on."""
-        return trained_extent(self.tokenizer, self.priors[0])
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """The `extent` of images: (H, W) in pixels."""
-        height, width = self.extent
-        return height, width
-
-    def to(self, device: torch.device | str) -> Self:
-        """Move the tokenizer and the priors to a device."""
-        for part in (self.tokenizer, *self.priors):
-            part.to(device)
-        return self
-
-    def grids(self, size: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-        """The positions of each level's prior for a signal of a size."""
-        return tuple(map(positions_of, self.tokenizer.grids(*size)))
-
-    def positions(self, size: Sequence[int]) -> int:
-        """Code positions of one signal of a size, over all levels."""
-        return sum(map(math.prod, self.grids(size)))
-
-    def check_size(self, size: Sequence[int]) -> None:
-        """Refuse a size, along each axis, whose codes a prior cannot compute.
-
-        Raises:
-            OptionError: it has another number of axes, a side is below 1, or a prior cannot
-                compute the grid.
-        """
-        signal, size = self.tokenizer.signal, tuple(size)
-        if size and not signal.axes:
-            raise OptionError(
-                f"size: expected none, as {signal.plural} have no axes, got "
-                f"{picture_size(*size)}; leave it out"
-            )
-        if len(size) != len(signal.axes) or min(size, default=1) < 1:
-            wanted = " x ".join(axis[0].upper() for axis in signal.axes)
-            every = "both" if len(signal.axes) == 2 else "all"
-            raise OptionError(f"size: expected {wanted}, {every} >= 1, got {size}; leave it out")
-        for prior, grid in zip(self.priors, self.grids(size), strict=True):
-            try:
-                prior.check_grid(grid)
-            except OptionError as error:
-                trained = picture_size(*self.extent)
-                raise OptionError(
-                    f"size: expected {trained} {signal.unit}s, got {picture_size(*size)}, whose "
-                    f"codes this {type(prior).__name__} cannot compute "
-                    f"({str(error).partition(';')[0]}); use {trained}, or train a "
-                    "pixelcnn or pixelsnail, which take any size"
-                ) from None
-
-    def conditions(
-        self, n: int, *, attributes: Attributes | None = None, text: Texts | None = None
-    ) -> Condition:
-        """The condition of n samples, from words; see `Prior.condition`.
-
-        Raises:
-            DataError: an attribute, a value or a text is unknown to the priors.
-            OptionError: neither is given, and the priors never learned to work without.
-        """
-        known = self.conditioning
-        if known.withholdable and not known.dropout and not attributes and text is None:
-            raise OptionError(
-                "condition: expected a class or a text, got none; this prior was trained with "
-                "conditioning.dropout=0 and cannot do without"
-            )
-        return self.priors[0].condition(n, attributes=attributes, text=text)
 
     def sample(
         self,

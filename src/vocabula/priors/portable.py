@@ -23,9 +23,9 @@ from vocabula.priors.context import (
     table_rows,
     tap_count,
 )
+from vocabula.priors.decoding import Decoding
 from vocabula.priors.fixed_point import curve, values, weights
 from vocabula.priors.prior import Prior
-from vocabula.priors.sampling import Decoding
 from vocabula.registry import component
 from vocabula.signals import Condition
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from vocabula.errors import DataError, OptionError
 from vocabula.priors.codes import CodeGrid
 from vocabula.priors.condition import Conditioning
+from vocabula.priors.decoding import Decoding
 from vocabula.priors.drawing import Drawing
+from vocabula.priors.origin import Origin
 from vocabula.priors.sampling import (
-    Decoding,
     Known,
     Progress,
     Request,
@@ -25,7 +26,7 @@ from vocabula.priors.sampling import (
     uniform_numbers,
 )
 from vocabula.priors.text import TextTokenizer
-from vocabula.signals.attributes import CLASS, index_of
+from vocabula.signals.attributes import index_of
 from vocabula.signals.condition import Condition
 from vocabula.tokenizers.weights import fingerprint
 
@@ -33,27 +34,6 @@ MOST_NAMES = 12
 """Names of an attribute's values that an error message lists."""
 Values = int | str | Sequence[int | str]
 """An attribute's value for a whole batch, or one for each of its signals: an index or a name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a prior's codes come from.
-
-    Attributes:
-        tokenizer: fingerprint of the tokenizer that made the codes; "" if not known.
-        names: what the values of each attribute are called, in order, by the attribute's name;
-            without those whose values have no names.
-        image_size: (H, W) of the images in pixels; None if they differ or are not known.
-    """
-
-    tokenizer: str = ""
-    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    image_size: tuple[int, int] | None = None
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, in order; empty if they have none."""
-        return self.names.get(CLASS, ())
 
 
 class Prior(nn.Module, ABC):

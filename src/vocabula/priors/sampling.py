@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from vocabula.errors import DataError, OptionError
-from vocabula.priors.codes import CodeGrid
+from vocabula.priors.decoding import Decoding, Model, Recomputing
 from vocabula.priors.drawing import Drawing, guide
 from vocabula.signals import Condition
 
@@ -20,67 +18,6 @@ Progress = Callable[[int, int], None]
 """Called with the number of positions that are done, and of all."""
 Known = tuple[Tensor, Tensor]
 """Codes (B, *grid, *code_shape) and a mask (*grid) or (B, *grid), true where they are given."""
-
-
-class Decoding(ABC):
-    """A decoding in progress: the symbols so far, and the state for the next logits.
-
-    Symbols are pushed in the order of `CodeGrid`. Pushing a known symbol without asking for its
-    logits saves cost where possible.
-    """
-
-    @abstractmethod
-    def logits(self) -> Tensor:
-        """Logits (B, V) of the next symbol."""
-
-    @abstractmethod
-    def push(self, symbol: Tensor) -> None:
-        """Append a symbol (B,)."""
-
-
-class Model(Protocol):
-    """The methods of a prior that drawing needs."""
-
-    codes: CodeGrid
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the parameters."""
-
-    def symbol_logits(self, symbols: Tensor, condition: Condition) -> Sequence[Tensor]:
-        """Logits of every symbol given all before it; see `Prior`."""
-
-    def decoding(self, batch: int, grid: Sequence[int], condition: Condition) -> Decoding:
-        """Start cached decoding; see `Prior`."""
-
-
-class Recomputing(Decoding):
-    """Decoding without a cache: every symbol costs a forward pass over the whole grid.
-
-    Args:
-        prior: the model.
-        batch: number of signals B.
-        grid: positions along each axis.
-        condition: complete, of batch B.
-    """
-
-    def __init__(self, prior: Model, batch: int, grid: Sequence[int], condition: Condition) -> None:
-        self._prior, self._condition = prior, condition
-        slots = len(prior.codes.slots)
-        self._symbols = torch.zeros(batch, *grid, slots, dtype=torch.long, device=prior.device)
-        self._flat = self._symbols.view(batch, -1)
-        self._next = 0
-
-    def logits(self) -> Tensor:
-        """Logits (B, V) of the next symbol."""
-        position, slot = divmod(self._next, self._symbols.shape[-1])
-        logits = self._prior.symbol_logits(self._symbols, self._condition)[slot]
-        return logits.flatten(1, -2)[:, position]
-
-    def push(self, symbol: Tensor) -> None:
-        """Append a symbol (B,)."""
-        self._flat[:, self._next] = symbol
-        self._next += 1
 
 
 @dataclass(frozen=True, slots=True)

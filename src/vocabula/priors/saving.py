@@ -9,7 +9,8 @@ from typing import Any
 from vocabula import registry
 from vocabula.errors import CheckpointError
 from vocabula.priors.card import prior_card
-from vocabula.priors.prior import Origin, Prior
+from vocabula.priors.origin import Origin
+from vocabula.priors.prior import Prior
 from vocabula.priors.text import TextTokenizer
 from vocabula.signals.attributes import CLASS
 from vocabula.tokenizers.saved_folder import (

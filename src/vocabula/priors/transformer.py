@@ -15,8 +15,8 @@ from torch.nn.functional import cross_entropy, linear
 from vocabula.errors import OptionError
 from vocabula.priors.codes import CodeGrid
 from vocabula.priors.condition import Conditioning
+from vocabula.priors.decoding import Decoding
 from vocabula.priors.prior import Prior
-from vocabula.priors.sampling import Decoding
 from vocabula.priors.vocabulary import TokenVocabulary
 from vocabula.registry import component
 from vocabula.signals import Condition

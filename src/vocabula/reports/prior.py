@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vocabula.data import read_tokens
-from vocabula.data.code_batches import read_codes
+from vocabula.data.code_arrays import read_codes
 from vocabula.errors import CheckpointError, picture_size, plural
 from vocabula.evaluation.batches import counted
 from vocabula.evaluation.code_nats import (
@@ -24,11 +24,12 @@ from vocabula.files.run_files import read_manifest
 from vocabula.priors import Generator, level_folder
 from vocabula.priors.data import PriorData, Sources, read_prior_data
 from vocabula.priors.text import TextTokenizer
+from vocabula.reports.copies import find_copies
 from vocabula.reports.curves import training_curves
 from vocabula.reports.page import render, settings_rows, versions
 from vocabula.reports.pictures import data_uri, heat
 from vocabula.reports.plots import bars
-from vocabula.reports.samples import draw_rows, find_copies
+from vocabula.reports.samples import draw_rows
 from vocabula.reports.views import VIEWS
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from vocabula.errors import OptionError, TrainingError
+from vocabula.errors import TrainingError
+from vocabula.training.accelerators import check_batch_size, make_accelerator
 from vocabula.training.average import WeightAverage
-from vocabula.training.checkpoint import Checkpoint, load_model, load_optimizer, optimizer_tensors
+from vocabula.training.checkpoint import Checkpoint
 from vocabula.training.measures import Meter
 from vocabula.training.optimizers import OptimizerSettings
 from vocabula.training.random_state import (
@@ -23,32 +23,11 @@ from vocabula.training.random_state import (
     restore_random_state,
     seed_everything,
 )
+from vocabula.training.restoring import load_model, load_optimizer, optimizer_tensors
 from vocabula.training.schedules import Schedule
 from vocabula.training.settings import TrainingOptions
 
 B = TypeVar("B")
-
-
-def make_accelerator() -> Accelerator:
-    """The accelerator of this process; several exist under ``torchrun`` and ``accelerate launch``.
-
-    Mixed precision is always off here; only `TrainingOptions.precision` sets it.
-    Buffers are not broadcast at every forward pass: quantizers keep them equal by reducing
-    their statistics.
-    """
-    handler = DistributedDataParallelKwargs(broadcast_buffers=False)
-    return Accelerator(cpu=_several_on_cpu(), mixed_precision="no", kwargs_handlers=[handler])
-
-
-def _several_on_cpu() -> bool:
-    """Whether a launcher has started several processes without accelerators.
-
-    Otherwise each would take itself for the only process and write the same folder.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return False
-    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return found is None or found.type == "mps"  # which has no collective operations
 
 
 class BaseTrainer(ABC, Generic[B]):
@@ -323,19 +302,4 @@ class BaseTrainer(ABC, Generic[B]):
             f"optimizer.learning_rate={rate / 4:.2g} or training.clip_norm=1"
             + (" or training.precision=no" if self.options.precision != "no" else "")
             + " with --resume"
-        )
-
-
-def check_batch_size(options: TrainingOptions, processes: int) -> None:
-    """Refuse a batch that does not split evenly.
-
-    Raises:
-        OptionError: if processes times micro-batches do not divide the batch size.
-    """
-    pieces = processes * options.accumulate
-    if options.batch_size % pieces:
-        nearest = max(pieces, round(options.batch_size / pieces) * pieces)
-        raise OptionError(
-            f"training.batch_size: expected a multiple of {pieces} ({processes} processes times "
-            f"{options.accumulate} micro-batches), got {options.batch_size}; use {nearest}"
         )

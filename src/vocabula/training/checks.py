@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vocabula.data import Source
 from vocabula.errors import DataError
-from vocabula.nn.mlp import IdentityEncoder
+from vocabula.nn.identity import IdentityEncoder
 from vocabula.quantizers import VectorQuantizer
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of

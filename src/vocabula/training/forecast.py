@@ -17,6 +17,7 @@ from vocabula.training.machine import free_memory, resident_memory
 from vocabula.training.optimizers import OptimizerSettings
 from vocabula.training.phases import phase
 from vocabula.training.probe import Size, StepCost, measure_step
+from vocabula.training.quantities import gigabytes
 from vocabula.training.settings import TrainingOptions
 from vocabula.training.together import in_main_process
 
@@ -228,16 +229,3 @@ def together(first: Forecast | None, second: Forecast | None) -> Forecast | None
         max(first.memory, second.memory),
         second.room,
     )
-
-
-def gigabytes(count: float) -> str:
-    """Bytes in words."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{max(1, round(count / 1e6))} MB"
-
-
-def duration(seconds: float) -> str:
-    """A rough time in words."""
-    for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(1, round(seconds))} s"

@@ -13,7 +13,8 @@ from vocabula.priors.data import PriorData
 from vocabula.signals.attributes import attribute_words
 from vocabula.tokenizers import CodeLevel, SignalTokenizer
 from vocabula.training.base import BaseTrainer
-from vocabula.training.forecast import Forecast, duration, gigabytes
+from vocabula.training.forecast import Forecast
+from vocabula.training.quantities import duration, gigabytes
 from vocabula.training.settings import TrainingOptions
 
 LONG = 3 * 86_400.0

@@ -21,7 +21,7 @@ from vocabula.priors.start import start_from_codebooks
 from vocabula.tokenizers import SignalTokenizer, load
 from vocabula.training.checkpoint import newest_step
 from vocabula.training.config import RunConfig, prior_preset_names
-from vocabula.training.folder import RunFolder, Subject, only_writer, restart_words
+from vocabula.training.folder import RunFolder, only_writer, restart_words
 from vocabula.training.forecast import Forecast, forecast, together
 from vocabula.training.log import RESUME
 from vocabula.training.phases import say
@@ -31,6 +31,7 @@ from vocabula.training.prior_trainer import PriorTrainer
 from vocabula.training.random_state import seed_everything
 from vocabula.training.session import prepare
 from vocabula.training.settings import CaptionOptions, HeldOutOptions, TrainingOptions
+from vocabula.training.subject import Subject
 from vocabula.training.workloads import make_prior_trainer, prior_workload
 
 FORMAT = "vocabula-prior-run"

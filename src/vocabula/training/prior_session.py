@@ -17,12 +17,13 @@ from vocabula.priors.data import PriorData
 from vocabula.signals.attributes import CLASS
 from vocabula.training.checkpoint import Checkpoint
 from vocabula.training.config import RunConfig
-from vocabula.training.folder import RunFolder, Subject
+from vocabula.training.folder import RunFolder
 from vocabula.training.log import RESUME
 from vocabula.training.prior_trainer import ConditionedBatch, PriorTrainer
 from vocabula.training.prior_watch import HeldOutNats, PriorWatch
 from vocabula.training.session import Session
 from vocabula.training.settings import HeldOutOptions
+from vocabula.training.subject import Subject
 
 METRICS = "metrics.json"
 

@@ -15,7 +15,7 @@ from vocabula.training.checkpoint import newest_step
 from vocabula.training.checks import fit_scaling
 from vocabula.training.config import RunConfig
 from vocabula.training.export import count_codes, export_tokenizer
-from vocabula.training.folder import RunFolder, Subject, only_writer, restart_words
+from vocabula.training.folder import RunFolder, only_writer, restart_words
 from vocabula.training.forecast import forecast
 from vocabula.training.measures import usage_figures
 from vocabula.training.phases import phase, say
@@ -23,6 +23,7 @@ from vocabula.training.plan import tokenizer_lines, trainer_lines
 from vocabula.training.random_state import seed_everything
 from vocabula.training.sections import networks
 from vocabula.training.session import Session, prepare
+from vocabula.training.subject import Subject
 from vocabula.training.swap import as_table
 from vocabula.training.trainer import Trainer
 from vocabula.training.workloads import (

@@ -12,15 +12,17 @@ import torch
 
 from vocabula.errors import Interrupted, TrainingError
 from vocabula.files import remove_hidden
-from vocabula.training.base import BaseTrainer, check_batch_size, make_accelerator
+from vocabula.training.accelerators import check_batch_size, make_accelerator
+from vocabula.training.base import BaseTrainer
 from vocabula.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from vocabula.training.config import CUSTOM, RunConfig
-from vocabula.training.folder import RunFolder, Subject
+from vocabula.training.folder import RunFolder
 from vocabula.training.log import RunLog, require_tensorboard
 from vocabula.training.progress import TrainingDisplay
 from vocabula.training.random_state import seed_everything
 from vocabula.training.settings import TrainingOptions
 from vocabula.training.stopping import StopRequest
+from vocabula.training.subject import Subject
 
 T = TypeVar("T", bound=BaseTrainer[Any])
 

@@ -23,7 +23,7 @@ from vocabula.codec import CodeStatistics, EntropyModel, choose_model, cut, read
 from vocabula.codec.batching import encode_batch
 from vocabula.codec.choice import statistics_of
 from vocabula.codec.header import Header
-from vocabula.codec.layouts import least_stages, tokenizer_header
+from vocabula.codec.stages import least_stages, tokenizer_header
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data import ImageSource
 from vocabula.data.png import to_bytes

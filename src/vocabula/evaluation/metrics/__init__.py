@@ -11,7 +11,7 @@ METRICS = Role[type[Fidelity]](
         "image": "vocabula.evaluation.metrics.image:ImageFidelity",
         "vector": "vocabula.evaluation.metrics.vector:VectorFidelity",
     },
-    default="vocabula.evaluation.metrics.base:SquaredErrors",
+    default="vocabula.evaluation.metrics.squared_errors:SquaredErrors",
 )
 """The figures of each kind of signal; the mean squared error for a kind without its own."""
 

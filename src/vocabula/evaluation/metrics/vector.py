@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from vocabula.evaluation.metrics.base import Figures, Row, SquaredErrors, in_form
+from vocabula.evaluation.metrics.base import Figures, Row, in_form
+from vocabula.evaluation.metrics.squared_errors import SquaredErrors
 
 
 class VectorFidelity(SquaredErrors):

@@ -1,0 +1,29 @@
+"""What a prior was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vocabula.signals.attributes import CLASS
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a prior's codes come from.
+
+    Attributes:
+        tokenizer: fingerprint of the tokenizer that made the codes; "" if not known.
+        names: what the values of each attribute are called, in order, by the attribute's name;
+            without those whose values have no names.
+        image_size: (H, W) of the images in pixels; None if they differ or are not known.
+    """
+
+    tokenizer: str = ""
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    image_size: tuple[int, int] | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in order; empty if they have none."""
+        return self.names.get(CLASS, ())
