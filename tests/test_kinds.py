@@ -21,10 +21,11 @@ OWN = re.compile(  # files whose matter is images
 ALLOWED = 19
 """Names in shared code that have a word of images; lower it with every one that goes.
 
-Those of `codec/{coder,fallback,native,header_parsing}` (9) belong to the coder of exact pixels, of which a
-file of images may have a last stage; `cli/reading` (1), `pipelines/sample_kinds` (2) and
-`functional/native` (1) serve commands and kernels of images alone; `image_size` (3) and `images`
-(2) are names that saved files and programs use; `picture_size` writes a width and a height.
+Those of `codec/{coder,fallback,native,header_parsing}` (9) belong to the coder of exact pixels,
+which a file of images may have as its last stage; `cli/reading` (1), `pipelines/sample_kinds` (2)
+and `functional/native` (1) serve commands and kernels of images alone; `image_size` (3) and
+`images` (2) are names that saved files and programs use; `picture_size` writes a width and a
+height.
 """
 
 
