@@ -258,3 +258,33 @@ def test_guidance_is_refused_before_anything_is_drawn() -> None:
             1, attributes={"class": 1}, drawing=drawing, progress=lambda *at: done.append(at[0])
         )
     assert not done
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_samples_are_drawn_under_vectors(levels: int) -> None:
+    generator = make_generator("pixelcnn", levels, vectors=2)
+    vectors = torch.tensor([[3.0, -3.0], [-3.0, 3.0], [torch.nan, torch.nan]])
+    found = generator.sample(3, vectors=vectors, seed=0, batch_size=2)
+    prior = generator.priors[0]
+    drawn = prior.sample((3, *prior.codes.grid), Condition(vectors=vectors), seed=0)
+    assert torch.equal(found.levels[0], drawn)
+    others = generator.sample(3, seed=0)
+    assert torch.equal(found.levels[0][2], others.levels[0][2])  # no vector
+    assert not torch.equal(found.levels[0][:2], others.levels[0][:2])
+    one = generator.sample(3, vectors=vectors[0], seed=0)
+    assert torch.equal(one.levels[0][0], found.levels[0][0])
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        (torch.zeros(3, 5), r"vectors: expected floating point of shape \(3, 2\)"),
+        (torch.zeros(2, 2), r"vectors: expected 3, one per signal, got 2"),
+        (torch.tensor([torch.inf, 0.0]), "vectors: expected finite numbers"),
+    ],
+)
+def test_vectors_that_do_not_fit_are_refused_at_once(vectors: Tensor, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        make_generator("pixelcnn", vectors=2).stream(3, vectors=vectors)
+    with pytest.raises(DataError, match="vectors: expected none"):
+        make_generator("pixelcnn").stream(3, vectors=torch.zeros(2))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Self
 
 import torch
+from torch import Tensor
 
 from vocabula.errors import OptionError, picture_size
 from vocabula.priors.condition import Conditioning
@@ -118,18 +120,36 @@ class FittedPriors:
                 ) from None
 
     def conditions(
-        self, n: int, *, attributes: Attributes | None = None, text: Texts | None = None
+        self,
+        n: int,
+        *,
+        attributes: Attributes | None = None,
+        text: Texts | None = None,
+        vectors: Tensor | None = None,
     ) -> Condition:
-        """The condition of n samples, from words; see `Prior.condition`.
+        """The condition of n samples, from words and vectors; see `Prior.condition`.
+
+        Args:
+            n: number of samples.
+            attributes: the value of each, or n of them; see `Generator.stream`.
+            text: the caption; or n of them.
+            vectors: (D,) or (n, D) floating point; a row of NaN for none.
 
         Raises:
-            DataError: an attribute, a value or a text is unknown to the priors.
-            OptionError: neither is given, and the priors never learned to work without.
+            DataError: an attribute, a value, a text or vectors are unknown to the priors.
+            OptionError: none is given, and the priors never learned to work without.
         """
-        known = self.conditioning
-        if known.withholdable and not known.dropout and not attributes and text is None:
+        known, words = self.conditioning, bool(attributes) or text is not None
+        if known.withholdable and not (known.dropout or words or vectors is not None):
             raise OptionError(
                 "condition: expected a class or a text, got none; this prior was trained with "
                 "conditioning.dropout=0 and cannot do without"
             )
-        return self.priors[0].condition(n, attributes=attributes, text=text)
+        condition = self.priors[0].condition(n, attributes=attributes, text=text)
+        if vectors is None:
+            return condition
+        condition = replace(
+            condition, vectors=vectors.expand(n, -1) if vectors.ndim == 1 else vectors
+        )
+        known.complete(condition, n, self.device)  # refuses vectors that do not fit
+        return condition

@@ -61,6 +61,7 @@ class Generator(FittedPriors):
         *,
         attributes: Attributes | None = None,
         text: Texts | None = None,
+        vectors: Tensor | None = None,
         size: Sequence[int] | None = None,
         drawing: Drawing = Drawing(),  # noqa: B008 - frozen
         seed: int | None = None,
@@ -74,6 +75,7 @@ class Generator(FittedPriors):
                 n,
                 attributes=attributes,
                 text=text,
+                vectors=vectors,
                 size=size,
                 drawing=drawing,
                 seed=seed,
@@ -89,6 +91,7 @@ class Generator(FittedPriors):
         *,
         attributes: Attributes | None = None,
         text: Texts | None = None,
+        vectors: Tensor | None = None,
         size: Sequence[int] | None = None,
         drawing: Drawing = Drawing(),  # noqa: B008 - frozen
         seed: int | None = None,
@@ -103,6 +106,8 @@ class Generator(FittedPriors):
             attributes: the value of each by index or name, or n of them, such as
                 ``{"class": "cat"}``. What is not named is drawn from all.
             text: the caption; or n of them.
+            vectors: (D,) for all or (n, D), for priors that were trained on vectors; a row of NaN
+                for none.
             size: along each axis, such as (H, W) in pixels; None takes `extent`.
             drawing: temperature, top_k, top_p and guidance for every level.
             seed: of the draws; None takes one from torch's own state.
@@ -114,12 +119,12 @@ class Generator(FittedPriors):
 
         Raises:
             OptionError: an option is out of range, or a prior cannot compute such a size.
-            DataError: an attribute, a value or a text is unknown to the priors.
+            DataError: an attribute, a value, a text or vectors are unknown to the priors.
         """
         _at_least({"n": (n, 1), "start": (start, 0), "batch_size": (batch_size, 1)})
         size = self.extent if size is None else tuple(size)
         self.check_size(size)
-        condition = self.conditions(n, attributes=attributes, text=text)
+        condition = self.conditions(n, attributes=attributes, text=text, vectors=vectors)
         self._check(drawing, condition, n)
         return self._stream(
             Order(n, start, condition, size, drawing, new_seed(seed), batch_size, progress)
@@ -133,6 +138,7 @@ class Generator(FittedPriors):
         copies: int = 1,
         attributes: Attributes | None = None,
         text: Texts | None = None,
+        vectors: Tensor | None = None,
         drawing: Drawing = Drawing(),  # noqa: B008 - frozen
         seed: int | None = None,
         batch_size: int = 64,
@@ -152,6 +158,7 @@ class Generator(FittedPriors):
             copies: completions of each image; they follow one another.
             attributes: see `stream`; or one value for each of B x copies completions.
             text: the caption; or one for each.
+            vectors: see `stream`; or one row for each.
             drawing: see `stream`.
             seed: see `stream`.
             batch_size: see `stream`.
@@ -172,7 +179,7 @@ class Generator(FittedPriors):
         count, size = len(x) * copies, (int(x.shape[2]), int(x.shape[3]))
         _at_least({"copies": (copies, 1), "batch_size": (batch_size, 1)})
         self.check_size(size)
-        condition = self.conditions(count, attributes=attributes, text=text)
+        condition = self.conditions(count, attributes=attributes, text=text, vectors=vectors)
         self._check(drawing, condition, count)
         known = known_codes(self.tokenizer, x.to(self.device), check_keep(keep, x).to(self.device))
         repeated = tuple(
