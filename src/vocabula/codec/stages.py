@@ -23,7 +23,7 @@ def discrete(tokenizer: SignalTokenizer) -> list[Quantizer]:
     Raises:
         OptionError: it is continuous and has no codes, or a book is too large.
     """
-    advice = "use a tokenizer with another quantizer"
+    advice = "use a tokenizer with a codebook"
     quantizers = quantizers_of(tokenizer.levels, "compress", advice)
     for quantizer in quantizers:
         if max(quantizer.codebook_sizes) > MAX_SYMBOLS:

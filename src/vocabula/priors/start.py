@@ -48,7 +48,7 @@ def start_from_codebooks(prior: Prior, tokenizer: SignalTokenizer, level: int) -
         level: index of its level in the tokenizer, 0 for the coarsest.
     """
     grids = (prior.codes, *prior.conditioning.upper)
-    found = quantizers_of(tokenizer.levels, "prior", "use a tokenizer with another quantizer")
+    found = quantizers_of(tokenizer.levels, "prior", "use a tokenizer with a codebook")
     quantizers = (found[level], *found[:level])
     for grid, quantizer, tables in zip(grids, quantizers, prior.embeddings(), strict=True):
         for table, vectors in zip(tables, symbol_vectors(grid, quantizer), strict=True):
