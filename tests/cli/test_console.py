@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from vocabula.benchmark.tables import Table
-from vocabula.cli import console
+from vocabula.cli import console, facts
 from vocabula.cli.config import explained
 from vocabula.errors import picture_size, plural
 from vocabula.training import explain, load_config
@@ -30,7 +30,7 @@ def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
 
 
 def test_facts_keep_words_whole(width: int, capsys: pytest.CaptureFixture[str]) -> None:
-    console.print_facts([*FACTS, ("command", "vocabula train photos " * 12)])
+    facts.print_facts([*FACTS, ("command", "vocabula train photos " * 12)])
     lines = capsys.readouterr().out.splitlines()
     assert sum(HASH in line for line in lines) == 1
     assert all(len(line) <= max(width, len(HASH) + 2) for line in lines)
@@ -42,7 +42,7 @@ def test_facts_in_a_pipe_have_a_line_each(
 ) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     long = "word " * 200
-    console.print_facts([*FACTS, ("long", long.strip())])
+    facts.print_facts([*FACTS, ("long", long.strip())])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert lines[1] == f"fingerprint       {HASH}"
@@ -50,7 +50,7 @@ def test_facts_in_a_pipe_have_a_line_each(
 
 
 def test_tables_are_parted_by_columns(width: int, capsys: pytest.CaptureFixture[str]) -> None:
-    console.print_table(WIDE)
+    facts.print_table(WIDE)
     out = capsys.readouterr().out
     assert all(len(line.rstrip()) <= width for line in out.splitlines())
     for row in (WIDE.columns, *WIDE.rows):
@@ -63,7 +63,7 @@ def test_a_table_with_a_long_first_column_folds_it(
     width: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = "a target that is told in many words " * 4
-    console.print_table(Table("Targets", ("target", "measured"), [(first, "12 ms")]))
+    facts.print_table(Table("Targets", ("target", "measured"), [(first, "12 ms")]))
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line.rstrip()) <= width for line in lines)
     assert "".join(lines).count("words") == 4

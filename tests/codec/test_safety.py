@@ -236,7 +236,7 @@ def test_one_segment_at_a_time_suffices_for_who_keeps_none(
     assert codec.inspect(file.getvalue(), limits=limits).segments == 20
     with codec.reader.opened(file.getvalue()) as (stream, name):
         reader = codec.reader.Reader(stream, name, limits=limits)
-        signals = codec.reader.read_signals(reader, known_models(name, None), jobs=3)
+        signals = codec.signal_reading.read_signals(reader, known_models(name, None), jobs=3)
         assert sum(signal is not None for signal in signals) == 20
 
 
@@ -268,7 +268,7 @@ def test_memory_of_models_counts_over_all_threads(
     limits = Limits(memory=room * each + 8 * (4 * 1600 + 512))
     with codec.reader.opened(file.getvalue()) as (stream, name):
         reader = codec.reader.Reader(stream, name, limits=limits)
-        signals = codec.reader.read_signals(reader, lambda *_: Demanding(), jobs=8)
+        signals = codec.signal_reading.read_signals(reader, lambda *_: Demanding(), jobs=8)
         assert sum(signal is not None for signal in signals) == 8
     assert 1 <= most <= together
 
