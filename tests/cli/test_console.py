@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from vocabula.benchmark.tables import Table
-from vocabula.cli import console, facts
+from vocabula.cli import facts
 from vocabula.cli.config import explained
 from vocabula.errors import picture_size, plural
 from vocabula.training import explain, load_config
