@@ -12,11 +12,11 @@ import atheris
 with atheris.instrument_imports(include=["vocabula.codec"]):
     from vocabula import codec
     from vocabula.codec import portable, writer
-    from vocabula.codec.choice import known_models
     from vocabula.codec.header import PREFIX, Header, Stage
     from vocabula.codec.header_parsing import parse_header
     from vocabula.codec.integers import Unpacker, checksum
     from vocabula.codec.kinds import IMAGE
+    from vocabula.codec.known_models import known_models
     from vocabula.codec.layout import Attachment
     from vocabula.codec.pixels import PixelModel
     from vocabula.codec.segment import SegmentHead, codes_checksum, parse_head, seed_of

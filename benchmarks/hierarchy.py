@@ -22,7 +22,7 @@ from torch import Tensor
 from vocabula import load, open_source
 from vocabula.evaluation import evaluate
 from vocabula.evaluation.ablation import without_each_level
-from vocabula.evaluation.metrics.image import mse, psnr
+from vocabula.evaluation.metrics.similarity import mse, psnr
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.training import load_config, train
 

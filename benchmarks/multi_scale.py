@@ -21,7 +21,7 @@ from pictures import load_pictures, rounded, write_figures
 
 from vocabula import load, open_source
 from vocabula.evaluation import evaluate
-from vocabula.evaluation.metrics.image import mse
+from vocabula.evaluation.metrics.similarity import mse
 from vocabula.tokenizers import MultiScaleTokenizer, SignalTokenizer
 from vocabula.training import load_config, train
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vocabula.cli.main import main
 from vocabula.data import Batch, SignalData, Source, read_tokens
-from vocabula.data.batch import collate
+from vocabula.data.collate import collate
 from vocabula.data.order import Stream
 from vocabula.errors import DataError, OptionError
 from vocabula.evaluation import evaluate

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from processes import Program
-from vocabula.cli.errors import check_dashes
+from vocabula.cli.groups import check_dashes
 from vocabula.cli.process import catch_stops, lonely_launch
 from vocabula.data.token_file import read_tokens
 from vocabula.errors import OptionError

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from vocabula import codec
 from vocabula.codec import Limits
-from vocabula.codec.choice import known_models
 from vocabula.codec.header import Header, Stage
 from vocabula.codec.header_parsing import parse_header
+from vocabula.codec.known_models import known_models
 from vocabula.codec.layout import ModelId, Role
 from vocabula.codec.pixel_steps import Scene, start_table
 from vocabula.codec.pixels import PixelModel

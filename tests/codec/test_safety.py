@@ -15,11 +15,11 @@ import pytest
 
 from vocabula import codec
 from vocabula.codec import Limits, writer
-from vocabula.codec.choice import known_models
 from vocabula.codec.header import PREFIX, Header, Stage
 from vocabula.codec.header_parsing import parse_header
 from vocabula.codec.integers import checksum
 from vocabula.codec.kinds import GRID
+from vocabula.codec.known_models import known_models
 from vocabula.codec.segment import parse_head, seed_of
 from vocabula.codec.span import Block, Codes
 from vocabula.codec.uniform import UniformModel

@@ -15,7 +15,7 @@ from vocabula.errors import CodeError, TokensError
 from vocabula.evaluation import evaluate
 from vocabula.evaluation.ablation import without_each_level
 from vocabula.evaluation.histogram import CodeHistogram
-from vocabula.evaluation.metrics.image import mse
+from vocabula.evaluation.metrics.similarity import mse
 from vocabula.nn import Decoder, Encoder
 from vocabula.pipelines import decode_tokens, encode_dataset
 from vocabula.quantizers import VectorQuantizer

@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity
 
 from vocabula.errors import ShapeError
 from vocabula.evaluation.metrics import image as metrics
-from vocabula.evaluation.metrics.image import moments, mse, psnr, ssim, ssim_window
+from vocabula.evaluation.metrics.similarity import moments, mse, psnr, ssim, ssim_window
 
 
 def test_mse_is_per_image() -> None:

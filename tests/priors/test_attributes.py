@@ -37,7 +37,8 @@ from vocabula.priors import (
 from vocabula.priors import data as prior_data
 from vocabula.priors.card import prior_card
 from vocabula.priors.conditioned import ConditionedCodes
-from vocabula.priors.data import Sources, read_prior_data
+from vocabula.priors.data import read_prior_data
+from vocabula.priors.sources import Sources
 from vocabula.priors.vocabulary import TokenVocabulary
 from vocabula.reports.prior import build_prior_report
 from vocabula.tokenizers import load as load_tokenizer

@@ -21,7 +21,7 @@ from vocabula.errors import CodeError, DataError, OptionError
 from vocabula.priors import CodeGrid, Condition, Conditioning
 from vocabula.priors.cached_layers import CachedLayers
 from vocabula.priors.decoding import Decoding, Recomputing
-from vocabula.priors.raster import RingConvolution
+from vocabula.priors.ring import RingConvolution
 
 
 @pytest.mark.slow

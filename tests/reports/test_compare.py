@@ -11,11 +11,8 @@ import pytest
 from vocabula.data import ArraySource
 from vocabula.errors import OptionError, OutputError
 from vocabula.evaluation import evaluate
-from vocabula.reports.compare import (
-    build_comparison,
-    compare_tokenizers,
-    comparison_table,
-)
+from vocabula.reports.compare import compare_tokenizers
+from vocabula.reports.comparison_page import build_comparison, comparison_table
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 16, 12, 3), dtype=np.uint8)
 

@@ -13,7 +13,8 @@ import torch
 from vocabula.data import VectorSource
 from vocabula.evaluation import evaluate
 from vocabula.reports import build_report
-from vocabula.reports.compare import build_comparison, compare_tokenizers
+from vocabula.reports.compare import compare_tokenizers
+from vocabula.reports.comparison_page import build_comparison
 from vocabula.reports.views.vector_figures import error_by_prefix, nearest_vectors
 from vocabula.tokenizers import Tokenizer, build_tokenizer
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from vocabula.errors import OptionError
-from vocabula.training.config import explain, load_config, preset_names
+from vocabula.training.config import explain, load_config
 from vocabula.training.overrides import parse_override
+from vocabula.training.preset_files import preset_names
 from vocabula.training.sections import section_names
 
 PRESETS = [

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from vocabula.errors import OptionError
-from vocabula.training.config import explain, load_config, prior_preset_names
+from vocabula.training.config import explain, load_config
+from vocabula.training.preset_files import prior_preset_names
 
 SECTIONS = ("prior", "conditioning", "captions", "held_out", "optimizer", "schedule", "training")
 

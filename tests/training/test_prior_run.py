@@ -29,7 +29,8 @@ from vocabula.errors import (
 from vocabula.evaluation.code_nats import measure_codes
 from vocabula.files.run_files import read_log
 from vocabula.priors import load, load_generator
-from vocabula.priors.data import Sources, read_prior_data
+from vocabula.priors.data import read_prior_data
+from vocabula.priors.sources import Sources
 from vocabula.tokenizers import load as load_tokenizer
 from vocabula.training import load_config, train_prior
 from vocabula.training.base import BaseTrainer

@@ -14,7 +14,8 @@ import pytest
 
 from vocabula.data import read_tokens, write_tokens
 from vocabula.errors import OptionError
-from vocabula.priors.data import Sources, read_prior_data
+from vocabula.priors.data import read_prior_data
+from vocabula.priors.sources import Sources
 from vocabula.tokenizers import load
 from vocabula.training.config import config_from_sections
 from vocabula.training.folder import RunFolder

@@ -60,11 +60,8 @@ def compare(
     from vocabula.cli.figures import comparison_json
     from vocabula.cli.reading import open_data, reading_data
     from vocabula.files import new_file
-    from vocabula.reports.compare import (
-        build_comparison,
-        compare_tokenizers,
-        comparison_table,
-    )
+    from vocabula.reports.compare import compare_tokenizers
+    from vocabula.reports.comparison_page import build_comparison, comparison_table
 
     *runs, data = words
     _check_outputs(data, out, json, overwrite)

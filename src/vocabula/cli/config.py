@@ -63,7 +63,8 @@ def config(
 
 def _list_presets() -> None:
     from vocabula.cli.facts import print_facts
-    from vocabula.training.config import load_config, preset_names, prior_preset_names
+    from vocabula.training.config import load_config
+    from vocabula.training.preset_files import preset_names, prior_preset_names
 
     rows = [(name, load_config(name).description) for name in preset_names()]
     rows.append(("", "priors, for vocabula train-prior --model:"))

@@ -28,7 +28,7 @@ from vocabula.cli import (
     train,
     train_prior,
 )
-from vocabula.cli.errors import Commands
+from vocabula.cli.groups import Commands
 from vocabula.cli.process import alone, catch_stops, keep_freed_memory, ready_streams
 
 HELP = (

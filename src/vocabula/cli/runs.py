@@ -163,7 +163,7 @@ def open_entropy(tokenizer: SignalTokenizer, entropy: str, prior: str | None) ->
         CheckpointError: the prior is damaged or is not a prior.
     """
     from vocabula.codec import ENTROPIES, NETWORKS, choose_model, offered_models
-    from vocabula.codec.choice import statistics_of
+    from vocabula.codec.known_models import statistics_of
     from vocabula.errors import OptionError
 
     if prior is not None and entropy in ENTROPIES:

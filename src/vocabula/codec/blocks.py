@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vocabula.codec.adaptive import AdaptiveModel
-from vocabula.codec.choice import known_models
 from vocabula.codec.code_order import principal_order
 from vocabula.codec.coder import new_decoder, new_encoder
 from vocabula.codec.header import HASH, Header, Stage
 from vocabula.codec.integers import damaged
 from vocabula.codec.kinds import GRID, IMAGE
+from vocabula.codec.known_models import known_models
 from vocabula.codec.layout import Attachment, Role
 from vocabula.codec.limits import Limits
 from vocabula.codec.pixel_steps import Scene

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from vocabula.codec.choice import choose_model, known_models
+from vocabula.codec.choice import choose_model
 from vocabula.codec.header import Header
+from vocabula.codec.known_models import known_models
 from vocabula.codec.limits import Limits
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.reader import Reader, Source, opened

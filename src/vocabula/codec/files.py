@@ -11,8 +11,9 @@ from torch import Tensor
 
 from vocabula.codec.batching import decoded, encoded
 from vocabula.codec.blocks import check_needs_none, holds_blocks
-from vocabula.codec.choice import choose_model, known_models, statistics_of
+from vocabula.codec.choice import choose_model
 from vocabula.codec.header import Header
+from vocabula.codec.known_models import known_models, statistics_of
 from vocabula.codec.layouts import check_tokenizer
 from vocabula.codec.limits import Limits
 from vocabula.codec.models import EntropyModel

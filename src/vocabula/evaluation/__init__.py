@@ -8,7 +8,7 @@ from vocabula import lazy_names
 
 if TYPE_CHECKING:
     from vocabula.evaluation.measurement import evaluate
-    from vocabula.evaluation.metrics.image import mse, psnr, ssim
+    from vocabula.evaluation.metrics.similarity import mse, psnr, ssim
     from vocabula.evaluation.result import Evaluation
     from vocabula.evaluation.usage import BookUsage
 

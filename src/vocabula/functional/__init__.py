@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from vocabula.functional import gpu
 from vocabula.functional.binary import binary_entropies
+from vocabula.functional.bit_packing import MAX_BITS, pack_bits, unpack_bits
 from vocabula.functional.context_models import context_nats
 from vocabula.functional.directional import directional
 from vocabula.functional.distributed import (
@@ -22,13 +23,7 @@ from vocabula.functional.finite_scalar import finite_scalar, finite_scalar_value
 from vocabula.functional.index_backpropagation import index_backpropagation
 from vocabula.functional.kmeans import kmeans
 from vocabula.functional.modes import readable, transforming
-from vocabula.functional.packing import (
-    MAX_BITS,
-    pack_bits,
-    pack_digits,
-    unpack_bits,
-    unpack_digits,
-)
+from vocabula.functional.packing import pack_digits, unpack_digits
 from vocabula.functional.search import (
     nearest_codeword,
     nearest_codewords,

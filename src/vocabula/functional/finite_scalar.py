@@ -20,8 +20,9 @@ from torch import Tensor
 from vocabula.errors import OptionError, ShapeError
 from vocabula.functional import native
 from vocabula.functional._checks import check_floating
+from vocabula.functional.bit_packing import MAX_BITS
 from vocabula.functional.estimators import straight_through
-from vocabula.functional.packing import MAX_BITS, pack_digits, unpack_digits
+from vocabula.functional.packing import pack_digits, unpack_digits
 
 __all__ = ["finite_scalar", "finite_scalar_values"]
 

@@ -17,7 +17,8 @@ Example:
 
 from __future__ import annotations
 
-from vocabula.palette.blocks import decode_blocks, encode_blocks, fit_blocks
+from vocabula.palette.block_codes import decode_blocks, encode_blocks
+from vocabula.palette.blocks import fit_blocks
 from vocabula.palette.colors import decode, encode, fit
 from vocabula.palette.picture import indexed_picture, png_bytes
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from vocabula.codec.batching import decoded
 from vocabula.codec.blocks import check_needs_none, holds_blocks
-from vocabula.codec.choice import known_models, statistics_of
 from vocabula.codec.inspection import Inspection, inspect
 from vocabula.codec.kinds import IMAGE, KINDS
+from vocabula.codec.known_models import known_models, statistics_of
 from vocabula.codec.layouts import check_kind, check_tokenizer
 from vocabula.codec.limits import Limits
 from vocabula.codec.models import EntropyModel

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from vocabula.budgets import BATCH_POSITIONS, GROUP_PICTURES, GROUP_PIXELS
 from vocabula.codec.batching import encode_batch
-from vocabula.codec.choice import choose_model, statistics_of
+from vocabula.codec.choice import choose_model
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
+from vocabula.codec.known_models import statistics_of
 from vocabula.codec.limits import NO_LIMITS
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.pixels import PixelModel, with_pixels

@@ -13,9 +13,10 @@ from typing import BinaryIO, cast
 from torch import Tensor
 
 from vocabula.codec.batching import codes_of, regrouped
-from vocabula.codec.choice import choose_model, statistics_of
+from vocabula.codec.choice import choose_model
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
+from vocabula.codec.known_models import statistics_of
 from vocabula.codec.layouts import to_signals
 from vocabula.codec.limits import NO_LIMITS
 from vocabula.codec.models import EntropyModel

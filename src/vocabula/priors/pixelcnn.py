@@ -14,8 +14,9 @@ from torch.nn.functional import linear, pad
 from vocabula.errors import OptionError
 from vocabula.priors.codes import CodeGrid
 from vocabula.priors.condition import Conditioning
-from vocabula.priors.convolutional import ConvolutionalPrior, PositionDecoding
+from vocabula.priors.convolutional import ConvolutionalPrior
 from vocabula.priors.grids import LAYERS, at, convolve
+from vocabula.priors.position_decoding import PositionDecoding
 from vocabula.registry import component
 from vocabula.signals import Condition
 

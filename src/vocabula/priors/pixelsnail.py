@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from vocabula.errors import OptionError
 from vocabula.priors.codes import CodeGrid
 from vocabula.priors.condition import Conditioning
-from vocabula.priors.convolutional import ConvolutionalPrior, PositionDecoding
+from vocabula.priors.convolutional import ConvolutionalPrior
 from vocabula.priors.grids import at
 from vocabula.priors.pixelsnail_layers import CausalAttention, GatedResidual
 from vocabula.priors.pixelsnail_step import Step
+from vocabula.priors.position_decoding import PositionDecoding
 from vocabula.priors.raster import FREQUENCIES, CausalConvolution, places
 from vocabula.registry import component
 from vocabula.signals import Condition

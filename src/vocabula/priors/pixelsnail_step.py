@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import elu, glu, layer_norm, linear, scaled_dot_product_attention
 
 from vocabula.priors.pixelsnail_layers import CausalAttention, GatedResidual
-from vocabula.priors.raster import CausalConvolution, Ring, RingConvolution, places
+from vocabula.priors.raster import CausalConvolution, places
+from vocabula.priors.ring import Ring, RingConvolution
 
 
 class ResidualStep:

@@ -22,7 +22,8 @@ from vocabula.evaluation.code_nats import (
 from vocabula.files import check_new_file, new_file
 from vocabula.files.run_files import read_manifest
 from vocabula.priors import Generator, level_folder
-from vocabula.priors.data import PriorData, Sources, read_prior_data
+from vocabula.priors.data import PriorData, read_prior_data
+from vocabula.priors.sources import Sources
 from vocabula.priors.text import TextTokenizer
 from vocabula.reports.copies import find_copies
 from vocabula.reports.curves import training_curves

@@ -24,13 +24,8 @@ from vocabula.tokenizers.analysis import (
     pass_in_tiles,
     quantized,
 )
-from vocabula.tokenizers.code_level import (
-    check_codes,
-    check_values,
-    common_stride,
-    rows_of,
-    signal_size,
-)
+from vocabula.tokenizers.code_checks import check_codes, check_values, signal_size
+from vocabula.tokenizers.code_level import common_stride, rows_of
 from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.likelihood import bits_per_dim
 from vocabula.tokenizers.masks import OUTSIDE, Group, blocks_of, decoded

@@ -16,12 +16,8 @@ from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.signals import Condition, Signal
 from vocabula.signals.codes import cells
-from vocabula.tokenizers.code_level import (
-    CodeLevel,
-    check_condition,
-    common_stride,
-    quantizers_of,
-)
+from vocabula.tokenizers.code_checks import check_condition
+from vocabula.tokenizers.code_level import CodeLevel, common_stride, quantizers_of
 from vocabula.tokenizers.extent import cropped
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.masks import WHOLE, Blocks

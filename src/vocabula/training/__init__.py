@@ -14,9 +14,8 @@ if TYPE_CHECKING:
         config_from_sections,
         explain,
         load_config,
-        preset_names,
-        prior_preset_names,
     )
+    from vocabula.training.preset_files import preset_names, prior_preset_names
     from vocabula.training.prior_run import train_prior
     from vocabula.training.prior_trainer import PriorTrainer
     from vocabula.training.run import train

@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from vocabula import registry
 from vocabula.errors import OptionError, suggest
-from vocabula.files import input_error
 from vocabula.levels import is_level
 from vocabula.tokenizers.widths import keeps_width, with_width
 from vocabula.training.overrides import apply_override, parse_override
+from vocabula.training.preset_files import merged, parsed
 from vocabula.training.sections import (
     FLAT,
     check_section,
@@ -90,16 +87,6 @@ class ExplainedOption:
     default: Any
     accepted: str
     help: str
-
-
-def preset_names() -> list[str]:
-    """The names of the presets of tokenizers that come with the package."""
-    return _names_in(_presets())
-
-
-def prior_preset_names() -> list[str]:
-    """The names of the presets of priors: the models that `train_prior` knows."""
-    return _names_in(_presets() / "priors")
 
 
 def load_config(preset: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -196,7 +183,7 @@ def plain(value: Any) -> Any:
 def _read(preset: str, seen: tuple[str, ...]) -> tuple[dict[str, Table], str]:
     if preset in seen:
         raise OptionError(f"extends: expected no circle, got {' -> '.join([*seen, preset])}")
-    document = _parse(preset)
+    document = parsed(preset)
     description = str(document.pop("description", ""))
     parent = document.pop("extends", None)
     base, inherited = _read(str(parent), (*seen, preset)) if parent is not None else ({}, "")
@@ -212,52 +199,8 @@ def _read(preset: str, seen: tuple[str, ...]) -> tuple[dict[str, Table], str]:
     if parent is None:
         return _completed(document, preset), description
     for section, table in document.items():
-        base[section] = _inherit(base.get(section), table, section)
+        base[section] = merged(base.get(section), table, section)
     return _completed(base, preset), description or inherited
-
-
-def _inherit(before: Any, given: Any, path: str) -> Table:
-    """The table `before` updated with the options of `given`; a different component keeps none."""
-    old, new = as_table(before, path), as_table(given, path)
-    if new.get("name", old.get("name")) != old.get("name"):
-        return new
-    if is_level(path):
-        new |= {k: _inherit(old[k], new[k], f"{path}.{k}") for k in FLAT if k in old and k in new}
-    return {**old, **new}
-
-
-def _parse(preset: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(_text(preset))
-    except tomllib.TOMLDecodeError as error:
-        raise OptionError(f"{preset}: expected a TOML file, got {error}") from None
-
-
-def _text(preset: str) -> str:
-    places = {name: _presets() for name in preset_names()}
-    places |= {name: _presets() / "priors" for name in prior_preset_names()}
-    if preset in places:
-        return (places[preset] / f"{preset}.toml").read_text(encoding="utf-8")
-    if preset.endswith(".toml"):
-        try:
-            return Path(preset).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise input_error(preset, error, OptionError) or OptionError(
-                f"{preset}: expected a TOML file, got no text; check the path"
-            ) from None
-    raise OptionError(
-        f"preset: expected one of {', '.join(places)} or a .toml file, got {preset!r}"
-        f"{suggest(preset, places)}"
-    )
-
-
-def _presets() -> Traversable:
-    return resources.files("vocabula.training") / "presets"
-
-
-def _names_in(folder: Traversable) -> list[str]:
-    names = [file.name for file in folder.iterdir()]
-    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
 def _completed(sections: Mapping[str, Any], preset: str) -> dict[str, Table]:

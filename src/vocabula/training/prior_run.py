@@ -16,16 +16,18 @@ from vocabula import registry
 from vocabula.errors import OptionError
 from vocabula.files import dump_json, output_errors, replace_file
 from vocabula.priors import Prior, level_folder, save_tokenizer_beside
-from vocabula.priors.data import PriorData, Sources, read_prior_data
+from vocabula.priors.data import PriorData, read_prior_data
+from vocabula.priors.sources import Sources
 from vocabula.priors.start import start_from_codebooks
 from vocabula.tokenizers import SignalTokenizer, load
 from vocabula.training.checkpoint import newest_step
-from vocabula.training.config import RunConfig, prior_preset_names
+from vocabula.training.config import RunConfig
 from vocabula.training.folder import RunFolder, only_writer, restart_words
 from vocabula.training.forecast import Forecast, forecast, together
 from vocabula.training.log import RESUME
 from vocabula.training.phases import say
 from vocabula.training.plan import prior_lines, step_lines
+from vocabula.training.preset_files import prior_preset_names
 from vocabula.training.prior_session import METRICS, PriorSession, build_prior
 from vocabula.training.prior_trainer import PriorTrainer
 from vocabula.training.random_state import seed_everything

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from vocabula.benchmark.rate.picture_codecs import PictureCodec
-from vocabula.evaluation.metrics.image import mse, psnr, ssim
+from vocabula.evaluation.metrics.similarity import mse, psnr, ssim
 
 
 @dataclass(frozen=True, slots=True)

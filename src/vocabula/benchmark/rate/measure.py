@@ -21,8 +21,8 @@ from vocabula.benchmark.rate.picture_codecs import PICTURE_CODECS, PictureCodec,
 from vocabula.benchmark.rate.study import Picture, RateStudy, summarize
 from vocabula.codec import CodeStatistics, EntropyModel, choose_model, cut, read
 from vocabula.codec.batching import encode_batch
-from vocabula.codec.choice import statistics_of
 from vocabula.codec.header import Header
+from vocabula.codec.known_models import statistics_of
 from vocabula.codec.stages import least_stages, tokenizer_header
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data import ImageSource

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vocabula.data import ImageSource, Source
 from vocabula.data.source import Sample
-from vocabula.evaluation.metrics.image import mse, psnr
+from vocabula.evaluation.metrics.similarity import mse, psnr
 from vocabula.evaluation.result import Evaluation
 from vocabula.evaluation.rival import Rival
 from vocabula.reports.gallery import make_galleries

@@ -14,7 +14,7 @@ from vocabula.data import ImageSource, Sample
 from vocabula.evaluation.ablation import without_each_level
 from vocabula.evaluation.batches import counted
 from vocabula.evaluation.histogram import books_of
-from vocabula.evaluation.metrics.image import mse, psnr, ssim
+from vocabula.evaluation.metrics.similarity import mse, psnr, ssim
 from vocabula.evaluation.rival import Rival
 from vocabula.reports.pictures import code_colours, data_uri, error_map, shrink, to_array
 from vocabula.signals import Condition, Image
