@@ -10,7 +10,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from vocabula.errors import ShapeError
-from vocabula.evaluation.metrics import image as metrics
+from vocabula.evaluation.metrics import similarity as metrics
 from vocabula.evaluation.metrics.similarity import moments, mse, psnr, ssim, ssim_window
 
 
