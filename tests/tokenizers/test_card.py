@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from vocabula.signals import Image
-from vocabula.tokenizers.card import HELD_OUT, held_out_figures, model_card, with_held_out
+from vocabula.tokenizers.card import HELD_OUT, model_card
+from vocabula.tokenizers.card_update import held_out_figures, with_held_out
 
 
 def card(**more: str) -> str:

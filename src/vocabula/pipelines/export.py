@@ -17,7 +17,7 @@ from vocabula.priors import level_folder, load_generator
 from vocabula.priors.generator_saving import TOKENIZER
 from vocabula.priors.text import FILE as TEXT
 from vocabula.tokenizers import SignalTokenizer, load, save
-from vocabula.tokenizers.card import held_out_figures, with_held_out
+from vocabula.tokenizers.card_update import held_out_figures, with_held_out
 from vocabula.tokenizers.code_statistics import FILE as STATISTICS
 from vocabula.tokenizers.saved_folder import CARD, CONFIG, WEIGHTS
 

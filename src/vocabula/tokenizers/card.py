@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,7 +69,7 @@ def model_card(
         sections=card_sections(
             settings,
             data=data,
-            metrics=_table(metrics) if metrics else None,
+            metrics=table_of(metrics) if metrics else None,
             command=command,
             held_out=held_out or "Not measured: `vocabula export RUN DIR --data HELD-OUT` does so.",
         ),
@@ -104,36 +103,8 @@ def card_sections(
     return "\n".join(f"## {title}\n\n{text}\n" for title, text in sections.items())
 
 
-def held_out_figures(figures: Mapping[str, Any], *, data: str, count: str) -> str:
-    """The section of held-out figures: their data, and a table.
-
-    Args:
-        figures: by name, each with its unit in the name.
-        data: name of what they were measured on.
-        count: how many signals that were, such as ``3 images``.
-    """
-    return f"Measured on {count} of {data}.\n\n{_table(figures)}"
-
-
-def with_held_out(card: str, section: str) -> str:
-    """A card with its section of held-out figures replaced; everything else stays.
-
-    Args:
-        card: the text of a saved folder's README.md.
-        section: see `held_out_figures`.
-    """
-    head, *sections = re.split(r"(?m)^## ", card)
-    titles = [text.partition("\n")[0].strip() for text in sections]
-    new = f"{HELD_OUT}\n\n{section}\n\n"
-    if HELD_OUT in titles:
-        sections[titles.index(HELD_OUT)] = new
-    else:  # written by an earlier version
-        place = titles.index("Command") if "Command" in titles else len(sections)
-        sections.insert(place, new)
-    return "## ".join([head if head.endswith("\n") else f"{head}\n", *sections]).rstrip() + "\n"
-
-
-def _table(metrics: Mapping[str, Any]) -> str:
+def table_of(metrics: Mapping[str, Any]) -> str:
+    """Figures by name as a table in Markdown."""
     rows = [f"| {name} | {figure(value)} |" for name, value in metrics.items()]
     return "\n".join(["| metric | value |", "|---|---|", *rows])
 

@@ -65,7 +65,7 @@ class Pretrained(ModelHubMixin, library_name="vocabula", tags=["vocabula"]):
             metrics: figures by name, for the model card.
             command: what made it, for the model card.
             held_out: figures on data that it did not learn from, for the model card; see
-                `vocabula.tokenizers.card.held_out_figures`.
+                `vocabula.tokenizers.card_update.held_out_figures`.
             repo_id: where to push; the folder's name if not given.
             push_to_hub: push to the model hub as well.
             hub_options: further options of `push_to_hub`.
