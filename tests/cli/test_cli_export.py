@@ -77,7 +77,7 @@ def test_a_tokenizer_takes_its_counts_with_it(run: Path, pictures: Path, tmp_pat
         next(loaded.parameters()).add_(1)
     loaded.save_pretrained(tmp_path / "other")
     assert not (tmp_path / "other" / name).exists()
-    assert codec.choice.statistics_of(loaded) is None
+    assert codec.known_models.statistics_of(loaded) is None
 
 
 @pytest.mark.slow
