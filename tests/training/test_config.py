@@ -16,6 +16,7 @@ PRESETS = [
     "cifar10-fsq",
     "cifar10-gumbel",
     "cifar10-lfq",
+    "cifar10-multiscale",
     "cifar10-simvq",
     "cifar10-vae",
     "digits",
