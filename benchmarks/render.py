@@ -13,6 +13,7 @@ import generation_page
 import lossless_page
 import palette_page
 import rates_page
+import stages_page
 import suites_page
 from common import ROOT, result, row
 
@@ -121,6 +122,7 @@ def main() -> None:
         "docs/palette.md": palette_page.rendered(),
         "docs/quantizers.md": estimators_page.rendered(),
         "docs/rates.md": rates_page.rendered(),
+        "docs/stages.md": stages_page.rendered(),
     }
     for name, block in blocks.items():
         path = ROOT / name

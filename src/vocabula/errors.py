@@ -48,6 +48,10 @@ class CodecError(VocabulaError, ValueError):
     """A compressed file is damaged, foreign, of another model, or larger than the limits allow."""
 
 
+class OptionWarning(UserWarning):
+    """Options work together, but hardly as they are meant."""
+
+
 class CodecWarning(UserWarning):
     """Signals are coded differently than requested; nothing is lost."""
 

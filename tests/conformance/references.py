@@ -106,17 +106,24 @@ def bernoulli(quantizer: BernoulliQuantizer, weights: Weights, z: Tensor, codes:
 
 
 def lookup_free(
-    quantizer: LookupFreeQuantizer, weights: Weights, z: Tensor, codes: Tensor
+    quantizer: LookupFreeQuantizer,
+    weights: Weights,
+    z: Tensor,
+    codes: Tensor,
+    scale: Tensor | None = None,
 ) -> Terms:
+    """The terms; distances count in units of `scale` (D,)."""
     inner = projected(weights, "project_in", z)
     inner = inner.unflatten(-1, (quantizer.books, quantizer.bits_per_book))
     inner = unit(inner) if quantizer.spherical else inner
+    size = torch.ones(quantizer.dim).double() if scale is None else scale
+    size = size.reshape(inner[0].shape) if size.numel() == inner[0].numel() else size[0]
     bits = list(itertools.product((-1.0, 1.0), repeat=quantizer.bits_per_book))
     corners = quantizer.magnitude * torch.tensor(bits).double()
     chosen = corners[codes.reshape(len(z), -1)]
     p = (2 * quantizer.inverse_temperature * inner @ corners.T).softmax(-1)
     return {
-        "commitment": (inner - chosen).square().mean(),
+        "commitment": ((inner - chosen) * size).square().mean(),
         "entropy_sample": entropy(p).mean(0),
         "entropy_batch": entropy(p.mean(0)),
     }
@@ -153,10 +160,12 @@ def residual(quantizer: ResidualQuantizer, weights: Weights, z: Tensor, codes: T
     ):
         here = codes[:, i] >= 0
         piece = codes[:, i].clamp_min(0)
-        terms = REFERENCES[type(stage)](stage, own, left[here], piece[here])
+        scale = weights["stage_scales.weight"][i] if quantizer.stage_scales else torch.ones(1)
+        unit = {"scale": scale} if isinstance(stage, LookupFreeQuantizer) else {}
+        terms = REFERENCES[type(stage)](stage, own, left[here] / scale, piece[here], **unit)
         parts.append((stage, terms))
         with torch.no_grad():
-            values = stage.decode(piece).double()
+            values = stage.decode(piece).double() * scale
         left = left - torch.where(here[:, None], values, 0)
     return joined(parts)
 

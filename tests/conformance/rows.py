@@ -84,6 +84,10 @@ def multi_scale(*stages: Quantizer, **options: object) -> Quantizer:
     return OnVectors(MultiScaleQuantizer(stages or [vector(2)], (1, 2, 4), axes=1, **options))
 
 
+def finite_scalar(levels: list[int], **options: object) -> FiniteScalarQuantizer:
+    return FiniteScalarQuantizer(levels, symmetric=True, dim=D, **options)
+
+
 def several(stages: int, **options: object) -> list[Quantizer]:
     return [vector(**{"learning": Gradient()} | options) for _ in range(stages)]
 
@@ -131,7 +135,11 @@ ROWS = [
     Row("lookup free, several books", lambda: lookup_free(books=2)),
     Row("lookup free, spherical", lambda: lookup_free(spherical=True)),
     Row("lookup free, projected", lambda: lookup_free(bits=4, books=3)),
-    Row("finite scalar", lambda: FiniteScalarQuantizer([8, 5, 4, 3, 2, 2, 3, 5])),
+    Row("finite scalar", lambda: FiniteScalarQuantizer([8, 5, 3, 3, 3, 3, 3, 3])),
+    Row("finite scalar, symmetric", lambda: finite_scalar([8, 5, 4, 3, 2, 2, 3, 5])),
+    Row("finite scalar, clamped", lambda: finite_scalar([4] * D, hard_clamp=True)),
+    Row("finite scalar, rotated", lambda: finite_scalar([3] * D, orthogonal_rotation=True)),
+    Row("finite scalar, noise", lambda: finite_scalar([4] * D, noise_dropout=0.5), soft=True),
     Row("finite scalar, projected", lambda: FiniteScalarQuantizer([8, 5, 5], dim=D)),
     Row("residual", lambda: ResidualQuantizer(several(3))),
     Row("residual, ema", lambda: ResidualQuantizer(several(2, learning=EMA(decay=0.9)))),
@@ -171,6 +179,14 @@ ROWS = [
         ),
     ),
     Row("multi-scale, dropout", lambda: multi_scale(dropout=0.5, convolutions=0), random=True),
+    Row(
+        "residual, finite scalar",
+        lambda: ResidualQuantizer([FiniteScalarQuantizer([3] * D) for _ in range(3)]),
+    ),
+    Row(
+        "residual, finite scalar, beam",
+        lambda: ResidualQuantizer([finite_scalar([2] * D), finite_scalar([3])], beam=2),
+    ),
     Row("product", lambda: ProductQuantizer([vector(4), vector(4, learning=Gradient())])),
     Row(
         "product, dropout",

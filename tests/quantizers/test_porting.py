@@ -53,6 +53,22 @@ def finite_scalar(*levels: int) -> tuple[Any, Quantizer]:
     return theirs().FSQ(list(levels)).eval(), FiniteScalarQuantizer(levels).eval()
 
 
+def symmetric(*levels: int, hard_clamp: bool = False) -> tuple[Any, Quantizer]:
+    peer = theirs().FSQ(list(levels), preserve_symmetry=True, bound_hard_clamp=hard_clamp).eval()
+    return peer, FiniteScalarQuantizer(levels, symmetric=True, hard_clamp=hard_clamp).eval()
+
+
+@pytest.mark.parametrize("hard_clamp", [False, True])
+@pytest.mark.parametrize("levels", [(2, 3, 4), (5, 6, 7), (8, 9, 2)])
+def test_symmetric_codes_are_those_of_vector_quantize_pytorch(
+    levels: tuple[int, ...], hard_clamp: bool
+) -> None:
+    peer, ours = symmetric(*levels, hard_clamp=hard_clamp)
+    expected, result = peer(data(3)), ours(data(3))
+    assert torch.equal(result.codes, expected[1].long())
+    torch.testing.assert_close(result.values, expected[0], rtol=0, atol=2e-7)
+
+
 def lookup_free() -> tuple[Any, Quantizer]:
     return theirs().LFQ(dim=8, codebook_size=256).eval(), LookupFreeQuantizer(8).eval()
 
@@ -112,6 +128,7 @@ def test_a_result_unpacks_into_three() -> None:
         (lambda: LookupFreeQuantizer(dim=8, codebook_size=256), "write bits"),
         (lambda: LookupFreeQuantizer(dim=8, num_codebooks=2), "write books"),
         (lambda: FiniteScalarQuantizer([8, 5], codebook_size=40), "write levels"),
+        (lambda: FiniteScalarQuantizer([8, 5], preserve_symmetry=True), "write symmetric"),
         (lambda: ResidualQuantizer(dim=8, num_quantizers=4), r"ResidualQuantizer\.repeat\("),
         (lambda: ResidualQuantizer.repeat(2, dim=8, codebook_size=4, decay=0.9), r"EMA\("),
     ],

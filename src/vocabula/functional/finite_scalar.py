@@ -1,7 +1,7 @@
 """Finite scalar quantization: each coordinate bounded, rounded to a few levels, and counted.
 
-float32 on the CPU uses one pass of the compiled kernel, forward and backward, if it was built.
-Everything else, including traced graphs, runs the same formulas in torch operations.
+The published form in float32 on the CPU uses one pass of the compiled kernel, forward and backward,
+if it was built. Everything else, including traced graphs, runs the formulas in torch operations.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from numbers import Integral
 from operator import mul
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,12 +29,23 @@ __all__ = ["finite_scalar", "finite_scalar_values"]
 EPS = 1e-3  # the reference code's margin, so that tanh reaches the outermost levels
 
 
-def _constants(levels: tuple[int, ...]) -> list[list[float]]:
+class Form(NamedTuple):
+    """How coordinates become digits: the levels, and which of the four formulas."""
+
+    levels: tuple[int, ...]
+    symmetric: bool = False
+    hard_clamp: bool = False
+
+
+def _constants(form: Form) -> list[list[float]]:
     """Shift, half, offset, middle, top and slope of each coordinate."""
-    half = [(level - 1) * (1 + EPS) / 2 for level in levels]
-    offset = [0.0 if level % 2 else 0.5 for level in levels]
-    shift = [math.atanh(o / h) for o, h in zip(offset, half, strict=True)]
-    middle = [float(level // 2) for level in levels]
+    levels = form.levels
+    margin = 1 if form.symmetric else 1 + EPS
+    half = [(level - 1) * margin / 2 for level in levels]
+    offset = [0.0 if level % 2 or form.symmetric else 0.5 for level in levels]
+    inverse = float if form.hard_clamp else math.atanh
+    shift = [inverse(o / h) for o, h in zip(offset, half, strict=True)]
+    middle = [(level - 1) / 2 if form.symmetric else float(level // 2) for level in levels]
     top = [float(level - 1) for level in levels]
     slope = [h / m for h, m in zip(half, middle, strict=True)]
     return [shift, half, offset, middle, top, slope]
@@ -42,7 +53,7 @@ def _constants(levels: tuple[int, ...]) -> list[list[float]]:
 
 @functools.cache
 def _lattice(levels: tuple[int, ...]) -> native.Lattice:
-    return native.Lattice(_constants(levels), [1, *accumulate(levels[:-1], mul)])
+    return native.Lattice(_constants(Form(levels)), [1, *accumulate(levels[:-1], mul)])
 
 
 class _Compiled(torch.autograd.Function):
@@ -63,23 +74,45 @@ class _Compiled(torch.autograd.Function):
         if grad is None:
             return torch.zeros_like(z), None
         if torch.is_grad_enabled():  # to be differentiated again, unlike the kernel
-            constants = _rows(z, ctx.levels)
+            constants = _rows(z, Form(ctx.levels))
             shift, slope = constants[0], constants[-1]
             return grad * slope * (1 - torch.tanh(z + shift).square()), None
         return native.finite_scalar_backward(grad, z, _lattice(ctx.levels)), None
 
 
-def _rows(z: Tensor, levels: tuple[int, ...]) -> list[Tensor]:
+def _rows(z: Tensor, form: Form) -> list[Tensor]:
     """The constants (levels,) each, with z's dtype and device."""
-    return [torch.tensor(row, dtype=z.dtype, device=z.device) for row in _constants(levels)]
+    return [torch.tensor(row, dtype=z.dtype, device=z.device) for row in _constants(form)]
 
 
-def _composed(z: Tensor, levels: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    shift, half, offset, middle, top, _ = _rows(z, levels)
-    bounded = half * torch.tanh(z + shift) - offset
-    digits = torch.minimum((bounded.detach().round() + middle).clamp_min(0), top)
+def _bounded(z: Tensor, form: Form) -> tuple[Tensor, Tensor, Tensor]:
+    """The bounded coordinates (N, levels) in steps from the value 0, its digit, and the top one."""
+    shift, half, offset, middle, top, _ = _rows(z, form)
+    shifted = z + shift
+    bounded = shifted.clamp(-1, 1) if form.hard_clamp else torch.tanh(shifted)
+    return half * bounded - offset, middle, top
+
+
+def _composed(z: Tensor, form: Form) -> tuple[Tensor, Tensor, Tensor]:
+    bounded, middle, top = _bounded(z, form)
+    fixed = bounded.detach()
+    # Digits lie halfway between the steps where an even number of them is symmetric.
+    steps = (fixed + (middle + 0.5)).floor() if form.symmetric else fixed.round() + middle
+    digits = torch.minimum(steps.clamp_min(0), top)
     values = straight_through(bounded / middle, (digits - middle) / middle)
-    return values, pack_digits(digits.long(), levels), z[:0].sum()
+    return values, pack_digits(digits.long(), form.levels), z[:0].sum()
+
+
+def finite_scalar_noise(z: Tensor, form: Form) -> Tensor:
+    """The values (N, levels) with noise in place of rounding: uniform, one step wide.
+
+    They stay between the lowest and the highest value. The gradient is that of the bounded
+    coordinates.
+    """
+    bounded, middle, top = _bounded(z, form)
+    noisy = bounded.detach() + torch.rand_like(bounded) - 0.5
+    noisy = torch.minimum(torch.maximum(noisy, -middle), top - middle)
+    return straight_through(bounded / middle, noisy / middle)
 
 
 def _check_levels(levels: Sequence[int]) -> tuple[int, ...]:
@@ -94,7 +127,7 @@ def _check_levels(levels: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(level) for level in whole)
 
 
-def finite_scalar_terms(z: Tensor, levels: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+def finite_scalar_terms(z: Tensor, form: Form) -> tuple[Tensor, Tensor, Tensor]:
     """Return what `finite_scalar` does, and a zero () whose gradient to z is zero.
 
     For a quantizer whose loss is that zero. Only the shape of arguments is checked.
@@ -102,31 +135,43 @@ def finite_scalar_terms(z: Tensor, levels: tuple[int, ...]) -> tuple[Tensor, Ten
     Raises:
         ShapeError: z is not (N, levels).
     """
+    levels = form.levels
     if z.dim() != 2 or z.shape[1] != len(levels):
         raise ShapeError(
             f"z: expected (N, {len(levels)}), a coordinate for each of the levels {list(levels)}, "
             f"got shape {tuple(z.shape)}; give as many levels as coordinates"
         )
-    if not torch.compiler.is_compiling() and native.rounds(z, levels):
+    published = not form.symmetric and not form.hard_clamp
+    if published and not torch.compiler.is_compiling() and native.rounds(z, levels):
         result: tuple[Tensor, Tensor, Tensor] = _Compiled.apply(z, levels)
         return result
-    return _composed(z, levels)
+    return _composed(z, form)
 
 
-def finite_scalar(z: Tensor, levels: Sequence[int]) -> tuple[Tensor, Tensor]:
+def finite_scalar(
+    z: Tensor, levels: Sequence[int], *, symmetric: bool = False, hard_clamp: bool = False
+) -> tuple[Tensor, Tensor]:
     """Quantize every coordinate to its own number of levels.
 
-    With L_i levels in coordinate i, and o_i = 1/2 for even L_i, else 0::
+    The published form, with L_i levels in coordinate i, and o_i = 1/2 for even L_i, else 0::
 
         h_i = (L_i - 1)(1 + eps) / 2                f_i(z) = h_i tanh(z + atanh(o_i / h_i)) - o_i
         digit_i = round(f_i(z_i)) + floor(L_i / 2)   values_i = round(f_i(z_i)) / floor(L_i / 2)
         code = sum_i digit_i prod_{j < i} L_j        (the first coordinate is least significant)
 
-    The gradient of the values is that of f_i / floor(L_i / 2): rounding passes it straight through.
+    The symmetric form, whose values lie at equal distances from -1 to 1 for even L_i, too::
+
+        h_i = (L_i - 1) / 2                          f_i(z) = h_i tanh(z)
+        digit_i = floor(f_i(z_i) + h_i + 1/2)        values_i = digit_i / h_i - 1
+
+    With `hard_clamp` tanh(x) is replaced by min(max(x, -1), 1), and atanh(x) by x. The gradient of
+    the values is that of f_i / floor(L_i / 2), or f_i / h_i: rounding passes it straight through.
 
     Args:
         z: (N, levels) float32 or float64, finite.
         levels: L_i >= 2; their product is at most 2^62.
+        symmetric: take the symmetric form.
+        hard_clamp: bound by clamping; in the symmetric form values are then the nearest ones.
 
     Returns:
         values (N, levels) in [-1, 1] and codes (N,) int64.
@@ -142,21 +187,26 @@ def finite_scalar(z: Tensor, levels: Sequence[int]) -> tuple[Tensor, Tensor]:
 
     Source:
         Mentzer et al. 2023, "Finite Scalar Quantization: VQ-VAE Made Simple", section 3 and
-        appendix A.1 (eps = 1e-3 there too). Digits are clamped to [0, L), which only acts above
-        1000 levels, where eps would reach one level too far.
+        appendix A.1 (eps = 1e-3 there too). The symmetric form: Parker et al. 2024, "Scaling
+        Transformers for Low-Bitrate High-Quality Speech Coding", section 3.2. Digits are
+        clamped to [0, L), which only acts above 1000 levels, where eps would reach one level too
+        far.
     """
     check_floating("z", z)
-    values, codes, _ = finite_scalar_terms(z, _check_levels(levels))
+    values, codes, _ = finite_scalar_terms(z, Form(_check_levels(levels), symmetric, hard_clamp))
     return values, codes
 
 
-def finite_scalar_values(codes: Tensor, levels: Sequence[int], dtype: torch.dtype) -> Tensor:
+def finite_scalar_values(
+    codes: Tensor, levels: Sequence[int], dtype: torch.dtype, *, symmetric: bool = False
+) -> Tensor:
     """Return the values (N, levels) of codes (N,), bit for bit as in `finite_scalar`.
 
     Args:
         codes: (N,) int64 in [0, prod L).
         levels: L_i >= 2; their product is at most 2^62.
         dtype: of the values.
+        symmetric: take the symmetric form.
 
     Raises:
         CodeError: a code is out of range.
@@ -167,5 +217,5 @@ def finite_scalar_values(codes: Tensor, levels: Sequence[int], dtype: torch.dtyp
         tensor([[-1.,  0.]])
     """
     levels = _check_levels(levels)
-    middle = torch.tensor(_constants(levels)[3], dtype=dtype, device=codes.device)
+    middle = torch.tensor(_constants(Form(levels, symmetric))[3], dtype=dtype, device=codes.device)
     return (unpack_digits(codes, levels).to(dtype) - middle) / middle

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vocabula.quantizers.base import Quantizer
+from vocabula.quantizers.stage_scales import Stage
 
 #: Elements of one block of candidate sums: 16 MiB in float32, and a few of them at a time.
 BLOCK = 2**22
 
 
-def beam_search(z: Tensor, stages: Sequence[Quantizer], beam: int) -> Tensor:
+def beam_search(z: Tensor, stages: Sequence[Stage], beam: int) -> Tensor:
     """Codes of a sum of one codeword per stage that approximates each row.
 
     At each stage every kept partial sum is extended by the stage's `candidates` for what is left,
@@ -33,7 +33,7 @@ def beam_search(z: Tensor, stages: Sequence[Quantizer], beam: int) -> Tensor:
     return torch.cat([_search(block, stages, beam) for block in blocks])
 
 
-def _search(z: Tensor, stages: Sequence[Quantizer], beam: int) -> Tensor:
+def _search(z: Tensor, stages: Sequence[Stage], beam: int) -> Tensor:
     total = torch.zeros_like(z).unsqueeze(1)  # (N, kept, D)
     codes = torch.zeros_like(total[..., :0], dtype=torch.int64)  # (N, kept, books so far)
     for stage in stages:

@@ -13,6 +13,7 @@ from vocabula.errors import OptionError
 from vocabula.functional import readable
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.collapse import advised
+from vocabula.quantizers.stage_scales import Stage
 from vocabula.quantizers.vector import VectorQuantizer
 from vocabula.types import Quantized, UsageReport
 
@@ -183,7 +184,7 @@ class CompositeQuantizer(Quantizer):
         }
 
 
-def values_for_parameters(quantizer: Quantizer, z: Tensor, codes: Tensor) -> Tensor:
+def values_for_parameters(quantizer: Stage, z: Tensor, codes: Tensor) -> Tensor:
     """The values (N, D) of codes for z (N, D), with gradients to the parameters but not to z.
 
     A second pass, without learning, for quantizers whose values depend on parameters, such as

@@ -128,6 +128,7 @@ class LookupFreeQuantizer(Quantizer):
         self.project_in: nn.Module = Projection(dim, width) if width != dim else nn.Identity()
         self.project_out: nn.Module = Projection(width, dim) if width != dim else nn.Identity()
         self.bits_per_book = bits
+        self.scale = scale
         self.magnitude = scale / bits**0.5 if spherical else scale
         self.inverse_temperature = inverse_temperature
         self.entropy_weight = entropy_weight
@@ -152,20 +153,30 @@ class LookupFreeQuantizer(Quantizer):
         magnitude = torch.full((), self.magnitude, dtype=self.compute_dtype, device=codes.device)
         return torch.where(signs, magnitude, -magnitude)
 
-    def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
+    def _quantize(
+        self,
+        z: Tensor,
+        mask: Tensor | None,
+        codes: Tensor | None = None,
+        *,
+        unit: Tensor | None = None,
+    ) -> Quantized:
         inner = self._inner(z)
         codes = self._pack(inner) if codes is None else codes
         corners = self._corners(codes)
         if self.learning_active:
             self._track(codes, mask, inner.flatten(1), corners.flatten(1))
-        losses, loss = self._losses(inner, corners, mask)
+        losses, loss = self._losses(inner, corners, mask, unit)
         values = self.project_out(straight_through(inner, corners).flatten(1))
         return Quantized(values, codes, loss, losses)
 
     def _losses(
-        self, inner: Tensor, corners: Tensor, mask: Tensor | None
+        self, inner: Tensor, corners: Tensor, mask: Tensor | None, unit: Tensor | None
     ) -> tuple[dict[str, Tensor], Tensor]:
-        commitment = masked_mean((inner - corners).square(), mask)
+        """The terms by name, and their weighted sum; distances count in units of (1,) or (D,)."""
+        distance = (inner - corners).flatten(1)
+        distance = distance if unit is None else distance * unit
+        commitment = masked_mean(distance.square(), mask)
         losses = {"commitment": commitment}
         loss = self.commitment_weight * commitment
         if self.entropy_weight > 0:

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Annotated, Any, ClassVar
 
 import torch
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from vocabula.errors import CodeError, OptionError
@@ -16,7 +16,6 @@ from vocabula.functional import readable, residual_codes
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.beam import beam_search
 from vocabula.quantizers.composite import (
-    CompositeQuantizer,
     at_least_one,
     joined_codes,
     values_for_parameters,
@@ -31,13 +30,15 @@ from vocabula.quantizers.dropout import (
     padded,
 )
 from vocabula.quantizers.foreign import FOREIGN_OPTIONS
+from vocabula.quantizers.scaled_stages import ScaledStages
+from vocabula.quantizers.stage_scales import Stage
 from vocabula.quantizers.vector import VectorQuantizer
 from vocabula.registry import component
 from vocabula.types import Quantized
 
 
 @component("quantizer", "residual")
-class ResidualQuantizer(CompositeQuantizer):
+class ResidualQuantizer(ScaledStages):
     """Residual quantization: a sum of codewords, each nearest to the remaining residual.
 
     ::
@@ -55,6 +56,10 @@ class ResidualQuantizer(CompositeQuantizer):
     A quantizer given several times is one codebook that all its stages share; it sees the vectors
     of all of them and learns once per update.
 
+    Finite scalar and look-up free stages have fixed codewords, so each of them gets a scale,
+    ``v_i = s_i q_i(r_i / s_i)``; see `StageScales`. `scales` sets them by hand. So does a `scale`
+    of a look-up free stage that is not 1; the stack then has no other scales.
+
     Quantizer dropout: in training, with probability `dropout` per item of the first batch
     dimension (per vector inside another composite), only the first n stages are kept, n uniform
     in `dropout_least`, ..., stages, rounded up to a multiple of `dropout_multiple`. Dropped codes
@@ -65,7 +70,7 @@ class ResidualQuantizer(CompositeQuantizer):
     Beam search: with ``beam > 1`` the codes are the best of `beam` partial sums kept at each
     stage, by squared error, and never worse than the greedy ones. Temporary memory is bounded
     by blocks of rows, except in a compiled graph, which takes all rows at once. While the first
-    batches still set a stage's codebook, the search is greedy.
+    batches still set a stage's codebook or scale, the search is greedy.
 
     Args:
         stages: quantizers of one width, first to last.
@@ -75,6 +80,7 @@ class ResidualQuantizer(CompositeQuantizer):
         beam: partial sums kept in the search for codes; 1 is greedy.
         dropout_least: the fewest stages that dropout keeps.
         dropout_multiple: dropout keeps a multiple of this number of stages, or all.
+        scales: s_i of each stage, 1 for a stage that learns its codewords. None: they are chosen.
         channel_dim: where the vectors' components are; the stages' own setting is not used.
         auto_update: apply learning at the end of each training forward pass; if False, call
             `update` once per optimizer step.
@@ -84,8 +90,8 @@ class ResidualQuantizer(CompositeQuantizer):
         order. Each of `losses` is (books,), zero where a stage has no such term.
 
     Raises:
-        OptionError: if there is no stage, their widths differ, or dropout should keep more stages
-            than there are.
+        OptionError: if there is no stage, their widths differ, `scales` do not fit the stages, or
+            dropout should keep more stages than there are.
 
     Example:
         >>> quantizer = ResidualQuantizer([VectorQuantizer(8, 16) for _ in range(4)], beam=2)
@@ -117,6 +123,7 @@ class ResidualQuantizer(CompositeQuantizer):
         beam: Annotated[int, Ge(1)] = 1,
         dropout_least: Annotated[int, Ge(1)] = 1,
         dropout_multiple: Annotated[int, Ge(1)] = 1,
+        scales: Sequence[Annotated[float, Gt(0)]] | None = None,
         channel_dim: int = -1,
         auto_update: bool = True,
     ) -> None:
@@ -127,7 +134,7 @@ class ResidualQuantizer(CompositeQuantizer):
                 f"ResidualQuantizer.stages: expected stages of one width, got {widths}; "
                 "give them the same dim (codebook_dim may differ)"
             )
-        super().__init__(widths[0], stages, channel_dim=channel_dim, auto_update=auto_update)
+        super().__init__(stages, scales, channel_dim=channel_dim, auto_update=auto_update)
         for name, kept in (("least", dropout_least), ("multiple", dropout_multiple)):
             if kept > len(stages):
                 raise OptionError(
@@ -254,17 +261,19 @@ class ResidualQuantizer(CompositeQuantizer):
 
     def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
         present = self._kept(z) if codes is None else self._present(codes)
-        if codes is None and not self._waiting():
+        due = self._due(z, mask)
+        if codes is None and not due and not self._waiting():
             codes = self._search(z.detach()) if self.beam > 1 else self._at_once(z.detach())
         given: Sequence[Tensor | None] = (
             [None] * len(self.stages) if codes is None else self._cleaned(codes, present)
         )
-        total, results = torch.zeros_like(z), []
-        for i, (stage, here) in enumerate(zip(self.stages, self._each(present), strict=True)):
+        total, placed, results = torch.zeros_like(z), self._placed(), []
+        for i, here in enumerate(self._each(present)):
             if i >= self._used:
-                results.append(absent(stage, z))
+                results.append(absent(self.stages[i], z))
                 continue
             left = z - total.detach()
+            stage = self._fit(i, left, both(here, mask)) if due else placed[i]
             results.append(stage._quantize(left, both(here, mask), given[i]))
             values = _values(stage, left, results[-1])
             total = total + (values if here is None else torch.where(here[:, None], values, 0))
@@ -281,7 +290,7 @@ class ResidualQuantizer(CompositeQuantizer):
 
     def _decode(self, codes: Tensor) -> Tensor:
         present = self._present(codes)
-        pieces = zip(self.stages, self._cleaned(codes, present), present.unbind(-1), strict=True)
+        pieces = zip(self._placed(), self._cleaned(codes, present), present.unbind(-1), strict=True)
         total = torch.zeros(codes.shape[0], self.dim, dtype=self.compute_dtype, device=codes.device)
         for stage, piece, here in pieces:
             total = total + torch.where(here[:, None], stage._decode(piece), 0)
@@ -295,23 +304,21 @@ class ResidualQuantizer(CompositeQuantizer):
         greedy = self._greedy(z)
         if self.beam == 1:
             return greedy
-        found = padded(beam_search(z, self.stages[: self._used], self.beam), self.books)
+        found = padded(beam_search(z, self._placed()[: self._used], self.beam), self.books)
         better = self._squared_error(z, found) < self._squared_error(z, greedy)
         return torch.where(better[:, None], found, greedy)
 
     def _at_once(self, z: Tensor) -> Tensor | None:
         """Codes (N, books) by one launch for all stages; None if that is not possible."""
-        codebooks = self._codebooks_at_once(z)
-        if codebooks is None:
-            return None
-        return padded(residual_codes(z, codebooks[: self._used]), self.books)
+        books = self._codebooks_at_once(z)
+        return None if books is None else padded(residual_codes(z, books[: self._used]), self.books)
 
     def _greedy(self, z: Tensor) -> Tensor:
         codes = self._at_once(z)
         if codes is not None:
             return codes
         total, pieces = torch.zeros_like(z), []
-        for stage in self.stages[: self._used]:
+        for stage in self._placed()[: self._used]:
             pieces.append(stage._encode(z - total))
             total = total + stage._decode(pieces[-1])
         return padded(joined_codes(pieces), self.books)
@@ -384,7 +391,7 @@ class ResidualQuantizer(CompositeQuantizer):
             stage._check_codes(piece)
 
 
-def _values(stage: Quantizer, left: Tensor, result: Quantized) -> Tensor:
+def _values(stage: Stage, left: Tensor, result: Quantized) -> Tensor:
     """The stage's values (N, D), with gradients to its parameters but not to the residual."""
     trained = torch.is_grad_enabled() and any(p.requires_grad for p in stage.parameters())
     if not trained:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vocabula import registry
 from vocabula.errors import CheckpointError, first_line
 from vocabula.files import in_stable_order, input_error, utf8_path, write_bytes
+from vocabula.quantizers import ResidualQuantizer
 from vocabula.quantizers.pending import is_pending
 from vocabula.tokenizers import identity
 
@@ -70,6 +71,7 @@ def read_weights(module: nn.Module, path: Path) -> None:
         )
     waiting = {name: tensor for name, tensor in tensors.items() if is_pending(name)}
     learned = {name: tensor for name, tensor in tensors.items() if name not in waiting}
+    _leave_out_scales(module, learned)
     own = {n: t for n, t in unique_tensors(module).items() if not is_pending(n)}
     _compare(own, learned, path)
     _adopt_dtype(module, learned)
@@ -93,6 +95,14 @@ def _bytes(tensors: Mapping[str, Tensor]) -> Iterator[identity.Bytes]:
         tensor = tensors[name].detach().cpu().contiguous()
         data = tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b""
         yield identity.Bytes(name, str(tensor.dtype), tuple(tensor.shape), data)
+
+
+def _leave_out_scales(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Keep the stages of residual quantizers that were saved without scales as they were."""
+    for name, part in module.named_modules():
+        prefix = f"{name}." if name else ""
+        if isinstance(part, ResidualQuantizer) and f"{prefix}stage_scales.weight" not in tensors:
+            part.unscale()
 
 
 def _compare(own: Mapping[str, Tensor], read: Mapping[str, Tensor], path: Path) -> None:
