@@ -89,7 +89,7 @@ def finite_scalar(levels: list[int], **options: object) -> FiniteScalarQuantizer
 
 
 def with_scales(*stages: Quantizer, **options: object) -> ResidualQuantizer:
-    """A stack that keeps its scales: an eager pass would find others, a compiled graph finds none."""
+    """A stack that keeps its scales: eager passes would find others, compiled graphs none."""
     quantizer = ResidualQuantizer(stages, **options)
     quantizer.stage_scales.fits.fill_(1000)
     return quantizer
