@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,14 @@ from vocabula.functional import (
 )
 from vocabula.quantizers import (
     EMA,
+    BernoulliQuantizer,
+    ConditionalResidualQuantizer,
+    FiniteScalarQuantizer,
     Gradient,
     GumbelQuantizer,
     KMeans,
     LookupFreeQuantizer,
+    MultiScaleQuantizer,
     Normal,
     ProductQuantizer,
     Quantizer,
@@ -375,6 +380,87 @@ def test_26_residual_stages_decode_to_their_values(spherical: bool) -> None:
         for training in (True, False):
             result = quantizer.train(training)(3 * torch.randn(100, 8))
             assert torch.equal(result.values, quantizer.decode(result.codes))
+
+
+WIDTH_ONE: dict[str, Callable[[], Quantizer]] = {
+    "euclidean": lambda: VectorQuantizer(1, 16),
+    "rotation": lambda: VectorQuantizer(1, 16, estimator="rotation", learning=Gradient()),
+    "cosine": lambda: VectorQuantizer(1, 2, distance="cosine"),
+    "narrow": lambda: VectorQuantizer(8, 16, codebook_dim=1),
+    "gumbel": lambda: GumbelQuantizer(1, 16),
+    "bernoulli": lambda: BernoulliQuantizer(1, bits=1),
+    "lookup_free": lambda: LookupFreeQuantizer(1),
+    "finite_scalar": lambda: FiniteScalarQuantizer([5]),
+    "residual": lambda: ResidualQuantizer([VectorQuantizer(1, 16) for _ in range(2)], beam=2),
+    "conditional": lambda: ConditionalResidualQuantizer(1, 4, stages=2, hidden=4),
+    "product": lambda: ProductQuantizer([VectorQuantizer(1, 16)]),
+    "multi_scale": lambda: MultiScaleQuantizer([VectorQuantizer(1, 16)], (1, 2)),
+}
+
+
+@pytest.mark.parametrize("name", WIDTH_ONE)
+def test_32_one_axis_of_width_one_stays(name: str) -> None:
+    quantizer = WIDTH_ONE[name]()
+    for channel, shape in ((-1, (3, 2, 2, quantizer.dim)), (1, (3, quantizer.dim, 2, 2))):
+        quantizer.channel_dim = channel
+        z = torch.randn(shape, requires_grad=True)
+        for training in (True, False):
+            result = quantizer.train(training)(z)
+            assert result.values.shape == shape
+            assert quantizer.decode(result.codes).shape == shape
+            (result.values.sum() + result.loss).backward()
+        assert z.grad.shape == shape and z.grad.isfinite().all()
+
+
+def test_32_scalars_get_their_nearest_codewords() -> None:
+    book, z = torch.randn(64, 1), torch.randn(500, 1)
+    for quantizer in (averaged(book), ProductQuantizer([averaged(book)]), averaged(book).double()):
+        nearest = (z.double() - book.double().T).abs().argmin(-1)
+        assert torch.equal(quantizer.encode(z).flatten(), nearest)
+
+
+def perplexity_with(diversity: float) -> float:
+    """That of the codes after 60 steps on vectors that all begin near one codeword of eight."""
+    angles = torch.arange(8) * math.pi / 4
+    quantizer = learned(
+        torch.stack([angles.cos(), angles.sin()], -1), diversity_weight=diversity
+    ).eval()
+    z = torch.tensor([0.6, 0.1]) + 0.2 * torch.randn(200, 2)
+    z.requires_grad_()
+    optimizer = torch.optim.Adam([z], lr=0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        quantizer(z).loss.backward()
+        optimizer.step()
+    shares = quantizer.encode(z).bincount(minlength=8) / 200
+    return float(torch.special.entr(shares).sum().exp())
+
+
+def test_33_more_weight_on_diversity_gives_more_perplexity() -> None:
+    without, little, much = (perplexity_with(weight) for weight in (0.0, 0.1, 1.0))
+    assert without < little < much
+    assert much > 2 * without
+
+
+@pytest.mark.parametrize("learning", [Gradient(), EMA()])
+def test_34_beam_search_through_projections(learning: object) -> None:
+    stages = [VectorQuantizer(8, 16, codebook_dim=3, learning=learning) for _ in range(3)]
+    quantizer = ResidualQuantizer(stages, beam=4)
+    z = torch.randn(200, 8, requires_grad=True)
+    quantizer(z)  # k-means
+    result = quantizer(z)
+    (result.values.square().mean() + result.loss).backward()
+    assert z.grad.isfinite().all() and (z.grad != 0).any(-1).all()
+    for stage in stages:
+        assert stage.project_in.weight.grad.abs().sum() > 0
+        assert stage.project_out.weight.grad.abs().sum() > 0
+    quantizer.eval()
+    errors = []
+    for quantizer.beam in (1, 4):
+        assert torch.equal(quantizer(z).values, quantizer.decode(quantizer.encode(z)))
+        errors.append((quantizer(z).values - z).square().sum(-1))
+    assert (errors[1] <= errors[0] * (1 + 1e-5)).all()
+    assert errors[1].mean() < errors[0].mean()
 
 
 # distributed
