@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import re
 import warnings
+from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +16,10 @@ import torch
 
 from vocabula.errors import CodeError, OptionError, VocabulaError
 from vocabula.quantizers import (
+    BernoulliQuantizer,
     FiniteScalarQuantizer,
     LookupFreeQuantizer,
+    MultiScaleQuantizer,
     ProductQuantizer,
     Quantizer,
     ResidualQuantizer,
@@ -138,6 +144,62 @@ def test_names_of_other_libraries_get_advice(make: Callable[[], Any], advice: st
         make()
     assert isinstance(caught.value, VocabulaError)
     assert "\n" not in str(caught.value)
+
+
+def options_of(cls: type) -> set[str]:
+    """The names of a constructor's arguments, without ``self`` and ``**options``."""
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    return {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+
+
+OURS: dict[str, type] = {
+    "VectorQuantize": VectorQuantizer,
+    "SimVQ": VectorQuantizer,
+    "RandomProjectionQuantizer": VectorQuantizer,
+    "ResidualVQ": ResidualQuantizer,
+    "ResidualFSQ": ResidualQuantizer,
+    "ResidualLFQ": ResidualQuantizer,
+    "ResidualSimVQ": ResidualQuantizer,
+    "GroupedResidualVQ": ProductQuantizer,
+    "FSQ": FiniteScalarQuantizer,
+    "LFQ": LookupFreeQuantizer,
+    "BinaryMapper": BernoulliQuantizer,
+    "HierarchicalVQ": MultiScaleQuantizer,
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_option_of_vector_quantize_pytorch_gets_advice(name: str) -> None:
+    ours = OURS[name]
+    for option in sorted(options_of(getattr(theirs(), name)) - options_of(ours)):
+        with pytest.raises(TypeError, match=rf"\.{option}: unknown option .*; write \S"):
+            ours(**{option: 1})
+
+
+def documented_options() -> dict[str, set[str]]:
+    """By class: the options in the tables of the page.
+
+    The class stands in the head of a table, or in a row before a colon.
+    """
+    page = (Path(__file__).parents[2] / "docs/porting.md").read_text()
+    found = defaultdict(set)
+    for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
+        head, _, *rows = table.splitlines()
+        named = re.findall(r"option of `(\w+)`", head)
+        for row in rows:
+            owners, colon, options = row.split(" | ")[0].rpartition(":")
+            for owner in re.findall(r"`(\w+)`", owners) if colon else named:
+                found[owner] |= set(re.findall(r"`(\w+)`", options))
+    return found
+
+
+def test_the_page_names_every_class_and_option_of_vector_quantize_pytorch() -> None:
+    documented = documented_options()
+    classes = {name: cls for name, cls in vars(theirs()).items() if inspect.isclass(cls)}
+    assert len(classes) >= 18
+    assert {n: options_of(cls) ^ documented[n] for n, cls in classes.items()} == {
+        name: set() for name in classes
+    }
 
 
 def test_repeat_makes_separate_stages() -> None:

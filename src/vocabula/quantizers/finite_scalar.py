@@ -78,6 +78,7 @@ class FiniteScalarQuantizer(Quantizer):
         "codebook_size": "levels: the codebook has their product of codes",
         "num_codebooks": "ProductQuantizer([FiniteScalarQuantizer(levels), ...])",
         "preserve_symmetry": "symmetric",
+        "scale": "nothing: divide the vectors by it, and multiply the values",
     }
 
     def __init__(

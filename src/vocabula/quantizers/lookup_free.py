@@ -98,6 +98,7 @@ class LookupFreeQuantizer(Quantizer):
         "codebook_scale": "scale",
         "codebook_size": "bits, or dim without it: a book has 2^bits codes",
         "num_codebooks": "books",
+        "orthogonal_rotation": "nothing: turn the vectors first, and the values back",
     }
 
     def __init__(

@@ -91,9 +91,12 @@ class MultiScaleQuantizer(Pyramid):
 
     foreign_options: ClassVar[Mapping[str, str]] = {
         **FOREIGN_OPTIONS,
+        "accept_3d_fmap": "axes=3, channel_dim=1",
         "codebook_size": "stages=[VectorQuantizer(dim, codebook_size)]",
+        "commitment_weight": "stages=[VectorQuantizer(dim, codebook_size, commitment_weight=...)]",
         "dim": "stages=[VectorQuantizer(dim, codebook_size)]",
         "nested_dropout": "dropout=...",
+        "nested_dropout_min_levels": "nothing: the first scale always stays",
         "quant_resi": "ratio=...",
         "share_quant_resi": "convolutions=...",
         "v_patch_nums": "scales=...",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Lt
@@ -15,6 +15,7 @@ from vocabula.functional import nearest_of_books
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.composite import CompositeQuantizer, at_least_one, joined_codes
 from vocabula.quantizers.dropout import ABSENT, both, kept_parts, like
+from vocabula.quantizers.foreign import FOREIGN_OPTIONS
 from vocabula.registry import component
 from vocabula.types import Quantized
 
@@ -65,6 +66,14 @@ class ProductQuantizer(CompositeQuantizer):
         Jégou, Douze & Schmid 2011, "Product Quantization for Nearest Neighbor Search", section
         II-B; in learned codebooks, Baevski et al. 2020 (wav2vec 2.0), section 2.
     """
+
+    foreign_options: ClassVar[Mapping[str, str]] = {
+        **FOREIGN_OPTIONS,
+        **dict.fromkeys(
+            ("codebook_size", "dim", "levels"),
+            "parts=[...], a quantizer for each part of the vector",
+        ),
+    }
 
     def __init__(
         self,
