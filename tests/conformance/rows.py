@@ -180,7 +180,7 @@ ROWS = [
     Row(
         "multi-scale, a book each",
         lambda: multi_scale(
-            *(vector(2, learning=Gradient()) for _ in range(3)),
+            *(vector(2, learning=Gradient(), revival=None) for _ in range(3)),
             convolutions=2,
             interpolation="cubic",
         ),
