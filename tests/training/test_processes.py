@@ -44,8 +44,7 @@ def test_two_processes_hold_equal_weights_and_learn_what_one_learns(
         "stages": [{"train": ["encoder", "quantizer"], "steps": 2}],
     }
     sections["optimizer"] = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9}
-    # drawn from the data, the first codebook would depend on the order of the vectors
-    sections["quantizer"] |= {"initialization": "normal", "revival": "none"}
+    sections["quantizer"]["revival"] = {"name": "revival", "threshold": 0.9, "decay": 0.5}
     ended = run_ranks(learn, sections, tmp_path / "two")
     assert [process.code for process in ended] == [0, 0], ended
     digests = {(tmp_path / f"two.{rank}").read_text() for rank in (0, 1)}

@@ -4,6 +4,12 @@ Whether a group exists is looked up at every call and never remembered, so a mod
 or compiled, before ``init_process_group`` synchronises from its first step in the group. Under
 ``torch.compile`` the reductions are opaque operators: the same graph serves with and without a
 group. Every rank must call every reduction: a rank without vectors contributes zeros.
+
+The joined batch of W ranks has item i of rank r as its item i W + r, as data loaders deal items to
+ranks in turn::
+
+    rank 0:  a c e        joined:  a b c d e
+    rank 1:  b d
 """
 
 from __future__ import annotations
@@ -18,12 +24,16 @@ from torch import Tensor
 
 __all__ = [
     "all_gather_rows",
+    "all_gather_sizes",
     "all_reduce_max",
     "all_reduce_mean",
     "all_reduce_sum",
     "all_reduce_sum_grad",
     "alone",
     "broadcast",
+    "item_rows",
+    "items",
+    "joined_order",
     "rank",
     "world_size",
 ]
@@ -44,6 +54,29 @@ def alone() -> Iterator[None]:
         yield
     finally:
         _apart -= 1
+
+
+_items = 0  # of the batch that is being quantized, 0 outside of one
+
+
+@contextmanager
+def items(count: int) -> Iterator[None]:
+    """Within the block, rows come from `count` items, each with equally many neighbouring rows.
+
+    A block inside of another changes nothing: the outer one knows what an item is.
+    """
+    global _items
+    before = _items
+    _items = before or count
+    try:
+        yield
+    finally:
+        _items = before
+
+
+def item_rows(rows: int) -> int:
+    """Return how many of `rows` belong to one item, 1 outside of a block of `items`."""
+    return rows // _items if _items and rows % _items == 0 else 1
 
 
 def _grouped() -> bool:
@@ -95,24 +128,45 @@ def _broadcast(tensor: Tensor) -> Tensor:
     return result
 
 
+def joined_order(rows: Tensor, item_rows: Tensor) -> Tensor:
+    """Return the order (sum of N,) that turns rows in order of rank into those of the joined batch.
+
+    Args:
+        rows: (W,) int64, N of each rank.
+        item_rows: (W,) int64 >= 1, rows of an item of each rank.
+    """
+    sizes = zip(rows.tolist(), item_rows.tolist(), strict=True)
+    item = [torch.arange(n, device=rows.device) // size for n, size in sizes]
+    return torch.cat(item).argsort(stable=True)
+
+
+def all_gather_sizes(rows: int, item_rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the numbers of rows (W,) and of rows of an item (W,) of all ranks, int64."""
+    own = torch.tensor([rows, max(1, item_rows)], device=device)
+    sizes = [torch.empty_like(own) for _ in range(world_size())]
+    dist.all_gather(sizes, own)
+    every = torch.stack(sizes)
+    return every[:, 0], every[:, 1]
+
+
 @torch.library.custom_op(
-    "vocabula::all_gather_rows", mutates_args=(), schema="(Tensor tensor) -> Tensor"
+    "vocabula::all_gather_rows",
+    mutates_args=(),
+    schema="(Tensor tensor, SymInt item_rows) -> Tensor",
 )
-def _all_gather_rows(tensor: Tensor) -> Tensor:
+def _all_gather_rows(tensor: Tensor, item_rows: int) -> Tensor:
     tensor = tensor.detach().contiguous()
-    ranks = world_size()
-    if ranks == 1:
+    if world_size() == 1:
         return tensor.clone()
-    rows = torch.tensor([tensor.shape[0]], device=tensor.device)
-    gathered_rows = [torch.empty_like(rows) for _ in range(ranks)]
-    dist.all_gather(gathered_rows, rows)
-    counts = [int(count) for count in gathered_rows]
+    rows, size = all_gather_sizes(tensor.shape[0], item_rows, tensor.device)
+    counts = rows.tolist()
     # Collectives need equal shapes: pad every rank to the longest, cut afterwards.
     padded = tensor.new_zeros((max(counts), *tensor.shape[1:]))
     padded[: tensor.shape[0]] = tensor
-    gathered = [torch.empty_like(padded) for _ in range(ranks)]
+    gathered = [torch.empty_like(padded) for _ in counts]
     dist.all_gather(gathered, padded)
-    return torch.cat([part[:count] for part, count in zip(gathered, counts, strict=True)])
+    by_rank = torch.cat([part[:count] for part, count in zip(gathered, counts, strict=True)])
+    return by_rank[joined_order(rows, size)] if item_rows else by_rank
 
 
 def _same_shape(tensor: Tensor) -> Tensor:
@@ -126,7 +180,7 @@ _broadcast.register_fake(_same_shape)
 
 
 @_all_gather_rows.register_fake
-def _(tensor: Tensor) -> Tensor:
+def _(tensor: Tensor, item_rows: int) -> Tensor:
     rows = torch.library.get_ctx().new_dynamic_size()
     return tensor.new_empty((rows, *tensor.shape[1:]))
 
@@ -208,13 +262,15 @@ def broadcast(tensor: Tensor) -> Tensor:
     return tensor.detach() if _alone() else _broadcast(tensor.detach())
 
 
-def all_gather_rows(tensor: Tensor) -> Tensor:
-    """Return the rows of all ranks, in order of rank; no gradient flows.
+def all_gather_rows(tensor: Tensor, *, item_rows: int = 0) -> Tensor:
+    """Return the rows of all ranks; no gradient flows.
 
     Args:
         tensor: (N, ...), where N may differ between ranks and be 0.
+        item_rows: rows of each item of this rank's batch, in which case the rows come in the order
+            of the joined batch; 0 on every rank for the order of rank.
 
     Returns:
         (sum of N, ...), the same on every rank; a view of `tensor` where there is no group.
     """
-    return tensor.detach() if world_size() == 1 else _all_gather_rows(tensor.detach())
+    return tensor.detach() if world_size() == 1 else _all_gather_rows(tensor.detach(), item_rows)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vocabula.errors import CodeError, OptionError, ShapeError
+from vocabula.functional import distributed
 from vocabula.functional._checks import check_tensor
 from vocabula.functional.modes import readable, transforming, without_autocast
 from vocabula.quantizers.bottleneck import Bottleneck
@@ -109,7 +110,7 @@ class Quantizer(Prunable, Bottleneck):
         clean = rows if valid is None else torch.where(valid[:, None], rows, 0)
         if weight is not None:
             valid = self._weights(weight, valid, batch)
-        with without_autocast(rows.device):
+        with without_autocast(rows.device), distributed.items(math.prod(batch[:1])):
             result = self._quantize(clean, valid)
         if self.auto_update and self.learning_active:
             self.update()

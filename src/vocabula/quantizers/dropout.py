@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vocabula.errors import OptionError
+from vocabula.functional.joined_draws import joined_rand, joined_randint
 from vocabula.quantizers.base import Quantizer
 from vocabula.types import Quantized
 
@@ -20,15 +21,15 @@ def kept_stages(
     With probability `dropout` n is uniform in `least`, ..., `stages`, and then rounded up to a
     multiple of `multiple`.
     """
-    first = torch.randint(least, stages + 1, (items, 1), device=device)
+    first = joined_randint(items, least, stages + 1, device)
     first = -(-first // multiple) * multiple if multiple > 1 else first
-    whole = torch.rand(items, 1, dtype=torch.float32, device=device) >= dropout
+    whole = joined_rand(items, 1, device) >= dropout
     return whole | (torch.arange(stages, device=device) < first)
 
 
 def kept_parts(items: int, parts: int, dropout: float, device: torch.device) -> Tensor:
     """Which parts (items, parts) dropout keeps: each with probability 1 - `dropout`, one always."""
-    draws = torch.rand(items, parts, dtype=torch.float32, device=device)
+    draws = joined_rand(items, parts, device)
     one = torch.zeros_like(draws, dtype=torch.bool).scatter(1, draws.argmax(1, keepdim=True), True)
     return (draws >= dropout) | one
 

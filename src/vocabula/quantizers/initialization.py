@@ -110,7 +110,9 @@ class KMeans(Initialization):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Centroids, cluster sizes and whether they are due; see `Initialization.fit`."""
         limit = size * self.vectors_per_codeword
-        return _fit(z, mask, step, size, self.iterations, self.refit_until, limit, self.seed)
+        rows = distributed.item_rows(len(z))
+        last = self.refit_until
+        return _fit(z, mask, step, size, self.iterations, last, limit, self.seed, rows)
 
 
 @component("initialization", "data")
@@ -129,7 +131,8 @@ class FromData(Initialization):
         self, z: Tensor, mask: Tensor, step: Tensor, size: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Chosen vectors, the number of vectors nearest to each, and whether they are due."""
-        return _fit(z, mask, step, size, 0, 0, 256 * size, self.seed)
+        rows = distributed.item_rows(len(z))
+        return _fit(z, mask, step, size, 0, 0, 256 * size, self.seed, rows)
 
 
 def is_due(step: int, last: int) -> bool:
@@ -142,7 +145,7 @@ def is_due(step: int, last: int) -> bool:
     "vocabula::fit_codebook",
     mutates_args=(),
     schema="(Tensor z, Tensor mask, Tensor step, int size, int iterations, int last, int limit, "
-    "int seed) -> (Tensor, Tensor, Tensor)",
+    "int seed, SymInt item_rows) -> (Tensor, Tensor, Tensor)",
 )
 def _fit(
     z: Tensor,
@@ -153,13 +156,15 @@ def _fit(
     last: int,
     limit: int,
     seed: int,
+    item_rows: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     nothing = z.new_zeros((size, z.shape[1]), dtype=torch.float32), step.new_zeros(size)
     now = int(step)
     if not is_due(now, last):
         return *nothing, step.new_zeros((), dtype=torch.bool)
-    z, mask = distributed.all_gather_rows(z), distributed.all_gather_rows(mask)
-    z = z[mask]
+    # In the order of the joined batch, by which k-means draws its start.
+    z = distributed.all_gather_rows(z, item_rows=item_rows)
+    z = z[distributed.all_gather_rows(mask, item_rows=item_rows)]
     z = z[:: max(1, -(-len(z) // limit))]
     if len(z) == 0:
         return *nothing, step.new_zeros((), dtype=torch.bool)
@@ -178,6 +183,7 @@ def _(
     last: int,
     limit: int,
     seed: int,
+    item_rows: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     vectors = z.new_empty((size, z.shape[1]), dtype=torch.float32)
     return vectors, step.new_empty(size), step.new_empty((), dtype=torch.bool)

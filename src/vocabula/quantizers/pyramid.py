@@ -14,6 +14,7 @@ from vocabula.functional import masked_mean
 from vocabula.functional.pyramid import INTERPOLATIONS, pooling_matrix, resized
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.composite import values_for_parameters
+from vocabula.quantizers.dropout import kept_stages
 from vocabula.quantizers.scale import ABSENT, Partly, Scale, like
 from vocabula.quantizers.vector import VectorQuantizer
 from vocabula.types import Quantized
@@ -124,10 +125,7 @@ class Pyramid(Quantizer, ABC):
         """Which scales (N, scales) dropout leaves of signals z (N, ...); None for all."""
         if not self.training or self.frozen or self.dropout == 0:
             return None
-        count, scales = z.shape[0], len(self.scales)
-        first = torch.randint(1, scales + 1, (count, 1), device=z.device)
-        whole = torch.rand(count, 1, dtype=torch.float32, device=z.device) >= self.dropout
-        return whole | (torch.arange(scales, device=z.device) < first)
+        return kept_stages(len(z), len(self.scales), self.dropout, 1, 1, z.device)
 
     def fit(self, z: Tensor, mask: Tensor | None, each: Each = _alone) -> None:
         """Fit shared codebooks to vectors z (N, *grid, D) of all scales where that is due.

@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
 from vocabula.functional import distributed
+from vocabula.functional.joined_draws import draw_rows
 from vocabula.quantizers.learning import Codebook
 from vocabula.quantizers.local_state import LocalState
 from vocabula.quantizers.pending import Pending, filled
@@ -89,28 +90,23 @@ class RevivalState(LocalState, KeepDtype, Pending):
     def observe(self, z: Tensor, mask: Tensor | None) -> None:
         """Keep one vector per codeword of all z (N, D) since the last `revive`.
 
-        It is drawn uniformly of the rows inside the mask (N,), or in proportion to weights (N,).
+        It is drawn uniformly of the rows inside the mask (N,), or in proportion to weights (N,). In
+        a group it is drawn from the vectors of all processes, and the process that has it keeps it;
+        the others keep zeros.
         """
-        if z.shape[0] == 0:
+        if z.shape[0] == 0 and distributed.world_size() == 1:
             return
         self.follow(z)
         uniform = torch.rand(2, len(self.share), dtype=torch.float32, device=z.device)
-        if mask is None:
-            fresh = self.seen.new_tensor(len(z))
-            picked = torch.floor(uniform[0] * fresh).long().clamp_(max=len(z) - 1)
-        elif mask.is_floating_point():
-            position = mask.to(uniform).cumsum(0)
-            fresh = position[-1]
-            picked = torch.searchsorted(position, uniform[0] * fresh, right=True)
-            picked = picked.clamp(max=len(z) - 1)
-        else:
-            position = mask.cumsum(0)
-            fresh = position[-1]
-            rank = torch.floor(uniform[0] * fresh).long() + 1
-            picked = torch.searchsorted(position, rank.clamp(max=len(z))).clamp(max=len(z) - 1)
+        uniform = distributed.broadcast(uniform)
+        self.seen.copy_(distributed.broadcast(self.seen))  # a file restores it on the first process
+        picked, mine, fresh = draw_rows(uniform[0], mask, len(z))
+        vectors = (z if len(z) else z.new_zeros(1, z.shape[1]))[picked].to(self.drawn)
+        if mine is not None:
+            vectors = torch.where(mine[:, None], vectors, 0.0)
         self.seen.add_(fresh)
         take = uniform[1] * self.seen < fresh
-        self.drawn.copy_(torch.where(take[:, None], z[picked].to(self.drawn), self.drawn))
+        self.drawn.copy_(torch.where(take[:, None], vectors, self.drawn))
 
     @torch.no_grad()
     def revive(self, book: Codebook, counts: Tensor) -> None:
@@ -124,20 +120,8 @@ class RevivalState(LocalState, KeepDtype, Pending):
         self.low_for.copy_(torch.where(low, waited, 0.0))
         # A tolerance, because K / N steps of N / K may sum to less than 1 by rounding.
         dead = self.low_for > self.rule.patience - 1e-4
-        book.replace(dead, self._joined(), self.rule.threshold * fair)
+        drawn = distributed.all_reduce_sum(self.drawn)
+        book.replace(dead, drawn, self.rule.threshold * fair)
         self.share.copy_(torch.where(dead, self.rule.threshold, self.share))
         self.low_for.mul_(~dead)
         self.seen.zero_()
-
-    def _joined(self) -> Tensor:
-        """The drawn vectors, each from a process chosen in proportion to its number of vectors."""
-        if distributed.world_size() == 1:
-            return self.drawn
-        share = self.seen.new_zeros(distributed.world_size())
-        share[distributed.rank()] = self.seen
-        edges = distributed.all_reduce_sum(share).cumsum(0)
-        uniform = distributed.broadcast(torch.rand_like(self.share))
-        owner = torch.searchsorted(edges, uniform * edges[-1], right=True)
-        owner = owner.clamp(max=distributed.world_size() - 1)
-        mine = (owner == distributed.rank())[:, None]
-        return distributed.all_reduce_sum(torch.where(mine, self.drawn, 0.0))

@@ -1,0 +1,90 @@
+"""What every rank of a group learns from its share of a batch, and one process from all of it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from processes import spawn
+from vocabula.quantizers import (
+    EMA,
+    FromData,
+    KMeans,
+    Normal,
+    ProductQuantizer,
+    Quantizer,
+    ResidualQuantizer,
+    Revival,
+    VectorQuantizer,
+)
+
+DIM, ITEMS, HEIGHT, WIDTH = 4, 12, 3, 5
+EAGER = Revival(threshold=0.9, patience=1, decay=0.5)
+
+
+def vector(**options: object) -> VectorQuantizer:
+    return VectorQuantizer(DIM, 16, **{"learning": EMA(decay=0.9), "revival": EAGER} | options)
+
+
+QUANTIZERS: dict[str, Callable[[], Quantizer]] = {
+    "k-means": lambda: vector(initialization=KMeans(refit_until=2)),
+    "data": lambda: vector(initialization=FromData()),
+    "thinned": lambda: vector(initialization=KMeans(vectors_per_codeword=3)),
+    "revival": lambda: vector(initialization=Normal()),
+    "residual, dropout": lambda: ResidualQuantizer([vector(), vector()], dropout=0.7),
+    "product": lambda: ProductQuantizer([VectorQuantizer(2, 16, revival=EAGER) for _ in "ab"]),
+}
+
+
+def batch(step: int) -> Tensor:
+    """Vectors (ITEMS, HEIGHT, WIDTH, DIM) in a few clusters, so that codewords die."""
+    generator = torch.Generator().manual_seed(step)
+    centers = 8 * torch.randn(5, DIM, generator=torch.Generator().manual_seed(99))
+    which = torch.randint(5, (ITEMS, HEIGHT, WIDTH), generator=generator)
+    noise = torch.randn(ITEMS, HEIGHT, WIDTH, DIM, generator=generator)
+    return centers[which] + noise * (1 + 0.1 * step)
+
+
+def marked(step: int) -> Tensor:
+    """Which vectors (ITEMS, HEIGHT, WIDTH) count: unequally many of each item, of item 1 none."""
+    places = torch.arange(ITEMS * HEIGHT * WIDTH).reshape(ITEMS, HEIGHT, WIDTH)
+    mask = (places * 7 + step) % 11 > 3
+    mask[1] = False
+    return mask
+
+
+def learned(name: str, steps: int, rank: int, ranks: int, *, masked: bool) -> dict[str, Tensor]:
+    """The books after some steps, from items rank, rank + ranks, ... of every batch."""
+    torch.manual_seed(0)
+    quantizer = QUANTIZERS[name]()
+    torch.manual_seed(rank)
+    for step in range(steps):
+        mask = marked(step)[rank::ranks] if masked else None
+        quantizer(batch(step)[rank::ranks], mask)
+    return {n: t for n, t in quantizer.state_dict().items() if "usage_tracker" not in n}
+
+
+def work(rank: int, ranks: int, folder: str, jobs: Sequence[tuple[str, int, bool]]) -> None:
+    """Every job in one group; what was learned goes to a file per rank."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/store-{ranks}",
+        rank=rank,
+        world_size=ranks,
+        timeout=datetime.timedelta(seconds=60),
+    )
+    found = [learned(name, steps, rank, ranks, masked=masked) for name, steps, masked in jobs]
+    torch.save(found, Path(folder, f"{ranks}-{rank}.pt"))
+    dist.destroy_process_group()
+
+
+def run(folder: str, ranks: int, jobs: Sequence[tuple[str, int, bool]]) -> list[list[dict]]:
+    """What each rank learned in each job."""
+    spawn(work, ranks, folder, list(jobs), ranks=ranks)
+    return [torch.load(Path(folder, f"{ranks}-{rank}.pt")) for rank in range(ranks)]
