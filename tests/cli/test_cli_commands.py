@@ -39,6 +39,17 @@ def test_evaluate(vocabula: Callable, saved: Path, pictures: Path, tmp_path: Pat
     assert {"fingerprint", "version", "command", "psnr", "ssim", "books"} <= figures.keys()
 
 
+def test_evaluate_compares_codes_where_asked(
+    vocabula: Callable, saved: Path, pictures: Path
+) -> None:
+    command = ("evaluate", saved / "run", pictures, "--json", "-")
+    assert "codes_differ" not in json.loads(vocabula(*command).out)
+    figures = json.loads(vocabula(*command, "--compare-codes").out)
+    assert figures["codes_differ"] == 0
+    assert figures["codes_compared"] > 0
+    assert "codes differ" in vocabula("evaluate", saved / "run", pictures, "--compare-codes").out
+
+
 def test_evaluate_prints_json_alone(vocabula: Callable, saved: Path, pictures: Path) -> None:
     done = vocabula("evaluate", saved / "vae", pictures, "--json", "-", "--limit", "2")
     figures = json.loads(done.out)

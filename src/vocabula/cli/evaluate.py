@@ -41,6 +41,14 @@ def evaluate(
     device: Device = "auto",
     value_range: ValueRange = None,
     strict: Strict = False,
+    compare_codes: Annotated[
+        bool | None,
+        typer.Option(
+            "--compare-codes/--no-compare-codes",
+            help="Count codes that differ from float32 on the CPU; by default on other devices.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure error, bits, usage and perplexity: of images PSNR and SSIM, of vectors cosine."""
@@ -63,7 +71,13 @@ def evaluate(
             data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
         )
         result = measure(
-            tokenizer, source, batch_size=batch_size, limit=limit, workers=workers, progress=True
+            tokenizer,
+            source,
+            batch_size=batch_size,
+            limit=limit,
+            workers=workers,
+            progress=True,
+            compare_codes=compare_codes,
         )
     text = figures_json(result, tokenizer, run)
     if json == "-":

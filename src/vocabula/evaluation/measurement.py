@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vocabula.data import Source
 from vocabula.evaluation.batches import counted, read_batches, signal_count
+from vocabula.evaluation.code_reference import CodeReference, computes_otherwise
 from vocabula.evaluation.level_meter import LevelMeter
 from vocabula.evaluation.metrics import METRICS
 from vocabula.evaluation.result import Evaluation
@@ -26,6 +27,7 @@ def evaluate(
     limit: int | None = None,
     workers: int | None = None,
     progress: bool = False,
+    compare_codes: bool | None = None,
 ) -> Evaluation:
     """Reconstruct every signal of a source through its codes and measure the result.
 
@@ -39,6 +41,9 @@ def evaluate(
         limit: measure the first `limit` signals only.
         workers: threads that read ahead; None takes one for each core, 0 reads in this one.
         progress: show a progress bar on a terminal.
+        compare_codes: encode up to 256 of the signals again on the CPU in float32, each in a batch
+            of its own, and count the codes that differ; None does so if the tokenizer is on another
+            device or computes in another precision.
 
     Returns:
         The figures; see `Evaluation` for what each means.
@@ -53,9 +58,10 @@ def evaluate(
         >>> figures.images, 0 < figures.psnr < 100
         (1, True)
     """
-    meter = Meter(tokenizer)
     started = time.perf_counter()
     total = signal_count(source, limit)
+    compares = computes_otherwise(tokenizer) if compare_codes is None else compare_codes
+    meter = Meter(tokenizer, compare=total if compares else 0)
     batches = read_batches(
         source, batch_size=batch_size, limit=limit, workers=workers, device=device_of(tokenizer)
     )
@@ -79,18 +85,22 @@ class Meter:
 
     Args:
         tokenizer: the tokenizer that is measured, in evaluation mode.
+        compare: how many signals there will be, if some are to be compared with the codes of the
+            CPU in float32; see `CodeReference`. 0 compares none.
 
     Attributes:
         count: signals measured so far.
     """
 
-    def __init__(self, tokenizer: SignalTokenizer) -> None:
+    def __init__(self, tokenizer: SignalTokenizer, *, compare: int = 0) -> None:
         self.count = 0
         self._tokenizer = tokenizer
         self._signal = tokenizer.signal
         self._fidelity = METRICS.of(self._signal.kind)()
         self._levels = [LevelMeter(level) for level in tokenizer.levels]
         self._posterior: PosteriorStatistics | None = None
+        compares = compare > 0 and any(level.codebook_sizes for level in tokenizer.levels)
+        self._reference = CodeReference(tokenizer, compare) if compares else None
         self._sums = dict.fromkeys(("latent", "likelihood", "dims", "units"), 0.0)
 
     def add(self, signals: Tensor, condition: Condition | None = None) -> None:
@@ -103,6 +113,8 @@ class Meter:
         x = self._signal.to_values(signals.to(device_of(self._tokenizer)))
         found = self._tokenizer.analyse(x, condition=condition)
         self._count_latent(found)
+        if self._reference is not None:
+            self._reference.add(x, [level.codes for level in found.levels])
         self._fidelity.add(found.output, x)
         dims = x[0].numel()
         self._sums["latent"] += float(found.bits.codes.double().sum() * dims)
@@ -128,7 +140,7 @@ class Meter:
             skipped: signals that could not be read.
             seconds: time it took.
         """
-        s, posterior = self._sums, self._posterior
+        s, posterior, reference = self._sums, self._posterior, self._reference
         books = [book for level in self._levels for book in level.books()]
         levels = [level.result(s["units"]) for level in self._levels]
         stored = self._signal.depth is not None
@@ -149,6 +161,8 @@ class Meter:
             variance_per_dimension=posterior.mean_variance.tolist() if posterior else None,
             active_units=posterior.active_units if posterior else None,
             levels=levels if len(levels) > 1 else [],
+            codes_differ=reference.share if reference else None,
+            codes_compared=reference.compared if reference else None,
             histograms=tuple(h for level in self._levels for h in level.histograms),
             mean_values=tuple(level.mean_values() for level in self._levels),
         )

@@ -47,6 +47,9 @@ class Evaluation:
         variance_per_dimension: variance of each posterior mean over the data; None unless a VAE.
         active_units: dimensions whose variance exceeds 0.01; None unless a VAE.
         levels: figures of each level, the coarsest first; empty for a single level.
+        codes_differ: share of the codes of a sample that differ from those of the CPU in float32,
+            each signal in a batch of its own; None if they were not compared.
+        codes_compared: how many codes of all levels and books the sample has; None likewise.
         histograms: the counts behind `books`; not part of the JSON.
         mean_values: (D,) of each level, the mean of its values over all positions; not part of
             the JSON.
@@ -68,6 +71,8 @@ class Evaluation:
     variance_per_dimension: list[float] | None
     active_units: int | None
     levels: list[LevelUsage] = field(default_factory=list)
+    codes_differ: float | None = None
+    codes_compared: int | None = None
     histograms: tuple[CodeHistogram, ...] = field(default=(), repr=False, compare=False)
     mean_values: tuple[Tensor, ...] = field(default=(), repr=False, compare=False)
 
@@ -105,6 +110,8 @@ class Evaluation:
         figures |= {name: getattr(self, name) for name in (*names, "active_units")}
         if self.levels:  # a single level's figures are those of the whole
             figures["levels"] = [level.to_dict(self.rate) for level in self.levels]
+        if self.codes_differ is not None:
+            figures |= {name: getattr(self, name) for name in ("codes_differ", "codes_compared")}
         return {name: _plain(value) for name, value in figures.items()}
 
     def rows(self) -> list[Row]:
@@ -155,6 +162,9 @@ class Evaluation:
         for book in self.books if several else ():
             text = f"{book.usage:.1%}, {book.perplexity:.1f}"
             rows.append(Row(f"  {book.name}", text, f"usage, perplexity of {book.size}"))
+        if self.codes_differ is not None:
+            meaning = f"of {self.codes_compared}, from float32 on the CPU, one signal a batch"
+            rows.append(Row("codes differ", f"{self.codes_differ:.3%}", meaning))
         return rows
 
     def table(self, title: str | None = None) -> Table:

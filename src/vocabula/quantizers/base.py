@@ -251,7 +251,9 @@ class Quantizer(Prunable, Bottleneck):
                 f"{tuple(z.shape)}; set dim or channel_dim to match"
             )
         moved = z.movedim(self.channel_dim, -1)
-        return moved.reshape(-1, self.dim).to(self.compute_dtype), moved.shape[:-1]
+        # A sum may round otherwise in another memory layout, which a batch of one image has.
+        rows = moved.reshape(-1, self.dim).to(self.compute_dtype).contiguous()
+        return rows, moved.shape[:-1]
 
     def _valid(self, rows: Tensor, mask: Tensor | None, batch: torch.Size) -> Tensor | None:
         """Which rows (N,) count: inside the mask and finite; None means all."""
