@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,6 +23,17 @@ from vocabula.quantizers import (
     Revival,
     VectorQuantizer,
 )
+
+
+@dataclass(frozen=True)
+class Job:
+    """So many steps of a quantizer of `QUANTIZERS`."""
+
+    name: str
+    steps: int = 5
+    masked: bool = False
+    compiled: bool = False
+
 
 DIM, ITEMS, HEIGHT, WIDTH = 4, 12, 3, 5
 EAGER = Revival(threshold=0.9, patience=1, decay=0.5)
@@ -58,18 +70,21 @@ def marked(step: int) -> Tensor:
     return mask
 
 
-def learned(name: str, steps: int, rank: int, ranks: int, *, masked: bool) -> dict[str, Tensor]:
+def learned(job: Job, rank: int = 0, ranks: int = 1, *, eager: bool = False) -> dict[str, Tensor]:
     """The books after some steps, from items rank, rank + ranks, ... of every batch."""
     torch.manual_seed(0)
-    quantizer = QUANTIZERS[name]()
+    quantizer = QUANTIZERS[job.name]()
+    call: Callable[..., object] = quantizer
+    if job.compiled and not eager:
+        call = torch.compile(quantizer, fullgraph=True, backend="aot_eager", dynamic=True)
     torch.manual_seed(rank)
-    for step in range(steps):
-        mask = marked(step)[rank::ranks] if masked else None
-        quantizer(batch(step)[rank::ranks], mask)
+    for step in range(job.steps):
+        mask = marked(step)[rank::ranks] if job.masked else None
+        call(batch(step)[rank::ranks], mask)
     return {n: t for n, t in quantizer.state_dict().items() if "usage_tracker" not in n}
 
 
-def work(rank: int, ranks: int, folder: str, jobs: Sequence[tuple[str, int, bool]]) -> None:
+def work(rank: int, ranks: int, folder: str, jobs: Sequence[Job]) -> None:
     """Every job in one group; what was learned goes to a file per rank."""
     torch.set_num_threads(1)
     dist.init_process_group(
@@ -79,12 +94,12 @@ def work(rank: int, ranks: int, folder: str, jobs: Sequence[tuple[str, int, bool
         world_size=ranks,
         timeout=datetime.timedelta(seconds=60),
     )
-    found = [learned(name, steps, rank, ranks, masked=masked) for name, steps, masked in jobs]
+    found = [learned(job, rank, ranks) for job in jobs]
     torch.save(found, Path(folder, f"{ranks}-{rank}.pt"))
     dist.destroy_process_group()
 
 
-def run(folder: str, ranks: int, jobs: Sequence[tuple[str, int, bool]]) -> list[list[dict]]:
+def run(folder: str, ranks: int, jobs: Sequence[Job]) -> list[list[dict[str, Tensor]]]:
     """What each rank learned in each job."""
     spawn(work, ranks, folder, list(jobs), ranks=ranks)
     return [torch.load(Path(folder, f"{ranks}-{rank}.pt")) for rank in range(ranks)]

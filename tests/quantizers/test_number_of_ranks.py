@@ -2,48 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
+from torch import Tensor
 
 from quantizers import ranks
+from quantizers.ranks import Job
 
-TWO = [(name, 5, masked) for name in ranks.QUANTIZERS for masked in (False, True)]
-THREE = [("k-means", 1, False), ("k-means", 1, True), ("revival", 4, True)]
-CASES = [(2, index) for index in range(len(TWO))] + [(3, index) for index in range(len(THREE))]
-JOBS = {2: TWO, 3: THREE}
+TWO = [Job(name, masked=masked) for name in ranks.QUANTIZERS for masked in (False, True)]
+TWO += [Job("residual, dropout", steps=3, masked=True, compiled=True)]
+THREE = [Job("k-means", 1), Job("k-means", 1, masked=True), Job("revival", masked=True)]
+CASES = [(count, job) for count, jobs in ((2, TWO), (3, THREE)) for job in jobs]
+
+Found = dict[tuple[int, Job], list[dict[str, Tensor]]]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[list[dict[str, Any]]]]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """What each rank learned, by number of ranks and job."""
     folder = str(tmp_path_factory.mktemp("ranks"))
-    return {count: ranks.run(folder, count, jobs) for count, jobs in JOBS.items()}
-
-
-def _name(value: tuple[int, int]) -> str:
-    count, index = value
-    name, steps, masked = JOBS[count][index]
-    return f"{count} ranks, {name}, {steps} steps{', masked' * masked}"
+    every: Found = {}
+    for count, jobs in ((2, TWO), (3, THREE)):
+        by_rank = ranks.run(folder, count, jobs)
+        every |= {(count, job): [one[i] for one in by_rank] for i, job in enumerate(jobs)}
+    return every
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES, ids=_name)
-def test_ranks_learn_the_books_of_one_process(case: tuple[int, int], found: Any) -> None:
-    count, index = case
-    name, steps, masked = JOBS[count][index]
-    one = ranks.learned(name, steps, 0, 1, masked=masked)
-    for ours in (on_rank[index] for on_rank in found[count]):
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} ranks, {case[1]}")
+def test_ranks_learn_the_books_of_one_process(case: tuple[int, Job], found: Found) -> None:
+    one = ranks.learned(case[1], eager=True)
+    for ours in found[case]:
         assert ours.keys() == one.keys()
         for key, value in one.items():
-            torch.testing.assert_close(
-                ours[key], value, rtol=0, atol=1e-5, msg=f"{key}: {{}}".format
-            )
+            what = f"{key}: {{}}".format
+            torch.testing.assert_close(ours[key], value, rtol=0, atol=1e-5, msg=what)
 
 
 def test_codewords_die_and_come_back_in_these_batches() -> None:
     """Otherwise the comparison would show nothing of revival."""
-    with_it = ranks.learned("revival", 5, 0, 1, masked=False)
+    with_it = ranks.learned(Job("revival"))
     torch.manual_seed(0)
     without = ranks.vector(initialization=ranks.Normal(), revival=None)
     for step in range(5):
