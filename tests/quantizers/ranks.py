@@ -32,6 +32,7 @@ class Job:
     name: str
     steps: int = 5
     masked: bool = False
+    weighted: bool = False
     compiled: bool = False
 
 
@@ -49,7 +50,9 @@ QUANTIZERS: dict[str, Callable[[], Quantizer]] = {
     "thinned": lambda: vector(initialization=KMeans(vectors_per_codeword=3)),
     "revival": lambda: vector(initialization=Normal()),
     "residual, dropout": lambda: ResidualQuantizer([vector(), vector()], dropout=0.7),
-    "product": lambda: ProductQuantizer([VectorQuantizer(2, 16, revival=EAGER) for _ in "ab"]),
+    "product, dropout": lambda: ProductQuantizer(
+        [VectorQuantizer(2, 16, revival=EAGER) for _ in "ab"], dropout=0.5
+    ),
 }
 
 
@@ -80,7 +83,8 @@ def learned(job: Job, rank: int = 0, ranks: int = 1, *, eager: bool = False) -> 
     torch.manual_seed(rank)
     for step in range(job.steps):
         mask = marked(step)[rank::ranks] if job.masked else None
-        call(batch(step)[rank::ranks], mask)
+        weight = marked(step + 1)[rank::ranks] * 0.5 + 0.25 if job.weighted else None
+        call(batch(step)[rank::ranks], mask, weight)
     return {n: t for n, t in quantizer.state_dict().items() if "usage_tracker" not in n}
 
 

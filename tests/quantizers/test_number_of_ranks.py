@@ -10,6 +10,7 @@ from quantizers import ranks
 from quantizers.ranks import Job
 
 TWO = [Job(name, masked=masked) for name in ranks.QUANTIZERS for masked in (False, True)]
+TWO += [Job("revival", masked=True, weighted=True)]
 TWO += [Job("residual, dropout", steps=3, masked=True, compiled=True)]
 THREE = [Job("k-means", 1), Job("k-means", 1, masked=True), Job("revival", masked=True)]
 CASES = [(count, job) for count, jobs in ((2, TWO), (3, THREE)) for job in jobs]
