@@ -72,7 +72,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("kind", "settings"), WRONG)
-def test_checks_refuse_alike_before_and_after_the_import(kind: str, settings: Any) -> None:
+def test_checks_refuse_alike_before_and_after_the_import(
+    kind: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code = (
         "import sys\nfrom vocabula import registry\nfrom vocabula.errors import OptionError\n"
         f"try:\n    registry.check({kind!r}, {settings!r})\n"
@@ -83,6 +85,8 @@ def test_checks_refuse_alike_before_and_after_the_import(kind: str, settings: An
     assert done.stderr == ""
     for declared in ALL:
         registry.lookup(*declared)
+    ours = {name: registry.lookup(kind, name) for name in DECLARED[kind]}  # and no other test's
+    monkeypatch.setitem(registry._COMPONENTS, kind, ours)
     with pytest.raises(OptionError) as refused:
         registry.check(kind, settings)
     assert done.stdout.strip() == str(refused.value)

@@ -53,10 +53,8 @@ def cubic_matrix(size: int, to: int) -> Tensor:
     """The matrix (to, size) in float64 that interpolates by cubic convolution; sharper than linear.
 
     Example:
-        >>> cubic_matrix(1, 3)
-        tensor([[1.],
-                [1.],
-                [1.]], dtype=torch.float64)
+        >>> cubic_matrix(1, 3).round(decimals=9).tolist()
+        [[1.0], [1.0], [1.0]]
 
     Source: Keys 1981, "Cubic Convolution Interpolation for Digital Image Processing", with a =
     -0.75; `torch.nn.functional.interpolate`, "bicubic" with ``align_corners=False``.

@@ -77,6 +77,7 @@ class MultiScaleQuantizer(Pyramid):
         OptionError: there is no stage, a wrong number of them, or scales that do not rise.
 
     Example:
+        >>> from vocabula import VectorQuantizer
         >>> quantizer = MultiScaleQuantizer([VectorQuantizer(16, 32)], (1, 2, 4))
         >>> codes = quantizer(torch.randn(3, 4, 4, 16)).codes
         >>> codes.shape, [scale.shape for scale in quantizer.split(codes)][1]

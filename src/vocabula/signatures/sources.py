@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 _PACKAGE = __name__.partition(".")[0]
 _ROOT = Path(__file__).parents[1]
@@ -95,10 +95,11 @@ class _Outside:
     def __call__(self, *args: Any, **kwargs: Any) -> _Outside:
         return self
 
-    def __or__(self, other: Any) -> _Outside:
-        return self
+    def __or__(self, other: Any) -> Any:
+        return Union[self, other]
 
-    __ror__ = __or__
+    def __ror__(self, other: Any) -> Any:
+        return Union[other, self]
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
         return ()

@@ -90,7 +90,7 @@ class SignalTokenizer(Pretrained, Networks):
             OptionError: the decoder takes no condition.
         """
         x = self.signal.check(x)
-        self.check_condition(condition, len(x), "forward")
+        self.check_condition(condition, x.shape[0], "forward")
         blocks = blocks_of(mask, x.shape[0], x.shape[2:], self.strides)
         y = self._scaled(x)
 
@@ -206,7 +206,7 @@ class SignalTokenizer(Pretrained, Networks):
             OptionError: `size` is not the size of an image with that many positions.
         """
         check_values(self.levels, values)
-        self.check_condition(condition, len(values[0]), "decode_values")
+        self.check_condition(condition, values[0].shape[0], "decode_values")
         size = signal_size(self.strides, size, values[0].shape[1:-1], self.signal.unit)
         return self._shown(values, size, condition)
 
@@ -228,7 +228,7 @@ class SignalTokenizer(Pretrained, Networks):
             OptionError: the decoder takes no condition.
         """
         self.signal.refuse(x)
-        self.check_condition(condition, len(x), "reconstruct")
+        self.check_condition(condition, x.shape[0], "reconstruct")
         blocks = blocks_of(mask, x.shape[0], x.shape[2:], self.strides)
         if blocks.mask is not None:
             parts = blocks.parts(
@@ -307,7 +307,7 @@ class SignalTokenizer(Pretrained, Networks):
             OptionError: the decoder takes no condition.
         """
         x = self.signal.check(x)
-        self.check_condition(condition, len(x), "analyse")
+        self.check_condition(condition, x.shape[0], "analyse")
         blocks = blocks_of(mask, x.shape[0], x.shape[2:], self.strides)
         if blocks.mask is not None:
             one = blocks.parts(
