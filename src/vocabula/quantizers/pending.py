@@ -25,7 +25,7 @@ class Pending(nn.Module):
     state: loading sets them to zero. A state dict that is taken between a forward pass and its
     update holds what waits, under names that begin with ``pending_``, and loading brings it back.
     In a process group each process has statistics of its own. There they are not saved, a warning
-    says so, and those of a file are taken over by the first process alone.
+    says so, and the sums of a file are taken over by the first process alone.
 
     A module that was built on the meta device gets its memory from ``to_empty``, with
     arbitrary content, or from ``load_state_dict(assign=True)``, which leaves out these buffers.
@@ -80,7 +80,8 @@ class Pending(nn.Module):
                 buffer.zero_()
             elif assigned:
                 self._buffers[name] = torch.zeros_like(buffer, device=_device(state_dict, prefix))
-            if key in state_dict and distributed.rank() == 0:
+            # Sums are joined over the processes, so one takes them; a flag holds for all.
+            if key in state_dict and (distributed.rank() == 0 or buffer.dtype == torch.bool):
                 self._restore(name, state_dict[key], key, error_msgs)
 
     @torch.no_grad()
