@@ -81,6 +81,9 @@ class UsageReport:
         norm_ratio: (books,) mean norm of the encoder's vectors over that of their codewords.
         largest_share: (books,) fraction of the vectors that the most used codeword takes.
         norm: (books,) mean norm of the codewords that were chosen; None where it is not known.
+        mean_ratio: norm of the mean of recent vectors of this process over their root mean square
+            distance from it; None where it is not known.
+        scale_ratio: largest standard deviation of a component of these vectors over the median one.
         advice: problems and the quantizer's options that fix them, a sentence or two each.
     """
 
@@ -93,6 +96,8 @@ class UsageReport:
     norm_ratio: Tensor
     largest_share: Tensor
     norm: Tensor | None = None
+    mean_ratio: float | None = None
+    scale_ratio: float | None = None
     advice: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from vocabula.quantizers import (
     VectorQuantizer,
 )
 from vocabula.quantizers.learning import LearningRule
+from vocabula.tokenizers.weights import unique_tensors
 
 RULE = Revival(threshold=0.3, patience=2, decay=0.5)
 AVERAGES = EMA()
@@ -129,3 +130,35 @@ def test_evaluation_and_frozen_codebooks_are_left_alone() -> None:
     quantizer = two_codewords().train()
     quantizer.freeze()
     assert steps_until_revived(quantizer, z) == 51
+
+
+def test_replacements_in_vain_halve_the_way_to_the_vector() -> None:
+    state = Revival().state(4, 1)
+    state.vain.copy_(torch.tensor([0.0, 1.0, 2.0, 3.0]))
+    state.observe(torch.full((5, 1), 10.0), None, torch.full((5, 1), 2.0))
+    assert state.drawn.flatten().tolist() == [10.0, 6.0, 4.0, 3.0]  # 2 + 8 / 2^n
+
+
+def test_only_deaths_in_a_row_of_a_settled_book_are_in_vain() -> None:
+    quantizer = VectorQuantizer(1, 2, initialization=Normal())
+    state, always = quantizer.revival, torch.tensor(True)
+    state.share.copy_(torch.tensor([1.0, 0.1]))
+    found = []
+    for hits, settled in (((8, 0), ~always), ((8, 0), always), ((8, 0), always), ((4, 4), always)):
+        state.revive(quantizer.book, torch.tensor(hits), settled)
+        found.append(state.vain.tolist())
+    assert found == [[0.0, 0.0], [0.0, 1.0], [0.0, 2.0], [0.0, 0.0]]
+
+
+def test_what_was_in_vain_is_saved_while_it_counts() -> None:
+    one, two = two_codewords(), two_codewords()
+    names = set(one.state_dict())
+    one.revival.vain[1] = 3
+    assert set(one.state_dict()) == {*names, "revival.vain"}
+    two.load_state_dict(one.state_dict())
+    assert two.revival.vain.tolist() == [0.0, 3.0]
+    assert "revival.vain" not in unique_tensors(one)
+    one.codebook = torch.zeros(2, 2)
+    assert set(one.state_dict()) == names
+    two.load_state_dict(one.state_dict())
+    assert two.revival.vain.tolist() == [0.0, 0.0]

@@ -13,6 +13,7 @@ from vocabula.errors import CodeError, OptionError, ShapeError
 from vocabula.functional import distributed
 from vocabula.functional._checks import check_tensor
 from vocabula.functional.modes import readable, transforming, without_autocast
+from vocabula.quantizers.anisotropy import VectorSample
 from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.quantizers.collapse import advised
 from vocabula.quantizers.pruning import Prunable
@@ -67,6 +68,7 @@ class Quantizer(Prunable, Bottleneck):
         self.register_buffer("anchor", torch.empty(0), persistent=False)
         fits = tracked and max(self.codebook_sizes, default=0) <= MAX_TRACKED_CODES
         self.usage_tracker = UsageTracker(self.codebook_sizes) if fits else None
+        self.vector_sample = VectorSample()
 
     # ------------------------------------------------------------------ public
 
@@ -110,6 +112,8 @@ class Quantizer(Prunable, Bottleneck):
         clean = rows if valid is None else torch.where(valid[:, None], rows, 0)
         if weight is not None:
             valid = self._weights(weight, valid, batch)
+        if self.learning_active:
+            self.vector_sample.take(clean, valid)
         with without_autocast(rows.device), distributed.items(math.prod(batch[:1])):
             result = self._quantize(clean, valid)
         if self.auto_update and self.learning_active:

@@ -108,6 +108,7 @@ _PYTHON = {
         "diversity_weight above 0.",
     },
 }
+_STANDARDIZE = "scaling=standard for data, a normalization layer at an encoder's end"
 _HISTORY = 20
 _RISING = 4
 
@@ -125,6 +126,11 @@ class CollapseLimits:
             An encoder whose scale grows takes its codebook along, which gives no warning.
         norm_ratio: warn when the encoder's vectors are longer or shorter than their codewords
             by more than this factor.
+        mean_ratio: name the vectors' mean as the cause where its norm is more than this multiple of
+            their root mean square distance from it.
+        scale_ratio: name the components' scales as the cause where the largest standard deviation
+            is more than this multiple of the median one.
+        usage_with_cause: warn when usage is below this fraction and there is such a cause.
     """
 
     usage: Annotated[float, Gt(0)] = 0.1
@@ -132,6 +138,9 @@ class CollapseLimits:
     share: Annotated[float, Gt(0)] = 0.5
     commitment_growth: Annotated[float, Gt(1)] = 5.0
     norm_ratio: Annotated[float, Gt(1)] = 3.0
+    mean_ratio: Annotated[float, Gt(0)] = 1.0
+    scale_ratio: Annotated[float, Gt(1)] = 10.0
+    usage_with_cause: Annotated[float, Gt(0)] = 0.5
 
 
 class CollapseWatch:
@@ -196,7 +205,7 @@ class CollapseWatch:
             found |= _findings(report, self.limits) | self._fall(report)
         commitment = losses.get(f"{self.prefix}commitment")
         if commitment is not None and step >= self.warmup:
-            found |= self._growth(float(torch.as_tensor(commitment).mean()), report)
+            found |= self._growth(float(torch.as_tensor(commitment).detach().mean()), report)
         return [
             self._speak(key, f"{text} {self.remedies[key]}", step)
             for key, text in found.items()
@@ -238,6 +247,9 @@ def advised(report: UsageReport, quantizer: Any) -> UsageReport:
     """The report with its problems, and the quantizer's arguments that fix them."""
     if not report.vectors.sum() > 0:
         return report
+    ratios = quantizer.vector_sample.ratios()
+    if ratios is not None:
+        report = replace(report, mean_ratio=ratios[0], scale_ratio=ratios[1])
     remedies = _in_python(quantizer)
     found = _findings(report, CollapseLimits())
     return replace(report, advice=tuple(f"{text} {remedies[key]}" for key, text in found.items()))
@@ -251,12 +263,14 @@ def _findings(report: UsageReport, limits: CollapseLimits) -> dict[str, str]:
     """The problems in one report, by the kind of remedy."""
     found = {}
     usage = float((report.usage / attainable_usage(report)).min())
-    if usage < limits.usage:
-        found["usage"] = f"Only {usage:.1%} of the codebook is used."
+    cause = _cause(report, limits)
+    if usage < limits.usage or (cause and usage < limits.usage_with_cause):
+        found["usage"] = f"Only {usage:.1%} of the codebook is used.{cause}"
     share = float(report.largest_share.max())
     if share > limits.share:
         found["share"] = (
             f"One codeword takes {share:.0%} of all vectors, so most codes say nothing."
+            + ("" if "usage" in found else cause)
         )
     low, high = float(report.norm_ratio.min()), float(report.norm_ratio.max())
     if not 1 / limits.norm_ratio <= low or not high <= limits.norm_ratio:
@@ -268,6 +282,19 @@ def _findings(report: UsageReport, limits: CollapseLimits) -> dict[str, str]:
             "latents drift away from the codebook."
         )
     return found
+
+
+def _cause(report: UsageReport, limits: CollapseLimits) -> str:
+    """What the vectors have that makes codes alike, with its remedy; empty if nothing is known."""
+    if report.mean_ratio is not None and report.mean_ratio > limits.mean_ratio:
+        what = f"The vectors' mean is {report.mean_ratio:.1f} times as long as their spread"
+    elif report.scale_ratio is not None and report.scale_ratio > limits.scale_ratio:
+        what = (
+            f"The largest component varies {report.scale_ratio:.0f} times as much as the median one"
+        )
+    else:
+        return ""
+    return f" {what}: give each component mean 0 and deviation 1 ({_STANDARDIZE})."
 
 
 def attainable_usage(report: UsageReport) -> Tensor:

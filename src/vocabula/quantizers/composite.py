@@ -17,6 +17,9 @@ from vocabula.quantizers.stage_scales import Stage
 from vocabula.quantizers.vector import VectorQuantizer
 from vocabula.types import Quantized, UsageReport
 
+OF_ALL_BOOKS = ("window", "mean_ratio", "scale_ratio", "advice")
+"""The fields of a `UsageReport` that have no item for each book."""
+
 
 class CompositeQuantizer(Quantizer):
     """Several quantizers behind one interface; their codes stand side by side.
@@ -82,7 +85,7 @@ class CompositeQuantizer(Quantizer):
         if any(report is None for report in distinct):
             return None
         reports = [distinct[i] for i in self._order]
-        names = [f.name for f in fields(UsageReport) if f.name not in ("window", "advice")]
+        names = [f.name for f in fields(UsageReport) if f.name not in OF_ALL_BOOKS]
         joined: dict[str, Any] = {
             name: torch.cat([getattr(r, name) for r in reports]) for name in names
         }

@@ -16,7 +16,7 @@ from vocabula.errors import OptionError, ShapeError, picture_size
 from vocabula.functional import readable
 from vocabula.levels import level_name
 from vocabula.quantizers.base import Quantizer
-from vocabula.quantizers.composite import at_least_one
+from vocabula.quantizers.composite import OF_ALL_BOOKS, at_least_one
 from vocabula.quantizers.foreign import FOREIGN_OPTIONS
 from vocabula.quantizers.pyramid import Pyramid
 from vocabula.quantizers.refinement import Refinement, choice
@@ -175,7 +175,7 @@ class MultiScaleQuantizer(Pyramid):
         reports = [scale.usage_report() for scale in self.each_scale()]
         if any(report is None for report in reports):
             return None
-        names = [f.name for f in fields(UsageReport) if f.name not in ("window", "advice")]
+        names = [f.name for f in fields(UsageReport) if f.name not in OF_ALL_BOOKS]
         joined: dict[str, Any] = {n: torch.cat([getattr(r, n) for r in reports]) for n in names}
         return UsageReport(window=max(r.window for r in reports if r is not None), **joined)
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from vocabula.functional import distributed, readable
 
 PREFIX = "pending_"
+VAIN = "vain"
+"""How often codewords were replaced in vain: an entry that no exported model holds."""
 LOST = (
     "state_dict: expected no statistics that wait for an update, got some of this process, which "
     "are not saved, as each process has its own; call update() before saving"
@@ -109,8 +111,9 @@ def saved_name(name: str) -> str:
 
 
 def is_pending(name: str) -> bool:
-    """Whether an entry of a state dict waits for an update."""
-    return name.rpartition(".")[2].startswith(PREFIX)
+    """Whether an entry of a state dict matters to the next updates alone, and may be absent."""
+    last = name.rpartition(".")[2]
+    return last.startswith(PREFIX) or last == VAIN
 
 
 def filled(buffer: Tensor) -> bool:

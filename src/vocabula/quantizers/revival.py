@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Gt, Lt
@@ -14,9 +15,12 @@ from vocabula.functional import distributed
 from vocabula.functional.joined_draws import draw_rows
 from vocabula.quantizers.learning import Codebook
 from vocabula.quantizers.local_state import LocalState
-from vocabula.quantizers.pending import Pending, filled
+from vocabula.quantizers.pending import VAIN, Pending, filled, saved_name
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.registry import component
+
+#: The shortest way is 2^-6: a step still large beside the rounding of the distances.
+MOST_HALVINGS = 6
 
 
 @component("revival", "revival")
@@ -31,6 +35,12 @@ class Revival:
     without hits is given up at once and another vector is tried. The rule is the same for any batch
     size and codebook size.
 
+    In many dimensions a single vector is farther from all others than the means that other
+    codewords have become, so that a codeword placed on it wins nothing. Each replacement in vain
+    therefore halves the way: after n of them the codeword starts 2^-n of the way from the drawn
+    vector's own codeword to the vector, and splits that codeword's cell. A codeword that reaches
+    the threshold starts with whole vectors again.
+
     Args:
         threshold: fraction of the fair share below which a codeword counts as unused.
         patience: updates below the threshold before it is replaced, each of at least K vectors.
@@ -38,7 +48,8 @@ class Revival:
 
     Source:
         Jukebox (Dhariwal et al. 2020, section 3.1) replaces below an absolute count; here the
-        count is relative, so that neither small nor large batches mislead it.
+        count is relative, so that neither small nor large batches mislead it. Splitting a cell by a
+        small step is Linde, Buzo & Gray 1980, section II; halving the step is ours.
     """
 
     component_kind = "revival"
@@ -53,11 +64,16 @@ class Revival:
 
 
 class RevivalState(LocalState, KeepDtype, Pending):
-    """Shares of the codewords, how long each was low, and replacement vectors."""
+    """Shares of the codewords, how long each was low, and replacement vectors.
 
-    kept_buffers = ("share", "low_for", "drawn", "seen")
+    `vain` (K,) counts the replacements in a row that did not help. A state dict holds it only where
+    it is not all zero, and an exported model never: it matters to the next updates alone.
+    """
+
+    kept_buffers = ("share", "low_for", "vain", "drawn", "seen")
     share: Tensor
     low_for: Tensor
+    vain: Tensor
     drawn: Tensor
     seen: Tensor
 
@@ -67,6 +83,7 @@ class RevivalState(LocalState, KeepDtype, Pending):
         zeros = functools.partial(torch.zeros, dtype=torch.float32)
         self.register_buffer("share", zeros(codebook_size) + 1)
         self.register_buffer("low_for", zeros(codebook_size))
+        self.register_buffer("vain", zeros(codebook_size), persistent=False)
         self.keep_local("drawn", zeros(codebook_size, dim), persistent=False)
         self.keep_local("seen", zeros(()), persistent=False)
 
@@ -79,20 +96,23 @@ class RevivalState(LocalState, KeepDtype, Pending):
         share = (counts * len(counts)).float() / counts.sum().clamp_min(1)
         self.share.copy_(torch.where(where, share, self.share))
         self.low_for.mul_(~where)
+        self.vain.mul_(~where)
 
     def select(self, kept: Tensor) -> None:
         """Keep only the codewords `kept` (K',); their fair share of the hits grows."""
         self.share = self.share[kept] * (len(kept) / len(self.share))
         self.low_for = self.low_for[kept]
+        self.vain = self.vain[kept]
         self.drawn = self.drawn[kept.to(self.drawn.device)]
 
     @torch.no_grad()
-    def observe(self, z: Tensor, mask: Tensor | None) -> None:
+    def observe(self, z: Tensor, mask: Tensor | None, chosen: Tensor | None = None) -> None:
         """Keep one vector per codeword of all z (N, D) since the last `revive`.
 
         It is drawn uniformly of the rows inside the mask (N,), or in proportion to weights (N,). In
         a group it is drawn from the vectors of all processes, and the process that has it keeps it;
-        the others keep zeros.
+        the others keep zeros. With `chosen` (N, D), the codewords of z, codewords that were
+        replaced in vain get a place on the way from there to the vector.
         """
         if z.shape[0] == 0 and distributed.world_size() == 1:
             return
@@ -101,16 +121,27 @@ class RevivalState(LocalState, KeepDtype, Pending):
         uniform = distributed.broadcast(uniform)
         self.seen.copy_(distributed.broadcast(self.seen))  # a file restores it on the first process
         picked, mine, fresh = draw_rows(uniform[0], mask, len(z))
-        vectors = (z if len(z) else z.new_zeros(1, z.shape[1]))[picked].to(self.drawn)
+        vectors = self._placed(z, chosen, picked)
         if mine is not None:
             vectors = torch.where(mine[:, None], vectors, 0.0)
         self.seen.add_(fresh)
         take = uniform[1] * self.seen < fresh
         self.drawn.copy_(torch.where(take[:, None], vectors, self.drawn))
 
+    def _placed(self, z: Tensor, chosen: Tensor | None, picked: Tensor) -> Tensor:
+        """Where codewords start that are replaced by the picked (K,) of z (N, D); see `observe`."""
+        z = (z if len(z) else z.new_zeros(1, z.shape[1]))[picked].to(self.drawn)
+        if chosen is None or not len(chosen):
+            return z
+        short = 1 - torch.exp2(-self.vain)  # exactly 0 where nothing was in vain: z keeps its bits
+        return z - short[:, None] * (z - chosen[picked].to(z))
+
     @torch.no_grad()
-    def revive(self, book: Codebook, counts: Tensor) -> None:
-        """Replace the dead codewords of `book`, given the hits (K,) of this update."""
+    def revive(self, book: Codebook, counts: Tensor, settled: Tensor) -> None:
+        """Replace the dead codewords of `book`, given the hits (K,) of this update.
+
+        Until the book is `settled` (), its codewords are fitted again, and nothing is in vain.
+        """
         total = counts.sum()
         fair = (total / len(counts)).clamp_min(1e-12)
         decay = torch.where(total > 0, torch.full_like(self.seen, self.rule.decay), 1.0)
@@ -124,4 +155,34 @@ class RevivalState(LocalState, KeepDtype, Pending):
         book.replace(dead, drawn, self.rule.threshold * fair)
         self.share.copy_(torch.where(dead, self.rule.threshold, self.share))
         self.low_for.mul_(~dead)
+        again = torch.where(dead, (self.vain + 1).clamp(max=MOST_HALVINGS), self.vain)
+        self.vain.copy_(torch.where((low | (total == 0)) & settled, again, 0.0))
         self.seen.zero_()
+
+    # ------------------------------------------------------------- state
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination.pop(prefix + saved_name("vain"), None)
+        if filled(self.vain):
+            destination[prefix + VAIN] = self.vain if keep_vars else self.vain.detach()
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        lists = missing_keys, unexpected_keys, error_msgs
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)
+        key = prefix + VAIN
+        if key in unexpected_keys:
+            unexpected_keys.remove(key)
+        if key in state_dict:  # every process has the same
+            self._restore("vain", state_dict[key], key, error_msgs)

@@ -175,6 +175,8 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
                 f"got {tuple(vectors.shape)}; give one row per codeword"
             )
         self.book.assign(vectors.detach())
+        if self.revival is not None:
+            self.revival.vain.zero_()
         self.fits.fill_(self.initialization.last_fit + 1)
         self._settled = True
 
@@ -246,7 +248,7 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
             codes = torch.where(fitted, found, codes)
         chosen = F.embedding(codes, codebook)
         if self.learning_active:
-            self._learn(inner.detach(), codes, mask)
+            self._learn(inner.detach(), codes, mask, chosen.detach())
             self._track(codes, mask, inner, chosen)
         losses = self._losses(inner, chosen, codebook, mask)
         values = self.project_out(self._estimated(inner, codes, chosen, codebook))
@@ -303,7 +305,9 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         return torch.stack([weights[name] * term for name, term in losses.items()]).sum()
 
     @torch.no_grad()
-    def _learn(self, inner: Tensor, codes: Tensor, mask: Tensor | None) -> None:
+    def _learn(
+        self, inner: Tensor, codes: Tensor, mask: Tensor | None, chosen: Tensor | None = None
+    ) -> None:
         self.follow(inner)
         size = self.codebook_sizes[0]
         if mask is not None and mask.is_floating_point():
@@ -316,14 +320,14 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
             self.book.accumulate(sums)
         self.pending_counts.add_(counts)
         if self.revival is not None:
-            self.revival.observe(inner, mask)
+            self.revival.observe(inner, mask, chosen)
 
     def _update(self) -> None:
         counts = distributed.all_reduce_sum(self.pending_counts)
         self.book.update(counts)
         self._gradients.count(self.codebook_weight)
         if self.revival is not None:
-            self.revival.revive(self.book, counts)
+            self.revival.revive(self.book, counts, self.fits > self.initialization.last_fit)
         self.pending_counts.zero_()
         self.begun.zero_()
 

@@ -14,7 +14,7 @@ from vocabula import registry
 from vocabula.errors import CheckpointError, first_line
 from vocabula.files import in_stable_order, input_error, utf8_path, write_bytes
 from vocabula.quantizers import ResidualQuantizer
-from vocabula.quantizers.pending import is_pending
+from vocabula.quantizers.pending import VAIN, is_pending
 from vocabula.tokenizers import identity
 
 
@@ -22,12 +22,15 @@ def unique_tensors(module: nn.Module) -> dict[str, Tensor]:
     """The state of a module by name, each shared tensor once, under its first name.
 
     safetensors refuses two names for one storage; a module that shares a codebook between stages
-    shares it again when rebuilt, so one copy fills both.
+    shares it again when rebuilt, so one copy fills both. What only the next updates of a run need
+    is left out.
     """
     state: dict[str, Tensor] = module.state_dict()
     unique: dict[str, Tensor] = {}
     seen: set[tuple[object, ...]] = set()
     for name in sorted(state):
+        if name.rpartition(".")[2] == VAIN:
+            continue
         tensor = state[name]
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
         if tensor.numel() and not tensor.is_meta and key in seen:
