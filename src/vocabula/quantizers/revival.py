@@ -161,11 +161,14 @@ class RevivalState(LocalState, KeepDtype, Pending):
 
     # ------------------------------------------------------------- state
 
+    def _waits(self) -> bool:
+        return any(filled(buffer) for name, buffer in self._unsaved() if name != VAIN)
+
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool
     ) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination.pop(prefix + saved_name("vain"), None)
+        destination.pop(prefix + saved_name(VAIN), None)
         if filled(self.vain):
             destination[prefix + VAIN] = self.vain if keep_vars else self.vain.detach()
 
@@ -185,4 +188,4 @@ class RevivalState(LocalState, KeepDtype, Pending):
         if key in unexpected_keys:
             unexpected_keys.remove(key)
         if key in state_dict:  # every process has the same
-            self._restore("vain", state_dict[key], key, error_msgs)
+            self._restore(VAIN, state_dict[key], key, error_msgs)
