@@ -161,9 +161,6 @@ class RevivalState(LocalState, KeepDtype, Pending):
 
     # ------------------------------------------------------------- state
 
-    def _waits(self) -> bool:
-        return any(filled(buffer) for name, buffer in self._unsaved() if name != VAIN)
-
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool
     ) -> None:
