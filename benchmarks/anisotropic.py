@@ -87,17 +87,15 @@ def trained(make: Callable[[], Quantizer], x: Tensor, steps: int, seed: int) -> 
 
 @torch.no_grad()
 def measured(quantizer: Quantizer, x: Tensor) -> dict[str, Any]:
-    """Usage of each book over all vectors, the error, and what the report advises."""
+    """Usage of each book over all vectors and the error."""
     rows = x.flatten(0, 1)
     codes = torch.cat([quantizer.encode(part) for part in rows.split(4096)])
     pairs = zip(codes.split(4096), rows.split(4096), strict=True)
     error = sum(float((quantizer.decode(c) - z).square().sum()) for c, z in pairs)
     books = zip(codes.reshape(len(rows), -1).unbind(-1), quantizer.codebook_sizes, strict=True)
-    report = quantizer.usage_report()
     return {
         "usage": [len(code.unique()) / size for code, size in books],
         "mse_over_variance": error / float((rows - rows.mean(0)).square().sum()),
-        "advice": list(report.advice) if report else [],
     }
 
 

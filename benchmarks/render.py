@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 
+import anisotropic_page
 import estimators_page
 import generation_page
 import lossless_page
@@ -117,6 +118,7 @@ def main() -> None:
     blocks = {
         "README.md": rendered(),
         "docs/benchmarks.md": suites_page.rendered(),
+        "docs/collapse.md": anisotropic_page.rendered(),
         "docs/generation.md": generation_page.rendered(),
         "docs/lossless.md": lossless_page.rendered(),
         "docs/palette.md": palette_page.rendered(),
