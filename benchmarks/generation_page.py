@@ -172,10 +172,10 @@ def vae() -> list[str]:
         table(("pictures", "sharpness", "sure", "seen as asked"), drawn),
         picture(samples["sheet"], "Samples, two rows each in the order of the table"),
         "Posterior collapse: the same encoder below a decoder that sees only the latent, and below "
-        "a PixelCNN that sees the pixels before as well. `information` is what the latent says of "
-        f"which of {found['test_pictures']} test pictures it was made of, in nats, at most "
-        f"{found['most_information']:.2f}; `listening` what a picture costs more with the latent "
-        "of another.",
+        "a PixelCNN that sees the pixels before as well. `information` is how much the latent "
+        f"tells about which of {found['test_pictures']} test pictures it came from, in nats, at "
+        f"most {found['most_information']:.2f}; `listening` is the extra cost of a picture with "
+        "another picture's latent.",
         table(
             ("bottleneck, decoder", "nats a picture", "information", "listening", "KL",
              "perplexity"),
