@@ -138,7 +138,7 @@ def test_images_and_palettes(image: Tensor, palette: Tensor) -> None:
         (torch.zeros(5, 1).long(), None, torch.zeros(4, 3)),
         (torch.zeros(5, 1).long(), None, torch.zeros(5)),
         (torch.zeros(5, 1).long(), torch.ones(4).bool(), torch.zeros(5, 3)),
-        (torch.zeros(5, 1).long(), torch.ones(5), torch.zeros(5, 3)),
+        (torch.zeros(5, 1).long(), torch.ones(5).int(), torch.zeros(5, 3)),
     ],
 )
 def test_recordings(codes: Tensor, mask: Tensor | None, z: Tensor) -> None:

@@ -26,6 +26,8 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor], object]] = {
     "sample_codeword": lambda z: V.sample_codeword(z, BOOK, 0.5),
     "straight_through": lambda z: V.straight_through(z, BOOK[CODES]),
     "rotation": lambda z: V.rotation(z, BOOK[CODES]),
+    "directional": lambda z: V.directional(z, BOOK[CODES]),
+    "index_backpropagation": lambda z: V.index_backpropagation(z, BOOK, CODES),
     "code_counts": lambda z: V.code_counts(CODES, 10, MASK),
     "code_sums": lambda z: V.code_sums(z, CODES, 10, MASK),
     "usage": lambda z: V.usage(V.code_counts(CODES, 20)),
