@@ -111,7 +111,7 @@ def main() -> None:
 
         def bare() -> None:
             with torch.inference_mode():
-                for part in x.split(2**14):
+                for part in x.split(2**15):
                     quantizer.encode(part)
 
         def encode() -> None:

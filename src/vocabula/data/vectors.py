@@ -44,7 +44,7 @@ class VectorSource(Source):
             differs.
     """
 
-    batch_size: ClassVar[int] = 2**14
+    batch_size: ClassVar[int] = 2**15
 
     def __init__(
         self,
