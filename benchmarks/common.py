@@ -30,10 +30,13 @@ def row(*cells: object) -> str:
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
-def write_result(name: str, figures: dict[str, Any]) -> Path:
-    """Write ``results/NAME.json``: the figures with command, commit, machine and versions."""
+def write_result(name: str, figures: dict[str, Any], words: str | None = None) -> Path:
+    """Write ``results/NAME.json``: the figures with command, commit, machine and versions.
+
+    `words` is the command; None takes it from the command line, see `command`.
+    """
     print(json.dumps(figures, indent=2))
-    return write(record(name, command(), torch.get_num_threads(), figures))
+    return write(record(name, words or command(), torch.get_num_threads(), figures))
 
 
 def write(content: dict[str, Any]) -> Path:

@@ -165,6 +165,7 @@ def main() -> None:
     common.write_result(
         "house",
         {"before": figures(options.before, OWN_BEFORE), "after": figures(options.after, OWN)},
+        "python benchmarks/house.py BEFORE AFTER",
     )
 
 
