@@ -10,7 +10,7 @@ import triton.language as tl
 
 from vocabula.functional.gpu.tables import slack
 
-__all__ = ["decide", "measure"]
+__all__ = ["decide", "measure_groups"]
 
 
 @triton.jit
@@ -20,7 +20,7 @@ def _spread(x, BR: tl.constexpr, BN: tl.constexpr):
 
 
 @triton.jit
-def measure(
+def _measure(
     z,
     z_offset,
     z_length,
@@ -74,6 +74,57 @@ def measure(
         nearer = (low < shortest) | ((low == shortest) & (place < code))
         code = tl.where(nearer, place, code)
         shortest = tl.minimum(shortest, low)
+    return shortest, code
+
+
+@triton.jit
+def measure_groups(
+    near,
+    group,
+    groups,
+    tiles,
+    segment_tiles,
+    z,
+    z_offset,
+    z_length,
+    codebook,
+    e_length,
+    shortest,
+    code,
+    K,
+    D,
+    COSINE: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    BR: tl.constexpr,
+    BN: tl.constexpr,
+    BD: tl.constexpr,
+):
+    """Measure every row against its own groups: those where `near` (BR, *) is true, in order."""
+    chosen = tl.min(tl.where(near, group, groups), 1)
+    while tl.min(chosen, 0) < groups:
+        segment, column = chosen // COLUMNS, chosen % COLUMNS
+        before = segment * segment_tiles
+        count = tl.minimum(segment_tiles, tiles - before)
+        shortest, code = _measure(
+            z,
+            z_offset,
+            z_length,
+            codebook,
+            e_length,
+            column * tiles + before,
+            tl.where(chosen < groups, count, 0),
+            segment_tiles,
+            shortest,
+            code,
+            K,
+            D,
+            COSINE,
+            BR,
+            BN,
+            BD,
+        )
+        near = near & (group > chosen[:, None])
+        chosen = tl.min(tl.where(near, group, groups), 1)
     return shortest, code
 
 
@@ -141,29 +192,25 @@ def decide(
         least = tl.load(minima + group, mask=group < groups, other=0.0)
         # Negated, so that a NaN of overflow counts as near.
         near = answered[:, None] & (group < groups) & ~(least.to(tl.float64) > limit[:, None])
-        chosen = tl.min(tl.where(near, group, groups), 1)
-        while tl.min(chosen, 0) < groups:
-            segment, column = chosen // COLUMNS, chosen % COLUMNS
-            before = segment * segment_tiles
-            count = tl.minimum(segment_tiles, tiles - before)
-            shortest, code = measure(
-                z + book * z_book,
-                row * z_row,
-                length,
-                codebooks + book * K * D,
-                e_measures + (3 * books + book) * e_rows,
-                column * tiles + before,
-                tl.where(chosen < groups, count, 0),
-                segment_tiles,
-                shortest,
-                code,
-                K,
-                D,
-                COSINE,
-                BR,
-                BN,
-                BD,
-            )
-            near = near & (group > chosen[:, None])
-            chosen = tl.min(tl.where(near, group, groups), 1)
+        shortest, code = measure_groups(
+            near,
+            group,
+            groups,
+            tiles,
+            segment_tiles,
+            z + book * z_book,
+            row * z_row,
+            length,
+            codebooks + book * K * D,
+            e_measures + (3 * books + book) * e_rows,
+            shortest,
+            code,
+            K,
+            D,
+            COSINE,
+            COLUMNS,
+            BR,
+            BN,
+            BD,
+        )
     tl.store(codes + book + row * codes_row, code.to(tl.int64), mask=row < rows)

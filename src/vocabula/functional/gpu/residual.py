@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vocabula.functional.gpu.decide import measure
+from vocabula.functional.gpu.decide import measure_groups
 from vocabula.functional.gpu.search import nearest
 from vocabula.functional.gpu.tables import bounds, center, origin, prepare, rounded, slack
 
@@ -78,28 +78,27 @@ def _decide_stage(
     near = answered[:, None] & ~(least.to(tl.float64) > limit[:, None])
     shortest = tl.full((BM,), float("inf"), tl.float64)
     code = tl.zeros((BM,), tl.int32)
-    chosen = tl.min(tl.where(near, group, BN), 1)
-    while tl.min(chosen, 0) < BN:
-        shortest, code = measure(
-            left,
-            offset,
-            shortest,
-            codebook,
-            codebook,
-            chosen * tiles,
-            tl.where(chosen < BN, tiles, 0),
-            tiles,
-            shortest,
-            code,
-            K,
-            D,
-            False,
-            BM,
-            BF,
-            BD,
-        )
-        near = near & (group > chosen[:, None])
-        chosen = tl.min(tl.where(near, group, BN), 1)
+    shortest, code = measure_groups(
+        near,
+        group,
+        BN,
+        tiles,
+        tiles,
+        left,
+        offset,
+        shortest,  # no lengths: the distance is Euclidean
+        codebook,
+        codebook,
+        shortest,
+        code,
+        K,
+        D,
+        False,
+        BN,
+        BM,
+        BF,
+        BD,
+    )
     return code
 
 
