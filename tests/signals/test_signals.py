@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from vocabula.errors import DataError, OptionError
-from vocabula.signals import Image, Signal, Vector
+from vocabula.signals import Audio, Image, Signal, Vector
 
 KINDS: dict[str, tuple[Signal, tuple[int, ...]]] = {
     "image": (Image(3), (4, 5)),
     "vector": (Vector(3), ()),
+    "audio": (Audio(8000, 3), (50,)),
 }
 
 
@@ -38,6 +39,7 @@ def test_bytes_of_images_become_shares() -> None:
 def test_units() -> None:
     assert Image().units((3, 4)) == 12
     assert Vector(7).units(()) == 1
+    assert Audio(8000).units((2000,)) == 0.25  # seconds
 
 
 @pytest.mark.parametrize("kind", KINDS)

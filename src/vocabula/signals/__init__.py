@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vocabula import lazy_names
 
 if TYPE_CHECKING:
+    from vocabula.signals.audio import Audio
     from vocabula.signals.base import Signal
     from vocabula.signals.codes import CodeSpec
     from vocabula.signals.condition import Condition
@@ -15,4 +16,4 @@ if TYPE_CHECKING:
 
 __getattr__ = lazy_names(__name__)
 
-__all__ = ["CodeSpec", "Condition", "Image", "Signal", "Vector"]
+__all__ = ["Audio", "CodeSpec", "Condition", "Image", "Signal", "Vector"]
