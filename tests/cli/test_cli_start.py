@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,16 @@ import vocabula as package
 COMMANDS = ("train", "evaluate", "encode", "decode", "report", "config", "info", "benchmark")
 
 
-def _python(*words: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def _environment(**variables: str) -> dict[str, str]:
     source = Path(package.__file__).parents[1]
     path = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", **variables}
     environment.pop("RANK", None)
+    return environment
+
+
+def _python(*words: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = _environment(**variables)
     return subprocess.run(
         [sys.executable, *words], capture_output=True, text=True, env=environment, cwd=cwd
     )
@@ -56,6 +62,33 @@ try:
 except SystemExit as end:
     print("heavy", sorted({heavy} & set(sys.modules)), "code", end.code)
 """
+FORKS = """
+import contextlib, io, json, os, sys
+from vocabula.cli.main import main
+
+def run(*words):
+    sys.argv = ["vocabula", *words]
+    code, out, err = None, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    return [code, out.getvalue() + err.getvalue(), sorted({heavy} & set(sys.modules))]
+
+run("config", "cifar10", "--explain")
+run("evaluate", "missing", "sample:digits")
+for line in sys.stdin:
+    if os.fork():
+        os.wait()
+        continue
+    print(json.dumps(run(*json.loads(line))), flush=True)
+    os._exit(0)
+"""
+"""Runs each command, a line of its words, in a fork of itself.
+
+What two commands import is imported once, before. Something heavy among it would show in every fork.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +101,21 @@ def finished(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(saved / "run", folder / "run")
     write(folder / "file.vcb", torch.rand(2, 3, 9, 12), load(folder / "run"))
     return folder
+
+
+@pytest.fixture(scope="module")
+def started(finished: Path) -> Iterator[subprocess.Popen[str]]:
+    """`FORKS`, in the folder `finished`."""
+    start = FORKS.replace("{heavy}", repr(HEAVY))
+    with subprocess.Popen(
+        [sys.executable, "-c", start],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=_environment(),
+        cwd=finished,
+    ) as process:
+        yield process
 
 
 @pytest.mark.slow
@@ -115,12 +163,13 @@ def finished(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_what_computes_nothing_imports_nothing_that_computes(
-    finished: Path, words: str, code: int, said: str
+    started: subprocess.Popen[str], words: str, code: int, said: str
 ) -> None:
-    start = STARTS.replace("{heavy}", repr(HEAVY))
-    done = _python("-c", start, *words.split(), cwd=finished)
-    assert said in done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == f"heavy [] code {code}", done.stderr
+    assert started.stdin and started.stdout
+    print(json.dumps(words.split()), file=started.stdin, flush=True)
+    ended, text, heavy = json.loads(started.stdout.readline())
+    assert said in text
+    assert (ended, heavy) == (code, []), text
 
 
 def test_completion_of_the_shell_checks_no_argument(tmp_path: Path) -> None:

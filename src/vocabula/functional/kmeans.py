@@ -81,7 +81,7 @@ def _distinct(x: Tensor) -> Tensor:
     that equal the first count as copies.
     """
     bits = (x + 0.0).contiguous().view(torch.int32)  # + 0.0, as 0.0 equals -0.0
-    odd = torch.tensor([_ODD ** (i + 1) % 2**63 for i in range(x.shape[1])], device=x.device)
+    odd = torch.tensor([pow(_ODD, i + 1, 2**63) for i in range(x.shape[1])], device=x.device)
     sums, order = (bits * odd).sum(-1).sort(stable=True)
     begins = torch.ones_like(order, dtype=torch.bool)
     begins[1:] = sums[1:] != sums[:-1]
