@@ -34,10 +34,11 @@ def spawn(work: Callable[..., None], *arguments: Any, ranks: int = 2) -> None:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code, and what it wrote to standard error."""
+    """How a process ended: its exit code, and what it wrote to standard error and output."""
 
     code: int | None
     errors: str
+    output: str = ""
 
 
 def run_ranks(work: Callable[..., None], *arguments: Any, timeout: float = 300) -> list[Ended]:
@@ -69,11 +70,13 @@ class Program:
     Args:
         program: its text.
         words: its arguments.
+        variables: of its environment, beside those of this process.
     """
 
-    def __init__(self, program: str, *words: object) -> None:
+    def __init__(self, program: str, *words: object, **variables: str) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        arguments = (self._folder.name, dict(os.environ), program, [*map(str, words)])
+        environment = {**os.environ, **variables}
+        arguments = (self._folder.name, environment, program, [*map(str, words)])
         self._process = FORKED.Process(target=_run_program, args=arguments)
         self._process.start()
 
@@ -91,9 +94,21 @@ class Program:
         code = self._process.exitcode
         self._process.kill()
         self._process.join()
-        errors = Path(self._folder.name, "errors").read_text()
+        output, errors = (Path(self._folder.name, it).read_text() for it in ("output", "errors"))
         self._folder.cleanup()
-        return Ended(code, errors)
+        return Ended(code, errors, output)
+
+
+def on_instructions(capability: str, program: str, *words: object) -> str:
+    """What a program prints where torch has two threads and these instructions of the processor.
+
+    torch asks for the variable when it first computes, which is after the fork. A processor
+    without the instructions ignores it.
+    """
+    threads = "import torch; torch.set_num_threads(2)\n"
+    ended = Program(threads + program, *words, ATEN_CPU_CAPABILITY=capability).wait()
+    assert ended.code == 0, ended.errors
+    return ended.output
 
 
 def _run_program(folder: str, variables: dict[str, str], program: str, words: list[str]) -> None:

@@ -87,7 +87,7 @@ for line in sys.stdin:
 """
 """Runs each command, a line of its words, in a fork of itself.
 
-What two commands import is imported once, before. Something heavy among it would show in every fork.
+What two commands import is imported once, before. Anything heavy among it would show in each fork.
 """
 
 

@@ -1,17 +1,10 @@
-"""The entropy models whose files decode everywhere; run as a program, a machine unlike this one.
-
-    python everywhere.py FOLDER
-
-reads FOLDER/NAME.vcb for every model with two threads and batches of eight signals, with the
-compiled coders and without, and prints what came out as JSON.
-"""
+"""The entropy models whose files decode everywhere, and what a machine unlike this one does."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,17 +15,14 @@ from vocabula import codec
 from vocabula.codec import native, portable, writer
 from vocabula.priors import CodeGrid
 
+from .golden.make import golden_prior
+
 BOOKS = (64, 20)
 SIGNALS = ((6, 5), (6, 5), (1, 1), (6, 5), (9, 4), (6, 5), (6, 5), (2, 7))
 COUNTS = tuple(np.arange(k) ** 2 % 31 for k in BOOKS)
 STATISTICS = codec.CodeStatistics(
     "everywhere", COUNTS, tuple(np.arange(k, dtype=np.uint32)[::-1] for k in BOOKS)
 )
-
-if __package__:
-    from .golden.make import golden_prior
-else:
-    from golden.make import golden_prior
 
 Make = Callable[[int], codec.EntropyModel]
 
@@ -85,10 +75,12 @@ def read(name: str, content: bytes, *, batch: int, jobs: int) -> str:
 
 
 def main(folder: Path) -> None:
-    """Read and write every model's file, with the compiled coders and without."""
-    import torch
+    """Read and write every model's file, with the compiled coders and without; print it as JSON.
 
-    torch.set_num_threads(2)
+    Args:
+        folder: holds NAME.vcb for every model. It is read with two threads, and written in batches
+            of eight signals.
+    """
     found: dict[str, dict[str, list[str]]] = {}
     for coder in ("compiled", "fallback"):
         if coder == "fallback":
@@ -101,7 +93,3 @@ def main(folder: Path) -> None:
             again = hashlib.sha256(write(name, batch=8, jobs=2)).hexdigest()
             found[coder][name] = [back, again]
     print(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -5,14 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from processes import on_instructions
 from vocabula import codec
 from vocabula.codec import native
 
@@ -31,16 +29,11 @@ def elsewhere(capability: str) -> dict[str, dict[str, list[str]]]:
     with tempfile.TemporaryDirectory() as folder:
         for name in everywhere.MODELS:
             (Path(folder) / f"{name}.vcb").write_bytes(written(name))
-        # A processor without the instructions ignores the variable.
-        environment = {"ATEN_CPU_CAPABILITY": capability, "OMP_NUM_THREADS": "2"}
-        run = subprocess.run(
-            [sys.executable, everywhere.__file__, folder],
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            check=True,
+        program = (
+            "import pathlib, sys; from codec import everywhere\n"
+            "everywhere.main(pathlib.Path(sys.argv[1]))"
         )
-    return json.loads(run.stdout)
+        return json.loads(on_instructions(capability, program, folder))
 
 
 @pytest.mark.slow

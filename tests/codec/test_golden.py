@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from processes import on_instructions
 from vocabula import codec
 
 from . import specified
@@ -146,13 +144,6 @@ def test_another_instruction_set_decodes_them(capability: str) -> None:
         "    print(sum(int(code.sum()) for code in found.codes))"
     )
     names = [name for name, case in CASES.items() if not case[2]]
-    environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability, "OMP_NUM_THREADS": "2"}
-    run = subprocess.run(
-        [sys.executable, "-c", program, *(str(FOLDER / f"{name}.vcb") for name in names)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    printed = on_instructions(capability, program, *(FOLDER / f"{name}.vcb" for name in names))
     sums = [sum(int(code.sum()) for code in golden_codes(CASES[name][1])) for name in names]
-    assert [int(line) for line in run.stdout.split()] == sums
+    assert [int(line) for line in printed.split()] == sums

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from processes import on_instructions
 from vocabula import codec
 from vocabula.codec import Limits
 from vocabula.codec.header import Header, Stage
@@ -226,16 +224,9 @@ def test_another_instruction_set_decodes_the_golden_file(capability: str) -> Non
         "images = codec.read(sys.argv[1], vocabula.load(sys.argv[2]), jobs=2)\n"
         "print(*(int(image.long().sum()) for image in images))"
     )
-    environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability, "OMP_NUM_THREADS": "2"}
-    run = subprocess.run(
-        [sys.executable, "-c", program, str(GOLDEN), str(FOLDER / "tokenizer")],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    printed = on_instructions(capability, program, GOLDEN, FOLDER / "tokenizer")
     sums = [int(golden_pixels(*size, 3).astype(int).sum()) for size in ((17, 14), (5, 3))]
-    assert [int(word) for word in run.stdout.split()] == sums
+    assert [int(word) for word in printed.split()] == sums
 
 
 def test_the_golden_file_is_the_committed_one() -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from processes import on_instructions
 from vocabula import codec
 from vocabula.codec import PortableModel, portable
 from vocabula.codec.integer_network import IntegerNetwork, curve_table, exponential_table
@@ -231,15 +229,7 @@ def test_another_instruction_set_gives_the_same(capability: str) -> None:
         "codec.write_codes(file, golden_codes([32, 2000]), [32, 2000], entropy=model)\n"
         "print(file.getvalue() == path.read_bytes())"
     )
-    environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability, "OMP_NUM_THREADS": "2"}
-    run = subprocess.run(
-        [sys.executable, "-c", program, str(FOLDER)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.split() == ["True", "True"]
+    assert on_instructions(capability, program, FOLDER).split() == ["True", "True"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

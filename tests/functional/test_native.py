@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import shutil
-import subprocess
 import sys
 
 import pytest
 import torch
 
+from processes import on_instructions
 from vocabula.functional import finite_scalar, native, nearest_codeword
 
 SETS = ["avx512", "avx2", "neon"]
@@ -147,9 +146,6 @@ def test_finite_scalar_values_and_gradient(instructions: str, levels: tuple[int,
 @pytest.mark.parametrize("capability", ["default", "avx2"])
 def test_torch_restrains_the_kernels(capability: str) -> None:
     program = "from vocabula.functional import native; print(native.instructions())"
-    environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability}
-    run = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-    )
+    found = on_instructions(capability, program).strip()
     if native.instructions() in ("avx512", "avx2"):
-        assert run.stdout.strip() == {"default": "None", "avx2": "avx2"}[capability]
+        assert found == {"default": "None", "avx2": "avx2"}[capability]
