@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +13,17 @@ import pytest
 from PIL import Image
 
 from priors.generators import make_generator, save_generator
+from processes import Ended, Program
 from vocabula.data.token_file import read_tokens
 
-MAIN = "import sys; from vocabula.cli.main import main; sys.argv[0] = 'vocabula'; main()"
+PIPED = """
+import os, sys
+os.dup2(os.open(sys.argv.pop(1), os.O_WRONLY), 1)
+sys.stdout = open(1, "w", closefd=False)  # the one before took its file for one that seeks
+from vocabula.cli.main import main
+sys.argv[0] = "vocabula"
+main()
+"""
 BEGINNINGS = {
     # what a command's output begins with; OUT stands for the output
     "encode run pictures -o OUT": b"PAR1",
@@ -116,23 +122,26 @@ def test_what_needs_a_folder_refuses_pipes(
     assert (place / "pipe").is_fifo()
 
 
-def command(*words: object, **options: object) -> subprocess.CompletedProcess[bytes]:
-    """A command in a process of its own."""
-    line = [sys.executable, "-c", MAIN, *map(str, words)]
-    return subprocess.run(line, stderr=subprocess.PIPE, timeout=300, **options)  # type: ignore[call-overload, no-any-return]
+def piped(*words: str) -> tuple[Ended, bytes]:
+    """How a command in a process of its own ends, and what a pipe gets of its standard output."""
+    os.mkfifo("pipe")
+    process = Program(PIPED, "pipe", *words)
+    content = Path("pipe").read_bytes()
+    Path("pipe").unlink()
+    return process.wait(), content
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="this system has no such name")
 def test_standard_output_gets_the_output_alone(place: Path) -> None:
     words = ("encode", "run", "pictures", "-o", "/dev/stdout")
-    done = command(*words, stdout=subprocess.PIPE)
-    assert done.returncode == 0, done.stderr
-    assert b"encoded 4 images: /dev/stdout" in done.stderr
-    (place / "copy.parquet").write_bytes(done.stdout)
+    done, content = piped(*words)
+    assert done.code == 0, done.errors
+    assert "encoded 4 images: /dev/stdout" in done.errors
+    (place / "copy.parquet").write_bytes(content)
     assert len(list(read_tokens("copy.parquet"))) == 4
-    done = command("evaluate", "run", "pictures", "--json", "/dev/stdout", stdout=subprocess.PIPE)
-    assert json.loads(done.stdout)["images"] == 4 and b"PSNR" in done.stderr
+    done, content = piped("evaluate", "run", "pictures", "--json", "/dev/stdout")
+    assert json.loads(content)["images"] == 4 and "PSNR" in done.errors
 
 
 @pytest.mark.slow

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import subprocess
 import sys
 
 import pytest
 import torch
 from torch import Tensor
 
+from processes import Program
 from vocabula.errors import OptionError, ShapeError
 from vocabula.functional import binary_entropies
 
@@ -132,9 +132,9 @@ print(resident("VmHWM"))  # the maximum that getrusage gives begins with that of
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for the peak")
 def test_18_bits_and_16384_tokens_stay_below_1_5_gigabytes() -> None:
-    command = [sys.executable, "-c", MEMORY]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    assert int(done.stdout) < 1.5e9
+    done = Program(MEMORY).wait()
+    assert done.code == 0, done.errors
+    assert int(done.output) < 1.5e9
 
 
 def test_errors() -> None:
