@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests find what they share: `priors.builders`
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # other tests use the cores, too
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach the network
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -38,7 +39,7 @@ gc.disable()  # while modules are imported and tests collected, which leaves lit
 # Without a GPU, `torch.manual_seed` keeps each time how it was called, which takes a millisecond.
 SEED = torch.manual_seed if torch.cuda.is_available() else torch.default_generator.manual_seed
 
-QUICK_CASES = 2
+QUICK_CASES = 1
 """Cases of one test function that the fast lane runs at most."""
 
 
@@ -47,7 +48,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark cases beyond the first few of each function slow, in an order that ids alone decide."""
     functions = defaultdict(list)
     for item in items:
-        functions[item.nodeid.split("[")[0]].append(item)
+        if item.get_closest_marker("slow") is None:
+            functions[item.nodeid.split("[")[0]].append(item)
     for cases in functions.values():
         cases.sort(key=lambda item: zlib.crc32(item.nodeid.encode()))
         for item in cases[QUICK_CASES:]:

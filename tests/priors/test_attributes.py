@@ -93,7 +93,7 @@ def followed(codes: Tensor, step: int) -> float:
 @pytest.mark.parametrize(
     ("model", "options"),
     [
-        ("pixelcnn", ["prior.hidden=16", "prior.layers=2"]),
+        pytest.param("pixelcnn", ["prior.hidden=16", "prior.layers=2"], marks=pytest.mark.slow),
         ("transformer", ["prior.hidden=32", "prior.layers=1", "prior.heads=2"]),
     ],
 )

@@ -60,17 +60,17 @@ def dependence(prior: Prior, symbols: Tensor, given: Any) -> Tensor:
     """(T, T) largest gradient of any logit of symbol i by the embedding of symbol j."""
     outputs, entries = embedded(prior, symbols, given)
     table = torch.zeros(len(outputs), len(entries), dtype=torch.float64)
-    for i, logits in enumerate(outputs):
-        weights = torch.randn(logits.shape, dtype=logits.dtype)
-        wanted = [row for rows in entries for row in rows]
-        gradients = iter(
-            torch.autograd.grad((logits * weights).sum(), wanted, None, True, allow_unused=True)
-        )
-        for j, rows in enumerate(entries):
-            for _ in rows:
-                gradient = next(gradients)
-                if gradient is not None:
-                    table[i, j] = max(table[i, j], gradient.abs().max())
+    sums = torch.stack([(out * torch.randn(out.shape, dtype=out.dtype)).sum() for out in outputs])
+    each = torch.eye(len(sums), dtype=sums.dtype)
+    wanted = [row for rows in entries for row in rows]
+    gradients = iter(
+        torch.autograd.grad(sums, wanted, each, is_grads_batched=True, allow_unused=True)
+    )
+    for j, rows in enumerate(entries):
+        for _ in rows:
+            gradient = next(gradients)
+            if gradient is not None:
+                table[:, j] = table[:, j].maximum(gradient.flatten(1).abs().amax(1))
     return table
 
 

@@ -56,6 +56,7 @@ def dependent(count: int) -> torch.Tensor:
     return torch.stack([first, second, (first + second) % 6], -1)[:, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MAKERS)
 def test_every_family_learns_that_books_depend_on_earlier_books(kind: str) -> None:
     """The frequencies of a book cost ln 8, ln 8 and ln 6; given those before, 2.08, 0.61 and 0."""
