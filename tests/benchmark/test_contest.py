@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,6 +18,13 @@ SMALL = {"N": 300, "K": 40, "D": 8, "offset": 0}
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 
 
+@pytest.fixture(scope="module")
+def team() -> Iterator[Team]:
+    """One team for all contests, as in a suite: its processes take seconds to start."""
+    with Team("search", SETTINGS) as team:
+        yield team
+
+
 def test_settings_are_checked() -> None:
     with pytest.raises(OptionError, match="threads"):
         Settings(threads=0)
@@ -25,10 +33,9 @@ def test_settings_are_checked() -> None:
 
 
 @pytest.mark.slow
-def test_contestants_take_turns_and_are_right() -> None:
+def test_contestants_take_turns_and_are_right(team: Team) -> None:
     case = Case(SMALL, (OURS, "cdist", "blocked", "matmul"), turns=2, most=2)
-    with Team("search", SETTINGS) as team:
-        row = contest(team, case, SETTINGS)
+    row = contest(team, case, SETTINGS)
     assert list(row["contestants"]) == list(case.contestants)
     for name, found in row["contestants"].items():
         assert found["turns"] == 2 <= found["calls"]
@@ -41,21 +48,19 @@ def test_contestants_take_turns_and_are_right() -> None:
 
 
 @pytest.mark.slow
-def test_ours_is_right_far_from_the_origin() -> None:
+def test_ours_is_right_far_from_the_origin(team: Team) -> None:
     case = Case({"N": 300, "K": 400, "D": 8, "offset": 1000}, (OURS, "blocked"), turns=1, most=1)
-    with Team("search", SETTINGS) as team:
-        found = contest(team, case, SETTINGS)["contestants"]
+    found = contest(team, case, SETTINGS)["contestants"]
     assert found[OURS]["wrong_codes"] == 0
     # float32 holds 1000² to 0.06: a difference of squares is of no use, and the check shows it.
     assert found["blocked"]["wrong_codes"] > 0
 
 
 @pytest.mark.slow
-def test_a_failing_contestant_is_named_and_the_others_go_on() -> None:
+def test_a_failing_contestant_is_named_and_the_others_go_on(team: Team) -> None:
     case = Case(SMALL, (OURS, "nobody"), turns=1, most=1)
-    with Team("search", SETTINGS) as team:
-        row = contest(team, case, SETTINGS)
-        again = contest(team, case, SETTINGS)
+    row = contest(team, case, SETTINGS)
+    again = contest(team, case, SETTINGS)
     for found in (row, again):
         assert "nobody" in found["contestants"]["nobody"]["failed"]
         assert "median_s" in found["contestants"][OURS]
@@ -96,12 +101,11 @@ def test_peak_memory_is_what_a_call_holds_beside_its_output() -> None:
 
 @pytest.mark.slow
 @LINUX
-def test_memory_is_measured_in_a_process_apart() -> None:
+def test_memory_is_measured_in_a_process_apart(team: Team) -> None:
     # 3000 x 4000 float32 distances are 48 MB, the codes 24 kB.
     values = {"N": 3000, "K": 4000, "D": 8, "offset": 0}
     case = Case(values, (OURS, "cdist", "blocked"), memory=True, turns=1, most=1)
-    with Team("search", SETTINGS) as team:
-        found = contest(team, case, SETTINGS)["contestants"]
+    found = contest(team, case, SETTINGS)["contestants"]
     assert 47e6 < found["cdist"]["peak_bytes"] < 60e6
     assert 8e6 < found["blocked"]["peak_bytes"] < 20e6  # a tile of 524 rows
     assert found[OURS]["peak_bytes"] < 47e6
