@@ -45,6 +45,7 @@ def makers(dim: int, size: int) -> dict[str, Callable[[], Quantizer]]:
         "linear": vector(learning=v.LinearReparametrization()),
         "network": vector(learning=v.NetworkReparametrization(v.MLPTransform(dim))),
         "gumbel": lambda: v.GumbelQuantizer(dim, size),
+        "gumbel_kmeans": lambda: v.GumbelQuantizer(dim, size, initialization=v.KMeans()),
         "finite_scalar": lambda: v.FiniteScalarQuantizer(LEVELS[size], dim=dim),
         "lookup_free": lambda: v.LookupFreeQuantizer(dim, bits=BITS[size]),
     }

@@ -15,6 +15,7 @@ LABELS = {
     "residual": "`ResidualQuantizer`, 4 books",
     "product": "`ProductQuantizer`, 4 books",
     "gumbel": "`GumbelQuantizer`",
+    "gumbel_kmeans": "`GumbelQuantizer`, `initialization=KMeans()`",
     "finite_scalar": "`FiniteScalarQuantizer`, 240 or 1,000 codes",
     "lookup_free": "`LookupFreeQuantizer`",
 }
