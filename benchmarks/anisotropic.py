@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from common import result, write_result
-from torch import Tensor
+from torch import Tensor, nn
 
 import vocabula as v
 from vocabula.benchmark import anisotropic as made
@@ -30,6 +30,27 @@ BATCH = 1024
 LEVELS = {256: [8, 6, 5], 1024: [8, 5, 5, 5]}
 BITS = {256: 8, 1024: 10}
 WITHOUT_BOOK = ("gumbel", "finite_scalar", "lookup_free")
+
+
+class Whitened(nn.Module):
+    """Finite scalar codes of the first principal components of vectors, each with deviation 1."""
+
+    def __init__(self, rows: Tensor, levels: list[int]) -> None:
+        super().__init__()
+        self.mean = rows.mean(0)
+        spread, directions = torch.linalg.eigh(torch.cov(rows.T))
+        self.scale = spread[-len(levels) :].sqrt()
+        self.directions = directions[:, -len(levels) :]
+        self.quantizer = v.FiniteScalarQuantizer(levels)
+        self.codebook_sizes = self.quantizer.codebook_sizes
+
+    def encode(self, z: Tensor) -> Tensor:
+        """Codes of vectors."""
+        return self.quantizer.encode((z - self.mean) @ self.directions / self.scale)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Vectors of codes."""
+        return self.mean + (self.quantizer.decode(codes) * self.scale) @ self.directions.T
 
 
 def makers(dim: int, size: int) -> dict[str, Callable[[], Quantizer]]:
@@ -45,6 +66,7 @@ def makers(dim: int, size: int) -> dict[str, Callable[[], Quantizer]]:
         "linear": vector(learning=v.LinearReparametrization()),
         "network": vector(learning=v.NetworkReparametrization(v.MLPTransform(dim))),
         "gumbel": lambda: v.GumbelQuantizer(dim, size),
+        "gumbel_kmeans": lambda: v.GumbelQuantizer(dim, size, initialization=v.KMeans()),
         "finite_scalar": lambda: v.FiniteScalarQuantizer(LEVELS[size], dim=dim),
         "lookup_free": lambda: v.LookupFreeQuantizer(dim, bits=BITS[size]),
     }
@@ -86,7 +108,7 @@ def trained(make: Callable[[], Quantizer], x: Tensor, steps: int, seed: int) -> 
 
 
 @torch.no_grad()
-def measured(quantizer: Quantizer, x: Tensor) -> dict[str, Any]:
+def measured(quantizer: Quantizer | Whitened, x: Tensor) -> dict[str, Any]:
     """Usage of each book over all vectors and the error."""
     rows = x.flatten(0, 1)
     codes = torch.cat([quantizer.encode(part) for part in rows.split(4096)])
@@ -140,6 +162,9 @@ def main() -> None:
                 for suffix, z in inputs.items():
                     one = measured(trained(make, z, options.steps, options.seed), z)
                     merge(options, name, about(x), f"{quantizer} {size}{suffix}", one)
+            if not options.quantizers or "finite_scalar_principal" in options.quantizers:
+                one = measured(Whitened(x.flatten(0, 1), LEVELS[size]).eval(), x)
+                merge(options, name, about(x), f"finite_scalar_principal {size}", one)
 
 
 def merge(options: Any, name: str, shape: dict[str, Any], key: str, one: dict[str, Any]) -> None:

@@ -15,7 +15,9 @@ LABELS = {
     "residual": "`ResidualQuantizer`, 4 books",
     "product": "`ProductQuantizer`, 4 books",
     "gumbel": "`GumbelQuantizer`",
+    "gumbel_kmeans": "`GumbelQuantizer`, `initialization=KMeans()`",
     "finite_scalar": "`FiniteScalarQuantizer`, 240 or 1,000 codes",
+    "finite_scalar_principal": "the same, of principal components with deviation 1",
     "lookup_free": "`LookupFreeQuantizer`",
 }
 DATA = {

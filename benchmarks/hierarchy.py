@@ -11,20 +11,19 @@ values are replaced by their mean.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from pictures import load_pictures, rounded, save_sheet, write_figures
+from presets import train_presets
 from torch import Tensor
 
-from vocabula import load, open_source
+from vocabula import open_source
 from vocabula.evaluation import evaluate
 from vocabula.evaluation.ablation import without_each_level
 from vocabula.evaluation.metrics.similarity import mse, psnr
 from vocabula.tokenizers import SignalTokenizer
-from vocabula.training import load_config, train
 
 RUNS = {"flat": "cifar10", "two levels": "cifar10-2level"}
 
@@ -65,22 +64,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--keep", type=Path, help="keep the runs in this folder")
     options = parser.parse_args()
-    train_data, test_data = (str(options.data / f"{split}.parquet") for split in ("train", "test"))
-    rows: dict[str, Any] = {}
-    tokenizers: dict[str, SignalTokenizer] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        for name, preset in RUNS.items():
-            out = (options.keep or Path(scratch)) / name.replace(" ", "-")
-            config = load_config(preset, [f"training.steps={options.steps}"])
-            last = train(config, train_data, out, resume=True, progress=False)
-            tokenizers[name] = load(out)
-            rows[name] = {"preset": preset} | measured(tokenizers[name], test_data, last["seconds"])
-            print(name, rows[name], flush=True)
+    tokenizers, rows = train_presets(
+        RUNS,
+        options.data,
+        options.steps,
+        options.keep,
+        lambda tokenizer, data, last: measured(tokenizer, data, last["seconds"]),
+    )
     figures = {
         "steps": options.steps,
         "runs": rows,
         "two_levels_minus_flat_db": rows["two levels"]["psnr"] - rows["flat"]["psnr"],
-        "sheet": sheet(tokenizers, test_data),
+        "sheet": sheet(tokenizers, str(options.data / "test.parquet")),
     }
     words = ["hierarchy.py", "DATA", "--steps", str(options.steps)]
     write_figures("hierarchy", words, rounded(figures))

@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from pictures import load_pictures, rounded, write_figures
+from presets import train_presets
 
-from vocabula import load, open_source
+from vocabula import open_source
 from vocabula.evaluation import evaluate
 from vocabula.evaluation.metrics.similarity import mse
 from vocabula.tokenizers import MultiScaleTokenizer, SignalTokenizer
-from vocabula.training import load_config, train
 
 RUNS = {"one grid": "cifar10", "multi-scale": "cifar10-multiscale"}
 ROUNDS = 15
@@ -76,19 +75,15 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000, help="test images that are measured")
     parser.add_argument("--keep", type=Path, help="keep the runs in this folder")
     options = parser.parse_args()
-    train_data, test_data = (str(options.data / f"{split}.parquet") for split in ("train", "test"))
-    rows: dict[str, Any] = {}
-    tokenizers: dict[str, SignalTokenizer] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        for name, preset in RUNS.items():
-            out = (options.keep or Path(scratch)) / preset
-            config = load_config(preset, [f"training.steps={options.steps}"])
-            train(config, train_data, out, resume=True, progress=False)
-            tokenizers[name] = load(out)
-            rows[name] = {"preset": preset} | measured(tokenizers[name], test_data, options.images)
-            print(name, rows[name], flush=True)
-        for name, seconds in step_seconds(tokenizers).items():
-            rows[name]["step_seconds"] = seconds
+    tokenizers, rows = train_presets(
+        RUNS,
+        options.data,
+        options.steps,
+        options.keep,
+        lambda tokenizer, data, _: measured(tokenizer, data, options.images),
+    )
+    for name, seconds in step_seconds(tokenizers).items():
+        rows[name]["step_seconds"] = seconds
     figures = {"steps": options.steps, "images": options.images, "runs": rows}
     words = ["multi_scale.py", "DATA", "--steps", str(options.steps)]
     write_figures("multi-scale", words, rounded(figures, 6))

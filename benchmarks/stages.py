@@ -2,6 +2,7 @@
 
     python benchmarks/stages.py
     python benchmarks/stages.py --rows 1024 --updates 100
+    python benchmarks/stages.py --rows 1024 --updates 100 --only Gumbel    the others' figures stay
 
 Every stack sees the same batches of one of two distributions, standard normal vectors or vectors
 uniform in [-1, 1], and is then measured on other vectors of it: the mean squared error of the first
@@ -14,18 +15,18 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import write
+from common import result, write
 from torch import Tensor
 
 from vocabula import (
     FiniteScalarQuantizer,
     Gradient,
     GumbelQuantizer,
+    KMeans,
     LinearReparametrization,
     LookupFreeQuantizer,
     ProductQuantizer,
@@ -44,6 +45,8 @@ STAGE_KINDS: dict[str, Callable[[], Quantizer]] = {
     ),
     "Gumbel": lambda: GumbelQuantizer(DIM, SIZE, temperature=0.5),
     "Gumbel, dropout": lambda: GumbelQuantizer(DIM, SIZE, temperature=0.5),
+    "Gumbel, k-means": lambda: GumbelQuantizer(DIM, SIZE, initialization=KMeans()),
+    "Gumbel, k-means, dropout": lambda: GumbelQuantizer(DIM, SIZE, initialization=KMeans()),
     "product of vector": lambda: ProductQuantizer([VectorQuantizer(DIM // 2, 4) for _ in range(2)]),
     "finite scalar, published": lambda: FiniteScalarQuantizer([5] * DIM),
     "finite scalar, published, even": lambda: FiniteScalarQuantizer([4] * DIM),
@@ -71,10 +74,10 @@ def trained(
     optimizer = torch.optim.Adam(parameters, lr=0.02) if parameters else None
     for _ in range(options.updates):
         z = draw(options.rows)
-        result = stack(z)
+        output = stack(z)
         if optimizer is not None:
             optimizer.zero_grad()
-            ((result.values - z).square().mean() + result.loss).backward()
+            ((output.values - z).square().mean() + output.loss).backward()
             optimizer.step()
     return measured(stack, draw(options.rows))
 
@@ -96,13 +99,22 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=4096, help="vectors of a batch")
     parser.add_argument("--updates", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", choices=list(STAGE_KINDS), metavar="KIND")
     options = parser.parse_args()
+    before = (result("stages") or {}).get("stacks", {}) if options.only else {}
     found = {
-        name: {kind: trained(kind, draw, options) for kind in STAGE_KINDS}
+        name: {
+            kind: trained(kind, draw, options)
+            if kind in (options.only or STAGE_KINDS)
+            else before[name][kind]
+            for kind in STAGE_KINDS
+        }
         for name, draw in DRAWS.items()
     }
-    command = shlex.join(["python", "benchmarks/stages.py", *sys.argv[1:]])
-    figures = {**vars(options), "dim": DIM, "stacks": found}
+    setting = {name: value for name, value in vars(options).items() if name != "only"}
+    words = [f"--{name}={value}" for name, value in setting.items() if name != "seed"]
+    command = shlex.join(["python", "benchmarks/stages.py", *words])
+    figures = {**setting, "dim": DIM, "stacks": found}
     write(record("stages", command, torch.get_num_threads(), figures))
 
 

@@ -131,6 +131,7 @@ ROWS = [
     Row("vector, orthogonality", lambda: vector(learning=Gradient(), orthogonality_weight=0.1)),
     Row("vector, stochastic", lambda: vector(sampling_temperature=0.5), random=True),
     Row("gumbel", lambda: GumbelQuantizer(D, 16), random=True),
+    Row("gumbel, k-means", lambda: GumbelQuantizer(D, 16, initialization=KMeans()), random=True),
     Row("gumbel, soft", lambda: GumbelQuantizer(D, 16, hard=False), random=True, soft=True),
     Row(
         "gumbel, annealed",

@@ -17,6 +17,7 @@ LEARNING_ONLY = {
     "vector, diversity, ema",
     "vector, diveq, noise",
     "vector, stochastic",
+    "gumbel, k-means",
     "gumbel, soft",
     "gumbel, annealed",
     "residual, ema",

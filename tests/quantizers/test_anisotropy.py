@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vocabula.benchmark import anisotropic as made
 from vocabula.quantizers import (
     CollapseWatch,
     FiniteScalarQuantizer,
     Gradient,
+    GumbelQuantizer,
+    KMeans,
     LookupFreeQuantizer,
     MLPTransform,
     NetworkReparametrization,
@@ -72,11 +74,13 @@ CASES: dict[str, tuple[Callable[[], Tensor], Callable[[], Quantizer]]] = {
     "items, moving averages": (items, vector),
     "items, product": (items, lambda: ProductQuantizer([VectorQuantizer(32, SIZE) for _ in "ab"])),
     "frames, moving averages": (frames, vector),
+    "items, Gumbel": (items, lambda: GumbelQuantizer(DIM, SIZE, initialization=KMeans())),
+    "frames, Gumbel": (frames, lambda: GumbelQuantizer(DIM, SIZE, initialization=KMeans())),
 }
 
 
 @pytest.mark.parametrize(("data", "make"), CASES.values(), ids=CASES)
-def test_codebooks_stay_in_use_with_the_defaults(
+def test_codebooks_that_start_on_the_data_stay_in_use(
     data: Callable[[], Tensor], make: Callable[[], Quantizer]
 ) -> None:
     torch.manual_seed(0)
@@ -142,6 +146,44 @@ def test_a_strong_mean_is_named_and_centring_mends_it(make: Callable[[], Quantiz
     torch.manual_seed(0)
     other = observed(make(), (x - x.mean(0)) / x.std(0))
     assert "mean is" not in other and "component varies" not in other
+
+
+@pytest.mark.parametrize("data", [cone, frames, items])
+def test_what_keeps_finite_scalar_codes_alike_is_named_with_two_remedies(
+    data: Callable[[], Tensor],
+) -> None:
+    torch.manual_seed(0)
+    text = observed(FiniteScalarQuantizer([8, 6, 5], dim=DIM), data())
+    assert "The vectors' mean is" in text
+    assert "scaling=standard" in text
+    assert "nn.BatchNorm1d(len(levels), affine=False)" in text
+
+
+def test_the_remedies_for_finite_scalar_codes_raise_their_use() -> None:
+    torch.manual_seed(0)
+    levels, x = [8, 6, 5], items()
+    raw, plain = FiniteScalarQuantizer(levels, dim=DIM), FiniteScalarQuantizer(levels)
+    project = nn.Sequential(nn.Linear(DIM, 3), nn.BatchNorm1d(3, affine=False))
+    used = [
+        len(codes.unique()) / 240
+        for codes in (
+            raw.encode(x),
+            raw.encode((x - x.mean(0)) / x.std(0)),
+            plain.encode(project(x)),
+        )
+    ]
+    assert used[0] < 0.05
+    assert used[0] < used[1] < used[2]
+    assert used[2] > 0.9
+
+
+def test_a_random_gumbel_start_is_told_the_start_on_the_data() -> None:
+    torch.manual_seed(0)
+    x = items()
+    random = GumbelQuantizer(DIM, SIZE)
+    with torch.no_grad():
+        random.to_logits.weight.mul_(20)  # codes that are drawn seldom differ then
+    assert "GumbelQuantizer(initialization=KMeans())" in observed(random, x)
 
 
 def test_unequal_scales_are_named() -> None:

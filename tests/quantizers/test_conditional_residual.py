@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vocabula import registry
 from vocabula.errors import CodeError, OptionError
 from vocabula.quantizers import (
     ConditionalResidualQuantizer,
@@ -148,3 +149,55 @@ def test_wrong_options_are_named() -> None:
     ):
         with pytest.raises(OptionError, match=words):
             ConditionalResidualQuantizer(4, 8, **options)
+
+
+def test_weights_count_as_repeated_rows() -> None:
+    quantizer, z = moved().train(), torch.randn(12, 4)
+    quantizer.freeze()
+    times = torch.tensor([0, 1, 2, 3] * 3)
+    weighted = quantizer(z, weight=times.float())
+    repeated = quantizer(z.repeat_interleave(times, 0))
+    for name in ("commitment", "codebook"):
+        torch.testing.assert_close(weighted.losses[name], repeated.losses[name])
+    assert not torch.allclose(weighted.loss, quantizer(z).loss)
+    quantizer.freeze(False)
+    quantizer.auto_update = False
+    quantizer(z, weight=times.float())
+    for book, codes in zip(quantizer.stages, weighted.codes.unbind(-1), strict=True):
+        expected = torch.zeros(8).scatter_add(0, codes, times.float())
+        torch.testing.assert_close(book.pending_counts, expected)
+
+
+def test_entries_replaced_in_vain_start_nearer_to_the_entry_of_the_vector() -> None:
+    quantizer = moved(auto_update=False).train()
+    quantizer.update()  # what the start left
+    book = quantizer.stages[1]
+    book.revival.vain.fill_(3)
+    z = torch.randn(1, 4)
+    codes = quantizer(z).codes
+    left = z - quantizer.decode(codes[:, :1])
+    entry = book.codebook[codes[0, 1]]
+    expected = entry + (left - entry) / 8  # three halvings
+    torch.testing.assert_close(book.revival.drawn, expected.expand(8, 4))
+
+
+@pytest.mark.parametrize("preselection", [None, 2])
+def test_pruning_keeps_what_the_other_codes_mean(preselection: int | None) -> None:
+    quantizer, z = moved(preselection=preselection), torch.randn(6, 4)
+    codes = quantizer.encode(z)
+    values = quantizer.decode(codes)
+    maps = quantizer.prune([column.bincount(minlength=8) for column in codes.unbind(-1)])
+    new = torch.stack([m[c] for m, c in zip(maps, codes.unbind(-1), strict=True)], -1)
+    assert quantizer.codebook_sizes == tuple(len(c.unique()) for c in codes.unbind(-1))
+    torch.testing.assert_close(quantizer.decode(new), values)
+    if preselection is None:
+        assert torch.equal(quantizer.encode(z), new)
+    again = registry.build("quantizer", registry.spec(quantizer))
+    again.load_state_dict(quantizer.state_dict())
+    assert torch.equal(again.eval().decode(new), quantizer.decode(new))
+
+
+def test_a_list_of_sizes_has_one_for_each_stage() -> None:
+    assert ConditionalResidualQuantizer(4, [8, 3], stages=2).codebook_sizes == (8, 3)
+    with pytest.raises(OptionError, match=r"one for each of the 4 stages, got \[8, 3\]"):
+        ConditionalResidualQuantizer(4, [8, 3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -10,7 +11,15 @@ import torch.nn.functional as F
 
 from vocabula import registry
 from vocabula.errors import OptionError
-from vocabula.quantizers import Annealing, GumbelQuantizer
+from vocabula.quantizers import (
+    Annealing,
+    FromData,
+    GumbelQuantizer,
+    Initialization,
+    KMeans,
+    Normal,
+    ResidualQuantizer,
+)
 
 
 def with_logits(size: int = 3, **options: object) -> GumbelQuantizer:
@@ -193,8 +202,11 @@ def test_wrong_options_are_refused(options: dict[str, object]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
-def test_compiles_whole(training: bool) -> None:
-    quantizer = GumbelQuantizer(4, 6, temperature=Annealing(1.0, 0.5, 10)).train(training)
+@pytest.mark.parametrize("initialization", [Normal(), KMeans()])
+def test_compiles_whole(initialization: Initialization, training: bool) -> None:
+    annealing = Annealing(1.0, 0.5, 10)
+    quantizer = GumbelQuantizer(4, 6, temperature=annealing, initialization=initialization)
+    quantizer.train(training)
     z = torch.randn(3, 5, 4, requires_grad=True)
     compiled = torch.compile(quantizer, fullgraph=True, backend="aot_eager")
     result = compiled(z)
@@ -211,3 +223,88 @@ def test_settings_make_an_equal_quantizer() -> None:
     assert again.current_temperature == quantizer.current_temperature
     z = torch.randn(9, 4)
     assert torch.equal(again.eval()(z).values, quantizer.eval()(z).values)
+
+
+def strong_mean(rows: int = 600) -> torch.Tensor:
+    """Eight clusters about far points; their mean is 20 times as long as their spread."""
+    torch.manual_seed(0)
+    return 20 + torch.randn(8, 6)[torch.arange(rows) % 8] + 0.05 * torch.randn(rows, 6)
+
+
+@pytest.mark.parametrize("rule", [KMeans(), FromData()])
+def test_a_start_on_the_data_uses_every_code(rule: Initialization) -> None:
+    z = strong_mean()
+    found = {}
+    for name, initialization in {"random": Normal(), "data": rule}.items():
+        quantizer = GumbelQuantizer(6, 8, initialization=initialization)
+        quantizer(z)
+        found[name] = quantizer.encode(z)
+        nearest = torch.cdist(z.double(), quantizer.codebook.detach().double()).argmin(-1)
+    assert len(found["random"].unique()) < 4
+    assert len(found["data"].unique()) == 8
+    assert torch.equal(found["data"], nearest)
+
+
+def test_logits_are_the_posterior_of_equal_normal_distributions() -> None:
+    z = strong_mean(64) - 20 + torch.randn(64, 6)
+    quantizer = GumbelQuantizer(6, 8, initialization=KMeans())
+    quantizer(z, torch.arange(64) < 40)  # the others count nowhere
+    squares = torch.cdist(z.double(), quantizer.codebook.detach().double()).square()
+    variance = squares[:40].min(1).values.mean() / 6
+    expected = torch.softmax(-squares / (2 * variance), -1)
+    torch.testing.assert_close(
+        quantizer.to_logits(z).softmax(-1).double(), expected, atol=1e-4, rtol=1e-3
+    )
+
+
+def test_narrow_codewords_start_along_the_principal_directions() -> None:
+    torch.manual_seed(0)
+    plane = torch.linalg.qr(torch.randn(6, 2))[0]
+    z = 5 + torch.randn(300, 2) @ plane.T  # two directions hold all that varies
+    narrow = GumbelQuantizer(6, 16, codebook_dim=2, initialization=KMeans())
+    whole = GumbelQuantizer(6, 16, initialization=KMeans())
+    for quantizer in (narrow, whole):
+        quantizer(z)
+    assert torch.equal(narrow.encode(z), whole.encode(z))
+    torch.testing.assert_close(narrow.eval()(z).values, whole.eval()(z).values)
+
+
+def test_fits_follow_the_rule_and_an_earlier_graph_stays_valid() -> None:
+    quantizer = GumbelQuantizer(6, 8, initialization=KMeans(refit_until=1), auto_update=False)
+    first = quantizer(strong_mean())
+    start = quantizer.codebook.detach().clone()
+    quantizer(2 * strong_mean())  # a micro-batch of the same update
+    assert torch.equal(quantizer.codebook, start)
+    quantizer.update()
+    quantizer(2 * strong_mean())
+    assert not torch.allclose(quantizer.codebook, start)
+    (first.values.sum() + first.loss).backward()
+    quantizer.update()
+    start = quantizer.codebook.detach().clone()
+    quantizer(3 * strong_mean())
+    assert torch.equal(quantizer.codebook, start)
+    again = GumbelQuantizer(6, 8, initialization=KMeans(refit_until=1))
+    again.load_state_dict(quantizer.state_dict())
+    again(9 * strong_mean())
+    assert torch.equal(again.codebook, start)
+
+
+def test_equal_vectors_and_no_vectors_start_it_without_nan() -> None:
+    quantizer = GumbelQuantizer(3, 4, initialization=KMeans())
+    quantizer(torch.zeros(0, 3))
+    assert int(quantizer.fits) == 0
+    result = quantizer(torch.ones(5, 3))
+    assert torch.equal(result.values, torch.ones(5, 3))
+    assert result.loss.isfinite()
+
+
+def test_residual_stages_that_start_on_the_data_each_lower_the_error() -> None:
+    z = strong_mean()
+    stages = [GumbelQuantizer(6, 4, initialization=KMeans()) for _ in range(4)]
+    quantizer = ResidualQuantizer(stages)
+    quantizer(z)
+    codes = quantizer.eval().encode(z)
+    with torch.no_grad():
+        left = [quantizer.decode(codes[:, :n]) - z for n in range(1, 5)]
+    errors = [float(part.square().mean()) for part in left]
+    assert all(after < 0.8 * before for before, after in itertools.pairwise(errors)), errors

@@ -10,10 +10,13 @@ import torch
 from vocabula.errors import OptionError, ShapeError
 from vocabula.nn import IdentityDecoder, IdentityEncoder
 from vocabula.quantizers import (
+    AttentionTransform,
     FiniteScalarQuantizer,
     Gradient,
     GumbelQuantizer,
     LinearReparametrization,
+    MLPTransform,
+    NetworkReparametrization,
     Normal,
     ProductQuantizer,
     ResidualQuantizer,
@@ -128,3 +131,46 @@ def test_distances() -> None:
     torch.testing.assert_close(cosine.distances(z, torch.tensor([[3]])), expected)
     stages = ResidualQuantizer([vector(), vector()])
     assert stages.distances(z, torch.tensor([[[1, 0], [0, -1]]])).tolist() == [[16.0, 1.0]]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("network", [MLPTransform(2), AttentionTransform(2)])
+def test_codewords_through_a_network_stay_as_they_are(
+    network: torch.nn.Module, frozen: bool, training: bool
+) -> None:
+    torch.manual_seed(0)
+    quantizer = vector(learning=NetworkReparametrization(network, frozen=frozen))
+    with torch.no_grad():
+        for parameter in quantizer.book.network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    before = quantizer.train(training).codebook
+    (codes,) = quantizer.prune([torch.tensor([0, 1, 0, 2])])
+    assert codes.tolist() == [-1, 0, -1, 1]
+    torch.testing.assert_close(quantizer.codebook, before[[1, 3]])
+    torch.testing.assert_close(quantizer.eval().codebook, before[[1, 3]])
+    quantizer.train()(POINTS.clone()).loss.backward()
+    assert any(p.grad.abs().sum() > 0 for p in quantizer.book.network.parameters())
+    again = vector(learning=NetworkReparametrization(network, frozen=frozen))
+    again.prune([torch.tensor([0, 1, 0, 2])])
+    again.load_state_dict(quantizer.state_dict())
+    assert torch.equal(again.eval().codebook, quantizer.eval().codebook)
+
+
+def test_a_network_for_one_number_of_rows_is_refused_with_the_other_way() -> None:
+    class Own(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.moves = torch.nn.Parameter(torch.zeros(4, 2))
+
+        def forward(self, basis: torch.Tensor) -> torch.Tensor:
+            return basis + self.moves
+
+    quantizer = vector(learning=NetworkReparametrization(Own()))
+    with pytest.raises(OptionError, match=r"any number of rows, got one for 4; assign") as error:
+        quantizer.prune([torch.tensor([0, 1, 0, 2])])
+    assert "\n" not in str(error.value)
+    assert quantizer.codebook_sizes == (4,)
+    plain = VectorQuantizer(2, 2, learning=Gradient())
+    plain.codebook = quantizer.codebook[[1, 3]]  # the way that it names
+    assert plain.encode(POINTS[[1, 3]]).tolist() == [0, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -170,3 +171,28 @@ def test_learned_stages_take_no_scale() -> None:
     with pytest.raises(OptionError, match="1 for stages that are not finite scalar"):
         ResidualQuantizer([VectorQuantizer(1, 4), FiniteScalarQuantizer([5])], scales=[0.5, 0.5])
     assert ResidualQuantizer([VectorQuantizer(1, 4)] * 2).stage_scales is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("unequal levels", {}), ("spherical", {"beam": 2}), ("published", {"auto_update": False})],
+)
+def test_compiled_training_finds_the_scales_of_eager_training(kind, options) -> None:
+    torch.manual_seed(0)
+    eager = ResidualQuantizer([KINDS[kind]() for _ in range(3)], **options)
+    before = copy.deepcopy(eager)
+    traced = copy.deepcopy(eager)
+    compiled = torch.compile(traced, fullgraph=True, backend="eager")
+    mask = torch.arange(64) < 50
+    for step in range(4):  # no fit is due before the fourth update
+        z = (1 + step) * uniform(64)
+        expected, found = eager(z, mask), compiled(z, mask)
+        assert torch.equal(found.codes, expected.codes)
+        assert torch.equal(found.values, expected.values)
+        if step == 1:  # more of the same update, where that is off
+            assert torch.equal(compiled(3 * z, mask).codes, eager(3 * z, mask).codes)
+        for quantizer in (eager, traced):
+            quantizer.update()
+    assert torch.equal(traced.stage_scales.weight, eager.stage_scales.weight)
+    assert not torch.equal(traced.stage_scales.weight, before.stage_scales.weight)
+    assert int(traced.stage_scales.fits) == int(eager.stage_scales.fits) > 3

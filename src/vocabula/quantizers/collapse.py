@@ -41,8 +41,8 @@ _REMEDIES = {
         "drift": "A larger quantizer.commitment_weight or quantizer.spherical=true holds them.",
     },
     "gumbel": {
-        "usage": "A larger quantizer.kl_weight or quantizer.temperature, or a smaller "
-        "quantizer.codebook_size helps.",
+        "usage": "quantizer.initialization=kmeans starts codes and logits on the data; a larger "
+        "quantizer.kl_weight or quantizer.temperature also helps.",
         "share": "A larger quantizer.kl_weight or quantizer.temperature spreads them.",
     },
     "bernoulli": {
@@ -51,7 +51,8 @@ _REMEDIES = {
         "share": "A smaller quantizer.free_bits or a larger quantizer.kl_weight spreads them.",
     },
     "finite_scalar": {
-        "usage": "Fewer quantizer.levels or a smaller optimizer.learning_rate helps.",
+        "usage": "Fewer quantizer.levels, a smaller optimizer.learning_rate or an encoder that "
+        "ends with a normalization helps.",
     },
     "residual": {"usage": f"In quantizer.stages, {_STAGED.format('stages')}."},
     "product": {"usage": f"In quantizer.parts, {_STAGED.format('parts')}."},
@@ -83,8 +84,8 @@ _PYTHON = {
         "drift": "LookupFreeQuantizer(spherical=True) or a larger commitment_weight holds them.",
     },
     "gumbel": {
-        "usage": "A larger GumbelQuantizer(kl_weight=...) or temperature, or a smaller "
-        "codebook_size helps.",
+        "usage": "GumbelQuantizer(initialization=KMeans()) starts codes and logits on the data; a "
+        "larger kl_weight or temperature also helps.",
         "share": "A larger GumbelQuantizer(kl_weight=...) or temperature spreads them.",
     },
     "bernoulli": {
@@ -93,7 +94,8 @@ _PYTHON = {
         "share": "A smaller BernoulliQuantizer(free_bits=...) or a larger kl_weight spreads them.",
     },
     "finite_scalar": {
-        "usage": "Fewer FiniteScalarQuantizer(levels=...) or a smaller learning rate helps.",
+        "usage": "Fewer FiniteScalarQuantizer(levels=...) or a smaller learning rate helps, and so "
+        "does nn.BatchNorm1d(len(levels), affine=False) before it.",
     },
     "residual": {
         "usage": "Give the stages of ResidualQuantizer a smaller codebook_size, or a "

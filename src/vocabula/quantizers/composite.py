@@ -223,3 +223,11 @@ def at_least_one(owner: str, option: str, parts: Sequence[Quantizer]) -> Sequenc
 def _launches(z: Tensor) -> bool:
     """Whether work on this tensor needs kernel launches: then one is better than several."""
     return z.device.type == "cuda"
+
+
+def added_values(stage: Stage, left: Tensor, result: Quantized) -> Tensor:
+    """The stage's values (N, D), with gradients to its parameters but not to the residual."""
+    trained = torch.is_grad_enabled() and any(p.requires_grad for p in stage.parameters())
+    if not trained:
+        return result.values.detach()
+    return values_for_parameters(stage, left, result.codes)

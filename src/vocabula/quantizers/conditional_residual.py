@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor, nn
 
+from vocabula.errors import OptionError
 from vocabula.functional import masked_mean, nearest_codeword, nearest_codewords, straight_through
 from vocabula.functional._checks import rows_per_block
 from vocabula.quantizers.base import Quantizer
@@ -22,6 +24,7 @@ from vocabula.quantizers.residual import ResidualQuantizer
 from vocabula.quantizers.revival import Revival
 from vocabula.quantizers.vector import VectorQuantizer
 from vocabula.registry import component
+from vocabula.signatures.records import amend
 from vocabula.types import Quantized
 
 Size = Annotated[int, Ge(1)]
@@ -53,7 +56,7 @@ class ConditionalResidualQuantizer(ResidualQuantizer):
 
     Args:
         dim: D, width of the vectors.
-        codebook_size: K, codewords of each stage.
+        codebook_size: K, codewords of each stage, or a list with the number of every stage.
         stages: number of stages.
         hidden: width of the networks' hidden layers; None: 2 D.
         layers: residual layers of each network.
@@ -70,6 +73,9 @@ class ConditionalResidualQuantizer(ResidualQuantizer):
         z (*batch, D) to values (*batch, D) and codes (*batch, stages). Each of `losses` is
         (stages,).
 
+    Raises:
+        OptionError: a size out of range, or a list of other than `stages` sizes.
+
     Example:
         >>> quantizer = ConditionalResidualQuantizer(8, 16, stages=3)
         >>> quantizer(torch.randn(2, 5, 8)).codes.shape
@@ -84,7 +90,7 @@ class ConditionalResidualQuantizer(ResidualQuantizer):
     def __init__(
         self,
         dim: Size,
-        codebook_size: Size,
+        codebook_size: Size | Sequence[Size],
         *,
         stages: Size = 4,
         hidden: Size | None = None,
@@ -97,20 +103,26 @@ class ConditionalResidualQuantizer(ResidualQuantizer):
         channel_dim: int = -1,
         auto_update: bool = True,
     ) -> None:
+        sizes = [codebook_size] * stages if isinstance(codebook_size, int) else codebook_size
+        if len(sizes) != stages:
+            raise OptionError(
+                f"ConditionalResidualQuantizer.codebook_size: expected one number, or one for each "
+                f"of the {stages} stages, got {list(sizes)}; set stages={len(sizes)}"
+            )
         books = [
             VectorQuantizer(
                 dim,
-                codebook_size,
+                size,
                 learning=Gradient(),
                 initialization=initialization,
                 revival=revival,
             )
-            for _ in range(stages)
+            for size in sizes
         ]
         super().__init__(books, channel_dim=channel_dim, auto_update=auto_update)
         self.hidden = hidden or 2 * dim
         self.networks = nn.ModuleList(_Step(dim, self.hidden, layers) for _ in range(stages - 1))
-        self.preselection = min(preselection or codebook_size, codebook_size)
+        self.preselection = min(preselection or max(sizes), max(sizes))
         self.commitment_weight = commitment_weight
         self.codebook_weight = codebook_weight
 
@@ -131,7 +143,8 @@ class ConditionalResidualQuantizer(ResidualQuantizer):
             added = self._added(i, pieces[-1], total)
             if self.learning_active:
                 left = (z - total).detach()
-                self._book(i)._learn(left, pieces[-1], counted)
+                entries = F.embedding(pieces[-1], self._book(i)._codewords().detach())
+                self._book(i)._learn(left, pieces[-1], counted, entries)
                 self._book(i)._track(pieces[-1], counted, left, added)
             total = total + (added if here is None else torch.where(here[:, None], added, 0))
             commitment.append(masked_mean((z - total.detach()).square(), counted))
@@ -152,10 +165,16 @@ class ConditionalResidualQuantizer(ResidualQuantizer):
             total = total + self._added(i, pieces[-1], total)
         return padded(joined_codes(pieces), self.books)
 
-    @property
-    def prunable(self) -> bool:
-        """Networks compute the codewords, from books of one size."""
-        return False
+    @torch.no_grad()
+    def prune(self, counts: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
+        """Remove the unused entries of each stage's book; the networks stay as they are.
+
+        The codewords of the other entries stay the same for every partial sum; see
+        `Quantizer.prune`.
+        """
+        maps = super().prune(counts)
+        amend(self, codebook_size=list(self.codebook_sizes))
+        return maps
 
     def _decode(self, codes: Tensor) -> Tensor:
         present = self._present(codes)
@@ -205,7 +224,7 @@ class ConditionalResidualQuantizer(ResidualQuantizer):
         # A traced graph does not know the number of blocks, so it takes all rows at once.
         if torch.compiler.is_compiling():
             return _nearest(network, book, left, total, some)
-        rows = rows_per_block(self.preselection * max(self.dim, self.hidden))
+        rows = rows_per_block(min(self.preselection, len(book)) * max(self.dim, self.hidden))
         blocks = [left.split(rows), total.split(rows)]
         found = itertools.repeat(None) if some is None else some.split(rows)
         return torch.cat(

@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from vocabula.functional import masked_mean
+from vocabula.functional import masked_mean, readable
 from vocabula.quantizers.base import Quantizer
-from vocabula.quantizers.initialization import Normal
-from vocabula.quantizers.local_state import LocalState
+from vocabula.quantizers.fitting import FittedStart
+from vocabula.quantizers.initialization import Initialization, Normal
+from vocabula.quantizers.posterior import posterior, principal
 from vocabula.quantizers.projection import Projection
 from vocabula.registry import component
 from vocabula.types import Quantized
@@ -60,7 +61,7 @@ class Annealing:
 
 
 @component("quantizer", "gumbel")
-class GumbelQuantizer(LocalState, Quantizer):
+class GumbelQuantizer(FittedStart, Quantizer):
     """Gumbel-softmax quantization: the encoder's vector gives the probabilities of the codes.
 
     ::
@@ -76,6 +77,10 @@ class GumbelQuantizer(LocalState, Quantizer):
     deterministic. With ``hard=False`` training returns y itself, so that only there values differ
     from ``decode(codes)``.
 
+    With ``initialization=KMeans()`` or `FromData` the first batches set E, W and b: q is then the
+    posterior of equal normal distributions about codewords on the data, and the argmax the nearest
+    one. Vectors with a strong mean or unequal scales need it; see `posterior`.
+
     Args:
         dim: D, width of the vectors.
         codebook_size: K, number of codewords.
@@ -83,6 +88,8 @@ class GumbelQuantizer(LocalState, Quantizer):
         hard: return codewords in training too, not their mixtures.
         kl_weight: weight of the KL term.
         codebook_dim: width of the codewords; they are projected to D. None: D.
+        initialization: where codewords and logits start: `Normal` or `Uniform`, which leave the
+            logits random, or on the data with `KMeans` or `FromData`.
         channel_dim: where the vectors' components are.
         auto_update: count an update at the end of each training forward pass; if False, call
             `update` once per optimizer step.
@@ -116,6 +123,7 @@ class GumbelQuantizer(LocalState, Quantizer):
         hard: bool = True,
         kl_weight: Annotated[float, Ge(0)] = 5e-4,
         codebook_dim: Annotated[int, Ge(1)] | None = None,
+        initialization: Initialization = Normal(),  # noqa: B008 - frozen
         channel_dim: int = -1,
         auto_update: bool = True,
     ) -> None:
@@ -125,12 +133,15 @@ class GumbelQuantizer(LocalState, Quantizer):
         width = codebook_dim or dim
         self.to_logits = Projection(dim, codebook_size)
         self.project_out: nn.Module = Projection(width, dim) if width != dim else nn.Identity()
-        self.codebook = nn.Parameter(Normal().start(codebook_size, width))
+        self.codebook = nn.Parameter(initialization.start(codebook_size, width))
         self.temperature = temperature
         self.hard = hard
         self.kl_weight = kl_weight
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self.keep_local("pending", torch.zeros((), dtype=torch.int64), persistent=False)
+        self.initialization = initialization
+        if initialization.last_fit >= 0:
+            self.keep_fits(initialization)
 
     @property
     def current_temperature(self) -> Tensor:
@@ -140,10 +151,51 @@ class GumbelQuantizer(LocalState, Quantizer):
         return torch.full((), self.temperature, dtype=self.compute_dtype, device=self.anchor.device)
 
     def _codewords(self) -> Tensor:
-        return self.codebook.to(self.compute_dtype)
+        return self._kept(self.codebook).to(self.compute_dtype)
+
+    def _logits(self, z: Tensor) -> Tensor:
+        linear = self.to_logits
+        return F.linear(z, self._kept(linear.weight).to(z), self._kept(linear.bias).to(z))
+
+    def _widened(self, codewords: Tensor) -> Tensor:
+        """Codewords (N, codebook_dim) as vectors (N, D)."""
+        if not isinstance(self.project_out, Projection):
+            return codewords
+        weight, bias = self._kept(self.project_out.weight), self._kept(self.project_out.bias)
+        return F.linear(codewords, weight.to(codewords), bias.to(codewords))
+
+    def _kept(self, parameter: Tensor) -> Tensor:
+        """A parameter; a copy where a later fit may change it before the gradient is asked for."""
+        return parameter.clone() if self.training and self._fitting() else parameter
+
+    @torch.no_grad()
+    def _fit(self, z: Tensor, mask: Tensor | None) -> Tensor:
+        """Set codewords and logits from the batch where that is due ()."""
+        vectors, _, due = self._found(z, mask, self.codebook_sizes[0])
+        known = readable(due)
+        if known is None or bool(known):
+            self._start(z, mask, vectors, due)
+        self._note(due)
+        return due
+
+    def _start(self, z: Tensor, mask: Tensor | None, vectors: Tensor, due: Tensor) -> None:
+        """Take the codewords (K, D) where `due` (), and the logits of the nearest ones."""
+        places: list[tuple[Tensor, Tensor]] = [(self.codebook, vectors)]
+        if isinstance(self.project_out, Projection):
+            table, weight, bias = principal(vectors, self.codebook.shape[1])
+            vectors = F.linear(table, weight, bias)
+            places = [(self.codebook, table)]
+            places += [(self.project_out.weight, weight), (self.project_out.bias, bias)]
+        weight, bias = posterior(z, mask, vectors)
+        places += [(self.to_logits.weight, weight), (self.to_logits.bias, bias)]
+        for parameter, found in places:
+            parameter.copy_(torch.where(due, found.to(parameter), parameter))
 
     def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
-        logits, codebook = self.to_logits(z), self._codewords()
+        fitted = self._fit(z.detach(), mask) if self.learning_active and self._fitting() else None
+        logits, codebook = self._logits(z), self._codewords()
+        if codes is not None and fitted is not None:  # they may belong to the previous codebook
+            codes = torch.where(fitted, self._scores(logits, None).detach().argmax(-1), codes)
         scores = self._scores(logits, codes)
         codes = scores.detach().argmax(-1) if codes is None else codes
         mixed = torch.softmax(scores / self.current_temperature.to(scores), -1) @ codebook
@@ -153,7 +205,7 @@ class GumbelQuantizer(LocalState, Quantizer):
             self._track(codes, mask, mixed, chosen)
         # Adding an exact zero keeps the codeword's bits and brings the mixture's gradient.
         soft = self.training and not self.hard
-        values = self.project_out(mixed if soft else chosen + (mixed - mixed.detach()))
+        values = self._widened(mixed if soft else chosen + (mixed - mixed.detach()))
         kl = self._kl(logits, mask)
         return Quantized(values, codes, self.kl_weight * kl, {"kl": kl})
 
@@ -182,6 +234,8 @@ class GumbelQuantizer(LocalState, Quantizer):
         else:
             self.updates = self.updates + self.pending
         self.pending.zero_()
+        if "fits" in self._buffers:
+            self.begun.zero_()
 
     def _encode(self, z: Tensor) -> Tensor:
         codes: Tensor = self.to_logits(z).argmax(-1)
@@ -204,6 +258,7 @@ class GumbelQuantizer(LocalState, Quantizer):
         new.weight = nn.Parameter(old.weight.detach()[kept], old.weight.requires_grad)
         new.bias = nn.Parameter(old.bias.detach()[kept], old.bias.requires_grad)
         self.to_logits = new
+        self._end_fits()
 
     def distances(self, z: Tensor, codes: Tensor) -> Tensor:
         """-log q(code | z) in nats (N, c) of codes (N, c) for z (N, D)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +29,14 @@ class Pending(nn.Module):
     In a process group each process has statistics of its own. There they are not saved, a warning
     says so, and the sums of a file are taken over by the first process alone.
 
+    Buffers named in `surviving` outlive an update and are equal on all processes. Each is saved
+    under its own name while it holds anything but zeros, and every process takes it over.
+
     A module that was built on the meta device gets its memory from ``to_empty``, with
     arbitrary content, or from ``load_state_dict(assign=True)``, which leaves out these buffers.
     """
+
+    surviving: ClassVar[tuple[str, ...]] = ()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         without_values = [name for name, buffer in self._unsaved() if buffer.is_meta]
@@ -45,14 +50,15 @@ class Pending(nn.Module):
         self, destination: dict[str, Any], prefix: str, keep_vars: bool
     ) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        if not self._waits():
-            return
-        if distributed.world_size() > 1:
+        waits = self._waits()
+        if waits and distributed.world_size() > 1:
             warnings.warn(LOST, stacklevel=2)
-            return
+            waits = False
         for name, buffer in self._unsaved():
-            if buffer.numel():
-                destination[prefix + saved_name(name)] = buffer if keep_vars else buffer.detach()
+            kept = filled(buffer) if name in self.surviving else waits
+            if kept and buffer.numel():
+                key = prefix + self._saved_name(name)
+                destination[key] = buffer if keep_vars else buffer.detach()
 
     def _load_from_state_dict(
         self,
@@ -75,7 +81,7 @@ class Pending(nn.Module):
         )
         assigned = local_metadata.get("assign_to_params_buffers", False)
         for name, buffer in self._unsaved():
-            key = prefix + saved_name(name)
+            key = prefix + self._saved_name(name)
             if key in unexpected_keys:
                 unexpected_keys.remove(key)
             if not buffer.is_meta:
@@ -83,7 +89,8 @@ class Pending(nn.Module):
             elif assigned:
                 self._buffers[name] = torch.zeros_like(buffer, device=_device(state_dict, prefix))
             # Sums are joined over the processes, so one takes them; a flag holds for all.
-            if key in state_dict and (distributed.rank() == 0 or buffer.dtype == torch.bool):
+            of_all = buffer.dtype == torch.bool or name in self.surviving
+            if key in state_dict and (of_all or distributed.rank() == 0):
                 self._restore(name, state_dict[key], key, error_msgs)
 
     @torch.no_grad()
@@ -98,16 +105,15 @@ class Pending(nn.Module):
 
     def _waits(self) -> bool:
         """Whether something waits for an update, as far as values can be read."""
-        return any(filled(buffer) for _, buffer in self._unsaved())
+        return any(filled(buffer) for name, buffer in self._unsaved() if name not in self.surviving)
+
+    def _saved_name(self, name: str) -> str:
+        """The name in a state dict of an unsaved buffer."""
+        return name if name in self.surviving or name.startswith(PREFIX) else PREFIX + name
 
     def _unsaved(self) -> list[tuple[str, Tensor]]:
         buffers = ((name, self._buffers[name]) for name in sorted(self._non_persistent_buffers_set))
         return [(name, buffer) for name, buffer in buffers if buffer is not None]
-
-
-def saved_name(name: str) -> str:
-    """The name in a state dict of a buffer that waits for an update."""
-    return name if name.startswith(PREFIX) else PREFIX + name
 
 
 def is_pending(name: str) -> bool:

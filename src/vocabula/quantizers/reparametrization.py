@@ -75,6 +75,7 @@ class NetworkCodebook(Codebook):
     """A basis through a network; see `NetworkReparametrization`."""
 
     by_gradient = True
+    basis: Tensor
     offset: Tensor
     codewords: Tensor
 
@@ -169,6 +170,34 @@ class NetworkCodebook(Codebook):
             self.basis.copy_(torch.where(where[:, None], vectors.to(self.basis), self.basis))
         self.offset.zero_()
         self.offset.copy_(wanted - self._computed())
+
+    @torch.no_grad()
+    def select(self, kept: Tensor) -> None:
+        """Keep only the codewords `kept` (K',), bit for bit; the network goes on training them.
+
+        `offset` takes what the network gives the fewer rows otherwise, as attention does.
+
+        Raises:
+            OptionError: the network takes no other number of rows.
+        """
+        wanted = (self._computed() if self.training else self.vectors().detach())[kept]
+        try:
+            got = self.network(self.basis[kept]).shape
+        except RuntimeError:
+            got = None
+        if got != wanted.shape:
+            raise OptionError(
+                f"NetworkCodebook: expected a network that takes any number of rows, got one for "
+                f"{len(self.basis)}; assign codebook[kept] to a VectorQuantizer(learning="
+                "Gradient()) of that size instead"
+            )
+        basis = self.basis.detach()[kept]
+        trained = isinstance(self.basis, nn.Parameter)
+        self.basis = nn.Parameter(basis, self.basis.requires_grad) if trained else basis
+        self.offset = torch.zeros_like(wanted)
+        self.offset = wanted - self._computed()
+        self.codewords = wanted
+        self._seen = self._versions()
 
     # ------------------------------------------------------------- module
 

@@ -15,11 +15,7 @@ from vocabula.errors import CodeError, OptionError
 from vocabula.functional import readable, residual_codes
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.beam import beam_search
-from vocabula.quantizers.composite import (
-    at_least_one,
-    joined_codes,
-    values_for_parameters,
-)
+from vocabula.quantizers.composite import added_values, at_least_one, joined_codes
 from vocabula.quantizers.dropout import (
     ABSENT,
     absent,
@@ -31,7 +27,6 @@ from vocabula.quantizers.dropout import (
 )
 from vocabula.quantizers.foreign import FOREIGN_OPTIONS
 from vocabula.quantizers.scaled_stages import ScaledStages
-from vocabula.quantizers.stage_scales import Stage
 from vocabula.quantizers.vector import VectorQuantizer
 from vocabula.registry import component
 from vocabula.types import Quantized
@@ -262,20 +257,26 @@ class ResidualQuantizer(ScaledStages):
     def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
         present = self._kept(z) if codes is None else self._present(codes)
         due = self._due(z, mask)
-        if codes is None and not due and not self._waiting():
+        traced = torch.compiler.is_compiling() and due is not None
+        searched = codes is None and (due is None or traced) and not self._waiting()
+        if searched:
             codes = self._search(z.detach()) if self.beam > 1 else self._at_once(z.detach())
-        given: Sequence[Tensor | None] = (
-            [None] * len(self.stages) if codes is None else self._cleaned(codes, present)
-        )
+        given: Sequence[Tensor | None] = [None] * len(self.stages)
+        if codes is not None:
+            given = self._cleaned(codes, present)
         total, placed, results = torch.zeros_like(z), self._placed(), []
         for i, here in enumerate(self._each(present)):
             if i >= self._used:
                 results.append(absent(self.stages[i], z))
                 continue
             left = z - total.detach()
-            stage = self._fit(i, left, both(here, mask)) if due else placed[i]
-            results.append(stage._quantize(left, both(here, mask), given[i]))
-            values = _values(stage, left, results[-1])
+            stage, piece = placed[i], given[i]
+            if due is not None:
+                stage = self._fit(i, left, both(here, mask), due)
+                if searched and piece is not None:  # those codes belong to the scales before
+                    piece = torch.where(due, stage._encode(left), piece)
+            results.append(stage._quantize(left, both(here, mask), piece))
+            values = added_values(stage, left, results[-1])
             total = total + (values if here is None else torch.where(here[:, None], values, 0))
         return Quantized(
             # Adding an exact zero keeps the bits of the sum and brings z its gradient.
@@ -389,11 +390,3 @@ class ResidualQuantizer(ScaledStages):
             )
         for stage, piece in zip(self.stages, self._cleaned(codes, present), strict=True):
             stage._check_codes(piece)
-
-
-def _values(stage: Stage, left: Tensor, result: Quantized) -> Tensor:
-    """The stage's values (N, D), with gradients to its parameters but not to the residual."""
-    trained = torch.is_grad_enabled() and any(p.requires_grad for p in stage.parameters())
-    if not trained:
-        return result.values.detach()
-    return values_for_parameters(stage, left, result.codes)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt, Lt
@@ -15,7 +14,7 @@ from vocabula.functional import distributed
 from vocabula.functional.joined_draws import draw_rows
 from vocabula.quantizers.learning import Codebook
 from vocabula.quantizers.local_state import LocalState
-from vocabula.quantizers.pending import VAIN, Pending, filled, saved_name
+from vocabula.quantizers.pending import VAIN, Pending, filled
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.registry import component
 
@@ -70,6 +69,7 @@ class RevivalState(LocalState, KeepDtype, Pending):
     it is not all zero, and an exported model never: it matters to the next updates alone.
     """
 
+    surviving = (VAIN,)
     kept_buffers = ("share", "low_for", "vain", "drawn", "seen")
     share: Tensor
     low_for: Tensor
@@ -158,31 +158,3 @@ class RevivalState(LocalState, KeepDtype, Pending):
         again = torch.where(dead, (self.vain + 1).clamp(max=MOST_HALVINGS), self.vain)
         self.vain.copy_(torch.where((low | (total == 0)) & settled, again, 0.0))
         self.seen.zero_()
-
-    # ------------------------------------------------------------- state
-
-    def _save_to_state_dict(
-        self, destination: dict[str, Any], prefix: str, keep_vars: bool
-    ) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination.pop(prefix + saved_name(VAIN), None)
-        if filled(self.vain):
-            destination[prefix + VAIN] = self.vain if keep_vars else self.vain.detach()
-
-    def _load_from_state_dict(
-        self,
-        state_dict: Mapping[str, Any],
-        prefix: str,
-        local_metadata: dict[str, Any],
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        lists = missing_keys, unexpected_keys, error_msgs
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)
-        key = prefix + VAIN
-        if key in unexpected_keys:
-            unexpected_keys.remove(key)
-        if key in state_dict:  # every process has the same
-            self._restore(VAIN, state_dict[key], key, error_msgs)

@@ -13,6 +13,7 @@ from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.composite import CompositeQuantizer
 from vocabula.quantizers.stage_scales import (
     ScaledStage,
+    Stack,
     Stage,
     StageScales,
     is_fixed,
@@ -20,7 +21,7 @@ from vocabula.quantizers.stage_scales import (
 )
 
 
-class ScaledStages(CompositeQuantizer):
+class ScaledStages(CompositeQuantizer, Stack):
     """Stages of one width; those with fixed codewords are in units that are chosen or given.
 
     Args:
@@ -45,6 +46,7 @@ class ScaledStages(CompositeQuantizer):
         self.scales = None if scales is None else _fitting(type(self).__name__, stages, scales)
         chosen = scales is None and not scaled_by_hand(stages) and any(map(is_fixed, stages))
         self.stage_scales = StageScales(stages) if chosen else None
+        self.register_stack()
 
     def unscale(self) -> None:
         """Take every stage as it is, as releases before the choice of scales did."""
@@ -65,17 +67,16 @@ class ScaledStages(CompositeQuantizer):
         device = self.anchor.device
         return ScaledStage(stage, torch.full((1,), scale, dtype=self.compute_dtype, device=device))
 
-    def _due(self, z: Tensor, mask: Tensor | None) -> bool:
-        """Whether these vectors set the stages' scales."""
-        scales = None if torch.compiler.is_compiling() else self.stage_scales
-        return scales is not None and self.learning_active and scales.begin(z, mask)
+    def _due(self, z: Tensor, mask: Tensor | None) -> Tensor | None:
+        """Whether these vectors set the stages' scales (); None: surely not."""
+        scales = self.stage_scales if self.learning_active else None
+        return None if scales is None else scales.begin(z, mask)
 
-    def _fit(self, index: int, left: Tensor, mask: Tensor | None) -> Stage:
-        """A stage after its scale has been set by what it receives."""
-        stage = self.parts[index]
+    def _fit(self, index: int, left: Tensor, mask: Tensor | None, due: Tensor) -> Stage:
+        """A stage after its scale has been set by what it receives, where that is `due` ()."""
         if self.stage_scales is not None:
-            self.stage_scales.fit(index, stage, left.detach(), mask)
-        return self._stage(index, stage)
+            self.stage_scales.fit(self.stack_key, index, left, mask, due)
+        return self._stage(index, self.parts[index])
 
     def _update(self) -> None:
         super()._update()

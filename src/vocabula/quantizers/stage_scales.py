@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,6 @@ from vocabula.functional import distributed, readable
 from vocabula.functional._checks import counted
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.finite_scalar import FiniteScalarQuantizer
-from vocabula.quantizers.initialization import is_due
 from vocabula.quantizers.lookup_free import LookupFreeQuantizer
 from vocabula.types import Quantized
 
@@ -22,6 +23,8 @@ LAST_FIT = 128
 FACTORS = tuple(2 ** (step / 6) for step in range(-18, 19))
 #: Rows that candidates are tried on.
 ROWS = 2048
+_STACKS: WeakValueDictionary[int, Stack] = WeakValueDictionary()
+_KEYS = itertools.count()
 
 
 class Stage(Protocol):
@@ -90,13 +93,34 @@ class ScaledStage:
         return self.stage._decode(codes) * self.scale
 
 
+class Stack(nn.Module):
+    """A quantizer with scaled stages, which the operator that fits them finds by `stack_key`."""
+
+    stack_key: int
+    stage_scales: StageScales | None
+
+    @property
+    def parts(self) -> list[Quantizer]:
+        """The stages in order."""
+        raise NotImplementedError
+
+    def register_stack(self) -> None:
+        """Get a key of its own; a copy has to get another."""
+        self.stack_key = next(_KEYS)
+        _STACKS[self.stack_key] = self
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self.register_stack()
+
+
 class StageScales(nn.Module):
     """The scales of residual stages, each found from what the stages before it leave.
 
     At first each stage's scale is that of the one before over its number of levels. In training a
     scale becomes the one with the least squared error among multiples of the root mean square of
     what its stage receives: for each component alone where the stage quantizes it alone. A scale
-    stays where nothing is left. Compiled graphs find none and use those that there are.
+    stays where nothing is left.
 
     Args:
         stages: quantizers of one width, first to last.
@@ -104,10 +128,12 @@ class StageScales(nn.Module):
     Attributes:
         weight: (stages, D) the scales, 1 for stages that learn their codewords.
         fits: () int64, updates with data that were seen until the last fit.
+        begun: () whether vectors were seen since the last update.
     """
 
     weight: Tensor
     fits: Tensor
+    begun: Tensor
 
     def __init__(self, stages: Sequence[Quantizer]) -> None:
         super().__init__()
@@ -118,11 +144,13 @@ class StageScales(nn.Module):
             scale = scale * torch.tensor(_shrinkage(stage)) if chosen else scale
         self.register_buffer("weight", torch.stack(rows))
         self.register_buffer("fits", torch.zeros((), dtype=torch.int64))
-        self._begun = self._settled = False
+        self.register_buffer("begun", torch.zeros((), dtype=torch.bool), persistent=False)
+        self._settled = False
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._begun = self._settled = False
+        self.begun = torch.zeros_like(self.begun, device=self.fits.device)
+        self._settled = False
 
     def placed(self, index: int, stage: Quantizer, dtype: torch.dtype) -> Stage:
         """A stage in its own units."""
@@ -132,43 +160,62 @@ class StageScales(nn.Module):
         return ScaledStage(stage, self.weight[index].to(dtype, copy=True))
 
     @torch.no_grad()
-    def begin(self, z: Tensor, mask: Tensor | None) -> bool:
-        """Whether scales are due with these vectors (N, D), equally on every process."""
-        fits = None if self._settled or self._begun else readable(self.fits)
-        if fits is None:
-            return False
-        step = int(fits)
-        self._settled = step > LAST_FIT
+    def begin(self, z: Tensor, mask: Tensor | None) -> Tensor | None:
+        """Whether these vectors (N, D) set scales (), equally on every process; None: never."""
         if self._settled:
-            return False
+            return None
         here = z.new_tensor(len(z), dtype=torch.int64) if mask is None else counted(mask).sum()
-        if int(distributed.all_reduce_sum(here)) == 0:
-            return False
-        self._begun = True
-        self.fits += 1
-        return is_due(step, LAST_FIT)
+        first = (distributed.all_reduce_sum(here) > 0) & ~self.begun & (self.fits <= LAST_FIT)
+        due = first & (self.fits & (self.fits - 1) == 0)
+        self.fits += first
+        self.begun |= first
+        known = readable(torch.stack([due, self.fits > LAST_FIT]))
+        if known is None:  # a traced graph asks each time
+            return due
+        needed, self._settled = known.tolist()
+        return due if needed else None
 
     def finish(self) -> None:
         """End an update: the next vectors may change the scales."""
-        self._begun = False
+        self.begun.zero_()
 
     @torch.no_grad()
-    def fit(self, index: int, stage: Quantizer, left: Tensor, mask: Tensor | None) -> None:
-        """Set the scale of a stage that receives `left` (N, D); mask (N,) marks what counts."""
-        if not self.chosen[index]:
-            return
-        rows = left if mask is None else left[counted(mask)]
-        rows = rows[:: max(1, -(-len(rows) // ROWS))]
-        alone = is_elementwise(stage)
-        size = distributed.all_reduce_sum(
-            torch.cat([rows.square().sum(0), rows.new_tensor([float(len(rows))])])
-        )
-        power = (size[:-1] if alone else size[:-1].mean().expand(stage.dim)) / size[-1].clamp_min(1)
-        scales = power.sqrt().where(power > 0, 1.0) * rows.new_tensor(FACTORS)[:, None]
-        errors = distributed.all_reduce_sum(torch.stack([_errors(stage, rows, s) for s in scales]))
-        errors = errors if alone else errors.sum(1, keepdim=True).expand_as(errors)
-        found = scales.gather(0, errors.argmin(0, keepdim=True))[0]
-        self.weight[index] = found.to(self.weight).where(power > 0, self.weight[index])
+    def fit(self, key: int, index: int, left: Tensor, mask: Tensor | None, due: Tensor) -> None:
+        """Set the scale of a stage of a `Stack` that receives `left` (N, D), where `due` ().
+
+        The mask (N,) marks what counts.
+        """
+        if self.chosen[index]:
+            kept = left.new_ones(len(left), dtype=torch.bool) if mask is None else counted(mask)
+            self.weight[index] = _fitted(left.detach(), kept, due, self.weight[index], key, index)
+
+
+# An opaque operator: whether a fit is due depends on data, which a traced graph cannot ask.
+@torch.library.custom_op(
+    "vocabula::fit_stage_scale",
+    mutates_args=(),
+    schema="(Tensor left, Tensor mask, Tensor due, Tensor scale, int key, int index) -> Tensor",
+)
+def _fitted(left: Tensor, mask: Tensor, due: Tensor, scale: Tensor, key: int, index: int) -> Tensor:
+    if not bool(due):
+        return scale.clone()
+    stage, rows = _STACKS[key].parts[index], left[mask]
+    rows = rows[:: max(1, -(-len(rows) // ROWS))]
+    alone = is_elementwise(stage)
+    size = distributed.all_reduce_sum(
+        torch.cat([rows.square().sum(0), rows.new_tensor([float(len(rows))])])
+    )
+    power = (size[:-1] if alone else size[:-1].mean().expand(stage.dim)) / size[-1].clamp_min(1)
+    scales = power.sqrt().where(power > 0, 1.0) * rows.new_tensor(FACTORS)[:, None]
+    errors = distributed.all_reduce_sum(torch.stack([_errors(stage, rows, s) for s in scales]))
+    errors = errors if alone else errors.sum(1, keepdim=True).expand_as(errors)
+    found = scales.gather(0, errors.argmin(0, keepdim=True))[0]
+    return found.to(scale).where(power > 0, scale)
+
+
+@_fitted.register_fake
+def _(left: Tensor, mask: Tensor, due: Tensor, scale: Tensor, key: int, index: int) -> Tensor:
+    return torch.empty_like(scale)
 
 
 def is_fixed(stage: Quantizer) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,20 +18,19 @@ from vocabula.functional import (
     masked_mean,
     nearest_codeword,
     nearest_codewords,
-    readable,
     rotation,
     sample_codeword,
     soft_assignment_entropies,
     straight_through,
 )
-from vocabula.functional._checks import amount, counted, mask_and_weights
+from vocabula.functional._checks import amount, mask_and_weights
 from vocabula.functional.statistics import weighted_statistics
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.estimators import Estimator, Lookup
+from vocabula.quantizers.fitting import FittedStart
 from vocabula.quantizers.gradient_watch import GradientWatch
 from vocabula.quantizers.initialization import Initialization, KMeans
 from vocabula.quantizers.learning import EMA, Codebook, LearningRule
-from vocabula.quantizers.local_state import LocalState
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.quantizers.projection import Projection, unit
 from vocabula.quantizers.regularization import orthogonality
@@ -47,7 +46,7 @@ Weight = Annotated[float, Ge(0)]
 
 
 @component("quantizer", "vector")
-class VectorQuantizer(LocalState, KeepDtype, Quantizer):
+class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
     """Vector quantization: z becomes its nearest codeword.
 
     ``k* = argmin_k ||z - e_k||^2``, ties to the lowest index, and ``values = e_k*``. Losses are
@@ -99,8 +98,6 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
 
     kept_buffers = ("pending_counts",)
     pending_counts: Tensor
-    fits: Tensor
-    begun: Tensor
 
     def __init__(
         self,
@@ -132,7 +129,6 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         self.project_out: nn.Module = Projection(width, dim) if projected else nn.Identity()
         self.distance = distance
         self.estimator = ESTIMATORS[estimator] if isinstance(estimator, str) else estimator
-        self.initialization = initialization
         self.book = learning.codebook(initialization.start(codebook_size, width))
         self.revival = revival.state(codebook_size, width) if revival else None
         self.commitment_weight = commitment_weight
@@ -152,11 +148,7 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
             )
         counts = torch.zeros(codebook_size, dtype=torch.float32)
         self.keep_local("pending_counts", counts, persistent=False)
-        # Updates with data, counted until the codewords are fitted for the last time.
-        self.register_buffer("fits", torch.zeros((), dtype=torch.int64))
-        # Whether vectors were seen since the last update: then the codewords may not be fitted.
-        self.keep_local("begun", torch.zeros((), dtype=torch.bool), persistent=False)
-        self._settled = initialization.last_fit < 0
+        self.keep_fits(initialization)
         self._gradients = GradientWatch()
 
     # ------------------------------------------------------------- codebook
@@ -177,22 +169,11 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         self.book.assign(vectors.detach())
         if self.revival is not None:
             self.revival.vain.zero_()
-        self.fits.fill_(self.initialization.last_fit + 1)
-        self._settled = True
+        self._end_fits()
 
     def _codewords(self) -> Tensor:
         vectors = self.book.vectors().to(self.compute_dtype)
         return unit(vectors) if self.distance == "cosine" else vectors
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self._settle()
-
-    def _settle(self) -> None:
-        """Check whether the codewords have had their last fit, if the count can be read."""
-        fits = readable(self.fits)
-        if fits is not None:
-            self._settled = int(fits) > self.initialization.last_fit
 
     @property
     def plain(self) -> bool:
@@ -201,31 +182,14 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         drawn = self.training and self.sampling_temperature > 0
         return self.distance == "euclidean" and not projected and not drawn
 
-    def _fitting(self) -> bool:
-        # A traced graph cannot read a changing count: its operator asks each time.
-        compiling = torch.compiler.is_compiling()
-        return self.initialization.last_fit >= 0 if compiling else not self._settled
-
     @torch.no_grad()
     def _fit(self, z: Tensor, mask: Tensor | None) -> Tensor:
-        """Set the codewords from the batch where that is due (), equally on every process.
-
-        This happens once per update, before its first vectors: neither another micro-batch nor
-        another stage that shares the codebook may move it after codes were found.
-        """
-        self.follow(z)
-        if mask is None:
-            mask = torch.ones(len(z), dtype=torch.bool, device=z.device)
-        mask = counted(mask)
-        step = torch.where(self.begun, -1, self.fits)
-        vectors, counts, due = self.initialization.fit(z, mask, step, self.codebook_sizes[0])
+        """Set the codewords from the batch where that is due ()."""
+        vectors, counts, due = self._found(z, mask, self.codebook_sizes[0])
         self.book.replace(due.expand(len(counts)), vectors, counts.clamp_min(1))
         if self.revival is not None:
             self.revival.restart(due, counts)
-        seen = due | (self.fits > 0)
-        self.fits += seen & ~self.begun & (self.fits <= self.initialization.last_fit)
-        self.begun.logical_or_(seen)
-        self._settle()
+        self._note(due)
         return due
 
     # ------------------------------------------------------------- quantizer
@@ -341,8 +305,7 @@ class VectorQuantizer(LocalState, KeepDtype, Quantizer):
         if self.revival is not None:
             self.revival.select(kept)
         self.pending_counts = self.pending_counts[kept.to(self.pending_counts.device)]
-        self.fits.fill_(self.initialization.last_fit + 1)
-        self._settled = True
+        self._end_fits()
 
     def _encode(self, z: Tensor) -> Tensor:
         return nearest_codeword(self._inner(z), self._codewords())
