@@ -15,7 +15,7 @@ from vocabula.functional import (
     nearest_of_books,
     residual_codes,
 )
-from vocabula.functional.finite_scalar import _lattice
+from vocabula.functional.finite_scalar import Form, _lattice
 from vocabula.palette.dithering import floyd_steinberg
 from vocabula.quantizers import UsageTracker, VectorQuantizer
 
@@ -208,9 +208,9 @@ def test_the_door_itself() -> None:
         lambda: native.nearest(z, book, False, torch.zeros(4, dtype=torch.float64)),
         lambda: native.nearest(z, book, False, torch.zeros(5)),
         lambda: native.nearest(z, book.to("meta"), False),
-        lambda: native.finite_scalar(z, _lattice((3, 3))),
-        lambda: native.finite_scalar(z.double(), _lattice((3, 3, 3))),
-        lambda: native.finite_scalar_backward(z[:4], z, _lattice((3, 3, 3))),
+        lambda: native.finite_scalar(z, _lattice(Form((3, 3)))),
+        lambda: native.finite_scalar(z.double(), _lattice(Form((3, 3, 3)))),
+        lambda: native.finite_scalar_backward(z[:4], z, _lattice(Form((3, 3, 3)))),
         lambda: native.floyd_steinberg(torch.zeros(2, 2, 3).int(), torch.zeros(4, 2).int(), 9),
         lambda: native.floyd_steinberg(torch.zeros(2, 2, 3).int(), torch.zeros(4, 3), 9),
         lambda: native.Lattice([[1.0]], [1, 2]),

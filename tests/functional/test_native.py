@@ -14,6 +14,7 @@ from processes import on_instructions
 from vocabula.functional import finite_scalar, native, nearest_codeword
 
 SETS = ["avx512", "avx2", "neon"]
+FORMS = [{}, {"symmetric": True}, {"hard_clamp": True}, {"symmetric": True, "hard_clamp": True}]
 
 
 def nearest_in_float64(z: torch.Tensor, codebook: torch.Tensor) -> torch.Tensor:
@@ -128,11 +129,14 @@ def test_strided_views(instructions: str) -> None:
 
 
 @pytest.mark.parametrize("levels", [(8, 5, 5, 5), (2,), (3,) * 16, (1001, 7), (2**13, 2**13, 3)])
-def test_finite_scalar_values_and_gradient(instructions: str, levels: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_finite_scalar_values_and_gradient(
+    instructions: str, levels: tuple[int, ...], form: dict[str, bool]
+) -> None:
     z = (2 * normal(150, len(levels))).requires_grad_()
-    values, codes = finite_scalar(z, levels)
+    values, codes = finite_scalar(z, levels, **form)
     exact_z = z.detach().double().requires_grad_()
-    exact_values, exact_codes = finite_scalar(exact_z, levels)
+    exact_values, exact_codes = finite_scalar(exact_z, levels, **form)
     away = (values - exact_values).abs() < 1e-6  # not on the edge between two levels
     assert away.float().mean() > 0.98
     assert torch.equal(codes[away.all(-1)], exact_codes[away.all(-1)])
@@ -140,6 +144,28 @@ def test_finite_scalar_values_and_gradient(instructions: str, levels: tuple[int,
     (gradient,) = torch.autograd.grad((values * weight).sum(), z)
     (exact,) = torch.autograd.grad((exact_values * weight).sum(), exact_z)
     assert torch.allclose(gradient.double(), exact, atol=1e-6)
+
+
+@pytest.mark.parametrize("levels", [(8, 5, 5, 5), (2, 3), (1001, 7), (2**13, 2**13, 3)])
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_clamped_finite_scalar_is_that_of_torch(
+    instructions: str, levels: tuple[int, ...], symmetric: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit, also where coordinates lie on the edges between two levels."""
+    steps = torch.arange(-1300, 1301)[:, None] / torch.tensor([2.0 * n - 2 for n in levels])
+    z = torch.cat([normal(300, len(levels)), steps]).requires_grad_()
+    weight = normal(*z.shape, seed=2)
+
+    def found() -> list[torch.Tensor]:
+        values, codes = finite_scalar(z, levels, symmetric=symmetric, hard_clamp=True)
+        return [values, codes, *torch.autograd.grad((values * weight).sum(), z)]
+
+    values, codes, gradient = found()
+    monkeypatch.setattr(native, "_load", lambda: None)
+    torch_values, torch_codes, torch_gradient = found()
+    assert torch.equal(values, torch_values)
+    assert torch.equal(codes, torch_codes)
+    assert torch.allclose(gradient, torch_gradient, rtol=1e-6, atol=0)
 
 
 @pytest.mark.slow

@@ -14,8 +14,14 @@ from torch import Tensor
 from processes import spawn
 from vocabula.quantizers import (
     EMA,
+    BernoulliQuantizer,
+    DiVeQ,
+    FiniteScalarQuantizer,
     FromData,
+    Gradient,
+    GumbelQuantizer,
     KMeans,
+    MultiScaleQuantizer,
     Normal,
     ProductQuantizer,
     Quantizer,
@@ -23,6 +29,7 @@ from vocabula.quantizers import (
     Revival,
     VectorQuantizer,
 )
+from vocabula.types import Quantized
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,12 @@ QUANTIZERS: dict[str, Callable[[], Quantizer]] = {
     "product, dropout": lambda: ProductQuantizer(
         [VectorQuantizer(2, 16, revival=EAGER) for _ in "ab"], dropout=0.5
     ),
+    "sampled": lambda: vector(sampling_temperature=8.0),
+    "gumbel": lambda: GumbelQuantizer(DIM, 16),
+    "bernoulli": lambda: BernoulliQuantizer(DIM, bits=5),
+    "noise": lambda: FiniteScalarQuantizer([5] * DIM, noise_dropout=0.5),
+    "diveq": lambda: vector(learning=Gradient(), revival=None, estimator=DiVeQ(0.1)),
+    "shared": lambda: MultiScaleQuantizer([vector()], (1, 2, 5), axes=1, dropout=0.5),
 }
 
 
@@ -74,18 +87,22 @@ def marked(step: int) -> Tensor:
 
 
 def learned(job: Job, rank: int = 0, ranks: int = 1, *, eager: bool = False) -> dict[str, Tensor]:
-    """The books after some steps, from items rank, rank + ranks, ... of every batch."""
+    """The books after some steps, from items rank, rank + ranks, ... of every batch.
+
+    And the last values of these items, which show the draws of quantizers without such books.
+    """
     torch.manual_seed(0)
     quantizer = QUANTIZERS[job.name]()
-    call: Callable[..., object] = quantizer
+    call: Callable[..., Quantized] = quantizer
     if job.compiled and not eager:
         call = torch.compile(quantizer, fullgraph=True, backend="aot_eager", dynamic=True)
     torch.manual_seed(rank)
     for step in range(job.steps):
         mask = marked(step)[rank::ranks] if job.masked else None
         weight = marked(step + 1)[rank::ranks] * 0.5 + 0.25 if job.weighted else None
-        call(batch(step)[rank::ranks], mask, weight)
-    return {n: t for n, t in quantizer.state_dict().items() if "usage_tracker" not in n}
+        result = call(batch(step)[rank::ranks], mask, weight)
+    books = {n: t for n, t in quantizer.state_dict().items() if "usage_tracker" not in n}
+    return books | {"values": result.values.detach()}
 
 
 def work(rank: int, ranks: int, folder: str, jobs: Sequence[Job]) -> None:

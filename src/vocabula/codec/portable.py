@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -247,12 +248,18 @@ def _runs(prior: PortablePrior, block: Block, stage: int) -> Runs:
     return runs if len(prior.codes.grid) == 2 else single_positions(runs)
 
 
+def _plain(step: Fraction) -> int | list[int]:
+    whole = step.denominator == 1
+    return step.numerator if whole else [step.numerator, step.denominator]
+
+
 def _content(
     prior: PortablePrior, table: Tensor, networks: Sequence[IntegerNetwork]
 ) -> Iterator[bytes]:
     """Everything that the probabilities depend on."""
     grids = [[grid.codebook_sizes, grid.largest_symbol] for grid in (prior.codes, *prior.upper)]
-    shape = {"levels": grids, "factors": prior.factors, "reach": prior.reach}
+    factors = [[_plain(step) for step in steps] for steps in prior.factors]
+    shape = {"levels": grids, "factors": factors, "reach": prior.reach}
     yield json.dumps(shape, separators=(",", ":")).encode()
     yield table.cpu().numpy().astype("<i4").tobytes()
     for network in networks:

@@ -231,17 +231,34 @@ def nearest_several(z: Tensor, codebook: Tensor, count: int, cosine: bool) -> Te
     return codes
 
 
-def sample(z: Tensor, codebook: Tensor, temperature: float, cosine: bool) -> Tensor:
-    """Return (N,) codes drawn from softmax(-d² / temperature)."""
+def sample(
+    z: Tensor,
+    codebook: Tensor,
+    temperature: float,
+    cosine: bool,
+    joined: tuple[Tensor, int] | None = None,
+) -> Tensor:
+    """Return (N,) codes drawn from softmax(-d² / temperature).
+
+    With `joined`, the ascending places (N,) of the rows in a longer batch and its length, the draws
+    are those that its rows would get.
+    """
     book = _prepare(codebook, cosine)
     codes = z.new_empty(z.shape[0], dtype=torch.int64)
-    operand, scores, step = _tile(z.shape[0], book)
-    for start in range(0, z.shape[0], step):
-        rows = _exact_rows(z[start : start + step], book)
+    count = z.shape[0] if joined is None else joined[1]
+    operand, scores, step = _tile(count, book)
+    for start in range(0, count, step):
+        noise = torch.empty_like(scores[: count - start]).exponential_()
+        here = slice(start, start + step)
+        if joined is not None:
+            ends = joined[0].new_tensor([start, start + step])
+            here = slice(*torch.searchsorted(joined[0], ends).tolist())
+            noise = noise[joined[0][here] - start]
+        rows = _exact_rows(z[here], book)
         tile = scores[: rows.shape[0]]
         norm = _score(rows, book, operand[: rows.shape[0]], tile)
         # Gumbel noise is -log of an exponential draw; 2^-25 stands for the draws that round to 0.
-        noise = torch.empty_like(tile).exponential_().clamp_min_(2.0**-25).log_()
+        noise = noise.clamp_min_(2.0**-25).log_()
         drawn = noise.add_(tile, alpha=2 / temperature).argmin(-1)
-        codes[start : start + step] = torch.where(torch.isfinite(norm), drawn, 0)
+        codes[here] = torch.where(torch.isfinite(norm), drawn, 0)
     return codes

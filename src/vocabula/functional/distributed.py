@@ -14,7 +14,7 @@ ranks in turn::
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,9 +31,11 @@ __all__ = [
     "all_reduce_sum_grad",
     "alone",
     "broadcast",
+    "item_parts",
     "item_rows",
     "items",
     "joined_order",
+    "parts",
     "rank",
     "world_size",
 ]
@@ -77,6 +79,29 @@ def items(count: int) -> Iterator[None]:
 def item_rows(rows: int) -> int:
     """Return how many of `rows` belong to one item, 1 outside of a block of `items`."""
     return rows // _items if _items and rows % _items == 0 else 1
+
+
+_parts: tuple[int, ...] = ()  # rows of an item in each part of the rows, () outside of a block
+
+
+@contextmanager
+def parts(sizes: Sequence[int]) -> Iterator[None]:
+    """Within the block rows come in parts: for part i, `sizes[i]` rows of each item in turn.
+
+    The rows of all parts of an item are then no neighbours, unlike those of `items`.
+    """
+    global _parts
+    before = _parts
+    _parts = tuple(sizes)
+    try:
+        yield
+    finally:
+        _parts = before
+
+
+def item_parts(rows: int) -> list[int]:
+    """Return how many of `rows` belong to one item, in each of their parts."""
+    return list(_parts) or [item_rows(rows)]
 
 
 def _grouped() -> bool:
@@ -133,32 +158,39 @@ def joined_order(rows: Tensor, item_rows: Tensor) -> Tensor:
 
     Args:
         rows: (W,) int64, N of each rank.
-        item_rows: (W,) int64 >= 1, rows of an item of each rank.
+        item_rows: (W, parts) int64 >= 1, rows of an item of each rank in each part of its rows.
     """
-    sizes = zip(rows.tolist(), item_rows.tolist(), strict=True)
-    item = [torch.arange(n, device=rows.device) // size for n, size in sizes]
-    return torch.cat(item).argsort(stable=True)
+    every = list(zip(rows.tolist(), item_rows.tolist(), strict=True))
+    counts = [n // sum(sizes) for n, sizes in every]
+    place = [
+        torch.arange(count * size, device=rows.device) // size + part * max(counts)
+        for count, (_, sizes) in zip(counts, every, strict=True)
+        for part, size in enumerate(sizes)
+    ]
+    return torch.cat(place).argsort(stable=True)
 
 
-def all_gather_sizes(rows: int, item_rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the numbers of rows (W,) and of rows of an item (W,) of all ranks, int64."""
-    own = torch.tensor([rows, max(1, item_rows)], device=device)
+def all_gather_sizes(
+    rows: int, item_rows: Sequence[int], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return the numbers of rows (W,) and of rows of an item (W, parts) of all ranks, int64."""
+    own = torch.tensor([rows, *(max(1, size) for size in item_rows)], device=device)
     sizes = [torch.empty_like(own) for _ in range(world_size())]
     dist.all_gather(sizes, own)
     every = torch.stack(sizes)
-    return every[:, 0], every[:, 1]
+    return every[:, 0], every[:, 1:]
 
 
 @torch.library.custom_op(
     "vocabula::all_gather_rows",
     mutates_args=(),
-    schema="(Tensor tensor, SymInt item_rows) -> Tensor",
+    schema="(Tensor tensor, SymInt[] item_rows) -> Tensor",
 )
-def _all_gather_rows(tensor: Tensor, item_rows: int) -> Tensor:
+def _all_gather_rows(tensor: Tensor, item_rows: Sequence[int]) -> Tensor:
     tensor = tensor.detach().contiguous()
     if world_size() == 1:
         return tensor.clone()
-    rows, size = all_gather_sizes(tensor.shape[0], item_rows, tensor.device)
+    rows, size = all_gather_sizes(tensor.shape[0], item_rows or [1], tensor.device)
     counts = rows.tolist()
     # Collectives need equal shapes: pad every rank to the longest, cut afterwards.
     padded = tensor.new_zeros((max(counts), *tensor.shape[1:]))
@@ -180,7 +212,7 @@ _broadcast.register_fake(_same_shape)
 
 
 @_all_gather_rows.register_fake
-def _(tensor: Tensor, item_rows: int) -> Tensor:
+def _(tensor: Tensor, item_rows: Sequence[int]) -> Tensor:
     rows = torch.library.get_ctx().new_dynamic_size()
     return tensor.new_empty((rows, *tensor.shape[1:]))
 
@@ -262,13 +294,13 @@ def broadcast(tensor: Tensor) -> Tensor:
     return tensor.detach() if _alone() else _broadcast(tensor.detach())
 
 
-def all_gather_rows(tensor: Tensor, *, item_rows: int = 0) -> Tensor:
+def all_gather_rows(tensor: Tensor, *, item_rows: Sequence[int] = ()) -> Tensor:
     """Return the rows of all ranks; no gradient flows.
 
     Args:
         tensor: (N, ...), where N may differ between ranks and be 0.
-        item_rows: rows of each item of this rank's batch, in which case the rows come in the order
-            of the joined batch; 0 on every rank for the order of rank.
+        item_rows: rows of each item of this rank's batch, in each part of the rows; then the rows
+            come in the order of the joined batch. () on every rank for the order of rank.
 
     Returns:
         (sum of N, ...), the same on every rank; a view of `tensor` where there is no group.

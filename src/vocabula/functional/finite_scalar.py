@@ -1,7 +1,7 @@
 """Finite scalar quantization: each coordinate bounded, rounded to a few levels, and counted.
 
-The published form in float32 on the CPU uses one pass of the compiled kernel, forward and backward,
-if it was built. Everything else, including traced graphs, runs the formulas in torch operations.
+float32 on the CPU uses one pass of the compiled kernel, forward and backward, if it was built.
+Everything else, including traced graphs, runs the formulas in torch operations.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from vocabula.functional import native
 from vocabula.functional._checks import check_floating
 from vocabula.functional.bit_packing import MAX_BITS
 from vocabula.functional.estimators import straight_through
+from vocabula.functional.joined_draws import joined_noise
 from vocabula.functional.packing import pack_digits, unpack_digits
 
 __all__ = ["finite_scalar", "finite_scalar_values"]
@@ -52,18 +53,20 @@ def _constants(form: Form) -> list[list[float]]:
 
 
 @functools.cache
-def _lattice(levels: tuple[int, ...]) -> native.Lattice:
-    return native.Lattice(_constants(Form(levels)), [1, *accumulate(levels[:-1], mul)])
+def _lattice(form: Form) -> native.Lattice:
+    basis = [1, *accumulate(form.levels[:-1], mul)]
+    shape = {"symmetric": form.symmetric, "hard_clamp": form.hard_clamp}
+    return native.Lattice(_constants(form), basis, **shape)
 
 
 class _Compiled(torch.autograd.Function):
     """The compiled kernel, forward and backward: values, codes, and a zero with a gradient of 0."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, levels: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        values, codes = native.finite_scalar(z, _lattice(levels))
+    def forward(ctx: Any, z: Tensor, form: Form) -> tuple[Tensor, Tensor, Tensor]:
+        values, codes = native.finite_scalar(z, _lattice(form))
         ctx.save_for_backward(z)
-        ctx.levels = levels
+        ctx.form = form
         ctx.mark_non_differentiable(codes)
         ctx.set_materialize_grads(False)
         return values, codes, z.new_zeros(())
@@ -74,10 +77,12 @@ class _Compiled(torch.autograd.Function):
         if grad is None:
             return torch.zeros_like(z), None
         if torch.is_grad_enabled():  # to be differentiated again, unlike the kernel
-            constants = _rows(z, Form(ctx.levels))
+            constants = _rows(z, ctx.form)
             shift, slope = constants[0], constants[-1]
+            if ctx.form.hard_clamp:
+                return grad * slope * ((z + shift).abs() <= 1), None
             return grad * slope * (1 - torch.tanh(z + shift).square()), None
-        return native.finite_scalar_backward(grad, z, _lattice(ctx.levels)), None
+        return native.finite_scalar_backward(grad, z, _lattice(ctx.form)), None
 
 
 def _rows(z: Tensor, form: Form) -> list[Tensor]:
@@ -110,7 +115,7 @@ def finite_scalar_noise(z: Tensor, form: Form) -> Tensor:
     coordinates.
     """
     bounded, middle, top = _bounded(z, form)
-    noisy = bounded.detach() + torch.rand_like(bounded) - 0.5
+    noisy = bounded.detach() + joined_noise(bounded, "uniform") - 0.5
     noisy = torch.minimum(torch.maximum(noisy, -middle), top - middle)
     return straight_through(bounded / middle, noisy / middle)
 
@@ -141,9 +146,8 @@ def finite_scalar_terms(z: Tensor, form: Form) -> tuple[Tensor, Tensor, Tensor]:
             f"z: expected (N, {len(levels)}), a coordinate for each of the levels {list(levels)}, "
             f"got shape {tuple(z.shape)}; give as many levels as coordinates"
         )
-    published = not form.symmetric and not form.hard_clamp
-    if published and not torch.compiler.is_compiling() and native.rounds(z, levels):
-        result: tuple[Tensor, Tensor, Tensor] = _Compiled.apply(z, levels)
+    if not torch.compiler.is_compiling() and native.rounds(z, levels):
+        result: tuple[Tensor, Tensor, Tensor] = _Compiled.apply(z, form)
         return result
     return _composed(z, form)
 

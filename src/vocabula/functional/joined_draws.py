@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
 import torch
 from torch import Tensor
 
 from vocabula.functional import distributed
 
-__all__ = ["draw_rows", "joined_rand", "joined_randint"]
+__all__ = [
+    "draw_noise",
+    "draw_rows",
+    "generator_of_rank_0",
+    "joined_noise",
+    "joined_places",
+    "joined_rand",
+    "joined_randint",
+]
+
+Noise = Literal["uniform", "normal", "exponential"]
 
 
 def _alone() -> bool:
@@ -17,8 +31,8 @@ def _alone() -> bool:
 # The operators are opaque, because the sizes of other ranks depend on data. They are defined in the
 # long form because the short form `custom_op(tags=...)` is newer than torch 2.6.
 torch.library.define(
-    "vocabula::joined_rand",
-    "(Tensor like, SymInt items, int columns, SymInt item_rows) -> Tensor",
+    "vocabula::joined_noise",
+    "(Tensor like, str kind, SymInt items, SymInt columns, SymInt item_rows) -> Tensor",
     tags=(torch.Tag.nondeterministic_seeded,),
 )
 torch.library.define(
@@ -28,35 +42,62 @@ torch.library.define(
 )
 
 
-def _places(items: int, item_rows: int, device: torch.device) -> tuple[Tensor | None, int]:
-    """Where the items of this rank are in the joined batch, None for all, and its length."""
-    if distributed.world_size() == 1:
-        return None, items
-    counts, sizes = distributed.all_gather_sizes(items, item_rows, device)
+def joined_places(items: int, item_rows: int, device: torch.device) -> tuple[Tensor, int]:
+    """Where the items of this rank are in the joined batch, ascending, and its length."""
+    counts, sizes = distributed.all_gather_sizes(items, [item_rows], device)
     places = distributed.joined_order(counts, sizes).argsort()
     return places.split(counts.tolist())[distributed.rank()], len(places)
 
 
-def _of_rank_0(draws: Tensor, places: Tensor | None) -> Tensor:
-    return draws if places is None else distributed.broadcast(draws)[places]
+@contextmanager
+def generator_of_rank_0(device: torch.device) -> Iterator[None]:
+    """Within the block every rank draws what rank 0 draws; the other generators do not move."""
+    module: Any = torch if device.type == "cpu" else torch.get_device_module(device)
+    where = () if device.type == "cpu" else (device,)
+    own = module.get_rng_state(*where)
+    module.set_rng_state(distributed.broadcast(own.to(device)).to(own.device), *where)
+    try:
+        yield
+    finally:
+        if distributed.rank() != 0:
+            module.set_rng_state(own, *where)
 
 
-@torch.library.impl("vocabula::joined_rand", "CompositeExplicitAutograd")
-def _joined_rand(like: Tensor, items: int, columns: int, item_rows: int) -> Tensor:
-    places, total = _places(items, item_rows, like.device)
-    draws = torch.rand(total, columns, dtype=torch.float32, device=like.device)
-    return _of_rank_0(draws, places)
+def _joined(draw: Callable[[int], Tensor], items: int, item_rows: int, like: Tensor) -> Tensor:
+    """The draws of this rank's items, out of those for the joined batch."""
+    if distributed.world_size() == 1:
+        return draw(items)
+    places, total = joined_places(items, item_rows, like.device)
+    with generator_of_rank_0(like.device):
+        return draw(total)[places]
+
+
+def draw_noise(like: Tensor, kind: str) -> Tensor:
+    """Draw numbers of `like`'s shape, dtype and device."""
+    if kind == "uniform":
+        return torch.rand_like(like)
+    return torch.randn_like(like) if kind == "normal" else torch.empty_like(like).exponential_()
+
+
+@torch.library.impl("vocabula::joined_noise", "CompositeExplicitAutograd")
+def _joined_noise(like: Tensor, kind: str, items: int, columns: int, item_rows: int) -> Tensor:
+    def draw(count: int) -> Tensor:
+        return draw_noise(like.new_empty((count, columns)), kind)
+
+    return _joined(draw, items, item_rows, like)
 
 
 @torch.library.impl("vocabula::joined_randint", "CompositeExplicitAutograd")
 def _joined_randint(like: Tensor, items: int, low: int, high: int, item_rows: int) -> Tensor:
-    places, total = _places(items, item_rows, like.device)
-    return _of_rank_0(torch.randint(low, high, (total, 1), device=like.device), places)
+    def draw(count: int) -> Tensor:
+        return torch.randint(low, high, (count, 1), device=like.device)
+
+    return _joined(draw, items, item_rows, like)
 
 
-@torch.library.register_fake("vocabula::joined_rand")
-def _(like: Tensor, items: int, columns: int, item_rows: int) -> Tensor:
-    return like.new_empty((items, columns), dtype=torch.float32)
+@torch.library.register_fake("vocabula::joined_noise")
+def _(like: Tensor, kind: str, items: int, columns: int, item_rows: int) -> Tensor:
+    return like.new_empty((items, columns))
 
 
 @torch.library.register_fake("vocabula::joined_randint")
@@ -64,25 +105,34 @@ def _(like: Tensor, items: int, low: int, high: int, item_rows: int) -> Tensor:
     return like.new_empty((items, 1), dtype=torch.int64)
 
 
-def joined_rand(items: int, columns: int, device: torch.device) -> Tensor:
-    """Draw uniform numbers (items, columns) in [0, 1), float32, with rank 0's generator.
+def joined_noise(like: Tensor, kind: Noise) -> Tensor:
+    """Draw a row of numbers for each row of a batch, with rank 0's generator.
 
-    Rank 0 draws for all items of the joined batch, and each rank gets those of its own items.
+    Every rank draws for all rows of the joined batch, and keeps those of its own rows.
 
     Args:
-        items: of this rank.
-        columns: numbers for each.
-        device: of the result.
+        like: (N, C) whose shape, dtype and device the draws have.
+        kind: "uniform" in [0, 1), "normal" of variance 1, or "exponential" of mean 1.
     """
     if _alone():
+        return draw_noise(like, kind)
+    rows, (items, columns) = distributed.item_rows(len(like)), like.shape
+    empty = like.detach().new_empty(0)
+    draws: Tensor = torch.ops.vocabula.joined_noise(empty, kind, items, columns, rows)
+    return draws
+
+
+def joined_rand(items: int, columns: int, device: torch.device) -> Tensor:
+    """Draw uniform numbers (items, columns) in [0, 1), float32, as `joined_noise` does."""
+    if _alone():
         return torch.rand(items, columns, dtype=torch.float32, device=device)
-    rows, like = distributed.item_rows(items), torch.empty(0, device=device)
-    draws: Tensor = torch.ops.vocabula.joined_rand(like, items, columns, rows)
+    rows, like = distributed.item_rows(items), torch.empty(0, dtype=torch.float32, device=device)
+    draws: Tensor = torch.ops.vocabula.joined_noise(like, "uniform", items, columns, rows)
     return draws
 
 
 def joined_randint(items: int, low: int, high: int, device: torch.device) -> Tensor:
-    """Draw integers (items, 1) in [low, high) as `joined_rand` draws its numbers."""
+    """Draw integers (items, 1) in [low, high) as `joined_noise` draws its numbers."""
     if _alone():
         return torch.randint(low, high, (items, 1), device=device)
     rows, like = distributed.item_rows(items), torch.empty(0, device=device)
@@ -114,7 +164,7 @@ def _draw_joined_rows(
     mine = torch.ones_like(uniform, dtype=torch.bool)
     grouped, joined = distributed.world_size() > 1, marked
     if grouped:
-        rows, sizes = distributed.all_gather_sizes(len(marked), item_rows, marked.device)
+        rows, sizes = distributed.all_gather_sizes(len(marked), [item_rows], marked.device)
         order = distributed.joined_order(rows, sizes)
         joined = distributed.all_gather_rows(marked)[order]
     if len(joined) == 0:

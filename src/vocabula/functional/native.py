@@ -49,8 +49,14 @@ _ARGUMENTS = {
         *(_POINTER, _SIZE, _POINTER, _SIZE, _SIZE, _SIZE, _SIZE),
         *(_POINTER, _POINTER, _POINTER),
     ],
-    "vocabula_finite_scalar": [_POINTER, _SIZE, _SIZE, *[_POINTER] * 4],
-    "vocabula_finite_scalar_backward": [_POINTER, _POINTER, _SIZE, _SIZE, *[_POINTER] * 2],
+    "vocabula_finite_scalar": [
+        *(_POINTER, _SIZE, _SIZE, _POINTER, _POINTER),
+        *(ctypes.c_int32, _POINTER, _POINTER),
+    ],
+    "vocabula_finite_scalar_backward": [
+        *(_POINTER, _POINTER, _SIZE, _SIZE, _POINTER),
+        *(ctypes.c_int32, _POINTER),
+    ],
     "vocabula_floyd_steinberg": [
         *(_POINTER, _SIZE, _SIZE, _SIZE, _POINTER, _SIZE),
         *(ctypes.c_int32, _POINTER),
@@ -196,10 +202,19 @@ class Lattice:
     Args:
         constants: (6, levels) shift, half, offset, middle, top and slope.
         basis: (levels,) what a step of each digit adds to the code.
+        symmetric: whether digits are those of the symmetric form.
+        hard_clamp: whether coordinates are bounded by clamping.
     """
 
-    def __init__(self, constants: Sequence[Sequence[float]], basis: Sequence[int]) -> None:
-        self.levels = len(basis)
+    def __init__(
+        self,
+        constants: Sequence[Sequence[float]],
+        basis: Sequence[int],
+        *,
+        symmetric: bool = False,
+        hard_clamp: bool = False,
+    ) -> None:
+        self.levels, self.form = len(basis), symmetric + 2 * hard_clamp
         flat = [number for row in constants for number in row]
         if len(flat) != 6 * self.levels:
             raise ShapeError(f"constants: expected 6 for each level, got {len(flat)}; count again")
@@ -220,7 +235,7 @@ def finite_scalar(z: Tensor, lattice: Lattice) -> tuple[Tensor, Tensor]:
         "vocabula_finite_scalar",
         levels,
         *(_address("z", z, torch.float32, rows, levels), rows, levels),
-        *(lattice.constants, lattice.basis, values.data_ptr(), codes.data_ptr()),
+        *(lattice.constants, lattice.basis, lattice.form, values.data_ptr(), codes.data_ptr()),
     )
     return values, codes
 
@@ -239,7 +254,7 @@ def finite_scalar_backward(grad: Tensor, z: Tensor, lattice: Lattice) -> Tensor:
         levels,
         _address("gradient", grad, torch.float32, rows, levels),
         *(_address("z", z, torch.float32, rows, levels), rows, levels),
-        *(lattice.constants, result.data_ptr()),
+        *(lattice.constants, lattice.form, result.data_ptr()),
     )
     return result
 

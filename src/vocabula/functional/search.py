@@ -23,6 +23,8 @@ from vocabula.functional._checks import (
     working_dtype,
 )
 from vocabula.functional._operator import operator
+from vocabula.functional.distributed import world_size
+from vocabula.functional.joined_draws import generator_of_rank_0, joined_places
 from vocabula.functional.modes import fold_rows
 
 __all__ = [
@@ -76,14 +78,20 @@ def _nearest_several(z: Tensor, codebook: Tensor, count: int, cosine: bool) -> T
 # The short form `custom_op(tags=...)` is newer than torch 2.6.
 torch.library.define(
     "vocabula::sample",
-    "(Tensor z, Tensor codebook, float temperature, bool cosine) -> Tensor",
+    "(Tensor z, Tensor codebook, float temperature, bool cosine, SymInt item_rows=0) -> Tensor",
     tags=(torch.Tag.nondeterministic_seeded,),
 )
 
 
 @torch.library.impl("vocabula::sample", "CompositeExplicitAutograd")
-def _sample(z: Tensor, codebook: Tensor, temperature: float, cosine: bool) -> Tensor:
-    return blocked.sample(z, codebook, temperature, cosine)
+def _sample(
+    z: Tensor, codebook: Tensor, temperature: float, cosine: bool, item_rows: int = 0
+) -> Tensor:
+    if item_rows == 0 or world_size() == 1:
+        return blocked.sample(z, codebook, temperature, cosine)
+    joined = joined_places(len(z), item_rows, z.device)
+    with generator_of_rank_0(z.device):
+        return blocked.sample(z, codebook, temperature, cosine, joined)
 
 
 @_nearest.register_fake
@@ -103,7 +111,7 @@ def _(z: Tensor, codebook: Tensor, count: int, cosine: bool) -> Tensor:
 
 
 @torch.library.register_fake("vocabula::sample")
-def _(z: Tensor, codebook: Tensor, temperature: float, cosine: bool) -> Tensor:
+def _(z: Tensor, codebook: Tensor, temperature: float, cosine: bool, item_rows: int = 0) -> Tensor:
     return z.new_empty(z.shape[0], dtype=torch.int64)
 
 
@@ -246,7 +254,12 @@ def nearest_codewords(
 
 
 def sample_codeword(
-    z: Tensor, codebook: Tensor, temperature: float, *, distance: Distance = "euclidean"
+    z: Tensor,
+    codebook: Tensor,
+    temperature: float,
+    *,
+    distance: Distance = "euclidean",
+    item_rows: int = 0,
 ) -> Tensor:
     """Draw a codeword for each vector: P(k) = softmax_k(-d_k² / temperature).
 
@@ -257,6 +270,8 @@ def sample_codeword(
         codebook: (K, D) codewords, finite.
         temperature: T >= 0 in units of squared distance; 0 gives `nearest_codeword`.
         distance: d² is |z - e|², or for "cosine" |z/|z| - e/|e||² = 2 - 2 cos.
+        item_rows: rows of each item of this rank's batch; then the ranks of a process group draw
+            together what one process draws on the joined batch. 0 for draws of its own.
 
     Returns:
         (*batch) int64 in [0, K). Vectors with NaN or infinity get 0. No gradient flows.
@@ -272,5 +287,6 @@ def sample_codeword(
     if temperature == 0:
         return nearest_codeword(z, codebook, distance=distance)
     flat, book = _flat(z, codebook, distance)
-    codes = torch.ops.vocabula.sample(flat, book, float(temperature), distance == "cosine")
+    cosine = distance == "cosine"
+    codes = torch.ops.vocabula.sample(flat, book, float(temperature), cosine, item_rows)
     return codes.reshape(z.shape[:-1])

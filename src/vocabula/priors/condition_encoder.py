@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import elu
 
 from vocabula.errors import CodeError
+from vocabula.priors.coarser import coarser, phase, phases_of, step_between, wanted
 from vocabula.priors.codes import CodeGrid
 from vocabula.priors.condition import Conditioning
 from vocabula.priors.embedding import CodeEmbedding
@@ -136,7 +137,9 @@ class UpperEncoder(nn.Module):
     """Coarser codes as a map of vectors on the finer grid.
 
     It ends with a transposed convolution of stride f = ceil(fine / coarse) along each axis: each of
-    the f x f fine positions of a coarse code gets its own vector and so knows its place.
+    the f x f fine positions of a coarse code gets its own vector and so knows its place. Where the
+    fine grid is no grid of such cells, each fine position takes the vector of its own coarse code;
+    see `step_between`.
 
     Args:
         codes: what the coarser codes look like.
@@ -161,7 +164,8 @@ class UpperEncoder(nn.Module):
         self.layers = nn.ModuleList(
             LAYERS[axes - 1](width, width, 3, padding=1) for _ in range(layers)
         )
-        self.factors = tuple(-(-fine // size) for fine, size in zip(grid, codes.grid, strict=True))
+        self.steps = [step_between(n, size) for n, size in zip(grid, codes.grid, strict=True)]
+        self.factors = tuple(map(phases_of, self.steps))
         self.spread = SPREADING_LAYERS[axes - 1](width, width, self.factors, stride=self.factors)
 
     def forward(self, codes: Tensor, grid: Sequence[int]) -> Tensor:
@@ -171,16 +175,22 @@ class UpperEncoder(nn.Module):
             CodeError: there are too few codes for the grid.
         """
         coarse = codes.shape[1 : 1 + len(grid)]
-        wanted = tuple(-(-size // f) for size, f in zip(grid, self.factors, strict=True))
-        if any(have < need for have, need in zip(coarse, wanted, strict=True)):
+        needed = tuple(wanted(size, step) for size, step in zip(grid, self.steps, strict=True))
+        if any(have < need for have, need in zip(coarse, needed, strict=True)):
             raise CodeError(
-                f"condition.upper: expected {wanted} coarser codes for a grid of {tuple(grid)}, "
+                f"condition.upper: expected {needed} coarser codes for a grid of {tuple(grid)}, "
                 f"got {tuple(coarse)}; give all levels of the same signals"
             )
         x = self.embed(self.codes.split(codes)).movedim(-1, 1)
         for layer in self.layers:
             x = x + layer(elu(x))
         x = self.spread(x).movedim(1, -1)
-        for axis, size in enumerate(grid):
-            x = x.narrow(1 + axis, 0, size)
+        for axis, (size, step) in enumerate(zip(grid, self.steps, strict=True)):
+            if step.denominator == 1:
+                x = x.narrow(1 + axis, 0, size)
+                continue
+            place = torch.arange(size, device=x.device)
+            x = x.index_select(
+                1 + axis, coarser(place, step) * phases_of(step) + phase(place, step)
+            )
         return x

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from vocabula.errors import OptionError
+from vocabula.priors.coarser import coarser, phase, phases_of, wanted
 from vocabula.priors.codes import CodeGrid
 
 SKEW = 3
@@ -168,7 +170,8 @@ class Context:
     Args:
         codes: what the codes look like.
         upper: what those of coarser levels look like.
-        factors: positions to one coarser position, along each axis, for each coarser level.
+        factors: positions to one coarser position, along each axis, for each coarser level; see
+            `step_between`.
         reach: how far away symbols of the same book are looked at.
         runs: the signals' grids.
         coarse: for each coarser level its grids, and symbols (N, S) of all its positions.
@@ -182,7 +185,7 @@ class Context:
         self,
         codes: CodeGrid,
         upper: Sequence[CodeGrid],
-        factors: Sequence[tuple[int, int]],
+        factors: Sequence[tuple[Fraction, Fraction]],
         reach: int,
         runs: Runs,
         coarse: Sequence[tuple[Runs, Tensor]],
@@ -220,23 +223,26 @@ class Context:
         signal, row, column = (x[which] for x in (places.signal, places.row, places.column))
         found = [self.own.look(self.own.inside(which), signal, self._taps[slot])]
         for (plane, its_taps), (down, right) in zip(self._coarse, self._factors, strict=True):
-            at = plane.places.at(signal, row // down, column // right)
+            at = plane.places.at(signal, coarser(row, down), coarser(column, right))
             found.append(plane.look(at, signal, its_taps))
         return torch.cat(found, 1)
 
     def phases(self, which: Tensor | slice) -> list[Tensor]:
         """For each coarser level, the index of positions (M,) among its f x f fine positions."""
         row, column = self.own.places.row[which], self.own.places.column[which]
-        return [row % down * right + column % right for down, right in self._factors]
+        return [
+            phase(row, down) * phases_of(right) + phase(column, right)
+            for down, right in self._factors
+        ]
 
 
-def _check_covered(runs: Runs, coarse: Runs, factors: tuple[int, int]) -> None:
+def _check_covered(runs: Runs, coarse: Runs, factors: tuple[Fraction, Fraction]) -> None:
     """Refuse grids of a coarser level that do not cover those of a finer level."""
     for (_, grid), (_, its) in zip(runs, coarse, strict=True):
-        wanted = tuple(-(-side // factor) for side, factor in zip(grid, factors, strict=True))
-        if any(have < need for have, need in zip(its, wanted, strict=True)):
+        needed = tuple(wanted(side, step) for side, step in zip(grid, factors, strict=True))
+        if any(have < need for have, need in zip(its, needed, strict=True)):
             raise OptionError(
-                f"condition.upper: expected {wanted} coarser codes for a grid of {grid}, got "
+                f"condition.upper: expected {needed} coarser codes for a grid of {grid}, got "
                 f"{its}; give all levels of the same signals"
             )
 

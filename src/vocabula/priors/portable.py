@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from vocabula.errors import OptionError
+from vocabula.priors.coarser import phases_of, step_between
 from vocabula.priors.codes import CodeGrid
 from vocabula.priors.condition import Conditioning
 from vocabula.priors.context import (
@@ -45,7 +46,7 @@ class SymbolNetwork(nn.Module):
 
     Args:
         inputs: number of inputs.
-        phases: f x f for each coarser level.
+        phases: f x f for each coarser level; see `Context.phases`.
         hidden: width of h.
         layers: residual blocks.
         outputs: values of the symbol V.
@@ -151,14 +152,15 @@ class PortablePrior(Prior):
             )
         self.reach, self.upper = reach, tuple(upper)
         self.factors = tuple(
-            (-(-codes.grid[0] // grid.grid[0]), -(-codes.grid[1] // grid.grid[1])) for grid in upper
+            (step_between(codes.grid[0], grid.grid[0]), step_between(codes.grid[1], grid.grid[1]))
+            for grid in upper
         )
         rows = sum(map(table_rows, (codes, *upper)))
         self.table = nn.Parameter(torch.randn(rows, embedding))
         self.networks: Any = nn.ModuleList(
             SymbolNetwork(
                 embedding * tap_count(codes, upper, slot, reach),
-                [down * right for down, right in self.factors],
+                [phases_of(down) * phases_of(right) for down, right in self.factors],
                 hidden,
                 layers,
                 size,

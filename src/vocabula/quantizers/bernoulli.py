@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vocabula.functional import masked_mean, pack_bits
 from vocabula.functional.binary import binary_entropy, joint_probabilities
+from vocabula.functional.joined_draws import joined_noise
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.initialization import Normal
 from vocabula.quantizers.projection import Projection
@@ -95,7 +96,7 @@ class BernoulliQuantizer(Quantizer):
         return Quantized(values, codes, self.kl_weight * kl, {"kl": kl})
 
     def _drawn(self, logits: Tensor) -> Tensor:
-        return pack_bits(torch.rand_like(logits) < torch.sigmoid(logits))
+        return pack_bits(joined_noise(logits, "uniform") < torch.sigmoid(logits))
 
     def _kl(self, logits: Tensor, mask: Tensor | None) -> Tensor:
         full = self.bits_per_code * math.log(2) - binary_entropy(logits).sum(-1)

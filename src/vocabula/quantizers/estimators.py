@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated
 
-import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
 from vocabula.functional import directional, index_backpropagation
 from vocabula.functional._checks import Distance
+from vocabula.functional.joined_draws import joined_noise
 from vocabula.registry import component
 
 
@@ -84,7 +84,7 @@ class DiVeQ(Estimator):
         """The values (N, D), on the sphere around z through the codeword."""
         noise = None
         if lookup.learning and self.noise_variance > 0:
-            noise = self.noise_variance**0.5 * torch.randn_like(lookup.z)
+            noise = self.noise_variance**0.5 * joined_noise(lookup.z, "normal")
         return directional(lookup.z, lookup.values, noise)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vocabula.errors import OptionError, OptionWarning
 from vocabula.functional import MAX_BITS, finite_scalar_values, straight_through
 from vocabula.functional.finite_scalar import Form, finite_scalar_noise, finite_scalar_terms
+from vocabula.functional.joined_draws import joined_noise
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.foreign import FOREIGN_OPTIONS
 from vocabula.quantizers.projection import Projection
@@ -139,7 +140,7 @@ class FiniteScalarQuantizer(Quantizer):
         if self.learning_active:
             self._track(codes, mask, inner, values)
         if self.training and self.noise_dropout > 0:
-            noisy = torch.rand_like(values) < self.noise_dropout
+            noisy = joined_noise(values, "uniform") < self.noise_dropout
             values = torch.where(noisy, finite_scalar_noise(inner, self.form), values)
         return Quantized(self._outer(values), codes, nothing, {})
 

@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
 from vocabula.functional import masked_mean, readable
+from vocabula.functional.joined_draws import joined_noise
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.fitting import FittedStart
 from vocabula.quantizers.initialization import Initialization, Normal
@@ -273,5 +274,5 @@ class GumbelQuantizer(FittedStart, Quantizer):
 
 def _gumbel(like: Tensor) -> Tensor:
     """Standard Gumbel noise: -log of exponential draws, none of which is taken as 0."""
-    draws = torch.empty_like(like).exponential_()
+    draws = joined_noise(like, "exponential")
     return -draws.clamp_min(torch.finfo(draws.dtype).tiny).log()

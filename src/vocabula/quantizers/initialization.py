@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -110,7 +111,7 @@ class KMeans(Initialization):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Centroids, cluster sizes and whether they are due; see `Initialization.fit`."""
         limit = size * self.vectors_per_codeword
-        rows = distributed.item_rows(len(z))
+        rows = distributed.item_parts(len(z))
         last = self.refit_until
         return _fit(z, mask, step, size, self.iterations, last, limit, self.seed, rows)
 
@@ -131,7 +132,7 @@ class FromData(Initialization):
         self, z: Tensor, mask: Tensor, step: Tensor, size: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Chosen vectors, the number of vectors nearest to each, and whether they are due."""
-        rows = distributed.item_rows(len(z))
+        rows = distributed.item_parts(len(z))
         return _fit(z, mask, step, size, 0, 0, 256 * size, self.seed, rows)
 
 
@@ -145,7 +146,7 @@ def is_due(step: int, last: int) -> bool:
     "vocabula::fit_codebook",
     mutates_args=(),
     schema="(Tensor z, Tensor mask, Tensor step, int size, int iterations, int last, int limit, "
-    "int seed, SymInt item_rows) -> (Tensor, Tensor, Tensor)",
+    "int seed, SymInt[] item_rows) -> (Tensor, Tensor, Tensor)",
 )
 def _fit(
     z: Tensor,
@@ -156,7 +157,7 @@ def _fit(
     last: int,
     limit: int,
     seed: int,
-    item_rows: int,
+    item_rows: Sequence[int],
 ) -> tuple[Tensor, Tensor, Tensor]:
     nothing = z.new_zeros((size, z.shape[1]), dtype=torch.float32), step.new_zeros(size)
     now = int(step)
@@ -183,7 +184,7 @@ def _(
     last: int,
     limit: int,
     seed: int,
-    item_rows: int,
+    item_rows: Sequence[int],
 ) -> tuple[Tensor, Tensor, Tensor]:
     vectors = z.new_empty((size, z.shape[1]), dtype=torch.float32)
     return vectors, step.new_empty(size), step.new_empty((), dtype=torch.bool)

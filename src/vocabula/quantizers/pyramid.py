@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from vocabula.functional import masked_mean
+from vocabula.functional import distributed, masked_mean
 from vocabula.functional.pyramid import INTERPOLATIONS, pooling_matrix, resized
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.composite import values_for_parameters
@@ -199,14 +200,16 @@ class Pyramid(Quantizer, ABC):
         mask: Tensor | None,
         each: Each,
     ) -> None:
-        total, seen, inside = torch.zeros_like(z), [], []
+        total, seen, inside, cells = torch.zeros_like(z), [], [], []
         for i in range(len(self._sides)):
             left = self._pooled(z - total, i, each)
             total = total + self._raised(left, i, each)
             if i in places:
                 seen.append(left.reshape(-1, self.dim))
+                cells.append(distributed.item_rows(len(z)) * math.prod(left.shape[1:-1]))
                 inside.append(_pooled_mask(mask, left, self._sides[i], self._sides[-1]))
-        book._fit(book._inner(torch.cat(seen)), torch.cat(inside))
+        with distributed.parts(cells):
+            book._fit(book._inner(torch.cat(seen)), torch.cat(inside))
 
 
 def _carried(scale: Scale, left: Tensor, one: object, values: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vocabula.functional import distributed
 from vocabula.functional.joined_draws import draw_rows
+from vocabula.functional.modes import readable
 from vocabula.quantizers.learning import Codebook
 from vocabula.quantizers.local_state import LocalState
 from vocabula.quantizers.pending import VAIN, Pending, filled
@@ -131,7 +132,7 @@ class RevivalState(LocalState, KeepDtype, Pending):
     def _placed(self, z: Tensor, chosen: Tensor | None, picked: Tensor) -> Tensor:
         """Where codewords start that are replaced by the picked (K,) of z (N, D); see `observe`."""
         z = (z if len(z) else z.new_zeros(1, z.shape[1]))[picked].to(self.drawn)
-        if chosen is None or not len(chosen):
+        if chosen is None or not len(chosen) or _surely_none(self.vain):
             return z
         short = 1 - torch.exp2(-self.vain)  # exactly 0 where nothing was in vain: z keeps its bits
         return z - short[:, None] * (z - chosen[picked].to(z))
@@ -152,9 +153,21 @@ class RevivalState(LocalState, KeepDtype, Pending):
         # A tolerance, because K / N steps of N / K may sum to less than 1 by rounding.
         dead = self.low_for > self.rule.patience - 1e-4
         drawn = distributed.all_reduce_sum(self.drawn)
-        book.replace(dead, drawn, self.rule.threshold * fair)
-        self.share.copy_(torch.where(dead, self.rule.threshold, self.share))
-        self.low_for.mul_(~dead)
-        again = torch.where(dead, (self.vain + 1).clamp(max=MOST_HALVINGS), self.vain)
-        self.vain.copy_(torch.where((low | (total == 0)) & settled, again, 0.0))
+        nothing = _surely_none(dead)
+        if not nothing:
+            book.replace(dead, drawn, self.rule.threshold * fair)
+            self.share.copy_(torch.where(dead, self.rule.threshold, self.share))
+            self.low_for.mul_(~dead)
+        if not (nothing and _surely_none(self.vain)):
+            again = torch.where(dead, (self.vain + 1).clamp(max=MOST_HALVINGS), self.vain)
+            self.vain.copy_(torch.where((low | (total == 0)) & settled, again, 0.0))
         self.seen.zero_()
+
+
+def _surely_none(marks: Tensor) -> bool:
+    """Whether all marks are zero, so that work of no effect can be left out.
+
+    It is asked only where reading is free: an accelerator would wait, a traced graph cannot branch.
+    """
+    values = readable(marks) if marks.is_cpu else None
+    return values is not None and not bool(values.any())

@@ -230,7 +230,8 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
     def _search(self, inner: Tensor, codebook: Tensor) -> Tensor:
         # Rows are normalised already, and nearest is then the same by angle and by distance.
         if self.training and not self.frozen and self.sampling_temperature > 0:
-            return sample_codeword(inner, codebook, self.sampling_temperature)
+            rows = distributed.item_rows(len(inner))
+            return sample_codeword(inner, codebook, self.sampling_temperature, item_rows=rows)
         return nearest_codeword(inner, codebook)
 
     def _losses(
