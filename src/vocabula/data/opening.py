@@ -96,7 +96,7 @@ def _open_folder(path: Path, name: str, *, strict: bool, channels: int | None) -
     if splits.doubt:
         warnings.warn(splits.doubt, DataWarning, stacklevel=3)
     if splits.folders:
-        path = _training_folder(name, splits.folders)
+        path = training_folder(name, splits.folders)
         name = str(path)
     shards = split_shards(path)
     if not shards:
@@ -113,7 +113,7 @@ def _open_folder(path: Path, name: str, *, strict: bool, channels: int | None) -
     return ParquetSource(next(iter(shards.values())), name=name, strict=strict, channels=channels)
 
 
-def _training_folder(name: str, folders: dict[str, Path]) -> Path:
+def training_folder(name: str, folders: dict[str, Path]) -> Path:
     """The folder of the training split, or of the only one."""
     if "train" not in folders and len(folders) > 1:
         raise DataError(
