@@ -1,4 +1,4 @@
-"""Reading signals: sources of images, recordings and vectors, batches for training, and files of tokens."""
+"""Reading signals: sources of every kind, batches for training, and files of tokens."""
 
 from __future__ import annotations
 

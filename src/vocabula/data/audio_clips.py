@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 import numpy as np
 from numpy.typing import NDArray
 
+from vocabula.data.labels import Labels
+
 
 class BrokenAudioError(Exception):
     """One recording cannot be read; its text is the reason, without the recording's name."""
@@ -69,6 +71,10 @@ class Clips(ABC):
     @abstractmethod
     def content(self) -> str:
         """Hash of the recordings, the same for a copy of them elsewhere."""
+
+    def labels(self) -> dict[str, Labels]:
+        """Attributes that are stored beside the recordings, by name; none unless overridden."""
+        return {}
 
     @property
     def block_bounds(self) -> NDArray[np.int64] | None:

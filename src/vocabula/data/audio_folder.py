@@ -9,8 +9,10 @@ from pathlib import Path
 from vocabula.data.audio_clips import Clip, Clips
 from vocabula.data.audio_file import opened
 from vocabula.data.audio_formats import BEGINNING, begins_like_audio, named_like_audio
+from vocabula.data.audio_names import folder_classes
 from vocabula.data.content import content_of_files
 from vocabula.data.image_files import Wanted, find_files
+from vocabula.data.labels import Labels
 from vocabula.files import input_errors
 
 
@@ -36,6 +38,10 @@ class FileClips(Clips):
     def open(self, index: int) -> AbstractContextManager[Clip]:
         """See `Clips.open`."""
         return opened(self._files[index])
+
+    def labels(self) -> dict[str, Labels]:
+        """The first sub-folders as classes; see `folder_classes`."""
+        return folder_classes([self.path(index) for index in range(len(self))])
 
     def content(self) -> str:
         """Hash of the files' sizes and of a sample of their bytes; see `content_of_files`."""

@@ -13,6 +13,9 @@ AUDIO_SUFFIXES = (
 COMMON_AUDIO = ("wav", "flac", "ogg", "opus", "mp3")
 """What messages name of them."""
 
+OF_AUDIO = "recordings are for a tokenizer of audio, such as --preset tones trains"
+"""What an error says about recordings that were given to another kind."""
+
 _CONVERT = "convert it to WAV or FLAC, as with: ffmpeg -i IN OUT.wav"
 _OTHERS = {
     **dict.fromkeys((".m4a", ".m4b", ".aac", ".3gp"), "AAC (m4a)"),

@@ -3,21 +3,65 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from vocabula.data.image_problems import DataWarning, summarize
 from vocabula.data.labels import Labels, labels_of
-from vocabula.errors import OptionError
+from vocabula.errors import DataError, OptionError, plural
 from vocabula.signals.attributes import CLASS, is_further
 
 INDEX = "index"
 """The field of a pattern that tells recordings of equal attributes apart; no attribute."""
 FEW = 64
 """Recordings up to which a field may have another value for every one and still describe them."""
+
+
+@dataclass(frozen=True)
+class NamedAttributes:
+    """The attributes that names tell.
+
+    Attributes:
+        labels: by attribute, -1 for a name that does not fit.
+        misfits: the names that do not fit.
+        left_out: fields that identify recordings and are no attributes.
+        pattern: what the names were compared with.
+    """
+
+    labels: dict[str, Labels]
+    misfits: list[str]
+    left_out: list[str]
+    pattern: str
+
+    def report(self, name: str, total: int, *, strict: bool) -> None:
+        """Refuse (strict) or announce names that do not fit, and fields that are left out.
+
+        Args:
+            name: what messages call the data.
+            total: number of all names.
+            strict: refuse.
+
+        Raises:
+            DataError: some names do not fit and `strict` is set.
+        """
+        if self.misfits:
+            count = f"{len(self.misfits)} of {plural(total, 'name')}"
+            got = f"names like {self.pattern}, got {count} that do not fit: "
+            got += summarize(self.misfits)
+            if strict:
+                raise DataError(f"{name}: expected {got}; rename them or leave out strict")
+            text = f"{name}: attributes are unknown: expected {got}"
+            warnings.warn(text, DataWarning, stacklevel=3)
+        if self.left_out:
+            what = ", ".join(self.left_out)
+            text = f"{name}: {what} differs in every recording, so it is no attribute"
+            warnings.warn(text, DataWarning, stacklevel=3)
 
 
 class NamePattern:
@@ -65,13 +109,8 @@ class NamePattern:
         found = self._expression.fullmatch("/".join(parts[-self._depth :]))
         return None if found is None else found.groupdict()
 
-    def labels(self, paths: Sequence[str]) -> tuple[dict[str, Labels], list[str], list[str]]:
-        """The attributes of many paths.
-
-        Returns:
-            Labels by attribute, -1 for a path that does not fit; the paths that do not fit; and the
-            fields that identify recordings, which are left out.
-        """
+    def read(self, paths: Sequence[str]) -> NamedAttributes:
+        """The attributes of many paths."""
         found = [self.fields(path) for path in paths]
         misfits = [path for path, own in zip(paths, found, strict=True) if own is None]
         labels, left_out = {}, []
@@ -81,15 +120,15 @@ class NamePattern:
             if FEW < len(texts) == len(labels[name].names or ()):
                 left_out.append(name)
                 del labels[name]
-        return labels, misfits, left_out
+        return NamedAttributes(labels, misfits, left_out, self.pattern)
 
 
-def folder_classes(paths: Sequence[str]) -> Labels | None:
+def folder_classes(paths: Sequence[str]) -> dict[str, Labels]:
     """The first sub-folders as classes, if every path has one; see `FolderSource`."""
     folders = [path.partition("/")[0] if "/" in path else None for path in paths]
-    if not all(folders):
-        return None
+    if not folders or not all(folders):
+        return {}
     names = sorted({folder for folder in folders if folder})
     where = {name: place for place, name in enumerate(names)}
     values: NDArray[np.int64] = np.array([where[str(folder)] for folder in folders], np.int64)
-    return Labels(values, names)
+    return {CLASS: Labels(values, names)}

@@ -148,6 +148,8 @@ def span(clip: Clip, sample_rate: int, channels: int, start: int, stop: int) -> 
 
 def _of_length(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     """Samples (n, C) cut, or with zeros behind, to a length: the filter may round otherwise."""
+    if len(samples) == count:
+        return samples
     return np.pad(samples[:count], ((0, max(0, count - len(samples))), (0, 0)))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vocabula.data.audio_formats import OF_AUDIO, named_like_audio
 from vocabula.data.image_problems import BrokenImageError, summarize
 from vocabula.data.picture_formats import (
     COMMON_SUFFIXES,
@@ -17,7 +18,7 @@ from vocabula.data.picture_formats import (
 )
 from vocabula.data.pixels import Header, read_header
 from vocabula.data.reporting import reported
-from vocabula.errors import DataError
+from vocabula.errors import DataError, plural
 from vocabula.files import special_kind
 
 _JUNK = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"} | {
@@ -145,8 +146,12 @@ def readable_images(
 
 def no_images(name: str, problems: Sequence[str]) -> DataError:
     """The error for a folder without a readable picture."""
+    expected = f"{name}: expected pictures ({', '.join(COMMON_SUFFIXES)} and others)"
+    recordings = sum(named_like_audio(Path(text.rpartition(": ")[0])) for text in problems)
+    if recordings:
+        return DataError(f"{expected}, got {plural(recordings, 'recording')}; {OF_AUDIO}")
     got = f"only {summarize(problems)}" if problems else "an empty folder"
     return DataError(
-        f"{name}: expected pictures ({', '.join(COMMON_SUFFIXES)} and others), got {got};"
+        f"{expected}, got {got};"
         " give a folder that holds pictures, a .parquet, .npy or .npz file, or sample:photos"
     )
