@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from numpy.typing import NDArray
 from vocabula.data.audio_arrays import ArrayClip
 from vocabula.data.audio_clips import BrokenAudioError, Clip, Clips
 from vocabula.data.audio_file import opened
-from vocabula.data.column_types import is_list, is_text
+from vocabula.data.column_types import is_text
 from vocabula.data.labels import Labels, UnusableLabelsError, labels_of
-from vocabula.data.parquet_columns import LABEL_NAMES, plain_type
+from vocabula.data.parquet_columns import LABEL_NAMES, features_of, plain_type
 from vocabula.data.row_groups import RowGroups
 from vocabula.data.tables import TableFile, columns_in_words
 from vocabula.errors import DataError
@@ -47,18 +46,26 @@ class TableClips(Clips):
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
-        tables = [TableFile(file) for file in files]
-        column = audio_column(tables[0])
-        for table in tables:
-            if column not in table.names:
+        groups, parts = [], list[dict[str, Any]]()
+        column, wanted = "", dict[str, str]()
+        for file in files:
+            table = TableFile(file)  # one at a time: there may be thousands
+            if not groups:
+                column = audio_column(table)
+                wanted, stated = _wanted(table, column)
+            missing = [name for name in (column, *wanted) if name not in table.names]
+            if missing:
                 raise DataError(
-                    f"{table.path}: expected the column {column} of {files[0].name}, got "
-                    f"{columns_in_words(table.schema)}; give files of one data set"
+                    f"{file}: expected the columns of {files[0].name}, got none named "
+                    f"{', '.join(missing)}; give files of one data set"
                 )
-        self._rows = RowGroups(files, [table.groups for table in tables], column)
+            groups.append(table.groups)
+            read = table.read([*wanted])
+            parts.append({name: read[name] for name in wanted})
+        self._rows = RowGroups(files, groups, column, _itself)
         if not len(self._rows):
             raise DataError(f"{files[0]}: expected recordings, got no rows; give a file of some")
-        self._labels = _attributes(tables, column)
+        self._labels = _attributes(wanted, stated, parts)
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -67,12 +74,12 @@ class TableClips(Clips):
     def path(self, index: int) -> str:
         """The path in the row, or else the file's name and the row in it."""
         group, row = self._rows.locate(index)
-        return _text(self._rows.column_of(group)[row]) or self._rows.describe(index)
+        return _text(self._rows.rows(group)[row]) or self._rows.describe(index)
 
     def open(self, index: int) -> AbstractContextManager[Clip]:
         """See `Clips.open`."""
         group, row = self._rows.locate(index)
-        found = self._rows.column_of(group)[row]
+        found = self._rows.rows(group)[row]
         if _holds(found, "bytes"):
             return opened(bytes(found["bytes"].as_py()))
         if _holds(found, "array"):
@@ -105,7 +112,7 @@ def audio_column(table: TableFile) -> str:
     Raises:
         DataError: there is none.
     """
-    features = _features(table.schema)
+    features = features_of(table.schema)
     fields = {field.name: field.type for field in table.schema}
     stated = [n for n, kind in features.items() if kind.get("_type") == "Audio" and n in fields]
     pictures = [n for n, kind in features.items() if kind.get("_type") == "Image"]
@@ -122,15 +129,6 @@ def audio_column(table: TableFile) -> str:
             else "give a file with the Hugging Face audio feature"
         )
     )
-
-
-def _features(schema: Any) -> dict[str, dict[str, Any]]:
-    """The features by column, from the ``huggingface`` metadata; empty if there are none."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return {name: kind for name, kind in features.items() if isinstance(kind, dict)}
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return {}
 
 
 def _is_audio(kind: Any) -> bool:
@@ -160,33 +158,39 @@ def _array_clip(struct: Any) -> ArrayClip:
     return ArrayClip(samples.reshape(-1, samples.shape[-1]), rate)
 
 
-def _attributes(tables: Sequence[TableFile], audio: str) -> dict[str, Labels]:
-    """The attributes that columns of all files tell."""
-    features, first = _features(tables[0].schema), tables[0]
-    wanted = [n for n in first.names if n != audio and all(n in table.names for table in tables)]
-    named = [name for name in LABEL_NAMES if name in wanted][:1]
+def _itself(column: Any) -> Any:
+    return column
+
+
+def _wanted(table: TableFile, audio: str) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """The columns that may be attributes, with their names as such; and stated names of values."""
+    features, found, stated = features_of(table.schema), {}, {}
+    fields = {field.name: plain_type(field.type) for field in table.schema if field.name != audio}
+    label = next((name for name in LABEL_NAMES if name in fields), None)
+    for name, kind in fields.items():
+        attribute = CLASS if name == label else name
+        known = features.get(name, {}).get("names")
+        whole = pa.types.is_integer(kind) or pa.types.is_boolean(kind)
+        usual = is_further(attribute) and name.lower() not in _NO_ATTRIBUTES
+        if isinstance(known, list):
+            stated[name] = [str(each) for each in known]
+        if attribute == CLASS or (usual and (whole or is_text(kind) or name in stated)):
+            found[name] = attribute
+    return found, stated
+
+
+def _attributes(
+    wanted: Mapping[str, str], stated: Mapping[str, list[str]], parts: Sequence[Mapping[str, Any]]
+) -> dict[str, Labels]:
+    """The attributes that columns of all files tell; those of too many values are left out."""
     found: dict[str, Labels] = {}
-    for name in wanted:
-        attribute = CLASS if name in named else name
-        stated = features.get(name, {}).get("names")
-        if not _can_be(first, name, attribute, stated):
-            continue
-        column = pa.concat_arrays(
-            [chunk for table in tables for chunk in table.read([name])[name].chunks]
-        )
+    for name, attribute in wanted.items():
+        column = pa.chunked_array([chunk for part in parts for chunk in part[name].chunks])
         try:
-            labels = labels_of(column, stated if isinstance(stated, list) else None)
+            labels = labels_of(column, stated.get(name))
         except UnusableLabelsError:
             continue
         count = len(labels.names or ()) or 1 + int(labels.values.max(initial=-1))
-        if stated or attribute == CLASS or count <= min(MOST_VALUES, len(column) // 2):
+        if name in stated or attribute == CLASS or count <= min(MOST_VALUES, len(column) // 2):
             found[attribute] = labels
     return found
-
-
-def _can_be(table: TableFile, name: str, attribute: str, stated: object) -> bool:
-    """Whether a column may be an attribute by its name and type."""
-    kind = plain_type(table.type_of(name))
-    whole = pa.types.is_integer(kind) or pa.types.is_boolean(kind)
-    usual = attribute == CLASS or (is_further(attribute) and name.lower() not in _NO_ATTRIBUTES)
-    return bool(stated) or (usual and not is_list(kind) and (whole or is_text(kind)))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +16,21 @@ from vocabula.data.content import content_of_files
 from vocabula.data.tables import TableFile
 from vocabula.files import input_errors
 
+T = TypeVar("T")
+
 MEMORY = 512 * 2**20
 """Bytes of row groups that are kept in memory; files that fit into it are kept whole."""
 _OPEN = 16  # files kept open at a time
 
 
-class RowGroups:
+class RowGroups(Generic[T]):
     """The row groups of some files (shards), the most recent of them in memory.
 
     Args:
         files: the shards, in order.
         groups: of each shard, the number of rows and of bytes of its row groups.
         column: what is read.
+        made: what is kept of a group, from its column as Arrow has it; it can be pickled.
 
     Attributes:
         files: the shards.
@@ -37,9 +40,13 @@ class RowGroups:
     """
 
     def __init__(
-        self, files: Sequence[Path], groups: Sequence[Sequence[tuple[int, int]]], column: str
+        self,
+        files: Sequence[Path],
+        groups: Sequence[Sequence[tuple[int, int]]],
+        column: str,
+        made: Callable[[Any], T],
     ) -> None:
-        self.files, self._column = list(files), column
+        self.files, self._column, self._made = list(files), column, made
         self._places = [
             (number, group)
             for number, own in enumerate(groups)
@@ -52,7 +59,7 @@ class RowGroups:
         self.window_blocks = int(np.clip(MEMORY // max(sizes, default=1), 2, len(sizes) + 1))
         self.block_bounds: NDArray[np.int64] | None = self.bounds if sum(sizes) > MEMORY else None
         self._open: dict[int, TableFile] = {}
-        self._cache: OrderedDict[int, Any] = OrderedDict()
+        self._cache: OrderedDict[int, T] = OrderedDict()
         self._process, self._lock = os.getpid(), threading.Lock()
 
     def __len__(self) -> int:
@@ -74,8 +81,8 @@ class RowGroups:
         first = next(g for g, place in enumerate(self._places) if place[0] == number)
         return f"{self.files[number].name}[{index - int(self.bounds[first])}]"
 
-    def column_of(self, group: int) -> Any:
-        """The column of a group, as Arrow has it. Several threads may call it.
+    def rows(self, group: int) -> T:
+        """What is kept of a group. Several threads may call it.
 
         Raises:
             DataError: the file is damaged.
@@ -88,7 +95,7 @@ class RowGroups:
         with input_errors(self.files[0]):
             return content_of_files(self.files)
 
-    def _cached(self, group: int) -> Any:
+    def _cached(self, group: int) -> T:
         if self._process != os.getpid():  # after a fork, file handles are not shared
             self._process, self._open = os.getpid(), {}
         if group in self._cache:
@@ -101,7 +108,8 @@ class RowGroups:
             while len(self._open) >= _OPEN:
                 self._open.pop(next(iter(self._open)))
             self._open[number] = TableFile(self.files[number])
-        self._cache[group] = self._open[number].read([self._column], place)[self._column]
+        column = self._open[number].read([self._column], place)[self._column]
+        self._cache[group] = self._made(column)
         return self._cache[group]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -47,9 +47,9 @@ def note(timbre: str, pitch: int, length: int, random: np.random.Generator) -> N
     """
     hertz, time = frequency(pitch), np.arange(length) / RATE
     loudness, phase = random.uniform(0.4, 0.8), random.uniform(0, 2 * np.pi)
-    decay, noise = random.uniform(1.5, 4), random.uniform(-1, 1, RATE)
+    decay = random.uniform(1.5, 4)
     if timbre == "string":
-        wave = _plucked(hertz, length, noise)
+        wave = _plucked(hertz, length, random.uniform(-1, 1, RATE))
     elif timbre == "chirp":
         glide = hertz * (2 ** (time / 12 / (length / RATE)) - 1) * 12 * (length / RATE) / np.log(2)
         wave = np.sin(2 * np.pi * glide + phase) * np.exp(-decay * time)

@@ -38,7 +38,8 @@ def decode_tokens(
     """Decode every record of a token file to the files of the tokenizer's kind of signal.
 
     Images become a folder of PNG files of the originals' size and names, recordings a folder of
-    .wav files of the originals' lengths, vectors one .npy or .parquet file; see `vocabula.data.media`. The output appears when it is complete.
+    .wav files of the originals' lengths, vectors one .npy or .parquet file; see
+    `vocabula.data.media`. The output appears when it is complete.
 
     Args:
         tokenizer: the tokenizer that made the codes.
