@@ -303,6 +303,10 @@ class AudioSource(Source):
             warnings.warn(text, DataWarning, stacklevel=4)
 
     def _all_broken(self) -> DataError:
+        if len(self) == 1:
+            reason = self.problems[0].removeprefix(f"{self.describe(0)}: ")
+            advice = "" if ";" in reason else "; check the file"
+            return DataError(f"{self.name}: expected a recording, got {reason}{advice}")
         return DataError(
             f"{self.name}: expected readable recordings, got {plural(len(self), 'broken one')}: "
             f"{summarize(self.problems)}; check the data"

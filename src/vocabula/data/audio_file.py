@@ -66,6 +66,8 @@ def opened(file: Path | bytes) -> Iterator[AudioFile]:
             is not opened; the text names the format where it is known.
     """
     start = _start(file)
+    if not begins_like_audio(start) and not _named_mp3(file):  # its first frame may come later
+        raise _not_opened(file, start)
     # bytes of a path: a name need not be text
     place = io.BytesIO(file) if isinstance(file, bytes) else os.fsencode(file)
     try:
@@ -99,6 +101,10 @@ def _start(file: Path | bytes) -> bytes:
     if not start:
         raise BrokenAudioError("an empty file")
     return start
+
+
+def _named_mp3(file: Path | bytes) -> bool:
+    return isinstance(file, Path) and file.suffix.lower() == ".mp3"
 
 
 def _not_opened(file: Path | bytes, start: bytes) -> BrokenAudioError:

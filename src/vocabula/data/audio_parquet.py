@@ -46,7 +46,7 @@ class TableClips(Clips):
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
-        groups, parts = [], list[dict[str, Any]]()
+        groups, parts = list[list[tuple[int, int]]](), list[dict[str, Any]]()
         column, wanted = "", dict[str, str]()
         for file in files:
             table = TableFile(file)  # one at a time: there may be thousands

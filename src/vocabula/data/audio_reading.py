@@ -123,9 +123,9 @@ def count_frames(clip: Clip) -> int:
 def span(clip: Clip, sample_rate: int, channels: int, start: int, stop: int) -> NDArray[np.float32]:
     """The samples [start, stop) at `sample_rate` of a recording, as (channels, n).
 
-    Memory depends on the span alone. They are those of the whole recording: bit for bit at its own
-    rate, else within the rounding of the filter, about 1e-7; it starts where a sample of both rates
-    falls together. Fewer come at the end.
+    Memory depends on the span alone. They are those of the whole recording: bit for bit if the file
+    is neither compressed with loss nor resampled, else up to rounding, about 1e-7. The filter
+    starts where samples of both rates fall together. Fewer samples come at the end.
 
     Raises:
         BrokenAudioError: see `resampled_blocks`.

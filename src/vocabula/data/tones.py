@@ -22,8 +22,10 @@ RATE = 8000
 """Samples per second of the sounds as they are made."""
 TIMBRES = ("chirp", "pure", "reed", "string")
 """A tone that glides upwards by a semitone; a sine; odd harmonics; a plucked string."""
-PITCHES = ("A3", "A#3", "B3", "C4", "C#4", "D4", "D#4", "E4", "F4", "F#4", "G4", "G#4")
-PITCHES += ("A4", "A#4", "B4", "C5", "C#5", "D5", "D#5", "E5", "F5", "F#5", "G5", "G#5")
+PITCHES = (
+    *("A3", "A#3", "B3", "C4", "C#4", "D4", "D#4", "E4", "F4", "F#4", "G4", "G#4"),
+    *("A4", "A#4", "B4", "C5", "C#5", "D5", "D#5", "E5", "F5", "F#5", "G5", "G#5"),
+)
 """From 220 Hz on, equally tempered."""
 _EACH = 5  # sounds of every pitch and timbre for training
 _MELODIES = 96, 24  # for training and for testing
@@ -62,13 +64,21 @@ def note(timbre: str, pitch: int, length: int, random: np.random.Generator) -> N
 
 
 def _plucked(hertz: float, length: int, noise: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A delay line of one period, less the half sample that the average of neighbours delays."""
-    period = max(2, round(RATE / hertz - 0.5))
+    """A delay line of one period of noise.
+
+    Karplus and Strong average neighbours equally, which delays by half a sample; here the weights
+    tune the line to fractions of a sample. Every period has the mean 0.
+    """
+    period = int(RATE / hertz)
+    share = min(0.95, max(0.05, RATE / hertz - period))  # delays by as much
     wave = np.empty(length + period)
     line = wave[:period] = noise[:period] - noise[:period].mean()
-    for start in range(period, length + period, period):  # every period averages the one before
-        before = wave[start - period - 1] if start > period else line[-1]
-        line = 0.498 * (line + np.concatenate([[before], line[:-1]]))
+    before = line[-1]
+    for start in range(period, length + period, period):
+        shifted = np.concatenate([[before], line[:-1]])
+        before = line[-1]
+        line = 0.996 * ((1 - share) * line + share * shifted)
+        line -= line.mean()
         end = min(start + period, length + period)
         wave[start:end] = line[: end - start]
     return wave[period:]
