@@ -26,6 +26,13 @@ METRIC_PIXELS = 2**19
 NEAREST_VALUES = 2**24
 """Compared together when the nearest of many signals are looked up."""
 
+BATCH_SAMPLES = 2**19
+"""Read together as a padded batch of several recordings: a minute at 8 kHz."""
+WHOLE_SAMPLES = 2**29
+"""Of the longest recording that is read whole: 2 GiB, 18 hours at 8 kHz."""
+CACHED_SAMPLES = 2**24
+"""Of the longest recording that is kept whole for training; spans are read of a longer one."""
+
 BATCH_POSITIONS = 2**19
 """Elements of signals with axes that a network takes together for a compressed file."""
 BATCH_ROWS, BATCH_VALUES = 2**14, 2**22

@@ -79,7 +79,7 @@ def test_shards_in_a_folder_and_by_pattern(tmp_path: Path) -> None:
 def test_row_groups_are_read_when_needed_and_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vocabula.data.parquet._MEMORY", 1)  # so that nothing fits
+    monkeypatch.setattr("vocabula.data.row_groups.MEMORY", 1)  # so that nothing fits
     write(tmp_path / "x.parquet", [png(i) for i in range(10)], [0] * 10, rows=2)
     source = ParquetSource([tmp_path / "x.parquet"])
     reads = []

@@ -9,13 +9,14 @@ import typer
 from vocabula.cli.drawing import Settings, settings_of
 from vocabula.cli.inputs import existing
 from vocabula.cli.runs import BatchSize, Device, Overwrite, Run
-from vocabula.errors import plural
 
 EXAMPLES = """[bold]Examples[/bold]
 
   vocabula decode runs/first tokens.parquet -o decoded/
 
   vocabula decode runs/states tokens.parquet -o decoded.npy
+
+  vocabula decode runs/speech tokens.parquet -o "decoded/*.flac"
 
   vocabula decode runs/digits tokens.parquet -o sevens/ --set class=7
 """
@@ -37,7 +38,8 @@ def decode(
             "-o",
             "--out",
             metavar="OUT",
-            help="Of images the folder to write; of vectors a .npy or .parquet file.",
+            help="Of images and recordings the folder to write (of recordings also DIR/*.flac, or "
+            "a .wav or .flac for one); of vectors a .npy or .parquet file.",
         ),
     ],
     settings: Settings = None,
@@ -45,26 +47,28 @@ def decode(
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Decode codes: of images to PNG files of their names, of vectors to one .npy or .parquet file.
+    """Decode codes: to PNG or WAV files of the originals' names, of vectors to one file.
 
     A decoder that takes attributes gets those in TOKENS, or the values of --set.
 
     With --overwrite files of the same name are replaced; all others in a folder stay.
     """
     from vocabula.cli.closing import close
+    from vocabula.cli.reading import plain_warnings
     from vocabula.cli.runs import open_run
     from vocabula.pipelines import decode_tokens
 
     tokenizer = open_run(run, device)
-    files = decode_tokens(
-        tokenizer,
-        tokens,
-        out,
-        attributes=dict(settings_of(settings)),
-        batch_size=batch_size,
-        overwrite=overwrite,
-        progress=True,
-    )
+    with plain_warnings():
+        files = decode_tokens(
+            tokenizer,
+            tokens,
+            out,
+            attributes=dict(settings_of(settings)),
+            batch_size=batch_size,
+            overwrite=overwrite,
+            progress=True,
+        )
     kind = tokenizer.signal
-    made = f"decoded {plural(len(files), 'image') if kind.axes else kind.plural}: {out}"
+    made = f"decoded {kind.counted(len(files)) if kind.axes else kind.plural}: {out}"
     close(made, "measure what was lost", "evaluate", run, "ORIGINALS")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,13 +39,12 @@ def open_data(
     Raises:
         DataError: the data are missing or damaged, or their channels do not convert.
     """
-    from vocabula.data import open_data
-    from vocabula.files.run_files import read_manifest
+    from vocabula.data import DATA, open_data
 
-    options: dict[str, Any] = {}
+    options = _kept(run, DATA.of(tokenizer.signal.kind).kept_options)
     if tokenizer.signal.depth is not None:  # values of a file have a range
         if value_range is None and Path(data).suffix.lower() in (".npy", ".npz"):
-            value_range = _trained_range(read_manifest(Path(run).expanduser()))
+            value_range = _trained_range(run)
         options["value_range"] = value_range
     elif value_range is not None:
         raise OptionError(
@@ -120,9 +119,18 @@ def say_split(data: str, *, held_out: bool) -> None:
         note(f"{data} has {count}: reading {chosen}")
 
 
-def _trained_range(manifest: dict[str, Any]) -> tuple[float, float] | None:
+def _kept(run: str, names: Sequence[str]) -> dict[str, Any]:
+    """Options of [data] that the run states."""
+    from vocabula.files.run_files import read_manifest
+
+    config = read_manifest(Path(run).expanduser()).get("config", {}) if names else {}
+    data = config.get("data", {}) if isinstance(config, dict) else {}
+    return {name: data[name] for name in names if isinstance(data, dict) and name in data}
+
+
+def _trained_range(run: str) -> tuple[float, float] | None:
     try:
-        low, high = manifest["config"]["data"]["value_range"]
+        low, high = _kept(run, ["value_range"])["value_range"]
         return float(low), float(high)
     except (KeyError, TypeError, ValueError):
         return None

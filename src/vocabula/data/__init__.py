@@ -1,4 +1,4 @@
-"""Reading signals: sources of images and vectors, batches for training, and files of tokens."""
+"""Reading signals: sources of every kind, batches for training, and files of tokens."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from vocabula import lazy_names
 
 if TYPE_CHECKING:
     from vocabula.data.arrays import ArraySource
+    from vocabula.data.audio import AudioSource
+    from vocabula.data.audio_data import AudioData
+    from vocabula.data.audio_opening import open_audio
     from vocabula.data.base import SignalData, Source
     from vocabula.data.batch import Batch
     from vocabula.data.cropped import CroppedSource
@@ -32,6 +35,8 @@ __getattr__ = lazy_names(__name__)
 __all__ = [
     "DATA",
     "ArraySource",
+    "AudioData",
+    "AudioSource",
     "Batch",
     "CroppedSource",
     "Cut",
@@ -51,6 +56,7 @@ __all__ = [
     "VectorSource",
     "default_evaluation",
     "held_out_split",
+    "open_audio",
     "open_data",
     "open_source",
     "open_vectors",

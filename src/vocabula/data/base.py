@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:  # names and headers are read without torch
-    pass
+    from vocabula.signals import Signal
 
 from vocabula.data.batch import Batch
 from vocabula.signals.attributes import CLASS
@@ -106,12 +106,28 @@ class SignalData(ABC):
 
     Args:
         strict: refuse broken signals instead of skipping them.
+
+    Attributes:
+        kept_options: options that commands after training take from the run, such as how names
+            tell attributes.
     """
 
     component_kind = "data"
+    kept_options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, strict: bool = False) -> None:
         self.strict = strict
+
+    def for_signal(self, signal: Signal) -> Self:
+        """These options for a signal; a kind that is read by more than its channels overrides it.
+
+        Args:
+            signal: the kind, with its settings, such as its sample rate; of any channels.
+
+        Raises:
+            OptionError: the options contradict the signal.
+        """
+        return self
 
     @abstractmethod
     def open(self, path_or_name: str | PathLike[str], *, channels: int | None = None) -> Source:

@@ -10,7 +10,6 @@ import numpy as np
 
 from vocabula.data.arrays import ArraySource
 from vocabula.data.folder import FolderSource
-from vocabula.data.places import SAMPLE_NAMES
 from vocabula.data.source import ImageSource
 from vocabula.data.vectors import VectorSource
 from vocabula.errors import DataError
@@ -113,10 +112,8 @@ def open_digit_vectors(split: str = "train", *, strict: bool = False) -> VectorS
     )
 
 
-SAMPLES: dict[str, Callable[..., ImageSource]] = dict(
-    zip(SAMPLE_NAMES, (open_photos, open_digits), strict=True)
-)
-"""The samples by name; each is a function of (split, strict, channels)."""
+SAMPLES: dict[str, Callable[..., ImageSource]] = {"photos": open_photos, "digits": open_digits}
+"""The samples of images by name; each is a function of (split, strict, channels)."""
 
 
 def _name(sample: str, split: str) -> str:

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from vocabula.data.bundled import SAMPLES
+from vocabula.data.places import SAMPLE_NAMES
 from vocabula.data.splits import EVALUATION_SPLITS, SPLITS, beside, find_splits, split_shards
 
 
@@ -52,7 +52,7 @@ def split_names(path_or_name: str | os.PathLike[str]) -> dict[str, str]:
     """
     name = os.fspath(path_or_name)
     if name.startswith("sample:"):
-        known = name.removeprefix("sample:") in SAMPLES
+        known = name.removeprefix("sample:") in SAMPLE_NAMES
         return {split: f"{name}/{split}" for split in ("train", "test")} if known else {}
     path = Path(name).expanduser()
     if not path.is_dir() or not os.access(path, os.R_OK | os.X_OK):

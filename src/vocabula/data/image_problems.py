@@ -52,8 +52,17 @@ def summarize(problems: Sequence[str], shown: int = 3) -> str:
     return text if hidden <= 0 else f"{text} and {hidden} more"
 
 
-def report_problems(name: str, problems: Sequence[str], total: int, *, strict: bool) -> None:
+def report_problems(
+    name: str, problems: Sequence[str], total: int, *, strict: bool, wanted: str = "images"
+) -> None:
     """Refuse (strict) or announce, in one warning, the items that will be skipped.
+
+    Args:
+        name: what messages call the data.
+        problems: each item and its reason.
+        total: number of all items.
+        strict: refuse.
+        wanted: what the others are.
 
     Raises:
         DataError: there are problems and `strict` is set.
@@ -63,7 +72,7 @@ def report_problems(name: str, problems: Sequence[str], total: int, *, strict: b
     text = f"{len(problems)} of {plural(total, 'file')}"
     if strict:
         raise DataError(
-            f"{name}: expected only readable images, got {text} that are not:"
+            f"{name}: expected only readable {wanted}, got {text} that are not:"
             f" {summarize(problems)}; remove them or leave out strict to skip them"
         )
     warnings.warn(f"{name}: skipped {text}: {summarize(problems)}", DataWarning, stacklevel=3)

@@ -12,6 +12,7 @@ from vocabula.signals import Signal
 DATA = Role[type[SignalData]](
     "data",
     {
+        "audio": "vocabula.data.audio_data:AudioData",
         "image": "vocabula.data.images:ImageData",
         "vector": "vocabula.data.vector_data:VectorData",
     },
@@ -34,5 +35,5 @@ def open_data(
     Raises:
         DataError: the data are missing, damaged, of another kind, or of other channels.
     """
-    data = DATA.of(signal.kind)(strict=strict, **options)
+    data = DATA.of(signal.kind)(strict=strict, **options).for_signal(signal)
     return data.open(path_or_name, channels=signal.channels)

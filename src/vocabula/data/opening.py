@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 from vocabula.data.array_files import open_array
+from vocabula.data.audio_formats import OF_AUDIO, named_like_audio
 from vocabula.data.bundled import SAMPLES
 from vocabula.data.folder import FolderSource
 from vocabula.data.held_out import shard_pattern
@@ -18,7 +20,7 @@ from vocabula.data.picture_formats import (
     named_like_picture,
     unopened,
 )
-from vocabula.data.places import KINDS, check_place, matches
+from vocabula.data.places import KINDS, check_place, matches, sample_split
 from vocabula.data.source import ImageSource
 from vocabula.data.splits import find_splits, split_shards
 from vocabula.errors import DataError
@@ -79,14 +81,18 @@ def open_source(
     if is_picture_file(path):
         return FolderSource(path.parent, [path], name=name, strict=strict, channels=channels)
     advice = "convert it"
-    if suffix == ".csv":
+    if named_like_audio(path):
+        advice = OF_AUDIO
+    elif suffix == ".csv":
         advice += ", or train a tokenizer of vectors on it (--preset vectors)"
     raise DataError(f"{name}: expected {KINDS}, got a file ending in '{suffix}'; {advice}")
 
 
 def _open_sample(name: str, *, strict: bool, channels: int | None) -> ImageSource:
-    sample, _, split = name.removeprefix("sample:").partition("/")
-    return SAMPLES[sample](split or "train", strict=strict, channels=channels)
+    sample, split = sample_split(name)
+    if sample not in SAMPLES:
+        raise DataError(f"{name}: expected images, got recordings; {OF_AUDIO}")
+    return SAMPLES[sample](split, strict=strict, channels=channels)
 
 
 def _open_folder(path: Path, name: str, *, strict: bool, channels: int | None) -> ImageSource:
@@ -96,13 +102,23 @@ def _open_folder(path: Path, name: str, *, strict: bool, channels: int | None) -
     if splits.doubt:
         warnings.warn(splits.doubt, DataWarning, stacklevel=3)
     if splits.folders:
-        path = _training_folder(name, splits.folders)
+        path = training_folder(name, splits.folders)
         name = str(path)
     shards = split_shards(path)
     if not shards:
         return FolderSource(path, name=name, strict=strict, channels=channels)
+    files = only_shards(name, shards)
+    return ParquetSource(files, name=name, strict=strict, channels=channels)
+
+
+def only_shards(name: str, shards: Mapping[str, list[Path]]) -> list[Path]:
+    """The files of the training split, or of the only one; see `split_shards`.
+
+    Raises:
+        DataError: there are several and none is for training.
+    """
     if "train" in shards:
-        return ParquetSource(shards["train"], name=name, strict=strict, channels=channels)
+        return shards["train"]
     if len(shards) > 1:
         split, files = max(shards.items())
         raise DataError(
@@ -110,11 +126,15 @@ def _open_folder(path: Path, name: str, *, strict: bool, channels: int | None) -
             f" {', '.join(sorted(known or 'others' for known in shards))};"
             f" choose one, as in {shard_pattern(files, split)}"
         )
-    return ParquetSource(next(iter(shards.values())), name=name, strict=strict, channels=channels)
+    return next(iter(shards.values()))
 
 
-def _training_folder(name: str, folders: dict[str, Path]) -> Path:
-    """The folder of the training split, or of the only one."""
+def training_folder(name: str, folders: Mapping[str, Path]) -> Path:
+    """The folder of the training split, or of the only one; see `find_splits`.
+
+    Raises:
+        DataError: there are several and none is for training.
+    """
     if "train" not in folders and len(folders) > 1:
         raise DataError(
             f"{name}: expected a training split, got {', '.join(sorted(folders))}; name the one to "

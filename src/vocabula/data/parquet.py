@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections import OrderedDict
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +12,14 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vocabula.data.content import content_of_files
 from vocabula.data.image_problems import BrokenImageError
 from vocabula.data.parquet_columns import Columns, find_columns, put_together
 from vocabula.data.pixels import FILE_CHANNELS, channel_error, decode, read_header
+from vocabula.data.row_groups import RowGroups
 from vocabula.data.source import ImageSource, Sample
 from vocabula.data.tables import TableFile
 from vocabula.errors import DataError
-from vocabula.files import input_errors
 
-_MEMORY = 512 * 2**20  # bytes of encoded pictures kept in memory
-_OPEN = 16  # files kept open at a time
 _LOOKED_AT = 256  # pictures whose headers decide between grey and colour
 
 
@@ -59,67 +54,51 @@ class ParquetSource(ImageSource):
         name = name or str(files[0])
         if channels is not None and channels not in FILE_CHANNELS:
             raise channel_error(name, channels, 3)
-        self._files = list(files)
-        self._groups: list[tuple[int, int]] = []
-        self._open: dict[int, TableFile] = {}
-        self._cache: OrderedDict[int, _Rows] = OrderedDict()
-        self._process = os.getpid()
-        self._lock = threading.Lock()
         columns: list[Columns] = []
         labels: list[Any] = []
-        sizes, rows = [], [0]
-        for number, file in enumerate(self._files):
+        groups = []
+        for file in files:
             table = TableFile(file)  # one at a time: there may be thousands
             columns.append(find_columns(table))
-            self._check_like_first(columns[-1], columns[0], number)
+            _check_like_first(columns[-1], columns[0], file, files[0])
             if (label := columns[-1].label) is not None:
                 labels.append(table.read([label])[label])
-            for group, (count, size) in enumerate(table.groups):
-                if count:
-                    self._groups.append((number, group))
-                    sizes.append(size)
-                    rows.append(count)
-        if not sizes:
+            groups.append(table.groups)
+        made = functools.partial(_Rows.of, is_struct=columns[0].is_struct)
+        self._groups = RowGroups(files, groups, columns[0].image, made)
+        if not len(self._groups):
             raise DataError(f"{name}: expected images, got no rows; give a file that holds some")
-        self._columns = columns[0]
-        self._bounds = np.cumsum(rows, dtype=np.int64)
         found = put_together(name, labels, columns)
         self._labels: NDArray[np.int64] | None = None if found is None else found.values
         super().__init__(name, 3, label_names=found.names if found else None, strict=strict)
-        self.window_blocks = int(np.clip(_MEMORY // max(sizes), 2, len(sizes) + 1))
-        self.block_bounds = self._bounds if sum(sizes) > _MEMORY else None
+        self.window_blocks = self._groups.window_blocks
+        self.block_bounds = self._groups.block_bounds
         self.channels = channels or self._natural_channels()
 
     def __len__(self) -> int:
         """The number of rows in all files."""
-        return int(self._bounds[-1])
+        return len(self._groups)
 
     def describe(self, index: int) -> str:
         """The file's name and the row in it."""
-        block = self._block(index)
-        number = self._groups[block][0]
-        first = next(b for b, group in enumerate(self._groups) if group[0] == number)
-        return f"{self._files[number].name}[{index - int(self._bounds[first])}]"
+        return self._groups.describe(index)
 
     def pixels(self, index: int) -> int:
         """Height times width of one picture, from its header; 0 if the header is broken."""
-        block = self._block(index)
-        row = index - int(self._bounds[block])
+        block, row = self._groups.locate(index)
         try:
-            header = read_header(self._encoded(self._rows(block), row, block))
+            header = read_header(self._encoded(self._groups.rows(block), row, block))
         except BrokenImageError:
             return 0
         return header.height * header.width
 
     def content(self) -> str:
-        """Hash of the files' sizes and of a sample of their bytes; see `content_of_files`."""
-        with input_errors(self._files[0]):
-            return content_of_files(self._files)
+        """See `RowGroups.content`."""
+        return self._groups.content()
 
     def _read(self, index: int) -> Sample:
-        block = self._block(index)
-        rows = self._rows(block)
-        row = index - int(self._bounds[block])
+        block, row = self._groups.locate(index)
+        rows = self._groups.rows(block)
         encoded = self._encoded(rows, row, block)
         label = -1 if self._labels is None else int(self._labels[index])
         return Sample(
@@ -137,49 +116,13 @@ class ParquetSource(ImageSource):
         path = rows.path(row)
         if not path or "\0" in path:
             raise BrokenImageError("no picture in this row")
-        beside = self._files[self._groups[block][0]].parent / path
+        beside = self._groups.file_of(block).parent / path
         if not beside.is_file():
             raise BrokenImageError(f"no bytes in this row and no file {path}")
         return beside
 
-    def _block(self, index: int) -> int:
-        return int(np.searchsorted(self._bounds, index, side="right")) - 1
-
-    def _rows(self, block: int) -> _Rows:
-        with self._lock:
-            return self._cached_rows(block)
-
-    def _cached_rows(self, block: int) -> _Rows:
-        if self._process != os.getpid():  # after a fork, file handles are not shared
-            self._process, self._open = os.getpid(), {}
-        if block in self._cache:
-            self._cache.move_to_end(block)
-            return self._cache[block]
-        while len(self._cache) >= self.window_blocks:
-            self._cache.popitem(last=False)
-        number, group = self._groups[block]
-        if number not in self._open:
-            while len(self._open) >= _OPEN:
-                self._open.pop(next(iter(self._open)))
-            self._open[number] = TableFile(self._files[number])
-        table = self._open[number].read([self._columns.image], group)
-        self._cache[block] = _Rows.of(table, self._columns)
-        return self._cache[block]
-
-    def _check_like_first(self, columns: Columns, first: Columns, number: int) -> None:
-        different = [
-            f"'{own}' for '{its}'"
-            for own, its in ((columns.image, first.image), (columns.label, first.label))
-            if own != its
-        ]
-        if different:
-            raise DataError(
-                f"{self._files[number]}: expected the columns of {self._files[0].name}, got"
-                f" {' and '.join(different)}; give files of one data set"
-            )
-
     def _natural_channels(self) -> int:
-        rows = self._rows(0)
+        rows = self._groups.rows(0)
         for row in range(min(_LOOKED_AT, len(rows.pictures))):
             try:
                 if read_header(self._encoded(rows, row, 0)).channels == 3:
@@ -188,15 +131,18 @@ class ParquetSource(ImageSource):
                 continue
         return 1
 
-    def __getstate__(self) -> dict[str, Any]:
-        """The state without open files and cached rows, for workers that are not forked."""
-        state = {**self.__dict__, "_open": {}, "_cache": OrderedDict()}
-        del state["_lock"]
-        return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore the state from `__getstate__`, with a new lock."""
-        self.__dict__.update(state, _lock=threading.Lock())
+def _check_like_first(columns: Columns, first: Columns, file: Path, first_file: Path) -> None:
+    different = [
+        f"'{own}' for '{its}'"
+        for own, its in ((columns.image, first.image), (columns.label, first.label))
+        if own != its
+    ]
+    if different:
+        raise DataError(
+            f"{file}: expected the columns of {first_file.name}, got"
+            f" {' and '.join(different)}; give files of one data set"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +153,9 @@ class _Rows:
     paths: Any
 
     @staticmethod
-    def of(table: Any, columns: Columns) -> _Rows:
-        pictures, paths = table[columns.image], None
-        if columns.is_struct:
+    def of(pictures: Any, *, is_struct: bool) -> _Rows:
+        paths = None
+        if is_struct:
             kind = pictures.type
             if kind.get_field_index("path") >= 0:
                 paths = pc.struct_field(pictures, "path")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from vocabula.data.audio_formats import OF_AUDIO
 from vocabula.data.column_types import is_list, is_number, is_text, plain
 from vocabula.data.image_problems import DataWarning
 from vocabula.data.labels import Labels, UnusableLabelsError, kept_labels, labels_of
@@ -45,14 +46,18 @@ def find_columns(table: TableFile) -> Columns:
     Raises:
         DataError: there is no column of images, or two columns have its name.
     """
-    features = _features(table.schema)
+    features = features_of(table.schema)
     fields = {field.name: field.type for field in table.schema}
     images = [name for name, kind in features.items() if kind.get("_type") == "Image"]
     images = [name for name in images if _is_image(fields.get(name))] or _by_type(table.schema)
+    recordings = {name for name, kind in features.items() if kind.get("_type") == "Audio"}
+    images = [name for name in images if name not in {"audio", *recordings}]
     if not images:
+        advice = "give a file with the Hugging Face image feature"
         raise DataError(
             f"{table.path}: expected a column of images (a struct of bytes and path), got"
-            f" {columns_in_words(table.schema)}; give a file with the Hugging Face image feature"
+            f" {columns_in_words(table.schema)};"
+            f" {OF_AUDIO if recordings or 'audio' in fields else advice}"
         )
     image = "image" if "image" in images else images[0]
     kind = table.type_of(image)
@@ -141,8 +146,8 @@ def _joined(parts: Sequence[Any]) -> Any:
     return pa.chunked_array(chunks, common)
 
 
-def _features(schema: Any) -> dict[str, Mapping[str, Any]]:
-    """The features in the file's ``huggingface`` metadata, or nothing."""
+def features_of(schema: Any) -> dict[str, Mapping[str, Any]]:
+    """The features by column in a file's ``huggingface`` metadata, or nothing."""
     try:
         stored = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         features = stored["info"]["features"]

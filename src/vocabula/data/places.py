@@ -7,8 +7,8 @@ from pathlib import Path
 
 from vocabula.errors import DataError, suggest
 
-KINDS = "a folder of pictures, a .parquet, .npy, .npz or .csv file, or sample:photos"
-SAMPLE_NAMES = ("photos", "digits")
+KINDS = "a folder of pictures or recordings, a .parquet, .npy, .npz or .csv file, or sample:photos"
+SAMPLE_NAMES = ("photos", "digits", "tones", "tones/melodies")
 SPLIT_SUFFIXES = ("", "/train", "/test")
 
 
@@ -36,9 +36,22 @@ def matches(name: str, path: Path) -> list[Path]:
     return [Path(file) for file in sorted(glob.glob(str(path))) if file.endswith(".parquet")]
 
 
+def sample_split(name: str) -> tuple[str, str]:
+    """The sample and the split of a name such as ``sample:photos/test``; any other is unchanged.
+
+    Example:
+        >>> sample_split("sample:tones/melodies/test"), sample_split("sample:photos")
+        (('tones/melodies', 'test'), ('photos', 'train'))
+    """
+    sample = name.removeprefix("sample:")
+    for split in ("train", "test"):
+        if sample.endswith(f"/{split}"):
+            return sample.removesuffix(f"/{split}"), split
+    return sample, "train"
+
+
 def _check_sample(name: str) -> None:
-    sample, _, split = name.removeprefix("sample:").partition("/")
-    if sample not in SAMPLE_NAMES or (split or "train") not in ("train", "test"):
+    if sample_split(name)[0] not in SAMPLE_NAMES:
         choices = [f"sample:{each}{part}" for each in SAMPLE_NAMES for part in SPLIT_SUFFIXES]
         raise DataError(
             f"{name}: expected one of {', '.join(choices)}, got an unknown sample"

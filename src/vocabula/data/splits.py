@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vocabula.data.audio_formats import named_like_audio
 from vocabula.data.image_files import is_left_out, is_picture
 from vocabula.errors import DataError
 
@@ -92,7 +93,7 @@ def split_shards(root: Path) -> dict[str, list[Path]]:
     only folder that holds data. A folder that also holds pictures is a folder of pictures, so it
     has no shards.
     """
-    if any(is_picture(file) for file in _files(root)):
+    if any(is_picture(file) or named_like_audio(file) for file in _files(root)):
         return {}
     folders = _sub_folders(root)
     inner = [f for f in folders if f.name == "data"] or [f for f in folders if _holds_data(f)]
@@ -194,7 +195,7 @@ def _entries(root: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _holds_data(folder: Path) -> bool:
-    """Whether there is a picture or a parquet file anywhere below a folder."""
+    """Whether there is a picture, a recording or a parquet file anywhere below a folder."""
     seen: set[str] = set()
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
@@ -209,4 +210,4 @@ def _holds_data(folder: Path) -> bool:
 
 
 def _is_data(file: Path) -> bool:
-    return file.suffix.lower() == ".parquet" or is_picture(file)
+    return file.suffix.lower() == ".parquet" or named_like_audio(file) or is_picture(file)

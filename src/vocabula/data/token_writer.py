@@ -34,7 +34,8 @@ _GROUP_PIECES = 1024  # records that came one by one
 _GROUP_CODES = 4_000_000
 _OTHER_FORMATS = re.compile(
     r"\.(npy|npz|csv|tsv|txt|jsonl?|arrow|feather|h5|hdf5|pth?|pkl|pickle|zip|safetensors|toml|vcb"
-    r"|md|html|xlsx|tar|gz|db|sqlite|jpe?g|png|webp|bmp|gif|tiff?)",
+    r"|md|html|xlsx|tar|gz|db|sqlite|jpe?g|png|webp|bmp|gif|tiff?"
+    r"|wav|flac|mp3|ogg|opus)",
     re.IGNORECASE,
 )
 """Ends of names of which a reader would expect something else than parquet."""

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
+from vocabula.data.audio_formats import OF_AUDIO, named_like_audio
 from vocabula.data.column_types import is_list, is_text, plain
 from vocabula.data.numpy_files import BadArrayError, NpzFile, bad_file, map_npy
 from vocabula.data.picture_formats import named_like_picture
@@ -58,6 +59,8 @@ def open_vectors(path: str | os.PathLike[str], *, strict: bool = False) -> Vecto
     if name.startswith("sample:"):
         return _open_sample(name, strict)
     check_plain(file, _KINDS)
+    if named_like_audio(file) and not file.is_dir():
+        raise DataError(f"{name}: expected {_KINDS}, got a recording; {OF_AUDIO}")
     if file.is_dir() or named_like_picture(file):
         got = "a folder" if file.is_dir() else "an image"
         raise DataError(f"{name}: expected {_KINDS}, got {got}{_OF_IMAGES}")
@@ -79,13 +82,15 @@ def open_vectors(path: str | os.PathLike[str], *, strict: bool = False) -> Vecto
 
 def _open_sample(name: str, strict: bool) -> VectorSource:
     from vocabula.data.bundled import open_digit_vectors
-    from vocabula.data.places import check_place
+    from vocabula.data.places import check_place, sample_split
 
     check_place(name)
-    sample, _, split = name.partition("/")
-    if sample != _DIGITS:
+    sample, split = sample_split(name)
+    if sample.startswith("tones"):
+        raise DataError(f"{name}: expected vectors, such as {_DIGITS}, got recordings; {OF_AUDIO}")
+    if f"sample:{sample}" != _DIGITS:
         raise DataError(f"{name}: expected vectors, such as {_DIGITS}, got images{_OF_IMAGES}")
-    return open_digit_vectors(split or "train", strict=strict)
+    return open_digit_vectors(split, strict=strict)
 
 
 def _open_archive(path: Path, name: str, strict: bool) -> VectorSource:

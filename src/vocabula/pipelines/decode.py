@@ -37,8 +37,9 @@ def decode_tokens(
 ) -> list[Path]:
     """Decode every record of a token file to the files of the tokenizer's kind of signal.
 
-    Images become a folder of PNG files of the originals' size and names, vectors one .npy or
-    .parquet file; see `vocabula.data.media`. The output appears when it is complete.
+    Images become a folder of PNG files of the originals' size and names, recordings a folder of
+    .wav files of the originals' lengths, vectors one .npy or .parquet file; see
+    `vocabula.data.media`. The output appears when it is complete.
 
     Args:
         tokenizer: the tokenizer that made the codes.
@@ -62,7 +63,7 @@ def decode_tokens(
     """
     if batch_size is not None and batch_size < 1:
         raise OptionError(f"batch size: expected an integer >= 1, got {batch_size}")
-    media, place = MEDIA.of(tokenizer.signal.kind)(tokenizer.channels, "decode"), Path(out)
+    media, place = MEDIA.of(tokenizer.signal.kind).for_signal(tokenizer.signal, "decode"), Path(out)
     media.check(place, overwrite=overwrite)
     records = read_tokens(tokens, fingerprint=tokenizer.fingerprint())
     if records.signal != tokenizer.signal.kind:

@@ -108,7 +108,7 @@ def sample_file(generator: Generator, options: SampleOptions, to: Output) -> Dra
             "draw the others with another seed"
         )
     signal = generator.tokenizer.signal
-    media = MEDIA.of(signal.kind)(signal.channels, "sample")
+    media = MEDIA.of(signal.kind).for_signal(signal, "sample")
     media.check(to.out, overwrite=to.overwrite)
     options = checked(generator, options)
     finished = 0

@@ -30,6 +30,7 @@ from vocabula.training.workloads import (
     known_attributes,
     make_trainer,
     plural_of,
+    signal_of,
     tokenizer_workload,
 )
 
@@ -69,7 +70,8 @@ def train(
         Interrupted: SIGINT or SIGTERM came; everything is saved, the message says how to go on.
     """
     options, accelerator = prepare(config)
-    reading: SignalData = config.build("data")
+    data_options: SignalData = config.build("data")
+    reading = data_options.for_signal(signal_of(config, 1))
     shown = progress and accelerator.is_main_process
     name = data.name if isinstance(data, Source) else os.fspath(data)
     with phase(f"opening {name}", shown=shown) as advance, reporting(advance):

@@ -7,7 +7,10 @@ from vocabula.roles import Role
 
 MEDIA = Role[type[Media]](
     "media",
-    {"image": "vocabula.data.media.image:PictureFolder"},
+    {
+        "audio": "vocabula.data.media.audio:AudioFiles",
+        "image": "vocabula.data.media.image:PictureFolder",
+    },
     default="vocabula.data.media.table:ArrayFile",
 )
 """The files of each kind of signal; one .npy or .parquet file for a kind without its own."""

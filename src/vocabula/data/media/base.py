@@ -5,9 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from vocabula.signals import Signal
 
 
 class Media(ABC):
@@ -28,6 +31,15 @@ class Media(ABC):
 
     def __init__(self, channels: int, verb: str) -> None:
         self.channels, self.verb = channels, verb
+
+    @classmethod
+    def for_signal(cls, signal: Signal, verb: str) -> Self:
+        """The files of a kind of signal; a kind whose files state more than channels overrides it.
+
+        Raises:
+            OptionError: the files cannot hold such signals.
+        """
+        return cls(signal.channels, verb)
 
     @abstractmethod
     def check(self, out: Path, *, overwrite: bool) -> None:

@@ -1,0 +1,82 @@
+"""One recording as it lies in a file or an array, and many of them by number."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocabula.data.labels import Labels
+
+
+class BrokenAudioError(Exception):
+    """One recording cannot be read; its text is the reason, without the recording's name."""
+
+
+class Clip(ABC):
+    """One recording that is read from its beginning on.
+
+    Attributes:
+        rate: samples per second.
+        channels: channels of every sample.
+        frames: how many samples its header promises; what is read may be more or fewer.
+        seeks: whether `seek` reaches a sample without reading those before it.
+        at: the sample that is read next.
+    """
+
+    rate: int
+    channels: int
+    frames: int
+    seeks: bool
+    at: int
+
+    @abstractmethod
+    def seek(self, frame: int) -> None:
+        """Go to a sample.
+
+        Raises:
+            BrokenAudioError: the data are damaged.
+        """
+
+    @abstractmethod
+    def read(self, count: int) -> NDArray[np.float32]:
+        """The next samples (n, channels), fewer than `count` only at the end.
+
+        Raises:
+            BrokenAudioError: the data are damaged.
+        """
+
+
+class Clips(ABC):
+    """Recordings by number, wherever they lie."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of recordings."""
+
+    @abstractmethod
+    def path(self, index: int) -> str:
+        """Where a recording came from: a path relative to the data, or ``name[index]``."""
+
+    @abstractmethod
+    def open(self, index: int) -> AbstractContextManager[Clip]:
+        """A recording whose header is read. Several threads may call it at the same time.
+
+        Raises:
+            BrokenAudioError: it cannot be opened.
+        """
+
+    @abstractmethod
+    def content(self) -> str:
+        """Hash of the recordings, the same for a copy of them elsewhere."""
+
+    def labels(self) -> dict[str, Labels]:
+        """Attributes that are stored beside the recordings, by name; none unless overridden."""
+        return {}
+
+    @property
+    def block_bounds(self) -> NDArray[np.int64] | None:
+        """See `ImageSource.block_bounds`; any recording is as cheap to read as any other."""
+        return None
