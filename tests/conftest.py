@@ -39,7 +39,7 @@ gc.disable()  # while modules are imported and tests collected, which leaves lit
 # Without a GPU, `torch.manual_seed` keeps each time how it was called, which takes a millisecond.
 SEED = torch.manual_seed if torch.cuda.is_available() else torch.default_generator.manual_seed
 
-QUICK_CASES = 2
+QUICK_CASES = 1
 """Cases of one test function that the fast lane runs at most."""
 
 
