@@ -27,10 +27,17 @@ class Encoder(nn.Module, ABC):
         dim: width of the vectors, the quantizer's ``dim``.
         stride: pixels per grid position along each axis.
         axes: how many axes the signal has: 2 for an image, 0 for a vector.
+        causal: along its one axis a vector depends on nothing later than its own elements, so that
+            what follows a signal in a padded batch changes nothing. Its ``forward`` takes the
+            `memory` of a stream; see `nn.causal`.
+        masked: ``forward`` takes the `mask` of the positions of a padded batch, (B, *grid) bool,
+            and gives what each signal alone gives. Other networks see the signals one by one.
     """
 
     component_kind = "encoder"
     axes: ClassVar[int] = 2
+    causal: ClassVar[bool] = False
+    masked: ClassVar[bool] = False
     in_channels: int
     dim: int
     stride: int
@@ -61,6 +68,8 @@ class Decoder(nn.Module, ABC):
         out_channels: parameters per pixel of the likelihood (the image's channels for a Gaussian).
         stride: pixels per grid position along each axis.
         axes: how many axes the signal has; see `Encoder`.
+        causal: see `Encoder`.
+        masked: see `Encoder`.
         conditional: whether it takes a condition.
         attributes: number of values of each attribute that it knows; None if it does not say.
         names: what the values of an attribute are called, in order, where they have names.
@@ -68,6 +77,8 @@ class Decoder(nn.Module, ABC):
 
     component_kind = "decoder"
     axes: ClassVar[int] = 2
+    causal: ClassVar[bool] = False
+    masked: ClassVar[bool] = False
     conditional: ClassVar[bool] = False
     dim: int
     out_channels: int
