@@ -12,8 +12,9 @@ NETWORKS = {
     "seanet-odd": {"name": "seanet", "ratios": (3, 5), "hidden": 4, "activation": "snake"},
     "frames-even": {"hop": 8, "window": 20, "hidden": 8, "blocks": 1},
     "frames-odd": {"hop": 7, "window": 20, "hidden": 8, "blocks": 1},
+    "frames-causal": {"hop": 7, "window": 20, "hidden": 8, "blocks": 1, "causal": True},
 }
-CAUSAL = [name for name in NETWORKS if name.startswith("seanet")]
+CAUSAL = ["seanet-even", "seanet-odd", "frames-causal"]
 
 
 def tokenizer_of(

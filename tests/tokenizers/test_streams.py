@@ -33,6 +33,7 @@ def test_any_chunking_is_the_whole(kind: str, cuts: list[int], samples: int) -> 
         shown.append(stream.decoder.push(codes[-1]))
     codes.append(stream.encoder.flush())
     shown.append(stream.decoder.push(codes[-1], total=stream.encoder.received))
+    shown.append(stream.decoder.flush(total=stream.encoder.received))
     assert torch.equal(torch.cat(codes, 1), whole)
     assert stream.encoder.received == stream.decoder.given == samples
     torch.testing.assert_close(torch.cat(shown, -1), wave, atol=1e-5, rtol=0)
@@ -48,6 +49,18 @@ def test_a_hop_that_is_complete_is_coded_at_once() -> None:
     assert stream.encoder.push(x[..., :0]).shape == (2, 0, 2)
     assert stream.encoder.flush().shape == (2, 1, 2)
     assert stream.decoder.push(torch.zeros(2, 0, 2, dtype=torch.long)).shape == (2, 1, 0)
+
+
+def test_overlapping_windows_wait_for_the_next_code() -> None:
+    stream = TOKENIZERS["frames-causal"].stream(KNOWN)  # a hop of 7 in a window of 20 at 1 kHz
+    assert stream.latency == 0.014
+    codes = stream.encoder.push(noise(2, 21))
+    assert codes.shape == (2, 3, 2)
+    assert stream.decoder.push(codes[:, :1]).shape == (2, 1, 0)
+    assert stream.decoder.push(codes[:, 1:]).shape == (2, 1, 14)
+    assert stream.decoder.flush().shape == (2, 1, 7)
+    with pytest.raises(DataError, match="push: expected an open stream"):
+        stream.decoder.push(codes)
 
 
 def test_streams_refuse_what_does_not_follow() -> None:
@@ -70,5 +83,5 @@ def test_streams_refuse_what_does_not_follow() -> None:
 
 def test_networks_that_look_ahead_have_no_stream() -> None:
     tokenizer: Tokenizer = tokenizer_of("frames-even")
-    with pytest.raises(OptionError, match="stream: expected a causal encoder, such as seanet"):
+    with pytest.raises(OptionError, match="stream: expected a causal encoder, got one"):
         tokenizer.stream()

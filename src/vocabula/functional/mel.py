@@ -63,7 +63,9 @@ def frame_count(samples: int, hop: int) -> int:
     return -(-samples // hop)
 
 
-def magnitudes(x: Tensor, window: Tensor, hop: int, *, before: int) -> Tensor:
+def magnitudes(
+    x: Tensor, window: Tensor, hop: int, *, before: int, frames: int | None = None
+) -> Tensor:
     """Magnitudes of the short-time spectrum.
 
     Args:
@@ -71,11 +73,13 @@ def magnitudes(x: Tensor, window: Tensor, hop: int, *, before: int) -> Tensor:
         window: (W,) of the samples of a frame.
         hop: samples between frames.
         before: samples of silence before the signal.
+        frames: how many; None: ceil(T / hop).
 
     Shape:
-        (B, T) -> (B, W // 2 + 1, ceil(T / hop)).
+        (B, T) -> (B, W // 2 + 1, frames).
     """
-    size, frames = len(window), frame_count(x.shape[1], hop)
+    size = len(window)
+    frames = frame_count(x.shape[1], hop) if frames is None else frames
     if not len(x):
         return x.new_zeros(0, size // 2 + 1, frames)
     after = (frames - 1) * hop + size - before - x.shape[1]

@@ -22,6 +22,9 @@ from torch.nn.functional import conv1d, conv_transpose1d, pad
 class Memory:
     """What the layers of one network remember of a stream.
 
+    Attributes:
+        frames: what an inverse STFT remembers, by the layer.
+
     Example:
         >>> layer, memory = CausalConv1d(1, 1, 3), Memory()
         >>> x = torch.randn(1, 1, 10)
@@ -32,6 +35,7 @@ class Memory:
 
     def __init__(self) -> None:
         self._kept: dict[nn.Module, Tensor] = {}
+        self.frames: dict[nn.Module, Any] = {}
 
     def extended(self, layer: nn.Module, x: Tensor, count: int) -> Tensor:
         """Inputs x (B, C, T) of a layer behind the `count` inputs before them."""

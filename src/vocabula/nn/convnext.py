@@ -10,6 +10,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, gelu, pad
 
+from vocabula.nn.causal import Memory
+
 KERNEL = 7
 """Frames that a convolution takes."""
 _FIRST_SCALE = 0.1
@@ -34,10 +36,13 @@ class Spread(nn.Conv1d):
         after = 0 if causal else (kernel - 1) // 2
         self.around = (kernel - 1 - after, after)
 
-    def forward(self, rows: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, rows: Tensor, mask: Tensor | None = None, memory: Memory | None = None
+    ) -> Tensor:
         """Convolve rows (B, n, inputs) of which a mask (B, n) says which are a signal's."""
         seen = rows if mask is None else rows * mask.unsqueeze(-1)
-        x = pad(seen.transpose(1, 2), self.around)
+        x = seen.transpose(1, 2)
+        x = pad(x, self.around) if memory is None else memory.extended(self, x, self.around[0])
         return conv1d(x, self.weight, self.bias, groups=self.groups).transpose(1, 2)
 
 
@@ -72,10 +77,14 @@ class ConvNeXtBlock(nn.Module):
         self.scale = nn.Parameter(self.norm.weight.new_full((width,), _FIRST_SCALE))
 
     def forward(
-        self, rows: Tensor, mask: Tensor | None = None, embedded: Tensor | None = None
+        self,
+        rows: Tensor,
+        mask: Tensor | None = None,
+        embedded: Tensor | None = None,
+        memory: Memory | None = None,
     ) -> Tensor:
         """Add the block's correction to rows (B, n, width)."""
-        seen = self.norm(self.spread(rows, mask))
+        seen = self.norm(self.spread(rows, mask, memory))
         if self.film is not None and embedded is not None:
             factor, shift = self.film(embedded).unsqueeze(1).chunk(2, dim=-1)
             seen = (1 + factor) * seen + shift
@@ -115,11 +124,22 @@ class ConvNeXt(nn.Module):
         return (1 + len(self.blocks)) * max(self.first.around)
 
     def forward(
-        self, rows: Tensor, mask: Tensor | None = None, embedded: Tensor | None = None
+        self,
+        rows: Tensor,
+        mask: Tensor | None = None,
+        embedded: Tensor | None = None,
+        memory: Memory | None = None,
     ) -> Tensor:
-        """Pass rows (B, n, inputs) of which a mask (B, n) says which are a signal's."""
-        rows = self.norm(self.first(rows, mask))
+        """Pass rows (B, n, inputs) through all layers.
+
+        Args:
+            rows: features of frames.
+            mask: (B, n) bool, which frames are a signal's; None: all.
+            embedded: (B, embedding), what modulates every block.
+            memory: of a stream, of which these are the next frames; for causal layers.
+        """
+        rows = self.norm(self.first(rows, mask, memory))
         for block in self.blocks:
-            rows = block(rows, mask, embedded)
+            rows = block(rows, mask, embedded, memory)
         last: Tensor = self.last(rows)
         return last

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vocabula.errors import OptionError
 from vocabula.functional.mel import magnitudes, mel_filters
 from vocabula.nn.base import Encoder
+from vocabula.nn.causal import Memory
 from vocabula.nn.convnext import ConvNeXt
 from vocabula.registry import component
 
@@ -54,6 +55,7 @@ class MelEncoder(Encoder):
 
     axes: ClassVar[int] = 1
     masked: ClassVar[bool] = True
+    causal: bool
     filters: Tensor
     curve: Tensor
 
@@ -76,6 +78,7 @@ class MelEncoder(Encoder):
                 f"encoder mel.window: expected at least its hop, {hop}, got {window}; widen it"
             )
         self.in_channels, self.dim, self.stride = in_channels, dim, hop
+        self.causal = causal
         self.before = window - hop if causal else (window - hop) // 2
         self.register_buffer("filters", mel_filters(sample_rate, window, bands), persistent=False)
         self.register_buffer("curve", torch.hann_window(window), persistent=False)
@@ -88,16 +91,24 @@ class MelEncoder(Encoder):
         outside = max(self.before, len(self.curve) - self.stride - self.before)
         return self.frames.context + -(-outside // self.stride)
 
-    def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
-        """Encode recordings x (B, in_channels, T).
+    def forward(
+        self, x: Tensor, *, mask: Tensor | None = None, memory: Memory | None = None
+    ) -> Tensor:
+        """Encode recordings x (B, in_channels, T), or the next part of a stream.
 
         Args:
             x: (B, in_channels, T), 0 where a recording of a padded batch has ended.
             mask: (B, T / hop) bool, which frames are a recording's.
+            memory: of a stream; for a causal encoder.
         """
-        wave = x.flatten(0, 1).float()
-        spectrum = magnitudes(wave, self.curve.float(), self.stride, before=self.before)
+        count, before = x.shape[-1] // self.stride, self.before
+        if memory is not None:
+            x, before = memory.extended(self, x, before), 0
+        wave, curve = x.flatten(0, 1).float(), self.curve.float()
+        spectrum = magnitudes(wave, curve, self.stride, before=before, frames=count)
         mel = torch.matmul(self.filters.float(), spectrum).clamp_min(FLOOR).log()
         rows = ((mel - _MIDDLE) / _SPREAD).unflatten(0, (len(x), -1)).flatten(1, 2).transpose(1, 2)
-        encoded: Tensor = self.last(self.frames(rows.to(self.last.weight.dtype), mask))
+        encoded: Tensor = self.last(
+            self.frames(rows.to(self.last.weight.dtype), mask, None, memory)
+        )
         return encoded.transpose(1, 2)

@@ -79,7 +79,7 @@ class SEANetEncoder(Encoder):
     """
 
     axes: ClassVar[int] = 1
-    causal: ClassVar[bool] = True
+    causal = True
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class SEANetDecoder(Decoder):
     """
 
     axes: ClassVar[int] = 1
-    causal: ClassVar[bool] = True
+    causal = True
 
     def __init__(
         self,
@@ -217,7 +217,7 @@ class SEANetFiLMDecoder(ConditionalDecoder):
     """
 
     axes: ClassVar[int] = 1
-    causal: ClassVar[bool] = True
+    causal = True
 
     def __init__(
         self,

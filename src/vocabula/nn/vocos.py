@@ -21,6 +21,7 @@ from torch.nn.functional import fold
 
 from vocabula.errors import OptionError
 from vocabula.nn.base import Decoder
+from vocabula.nn.causal import Memory
 from vocabula.nn.conditional import AttributeEmbedding, ConditionalDecoder
 from vocabula.nn.convnext import ConvNeXt
 from vocabula.registry import component
@@ -39,6 +40,9 @@ class InverseSTFT(nn.Module):
         hop: samples per frame.
         window: samples of a frame's window, at least the hop.
         owner: the component that a message names.
+
+    Attributes:
+        context: frames on each side on which the samples of a hop depend.
 
     Shape:
         (B, n, width) -> (B, channels, n hop).
@@ -60,32 +64,60 @@ class InverseSTFT(nn.Module):
             )
         self.hop, self.window, self.channels = hop, window, channels
         self.before = (window - hop) // 2
+        self.context = -(-(window - hop - self.before) // hop)
         self.spectrum = nn.Linear(width, channels * 3 * (window // 2 + 1))
         # without its zeros, so that the samples of a lone frame are not divided by 0
         curve = torch.hann_window(window + 2, periodic=False)[1:-1]
         self.register_buffer("curve", curve, persistent=False)
 
-    @property
-    def context(self) -> int:
-        """Frames on each side on which the samples of a hop depend."""
-        outside = max(self.before, self.window - self.hop - self.before)
-        return -(-outside // self.hop)
+    def forward(
+        self, rows: Tensor, mask: Tensor | None = None, memory: Memory | None = None
+    ) -> Tensor:
+        """The wave (B, channels, n hop) of features (B, n, width).
 
-    def forward(self, rows: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The wave (B, channels, n hop) of features (B, n, width)."""
-        batch, count = rows.shape[:2]
+        With the memory of a stream, the hops whose frames are now all known.
+        """
+        frames = self._frames(rows)
+        if memory is not None:
+            return self._next(frames, memory)
+        return self._wave(frames, mask)
+
+    def rest(self, memory: Memory) -> Tensor | None:
+        """The last hops of a stream, which no further frame follows."""
+        kept = memory.frames.pop(self, None)
+        if kept is None:
+            return None
+        frames, past = kept
+        return self._wave(frames)[..., past * self.hop :]
+
+    def _frames(self, rows: Tensor) -> Tensor:
+        """The windowed samples (B, channels, n, window) of features (B, n, width)."""
         parts = self.spectrum(rows).float().unflatten(-1, (self.channels, 3, -1))
         size, real, imaginary = parts.unbind(3)
         size = size.clamp(max=_LOUDEST).exp()
         length = (real.square() + imaginary.square() + 1e-9).sqrt()
         spectrum = torch.complex(size * real / length, size * imaginary / length)
-        curve = self.curve.float()
-        frames = torch.fft.irfft(spectrum, n=self.window, dim=-1) * curve
-        weight = curve.square().expand(1, count, self.window)
+        frames = torch.fft.irfft(spectrum, n=self.window, dim=-1) * self.curve.float()
+        return frames.transpose(1, 2)
+
+    def _next(self, frames: Tensor, memory: Memory) -> Tensor:
+        """The hops that further frames complete; keeps those that later hops need."""
+        kept, past = memory.frames.get(self, (frames[:, :, :0], 0))
+        frames = torch.cat([kept, frames], dim=2)
+        ready = max(0, frames.shape[2] - past - self.context)
+        wave = self._wave(frames)[..., past * self.hop : (past + ready) * self.hop]
+        first = max(0, past + ready - self.context)
+        memory.frames[self] = (frames[:, :, first:], past + ready - first)
+        return wave
+
+    def _wave(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Frames (B, channels, n, window) overlapped, added and scaled: (B, channels, n hop)."""
+        batch, _, count, _ = frames.shape
+        weight = self.curve.float().square().expand(1, count, self.window)
         if mask is not None:
-            frames = frames * mask[:, :, None, None]
+            frames = frames * mask[:, None, :, None]
             weight = weight * mask[:, :, None]
-        wave = self._added(frames.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, -1))
+        wave = self._added(frames.flatten(0, 1)).unflatten(0, (batch, -1))
         total = self._added(weight).unsqueeze(1)
         # beyond the end of a signal no frame adds: 0 / 1
         return wave / torch.where(total > 0, total, 1.0)
@@ -109,6 +141,7 @@ class VocosDecoder(Decoder):
         window: samples of a frame's window, at least the hop.
         hidden: width of the blocks.
         blocks: number of them.
+        causal: the samples of a hop depend on no frame later than those whose windows reach it.
 
     Shape:
         (B, dim, n) -> (B, out_channels, n hop).
@@ -136,20 +169,29 @@ class VocosDecoder(Decoder):
         window: Annotated[int, Ge(2)] = 512,
         hidden: Annotated[int, Ge(1)] = 192,
         blocks: Annotated[int, Ge(0)] = 4,
+        causal: bool = False,
     ) -> None:
         super().__init__()
         self.dim, self.out_channels, self.stride = dim, out_channels, hop
-        self.frames = ConvNeXt(dim, hidden, blocks)
+        self.frames = ConvNeXt(dim, hidden, blocks, causal=causal)
         self.head = InverseSTFT(hidden, out_channels, hop, window, owner="decoder vocos")
+        self.causal, self.lookahead = causal, self.head.context
 
     @property
     def context(self) -> int:
         """Frames on each side on which the samples of a hop depend."""
         return self.frames.context + self.head.context
 
-    def forward(self, z: Tensor, *, mask: Tensor | None = None) -> Tensor:
+    def rest(self, memory: Memory) -> Tensor | None:
+        """The last hops of a stream."""
+        return self.head.rest(memory)
+
+    def forward(
+        self, z: Tensor, *, mask: Tensor | None = None, memory: Memory | None = None
+    ) -> Tensor:
         """Decode vectors z (B, dim, n), of which a mask (B, n) says which are a signal's."""
-        wave: Tensor = self.head(self.frames(z.transpose(1, 2), mask), mask)
+        rows = self.frames(z.transpose(1, 2), mask, None, memory)
+        wave: Tensor = self.head(rows, mask, memory)
         return wave
 
 
@@ -168,6 +210,7 @@ class VocosFiLMDecoder(ConditionalDecoder):
         window: samples of a frame's window, at least the hop.
         hidden: width of the blocks, and of the vectors of the attributes.
         blocks: number of them, at least one.
+        causal: see `VocosDecoder`.
 
     Shape:
         (B, dim, n) and a `Condition` -> (B, out_channels, n hop).
@@ -192,23 +235,34 @@ class VocosFiLMDecoder(ConditionalDecoder):
         window: Annotated[int, Ge(2)] = 512,
         hidden: Annotated[int, Ge(1)] = 192,
         blocks: Annotated[int, Ge(1)] = 4,
+        causal: bool = False,
     ) -> None:
         super().__init__()
         self.dim, self.out_channels, self.stride = dim, out_channels, hop
         taken = self.take(attributes, names, given)
         self.embedding = AttributeEmbedding(taken, hidden, dropout)
-        self.frames = ConvNeXt(dim, hidden, blocks, embedding=hidden)
+        self.frames = ConvNeXt(dim, hidden, blocks, causal=causal, embedding=hidden)
         self.head = InverseSTFT(hidden, out_channels, hop, window, owner="decoder vocos_film")
+        self.causal, self.lookahead = causal, self.head.context
 
     @property
     def context(self) -> int:
         """Frames on each side on which the samples of a hop depend."""
         return self.frames.context + self.head.context
 
+    def rest(self, memory: Memory) -> Tensor | None:
+        """The last hops of a stream."""
+        return self.head.rest(memory)
+
     def forward(
-        self, z: Tensor, condition: Condition | None = None, *, mask: Tensor | None = None
+        self,
+        z: Tensor,
+        condition: Condition | None = None,
+        *,
+        mask: Tensor | None = None,
+        memory: Memory | None = None,
     ) -> Tensor:
         """Decode vectors z (B, dim, n) of signals with the attributes of a condition."""
-        rows = self.frames(z.transpose(1, 2), mask, self.embedded(condition, z))
-        wave: Tensor = self.head(rows, mask)
+        rows = self.frames(z.transpose(1, 2), mask, self.embedded(condition, z), memory)
+        wave: Tensor = self.head(rows, mask, memory)
         return wave

@@ -3,7 +3,7 @@
 ::
 
     samples --push--> whole hops --encoder, memory--> codes        the rest waits for the next push
-    codes   --push--> decoder, memory --> samples                  a hop for each position
+    codes   --push--> decoder, memory --> samples      as far as no later code can change them
 
 A network that depends on nothing later (`Encoder.causal`) remembers the last inputs of each of its
 layers, so nothing is computed twice.
@@ -108,31 +108,57 @@ class DecoderStream:
     def __init__(self, tokenizer: Tokenizer, condition: Condition | None = None) -> None:
         self.given = 0
         self._tokenizer, self._condition = tokenizer, condition
-        self._memory = Memory()
+        self._memory: Memory | None = Memory()
+        self._signals = 1
 
     @torch.no_grad()
     def push(self, codes: Tensor, *, total: int | None = None) -> Tensor:
-        """The samples (B, C, n hop) of codes.
+        """The samples (B, C, T) that are now known: `Decoder.lookahead` hops wait for more.
 
         Args:
             codes: (B, n, *code_shape), the next ones, of the same B signals; n may be 0.
-            total: samples of the whole signal, with its last codes: what lies beyond is cut off.
+            total: samples of the whole signal, if these are its last codes: what lies beyond is
+                cut off.
 
         Raises:
             CodeError: another shape, or codes that are not in their book.
-            DataError: `condition` does not fit the number of signals.
+            DataError: `condition` does not fit the number of signals, or the stream has ended.
         """
-        tokenizer = self._tokenizer
+        if self._memory is None:
+            raise _ended("push")
+        tokenizer, self._signals = self._tokenizer, len(codes)
         (quantizer,) = tokenizer._discrete("stream")
         tokenizer.check_condition(self._condition, len(codes), "stream")
-        if codes.shape[1]:
-            values = decoded(quantizer, codes).movedim(-1, 1)
-            decoder = tokenizer.decoder
-            known = (self._condition,) if decoder.conditional else ()
-            made = decoder(values.to(dtype_of(decoder, values)), *known, memory=self._memory)
-            wave = tokenizer._output(made)
+        if not codes.shape[1]:
+            return self._cut(None, total)
+        values = decoded(quantizer, codes).movedim(-1, 1)
+        decoder = tokenizer.decoder
+        known = (self._condition,) if decoder.conditional else ()
+        made = decoder(values.to(dtype_of(decoder, values)), *known, memory=self._memory)
+        return self._cut(made, total)
+
+    @torch.no_grad()
+    def flush(self, *, total: int | None = None) -> Tensor:
+        """The last samples (B, C, T), which waited for further codes; ends the stream.
+
+        Args:
+            total: samples of the whole signal; what lies beyond is cut off.
+
+        Raises:
+            DataError: the stream has ended.
+        """
+        if self._memory is None:
+            raise _ended("flush")
+        made = self._tokenizer.decoder.rest(self._memory)
+        self._memory = None
+        return self._cut(made, total)
+
+    def _cut(self, made: Tensor | None, total: int | None) -> Tensor:
+        """The samples of the likelihood's parameters, as far as the signal goes."""
+        if made is None:
+            wave = torch.zeros(self._signals, self._tokenizer.channels, 0)
         else:
-            wave = torch.zeros(len(codes), tokenizer.channels, 0, device=codes.device)
+            wave = self._tokenizer._output(made)
         if total is not None:
             wave = wave[..., : max(0, total - self.given)]
         self.given += wave.shape[-1]
@@ -157,9 +183,10 @@ class Stream:
     def latency(self) -> float:
         """Seconds from a sample to its reconstruction, at most, without the time of computing.
 
-        That is a hop: a code waits for all samples of its hop, and the decoder for nothing else.
+        A code waits for all samples of its hop, and the decoder for `Decoder.lookahead` more codes.
         """
-        return self._tokenizer.signal.units(self._tokenizer.strides)
+        tokenizer = self._tokenizer
+        return (1 + tokenizer.decoder.lookahead) * tokenizer.signal.units(tokenizer.strides)
 
 
 def _check(tokenizer: Tokenizer) -> None:
@@ -171,8 +198,8 @@ def _check(tokenizer: Tokenizer) -> None:
     for role, network in (("encoder", tokenizer.encoder), ("decoder", tokenizer.decoder)):
         if not network.causal:
             raise OptionError(
-                f"stream: expected a causal {role}, such as seanet, got one that looks ahead; "
-                "train with a causal one, or pass whole recordings"
+                f"stream: expected a causal {role}, got one that looks ahead; train with seanet, or "
+                f"with {role}.causal=true"
             )
 
 
