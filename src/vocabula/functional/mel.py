@@ -11,11 +11,12 @@ so a sine of amplitude 1 has magnitude 1 at its frequency. A Hann window is used
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+
+from vocabula.functional.modes import without_autocast
 
 _TINY = 1e-14
 """Added to a power: the gradient of a magnitude of 0 stays finite."""
@@ -58,6 +59,21 @@ def mel_filters(sample_rate: int, window: int, bands: int) -> Tensor:
     return (filters / filters.sum(1, keepdim=True)).float()
 
 
+def log_mel(spectrum: Tensor, filters: Tensor, floor: float) -> Tensor:
+    """ln max(M s, floor) of magnitudes s, in float32 under autocast too.
+
+    Args:
+        spectrum: (..., window // 2 + 1, frames).
+        filters: M, (bands, window // 2 + 1).
+        floor: the least magnitude.
+
+    Shape:
+        -> (..., bands, frames).
+    """
+    with without_autocast(spectrum.device):
+        return torch.matmul(filters.float(), spectrum).clamp_min(floor).log()
+
+
 def frame_count(samples: int, hop: int) -> int:
     """How many frames begin a hop within a signal: ceil(samples / hop)."""
     return -(-samples // hop)
@@ -87,9 +103,3 @@ def magnitudes(
     found = torch.stft(x, size, hop, window=window, center=False, return_complex=True)
     power = found.real.square() + found.imag.square()
     return (power + _TINY).sqrt() * (2 / window.sum())
-
-
-@lru_cache(maxsize=64)
-def hann(size: int) -> Tensor:
-    """A periodic Hann window (size,), float32 on the CPU."""
-    return torch.hann_window(size)

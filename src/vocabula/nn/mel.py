@@ -9,7 +9,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from vocabula.errors import OptionError
-from vocabula.functional.mel import magnitudes, mel_filters
+from vocabula.functional.mel import log_mel, magnitudes, mel_filters
 from vocabula.nn.base import Encoder
 from vocabula.nn.causal import Memory
 from vocabula.nn.convnext import ConvNeXt
@@ -106,7 +106,7 @@ class MelEncoder(Encoder):
             x, before = memory.extended(self, x, before), 0
         wave, curve = x.flatten(0, 1).float(), self.curve.float()
         spectrum = magnitudes(wave, curve, self.stride, before=before, frames=count)
-        mel = torch.matmul(self.filters.float(), spectrum).clamp_min(FLOOR).log()
+        mel = log_mel(spectrum, self.filters, FLOOR)
         rows = ((mel - _MIDDLE) / _SPREAD).unflatten(0, (len(x), -1)).flatten(1, 2).transpose(1, 2)
         encoded: Tensor = self.last(
             self.frames(rows.to(self.last.weight.dtype), mask, None, memory)

@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge, Gt, MinLen
 from torch import Tensor
 
-from vocabula.functional.mel import magnitudes, mel_filters
+from vocabula.functional.mel import log_mel, magnitudes, mel_filters
 from vocabula.registry import component
 from vocabula.tokenizers.likelihood import Likelihood, full_precision, mean_over
 from vocabula.tokenizers.masks import Blocks
@@ -100,7 +100,7 @@ class Spectral(Likelihood):
         hop = max(1, size // 4)
         filters, curve = self.get_buffer(f"filters{size}"), self.get_buffer(f"curve{size}")
         spectrum = magnitudes(both, curve.float(), hop, before=size // 2)
-        one, two = torch.matmul(filters.float(), spectrum).clamp_min(self.floor).log().chunk(2)
+        one, two = log_mel(spectrum, filters, self.floor).chunk(2)
         apart = (one - two).abs().mean(1)  # (B C, frames)
         if mask is None:
             return mean_over(apart.sum(), apart.numel())

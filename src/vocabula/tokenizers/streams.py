@@ -198,8 +198,8 @@ def _check(tokenizer: Tokenizer) -> None:
     for role, network in (("encoder", tokenizer.encoder), ("decoder", tokenizer.decoder)):
         if not network.causal:
             raise OptionError(
-                f"stream: expected a causal {role}, got one that looks ahead; train with seanet, or "
-                f"with {role}.causal=true"
+                f"stream: expected a causal {role}, got one that looks ahead; train with "
+                f"seanet, or with {role}.causal=true"
             )
 
 
