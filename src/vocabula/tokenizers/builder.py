@@ -69,7 +69,7 @@ def build_tokenizer(
     quantizer = _build("quantizer", specs)
     settings, scaling = specs.get("signal"), specs.get("scaling")
     signal: Signal = registry.build("signal", settings or IMAGE, path="signal", channels=channels)
-    rate = {} if signal.sample_rate is None else {"sample_rate": signal.sample_rate}
+    rate: dict[str, Any] = {} if signal.sample_rate is None else {"sample_rate": signal.sample_rate}
     likelihood = _likelihood(specs, **rate)
     kind = MultiScaleTokenizer if isinstance(quantizer, MultiScaleQuantizer) else Tokenizer
     return kind(

@@ -208,8 +208,8 @@ class Networks(nn.Module, ABC):
         """The likelihood's parameters (B, P, H, W) for the last decoder's input, cropped."""
         decoder = self._last_decoder
         values = last.movedim(-1, 1).to(dtype_of(decoder, last))
-        known = {"conditional": decoder.conditional, "condition": condition}
-        return cropped(blocks.each(decoder, values, **known), size)
+        made = blocks.each(decoder, values, conditional=decoder.conditional, condition=condition)
+        return cropped(made, size)
 
     def _shown(
         self, values: Sequence[Tensor], size: Sequence[int], condition: Condition | None = None
