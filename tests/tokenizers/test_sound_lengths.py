@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +12,7 @@ from torch import Tensor
 from sounds import CAUSAL, NETWORKS, noise, tokenizer_of
 from vocabula.errors import DataError, OptionError
 from vocabula.signals import Condition
-from vocabula.tokenizers import pieces, tiles
+from vocabula.tokenizers import build_tokenizer, load, pieces, save, tiles
 from vocabula.tokenizers.inference import inference
 
 
@@ -202,3 +205,40 @@ def test_several_channels_pass() -> None:
         tokenizer, x = tokenizer_of(kind, channels=2), noise(2, 33, channels=2)
         assert tokenizer.reconstruct(x).shape == x.shape
         assert tokenizer.train()(x).loss.isfinite()
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_saved_tokenizer_of_sound_opens_with_the_same_codes(kind: str, tmp_path: Path) -> None:
+    tokenizer, x = tokenizer_of(kind, conditional=True), noise(2, 100)
+    save(tokenizer, tmp_path / "saved")
+    loaded = load(tmp_path / "saved").eval()
+    codes = tokenizer.encode(x)
+    assert torch.equal(loaded.encode(x), codes)
+    known = Condition({"speaker": torch.tensor([0, 2])})
+    assert torch.equal(loaded.decode(codes, known), tokenizer.decode(codes, known))
+    assert loaded.signal.sample_rate == 1000
+    assert loaded.likelihood.sample_rate == 1000
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"encoder": {"name": "mel", "hop": 9, "window": 8}}, "encoder mel.window: expected at "),
+        ({"decoder": {"name": "vocos", "hop": 9, "window": 8}}, "decoder vocos.window: expected "),
+        ({"encoder": {"name": "seanet", "ratios": []}}, "encoder.ratios"),
+        ({"decoder": {"name": "seanet", "ratios": [2, 3]}}, "decoder.stride: expected the"),
+        ({"likelihood": {"name": "spectral", "windows": [8, 8]}}, "expected different windows"),
+        ({"likelihood": {"name": "spectral", "bands": [8]}}, "a number of bands for each"),
+        ({"decoder": {"name": "vocos_film", "hop": 4, "window": 8}}, "attributes"),
+    ],
+)
+def test_networks_that_do_not_fit_are_refused(part: dict[str, Any], message: str) -> None:
+    specs = {
+        "signal": {"name": "audio", "sample_rate": 1000},
+        "encoder": {"name": "seanet", "ratios": [2, 2], "hidden": 2},
+        "quantizer": {"name": "vector", "dim": 4, "codebook_size": 8},
+        "decoder": {"name": "seanet", "ratios": [2, 2], "hidden": 2},
+        "likelihood": "spectral",
+    }
+    with pytest.raises(OptionError, match=message):
+        build_tokenizer({**specs, **part}, 1)

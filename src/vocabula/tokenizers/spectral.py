@@ -9,6 +9,7 @@ import torch
 from annotated_types import Ge, Gt, MinLen
 from torch import Tensor
 
+from vocabula.errors import OptionError
 from vocabula.functional.mel import log_mel, magnitudes, mel_filters
 from vocabula.registry import component
 from vocabula.tokenizers.likelihood import Likelihood, full_precision, mean_over
@@ -34,6 +35,9 @@ class Spectral(Likelihood):
         mel_weight: of the L1 of the spectra.
         floor: magnitudes below it are silence.
         sample_rate: in Hz, of the recordings.
+
+    Raises:
+        OptionError: a window occurs twice, or `bands` has another length than `windows`.
 
     Shape:
         parameters (B, C, T), x (B, C, T).
@@ -62,7 +66,13 @@ class Spectral(Likelihood):
         super().__init__()
         self.windows = tuple(windows)
         bands = [max(5, size // 8) for size in windows] if bands is None else bands
+        if len(bands) != len(self.windows) or len(set(windows)) < len(windows):
+            raise OptionError(
+                f"likelihood spectral: expected different windows and a number of bands for each, "
+                f"got windows {list(windows)} and bands {list(bands)}; leave bands out"
+            )
         self.wave_weight, self.mel_weight, self.floor = wave_weight, mel_weight, floor
+        self.sample_rate = sample_rate
         for size, count in zip(self.windows, bands, strict=True):
             filters = mel_filters(sample_rate, size, count)
             self.register_buffer(f"filters{size}", filters, persistent=False)
