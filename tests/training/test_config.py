@@ -11,6 +11,8 @@ from vocabula.training.preset_files import preset_names
 from vocabula.training.sections import section_names
 
 PRESETS = [
+    "audio-24k",
+    "audio-44k",
     "cifar10",
     "cifar10-2level",
     "cifar10-fsq",
@@ -24,6 +26,9 @@ PRESETS = [
     "image-256-3level",
     "photos",
     "photos-2level",
+    "speech-16k",
+    "speech-8k",
+    "tones",
     "vectors",
     "vectors-vqvae",
 ]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vocabula.errors import DataError, OptionError
+from vocabula.nn.causal import Memory
 from vocabula.signals.attributes import NOT_GIVEN, index_of, known_values, unknown
 from vocabula.signals.condition import Condition, check_attribute
 
@@ -27,10 +28,16 @@ class Encoder(nn.Module, ABC):
         dim: width of the vectors, the quantizer's ``dim``.
         stride: pixels per grid position along each axis.
         axes: how many axes the signal has: 2 for an image, 0 for a vector.
+        causal: along its one axis a vector depends on nothing later than its own elements, and
+            ``forward`` takes the `memory` of a stream; see `nn.causal`.
+        masked: ``forward`` takes the `mask` of the positions of a padded batch, (B, *grid) bool,
+            and gives what each signal alone gives. Other networks see the signals one by one.
     """
 
     component_kind = "encoder"
     axes: ClassVar[int] = 2
+    causal: bool = False
+    masked: ClassVar[bool] = False
     in_channels: int
     dim: int
     stride: int
@@ -61,6 +68,10 @@ class Decoder(nn.Module, ABC):
         out_channels: parameters per pixel of the likelihood (the image's channels for a Gaussian).
         stride: pixels per grid position along each axis.
         axes: how many axes the signal has; see `Encoder`.
+        causal: see `Encoder`.
+        lookahead: positions after its own that the elements of a position need in a causal decoder:
+            on a stream they come so much later.
+        masked: see `Encoder`.
         conditional: whether it takes a condition.
         attributes: number of values of each attribute that it knows; None if it does not say.
         names: what the values of an attribute are called, in order, where they have names.
@@ -68,7 +79,10 @@ class Decoder(nn.Module, ABC):
 
     component_kind = "decoder"
     axes: ClassVar[int] = 2
+    causal: bool = False
+    masked: ClassVar[bool] = False
     conditional: ClassVar[bool] = False
+    lookahead: int = 0
     dim: int
     out_channels: int
     stride: int
@@ -127,6 +141,13 @@ class Decoder(nn.Module, ABC):
             f"{attribute}: expected a value for every signal, {known}, got none; give it, or train "
             "with decoder.dropout > 0, which learns to do without"
         )
+
+    def rest(self, memory: Memory) -> Tensor | None:
+        """The last elements (B, out_channels, n) of a stream, which waited for `lookahead`.
+
+        None if there are none.
+        """
+        return None
 
     @property
     def context(self) -> int | None:

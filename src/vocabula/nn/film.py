@@ -3,54 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
-import torch
 from annotated_types import Ge, Le, Lt
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
 from vocabula.errors import OptionError
-from vocabula.nn.base import Decoder, halvings
+from vocabula.nn.base import halvings
+from vocabula.nn.conditional import AttributeEmbedding, ConditionalDecoder
 from vocabula.nn.locality import context_of
 from vocabula.registry import component
 from vocabula.signals import Condition
-from vocabula.signals.attributes import NOT_GIVEN, in_order
 
 _LAYERS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _DOUBLINGS = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-
-
-class AttributeEmbedding(nn.Module):
-    """One vector for the attributes of a signal: the sum of a learned vector for each.
-
-    Args:
-        values: number of values of each attribute by name.
-        width: of the vectors.
-        dropout: probability in training that all of a signal's attributes are withheld.
-
-    Shape:
-        a `Condition` of B signals -> (B, width).
-    """
-
-    def __init__(self, values: Mapping[str, int], width: int, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.names, self.dropout = tuple(values), dropout
-        # the first row of each says "not given"
-        self.tables = nn.ModuleList(nn.Embedding(1 + n, width) for n in values.values())
-
-    def forward(self, condition: Condition | None, batch: int, device: torch.device) -> Tensor:
-        """The vectors (B, width) of the known attributes; others count as not given."""
-        known = {} if condition is None else condition.attributes
-        nothing = torch.full((batch,), NOT_GIVEN, device=device)
-        hidden = nothing.bool() & False
-        if self.training and self.dropout:
-            hidden = torch.rand(batch, device=device) < self.dropout
-        rows = [
-            table(known.get(name, nothing).masked_fill(hidden, NOT_GIVEN) - NOT_GIVEN)
-            for name, table in zip(self.names, self.tables, strict=True)
-        ]
-        return torch.stack(rows).sum(0)
 
 
 class FiLMBlock(nn.Module):
@@ -92,7 +59,7 @@ class FiLMBlock(nn.Module):
 
 
 @component("decoder", "film")
-class FiLMDecoder(Decoder):
+class FiLMDecoder(ConditionalDecoder):
     """A residual network for signals of any number of axes that attributes modulate.
 
     ::
@@ -134,8 +101,6 @@ class FiLMDecoder(Decoder):
     Transformers", without its gates.
     """
 
-    conditional: ClassVar[bool] = True
-
     def __init__(
         self,
         dim: Annotated[int, Ge(1)],
@@ -153,16 +118,14 @@ class FiLMDecoder(Decoder):
         super().__init__()
         self.dim, self.out_channels, self.stride = dim, out_channels, downsample
         self.axes = axes  # type: ignore[misc]
-        self.attributes = _taken(in_order(attributes), given)
-        self.names = {k: tuple(v) for k, v in (names or {}).items() if k in self.attributes and v}
-        _check_names(self.attributes, self.names)
+        taken = self.take(attributes, names, given)
         doublings = halvings(downsample, "decoder film")
         if doublings and not axes:
             raise OptionError(
                 f"decoder film.downsample: expected 1 for signals without axes, got {downsample}; "
                 "leave it out"
             )
-        self.embedding = AttributeEmbedding(self.attributes, hidden, dropout)
+        self.embedding = AttributeEmbedding(taken, hidden, dropout)
         self.first = _layer(dim, hidden, axes)
         self.blocks = nn.ModuleList(FiLMBlock(hidden, hidden, axes) for _ in range(blocks))
         layers: list[nn.Module] = []
@@ -178,19 +141,9 @@ class FiLMDecoder(Decoder):
         spatial = [block.get_submodule("first") for block in self.blocks]
         return context_of([self.first, *spatial, self.upsampling], inputs=1, outputs=self.stride)
 
-    def check_condition(self, condition: Condition | None) -> None:
-        """Also check that no attribute is missing, unless the decoder learned to do without."""
-        super().check_condition(condition)
-        if self.training or self.embedding.dropout:
-            return
-        known = {} if condition is None else condition.attributes
-        for name in self.embedding.names:
-            if name not in known or bool((known[name] == NOT_GIVEN).any()):
-                self.refuse_missing(name)
-
     def forward(self, z: Tensor, condition: Condition | None = None) -> Tensor:
         """Decode vectors z (B, dim, *grid) of signals with the attributes of a condition."""
-        embedded = self.embedding(condition, len(z), z.device)
+        embedded = self.embedded(condition, z)
         hidden = self.first(z)
         for block in self.blocks:
             hidden = block(hidden, embedded)
@@ -205,29 +158,3 @@ def _layer(inputs: int, outputs: int, axes: int, kernel: int = 3) -> nn.Module:
     layer: Any = _LAYERS[axes]
     made: nn.Module = layer(inputs, outputs, kernel, padding=kernel // 2)
     return made
-
-
-def _taken(attributes: Mapping[str, int], given: Sequence[str] | None) -> dict[str, int]:
-    """The attributes that are taken, in order."""
-    for name in given or ():
-        if name not in attributes:
-            raise OptionError(
-                f"decoder film.given: expected some of {', '.join(attributes) or 'no attributes'}, "
-                f"got {name!r}; name attributes of the data"
-            )
-    taken = {name: n for name, n in attributes.items() if given is None or name in given}
-    if not taken:
-        raise OptionError(
-            "decoder film: expected data with labels or other attributes, got none; give data that "
-            "have some, or another decoder"
-        )
-    return taken
-
-
-def _check_names(attributes: Mapping[str, int], names: Mapping[str, Sequence[str]]) -> None:
-    for name, own in names.items():
-        if len(own) != attributes[name]:
-            raise OptionError(
-                f"decoder film.names: expected {attributes[name]} names of {name}, one for each "
-                f"value, got {len(own)}; leave them out, or give as many"
-            )

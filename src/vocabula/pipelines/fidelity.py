@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -93,7 +94,8 @@ class Fidelity:
                 levels = without([torch.stack(codes) for codes in grids], left, self._tokenizer)
                 cut = [codes.to(device) for codes in levels]
                 tile = parts[0].tile
-                shown = self._tokenizer.decode_stored(cut, size=tile.size)[..., *tile.kept()]
+                inside: tuple[Any, ...] = (..., *tile.kept())
+                shown = self._tokenizer.decode_stored(cut, size=tile.size)[inside]
                 wanted = torch.stack([part.pixels for part in parts])
                 error += float((shown.cpu().float() - wanted).square().sum(dtype=torch.float64))
                 values += wanted.numel()
@@ -112,7 +114,7 @@ class Fidelity:
             return []
         rows, columns = (-(-side // stride) * stride for side in (height, width))
         whole = (Range(0, side, 0, side) for side in (rows, columns))
-        return [Tile(next(whole), next(whole), (height, width))]
+        return [Tile(tuple(whole), (height, width))]
 
     def _alike(self, kept: Callable[[int], int]) -> Iterator[tuple[int, list[_Part]]]:
         """Neighbours with equal tiles and streams, with few pixels together."""

@@ -73,7 +73,8 @@ class CompositeQuantizer(Quantizer):
     @property
     def parts(self) -> list[Quantizer]:
         """The quantizers in order of their codes; a shared one occurs several times."""
-        return [self.quantizers[i] for i in self._order]  # type: ignore[misc]
+        distinct = list(self.quantizers)  # an index into a ModuleList takes several calls
+        return [distinct[i] for i in self._order]  # type: ignore[misc]
 
     def usage_report(self) -> UsageReport | None:
         """The recent use of each book's codewords; see `UsageReport`.

@@ -28,6 +28,7 @@ class Audio(Signal):
     unit: ClassVar[str] = "second"
     plural: ClassVar[str] = "recordings"
     pads: ClassVar[bool] = True
+    sample_rate: int
 
     def __init__(
         self, sample_rate: Annotated[int, Ge(1)], channels: Annotated[int, Ge(1)] = 1

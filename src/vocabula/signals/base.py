@@ -30,6 +30,7 @@ class Signal(ABC):
         depth: bits of a stored value; None where values are real numbers.
         pads: whether signals of different extents may share a batch, padded; see `collate`.
         centre: the centre of the values, which is subtracted before the encoder.
+        sample_rate: elements per second along the last axis, in Hz; None where that is unknown.
         channels: channels of one element.
     """
 
@@ -40,6 +41,7 @@ class Signal(ABC):
     depth: ClassVar[int | None] = None
     pads: ClassVar[bool] = False
     centre: ClassVar[float] = 0.0
+    sample_rate: int | None = None
     channels: int
 
     @property

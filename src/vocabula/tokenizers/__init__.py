@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from vocabula.tokenizers.likelihood import Likelihood
     from vocabula.tokenizers.loading import load
     from vocabula.tokenizers.logistic_mixture import LogisticMixture
+    from vocabula.tokenizers.mulaw import MuLaw
     from vocabula.tokenizers.multi_scale import MultiScaleTokenizer
     from vocabula.tokenizers.normal import Normal
     from vocabula.tokenizers.posterior import PosteriorStatistics
     from vocabula.tokenizers.saving import save
+    from vocabula.tokenizers.spectral import Spectral
+    from vocabula.tokenizers.streams import DecoderStream, EncoderStream, Stream
     from vocabula.tokenizers.tokenizer import Tokenizer
 
 __getattr__ = lazy_names(__name__)
@@ -39,6 +42,8 @@ __all__ = [
     "BitsPerDim",
     "Categorical",
     "CodeLevel",
+    "DecoderStream",
+    "EncoderStream",
     "Gaussian",
     "GaussianBottleneck",
     "HierarchicalTokenizer",
@@ -46,10 +51,13 @@ __all__ = [
     "Level",
     "Likelihood",
     "LogisticMixture",
+    "MuLaw",
     "MultiScaleTokenizer",
     "Normal",
     "PosteriorStatistics",
     "SignalTokenizer",
+    "Spectral",
+    "Stream",
     "Tokenizer",
     "build_tokenizer",
     "load",

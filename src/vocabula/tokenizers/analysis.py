@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -171,8 +172,7 @@ def pass_in_tiles(
 
     steps = [stride for stride in strides for _ in range(3)]
     *grids, output, log_prob = gather(len(signals), cut, [*steps, 1, 1], seen)
-    height, width = signals.shape[-2:]
+    inside = [slice(size) for size in signals.shape[2:]]
+    ends: tuple[Any, ...] = (..., *inside)
     levels = [(grids[i], without_loss(grids[i + 1], grids[i + 2])) for i in range(0, len(grids), 3)]
-    return Passage(
-        levels, output.movedim(-1, 1)[..., :height, :width], log_prob[:, :height, :width]
-    )
+    return Passage(levels, output.movedim(-1, 1)[ends], log_prob[:, *inside])

@@ -99,8 +99,7 @@ class SignalTokenizer(Pretrained, Networks):
 
         results, last = self._descend(y, narrow, blocks)
         parameters = self._describe(last, x.shape[2:], condition, blocks)
-        inside = blocks.elements(parameters), blocks.elements(y)
-        reconstruction = self.likelihood.loss(*inside)
+        reconstruction = self.likelihood.loss_inside(parameters, y, blocks)
         loss, losses = reconstruction, {"reconstruction": reconstruction}
         for level, result in zip(self.levels, results, strict=True):
             loss = loss + result.loss

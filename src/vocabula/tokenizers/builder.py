@@ -67,12 +67,13 @@ def build_tokenizer(
     if keeps_width(specs["encoder"]):
         specs = {**specs, "quantizer": with_width(specs["quantizer"], channels)}
     quantizer = _build("quantizer", specs)
-    likelihood = _likelihood(specs)
     settings, scaling = specs.get("signal"), specs.get("scaling")
     signal: Signal = registry.build("signal", settings or IMAGE, path="signal", channels=channels)
+    rate: dict[str, Any] = {} if signal.sample_rate is None else {"sample_rate": signal.sample_rate}
+    likelihood = _likelihood(specs, **rate)
     kind = MultiScaleTokenizer if isinstance(quantizer, MultiScaleQuantizer) else Tokenizer
     return kind(
-        _build("encoder", specs, in_channels=channels, dim=quantizer.dim),
+        _build("encoder", specs, in_channels=channels, dim=quantizer.dim, **rate),
         quantizer,
         _build(
             "decoder",
@@ -112,9 +113,9 @@ def _hierarchical(
     return HierarchicalTokenizer(levels, likelihood=likelihood)
 
 
-def _likelihood(specs: Mapping[str, Any]) -> Likelihood:
+def _likelihood(specs: Mapping[str, Any], **wired: Any) -> Likelihood:
     settings = specs.get("likelihood") or "gaussian"
-    likelihood: Likelihood = registry.build("likelihood", settings, path="likelihood")
+    likelihood: Likelihood = registry.build("likelihood", settings, path="likelihood", **wired)
     return likelihood
 
 

@@ -44,12 +44,21 @@ class Categorical(Likelihood):
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """Log p (B, H, W) of each pixel of x, in nats."""
-        log_p = full_precision(parameters).unflatten(1, (-1, LEVELS)).log_softmax(2)
-        level = to_levels(x).long().unsqueeze(2)
-        return log_p.gather(2, level).squeeze(2).sum(1)
+        return log_softmax_at(parameters, to_levels(x).long())
 
     def mean(self, parameters: Tensor) -> Tensor:
         """The mean of each channel's distribution, in [0, 1]."""
         p = full_precision(parameters).unflatten(1, (-1, LEVELS)).softmax(2)
         grid = torch.linspace(0, 1, LEVELS, dtype=p.dtype, device=p.device)
         return (p * grid.reshape(-1, *[1] * (p.ndim - 3))).sum(2).clamp(0, 1)
+
+
+def log_softmax_at(parameters: Tensor, levels: Tensor) -> Tensor:
+    """Log p (B, *extent) in nats of integers 0...255, summed over the channels.
+
+    Args:
+        parameters: (B, 256 C, *extent) logits, channel by channel.
+        levels: (B, C, *extent) int64.
+    """
+    log_p = full_precision(parameters).unflatten(1, (-1, LEVELS)).log_softmax(2)
+    return log_p.gather(2, levels.unsqueeze(2)).squeeze(2).sum(1)

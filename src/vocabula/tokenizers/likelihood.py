@@ -1,14 +1,16 @@
-"""The interface of likelihoods of 8-bit images, and their shared functions."""
+"""The interface of likelihoods and distortions, and functions that they share."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from vocabula.tokenizers.extent import over_extent
+from vocabula.tokenizers.masks import Blocks
 
 LEVELS = 256
 
@@ -19,9 +21,14 @@ class Likelihood(nn.Module, ABC):
     Images x are (B, C, H, W) in [0, 1]; they stand for the integers k = round(255 x), and
     probabilities are those of k, so that bits are the bits of the real 8-bit data.
     Parameters are (B, parameter_channels(C), H, W).
+
+    Attributes:
+        probabilistic: whether there are probabilities. A distortion has none: its `log_prob` is
+            NaN, and so are bits per dimension.
     """
 
     component_kind = "likelihood"
+    probabilistic: ClassVar[bool] = True
 
     @abstractmethod
     def parameter_channels(self, channels: int) -> int:
@@ -31,9 +38,21 @@ class Likelihood(nn.Module, ABC):
     def loss(self, parameters: Tensor, x: Tensor) -> Tensor:
         """The reconstruction loss (), a mean over the elements of x; 0 for an empty batch."""
 
-    @abstractmethod
+    def loss_inside(self, parameters: Tensor, x: Tensor, blocks: Blocks) -> Tensor:
+        """The loss () of a padded batch: what is inside the signals, as one signal.
+
+        A loss that looks at neighbouring elements together overrides this.
+
+        Args:
+            parameters: (B, parameter_channels(C), *extent).
+            x: (B, C, *extent).
+            blocks: where the signals are.
+        """
+        return self.loss(blocks.elements(parameters), blocks.elements(x))
+
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
-        """Log p (B, H, W) of each pixel of x, summed over its channels, in nats."""
+        """Log p (B, H, W) of each pixel of x, summed over its channels, in nats; NaN without p."""
+        return torch.full_like(x[:, 0], math.nan)
 
     @abstractmethod
     def mean(self, parameters: Tensor) -> Tensor:

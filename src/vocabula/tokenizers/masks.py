@@ -8,8 +8,10 @@
                           |  padding |    elsewhere
                           +----------+
 
-So the padding reaches no convolution, no attention and no normalization. The bottleneck gets the
-whole grid once, with the mask of its positions: batch statistics count every real vector once.
+So the padding reaches no convolution, no attention and no normalization. A network that says that
+padding does not reach what it makes (`Encoder.causal`, `Encoder.masked`) gets the whole batch at
+once in training, where many short groups would be slow. The bottleneck gets the whole grid once,
+with the mask of its positions: batch statistics count every real vector once.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from torch import Tensor
 from vocabula.errors import CodeError, DataError
 from vocabula.functional._checks import check_tensor
 from vocabula.functional.modes import readable
+from vocabula.nn.base import Decoder, Encoder
 from vocabula.quantizers.base import Quantizer
 from vocabula.signals import Condition
 from vocabula.signals.codes import cells
@@ -90,28 +93,53 @@ class Blocks:
         return self.place(parts, self._whole(x.shape[2:]), lead=2)
 
     def each(
-        self, network: Callable[..., Tensor], *inputs: Tensor, condition: Condition | None = None
+        self,
+        network: Callable[..., Tensor],
+        *inputs: Tensor,
+        conditional: bool = False,
+        condition: Condition | None = None,
     ) -> Tensor:
         """What a network makes of every group alone, 0 outside of them.
 
         Args:
             network: maps tensors (n, C, *extent) to one, in which every axis is scaled.
             inputs: (B, C, *extent) of signals that `padded` made, or of their grids.
-            condition: what is known of the signals; the network then gets that of the group last.
+            conditional: whether the network takes what is known of the signals, last.
+            condition: what is known of them; None for nothing.
         """
+        given = (condition,) if conditional else ()
         if self.mask is None:
-            return network(*inputs) if condition is None else network(*inputs, condition)
+            return network(*inputs, *given)
+        if isinstance(network, Encoder | Decoder) and (network.causal or network.masked):
+            return self._together(network, inputs, given)
         whole = self._whole(self.mask.shape[1:])
         sizes = inputs[0].shape[2:]
         parts, scaled = [], list(sizes)
         for group in self.groups:
             own = self._whole(group.extent)
             seen = Group(group.rows, _scaled(own, sizes, whole))
-            given = () if condition is None else (condition.rows(group.rows),)
-            part = network(*(seen.of(one) for one in inputs), *given)
+            part = network(
+                *(seen.of(one) for one in inputs), *(one and one.rows(group.rows) for one in given)
+            )
             scaled = list(_scaled(whole, part.shape[2:], own))
             parts.append(part)
         return self.place(parts, scaled, lead=2)
+
+    def _together(
+        self,
+        network: Encoder | Decoder,
+        inputs: Sequence[Tensor],
+        given: Sequence[Condition | None],
+    ) -> Tensor:
+        """What a network that the padding does not reach makes of the whole batch."""
+        sizes, seen = inputs[0].shape[2:], {}
+        if network.masked:
+            stride = network.stride if isinstance(network, Encoder) else 1
+            seen["mask"] = self.positions([size // stride for size in sizes])
+        made: Tensor = network(*inputs, *given, **seen)
+        inside = self.positions(made.shape[2:])
+        assert inside is not None, "the batch is padded"
+        return torch.where(inside.unsqueeze(1), made, 0)
 
     # ------------------------------------------------------------- around many
 

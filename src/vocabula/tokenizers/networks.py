@@ -208,9 +208,8 @@ class Networks(nn.Module, ABC):
         """The likelihood's parameters (B, P, H, W) for the last decoder's input, cropped."""
         decoder = self._last_decoder
         values = last.movedim(-1, 1).to(dtype_of(decoder, last))
-        if decoder.conditional and condition is None:
-            return cropped(blocks.each(lambda part: decoder(part, None), values), size)
-        return cropped(blocks.each(decoder, values, condition=condition), size)
+        made = blocks.each(decoder, values, conditional=decoder.conditional, condition=condition)
+        return cropped(made, size)
 
     def _shown(
         self, values: Sequence[Tensor], size: Sequence[int], condition: Condition | None = None

@@ -1,4 +1,4 @@
-"""Large images in tiles: the codes and pixels of the whole image in a fraction of the memory.
+"""Large signals in tiles: the codes and values of the whole in a fraction of the memory.
 
 ::
 
@@ -10,7 +10,7 @@
     +---------------+
 
 Tiles begin at multiples of the tokenizer's stride, and no tile is small unless the image is:
-convolutions of small maps round differently.
+convolutions of small maps round differently. A long recording is cut along its one axis likewise.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, product
 
 import torch
 from torch import Tensor, nn
@@ -63,55 +63,54 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One tile of an image.
+    """One tile of a signal.
 
     Attributes:
-        rows: along the height.
-        columns: along the width.
-        size: height and width of what the network sees, without padding.
+        ranges: along each axis: height and width, or time.
+        size: the extent of what the network sees, without padding.
     """
 
-    rows: Range
-    columns: Range
-    size: tuple[int, int]
+    ranges: tuple[Range, ...]
+    size: tuple[int, ...]
 
-    def at(self, stride: int | Fraction = 1) -> tuple[slice, slice]:
-        """The tile in the image, or in a grid of codes of `stride` pixels."""
-        return self.rows.codes(stride), self.columns.codes(stride)
+    def at(self, stride: int | Fraction = 1) -> tuple[slice, ...]:
+        """The tile in the signal, or in a grid of codes of `stride` elements."""
+        return tuple(one.codes(stride) for one in self.ranges)
 
-    def seen(self, stride: int | Fraction = 1) -> tuple[slice, slice]:
-        """What the network sees, in the image or in a grid of codes of `stride` pixels."""
-        return self.rows.seen(stride), self.columns.seen(stride)
+    def seen(self, stride: int | Fraction = 1) -> tuple[slice, ...]:
+        """What the network sees, in the signal or in a grid of codes of `stride` elements."""
+        return tuple(one.seen(stride) for one in self.ranges)
 
-    def kept(self, stride: int | Fraction = 1) -> tuple[slice, slice]:
-        """The tile within what the network sees, in pixels or in positions of `stride` pixels."""
-        return self.rows.kept(stride), self.columns.kept(stride)
+    def kept(self, stride: int | Fraction = 1) -> tuple[slice, ...]:
+        """The tile within what the network sees, in elements or in positions of `stride`."""
+        return tuple(one.kept(stride) for one in self.ranges)
 
 
 def tiles(size: Sequence[int], stride: int, context: int) -> Iterator[Tile]:
-    """The tiles of an image, row by row.
+    """The tiles of a signal, row by row.
 
     Args:
-        size: height and width of the image in pixels.
+        size: height and width of the image in pixels, or the samples of a recording.
         stride: tiles begin at multiples of it.
-        context: pixels around a tile that it depends on; rounded up to a multiple of `stride`.
+        context: elements around a tile that it depends on; rounded up to a multiple of `stride`.
 
     Example:
         >>> [tile.at() for tile in tiles((100, 4000), 8, 16)][1]
         (slice(0, 104, None), slice(2000, 4000, None))
     """
     around = -(-context // stride) * stride
-    side = max(math.isqrt(TILE_PIXELS), _LEAST_CONTEXTS * around)
-    short = min(*size, side)
-    long = side * side // short  # a long and narrow image has long tiles
-    height, width = (short, long) if size[0] <= size[1] else (long, short)
-    for rows in _ranges(size[0], height, stride, around):
-        for columns in _ranges(size[1], width, stride, around):
-            seen = (
-                min(one.seen_after, length) - one.seen_first
-                for one, length in zip((rows, columns), size, strict=True)
-            )
-            yield Tile(rows, columns, (next(seen), next(seen)))
+    if len(size) == 1:
+        sides: tuple[int, ...] = (max(TILE_PIXELS, _LEAST_CONTEXTS * around),)
+    else:
+        side = max(math.isqrt(TILE_PIXELS), _LEAST_CONTEXTS * around)
+        short = min(*size, side)
+        long = side * side // short  # a long and narrow image has long tiles
+        sides = (short, long) if size[0] <= size[1] else (long, short)
+    parts = (_ranges(n, side, stride, around) for n, side in zip(size, sides, strict=True))
+    for ranges in product(*parts):
+        ends = (min(one.seen_after, length) for one, length in zip(ranges, size, strict=True))
+        seen = (end - one.seen_first for one, end in zip(ranges, ends, strict=True))
+        yield Tile(ranges, tuple(seen))
 
 
 def _ranges(length: int, side: int, stride: int, around: int) -> list[Range]:
@@ -135,7 +134,7 @@ def cut_for(
 
     Args:
         x: the images, or their codes.
-        size: height and width of each in pixels; signals of other axes go in whole.
+        size: height and width of each in pixels, or samples; signals of other axes go in whole.
         module: what they pass, with attention to `contexts`.
         strides: tiles begin at multiples of it.
         contexts: pixels around a part that each network depends on; None is the whole image.
@@ -146,7 +145,7 @@ def cut_for(
         or torch.is_grad_enabled()
         or module.training
         or x.device.type != "cpu"
-        or len(size) != 2
+        or len(size) not in (1, 2)
         or math.prod(size) <= WHOLE_PIXELS
         or len(known) < len(contexts)
         or not len(x)
@@ -155,55 +154,55 @@ def cut_for(
     return list(tiles(size, strides[0], sum(known)))
 
 
-def paint(images: int, cut: Sequence[Tile], shown: Callable[[int, Tile], Tensor]) -> Tensor:
-    """Images (B, C, H, W) assembled tile by tile.
+def paint(signals: int, cut: Sequence[Tile], shown: Callable[[int, Tile], Tensor]) -> Tensor:
+    """Signals (B, C, *extent) assembled tile by tile.
 
     Args:
-        images: B.
+        signals: B.
         cut: the tiles of each.
-        shown: for an image and a tile, what the network makes of all it sees, (1, C, h, w).
+        shown: for a signal and a tile, what the network makes of all it sees, (1, C, *seen).
     """
-    height, width = cut[-1].rows.seen_first, cut[-1].columns.seen_first
-    height, width = height + cut[-1].size[0], width + cut[-1].size[1]
+    pairs = zip(cut[-1].ranges, cut[-1].size, strict=True)
+    extent = [one.seen_first + size for one, size in pairs]
     found: Tensor | None = None
-    for image in range(images):
+    for number in range(signals):
         for tile in cut:
-            part = shown(image, tile)
+            part = shown(number, tile)
             if found is None:
-                found = part.new_empty(images, part.shape[1], height, width)
-            (top, left), (rows, columns) = tile.at(), tile.kept()
-            found[image : image + 1, :, top, left] = part[:, :, rows, columns]
-    assert found is not None, "there are large images"
+                found = part.new_empty(signals, part.shape[1], *extent)
+            found[number : number + 1, :, *tile.at()] = part[:, :, *tile.kept()]
+    assert found is not None, "there are large signals"
     return found
 
 
 def gather(
-    images: int,
+    signals: int,
     cut: Sequence[Tile],
     strides: Sequence[int],
     coded: Callable[[int, Tile], Sequence[Tensor]],
 ) -> list[Tensor]:
-    """Grids (B, h, w, ...) assembled tile by tile.
+    """Grids (B, *grid, ...) assembled tile by tile.
 
     Args:
-        images: B.
+        signals: B.
         cut: the tiles of each.
-        strides: pixels per position of each grid.
-        coded: for an image and a tile, the grids (1, h, w, ...) of all that the network sees.
-            Grids of pixels may end where the image does, before the padding.
+        strides: elements per position of each grid.
+        coded: for a signal and a tile, the grids (1, *grid, ...) of all that the network sees.
+            Grids of elements may end where the signal does, before the padding.
     """
+    axes = len(cut[-1].ranges)
     found: list[Tensor] = []
-    for image in range(images):
+    for number in range(signals):
         for tile in cut:
-            parts = coded(image, tile)
+            parts = coded(number, tile)
             if not found:
-                last = cut[-1]
                 for part, s in zip(parts, strides, strict=True):
-                    grid = last.rows.after // s, last.columns.after // s
-                    found.append(part.new_empty(images, *grid, *part.shape[3:]))
+                    grid = (one.after // s for one in cut[-1].ranges)
+                    found.append(part.new_empty(signals, *grid, *part.shape[1 + axes :]))
             for whole, part, stride in zip(found, parts, strides, strict=True):
-                (top, left), kept = tile.at(stride), part[:, *tile.kept(stride)]
-                rows, columns = kept.shape[1:3]  # pixels have no padding at the borders
-                at = (slice(top.start, top.start + rows), slice(left.start, left.start + columns))
-                whole[image : image + 1, *at] = kept
+                kept = part[:, *tile.kept(stride)]
+                sizes = kept.shape[1 : 1 + axes]  # elements have no padding at the borders
+                starts = zip(tile.at(stride), sizes, strict=True)
+                at = (slice(one.start, one.start + size) for one, size in starts)
+                whole[number : number + 1, *at] = kept
     return found

@@ -13,13 +13,14 @@ from vocabula.nn.base import Decoder, Encoder
 from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.quantizers.multi_scale import MultiScaleQuantizer
 from vocabula.registry import component
-from vocabula.signals import Image, Signal
+from vocabula.signals import Condition, Image, Signal
 from vocabula.tokenizers.base import SignalTokenizer
 from vocabula.tokenizers.code_level import CodeLevel
 from vocabula.tokenizers.gaussian import Gaussian
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.masks import WHOLE, Blocks
 from vocabula.tokenizers.scaling import Scaling
+from vocabula.tokenizers.streams import Stream
 
 T = TypeVar("T")
 
@@ -109,6 +110,31 @@ class Tokenizer(SignalTokenizer):
             DataError: wrong shape, dtype, channels or values.
         """
         return self._vectors(self._scaled(self.signal.check(x)))
+
+    def stream(self, condition: Condition | None = None) -> Stream:
+        """A stream: signals in parts of any length, with the codes and values of the whole.
+
+        Args:
+            condition: what is known of the signals, for a decoder that takes it.
+
+        Raises:
+            OptionError: the networks are not causal.
+
+        Example:
+            >>> from vocabula.nn import SEANetDecoder, SEANetEncoder
+            >>> from vocabula.quantizers import VectorQuantizer
+            >>> from vocabula.signals import Audio
+            >>> networks = SEANetEncoder(1, 4, ratios=(2, 5)), SEANetDecoder(4, 1, ratios=(2, 5))
+            >>> tokenizer = Tokenizer(
+            ...     networks[0], VectorQuantizer(4, 8), networks[1], signal=Audio(1000)).eval()
+            >>> stream = tokenizer.stream()
+            >>> first, last = stream.encoder.push(torch.zeros(1, 1, 25)), stream.encoder.flush()
+            >>> first.shape, last.shape, stream.latency
+            (torch.Size([1, 2]), torch.Size([1, 1]), 0.01)
+            >>> stream.decoder.push(torch.cat([first, last], 1), total=25).shape
+            torch.Size([1, 1, 25])
+        """
+        return Stream(self, condition)
 
     @property
     def levels(self) -> tuple[CodeLevel, ...]:

@@ -1,0 +1,114 @@
+"""The encoder at the frame rate: log-mel spectra in, ConvNeXt blocks over frames."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from vocabula.errors import OptionError
+from vocabula.functional.mel import log_mel, magnitudes, mel_filters
+from vocabula.nn.base import Encoder
+from vocabula.nn.causal import Memory
+from vocabula.nn.convnext import ConvNeXt
+from vocabula.registry import component
+
+FLOOR = 1e-5
+"""Below this magnitude a band is silent: -100 dB of full scale."""
+_MIDDLE, _SPREAD = -7.0, 2.5
+"""Of the logarithm of a band's magnitude in speech, roughly; networks learn best around 0."""
+
+
+@component("encoder", "mel")
+class MelEncoder(Encoder):
+    """Log-mel spectra, one frame a hop, and a ConvNeXt over the frames.
+
+    ::
+
+        x --STFT, mel, log--> frames (B, n, bands) --ConvNeXt, linear--> (B, dim, n), n = T / hop
+
+    A frame's window lies around the middle of its hop; a causal one ends with it.
+
+    Args:
+        in_channels: channels of the recordings; each has its own bands.
+        dim: width of the vectors, the quantizer's.
+        hop: samples per frame, even or odd.
+        window: samples of a frame's window, at least the hop.
+        bands: of the mel scale.
+        sample_rate: in Hz, of the recordings.
+        hidden: width of the blocks.
+        blocks: number of them.
+        causal: a vector depends on no later sample.
+
+    Shape:
+        (B, in_channels, T) -> (B, dim, T / hop).
+
+    Raises:
+        OptionError: the window is shorter than the hop.
+
+    Example:
+        >>> MelEncoder(1, 8, hop=5, window=16, bands=4, hidden=8)(torch.zeros(1, 1, 30)).shape
+        torch.Size([1, 8, 6])
+    """
+
+    axes: ClassVar[int] = 1
+    masked: ClassVar[bool] = True
+    causal: bool
+    filters: Tensor
+    curve: Tensor
+
+    def __init__(
+        self,
+        in_channels: Annotated[int, Ge(1)],
+        dim: Annotated[int, Ge(1)],
+        *,
+        hop: Annotated[int, Ge(1)] = 160,
+        window: Annotated[int, Ge(2)] = 512,
+        bands: Annotated[int, Ge(1)] = 64,
+        sample_rate: Annotated[int, Ge(1)] = 8000,
+        hidden: Annotated[int, Ge(1)] = 128,
+        blocks: Annotated[int, Ge(0)] = 2,
+        causal: bool = False,
+    ) -> None:
+        super().__init__()
+        if window < hop:
+            raise OptionError(
+                f"encoder mel.window: expected at least its hop, {hop}, got {window}; widen it"
+            )
+        self.in_channels, self.dim, self.stride = in_channels, dim, hop
+        self.causal = causal
+        self.before = window - hop if causal else (window - hop) // 2
+        self.register_buffer("filters", mel_filters(sample_rate, window, bands), persistent=False)
+        self.register_buffer("curve", torch.hann_window(window), persistent=False)
+        self.frames = ConvNeXt(in_channels * bands, hidden, blocks, causal=causal)
+        self.last = nn.Linear(hidden, dim)
+
+    @property
+    def context(self) -> int:
+        """Frames on each side on which a vector depends."""
+        outside = max(self.before, len(self.curve) - self.stride - self.before)
+        return self.frames.context + -(-outside // self.stride)
+
+    def forward(
+        self, x: Tensor, *, mask: Tensor | None = None, memory: Memory | None = None
+    ) -> Tensor:
+        """Encode recordings x (B, in_channels, T), or the next part of a stream.
+
+        Args:
+            x: (B, in_channels, T), 0 where a recording of a padded batch has ended.
+            mask: (B, T / hop) bool, which frames are a recording's.
+            memory: of a stream; for a causal encoder.
+        """
+        count, before = x.shape[-1] // self.stride, self.before
+        if memory is not None:
+            x, before = memory.extended(self, x, before), 0
+        wave, curve = x.flatten(0, 1).float(), self.curve.float()
+        spectrum = magnitudes(wave, curve, self.stride, before=before, frames=count)
+        mel = log_mel(spectrum, self.filters, FLOOR)
+        rows = ((mel - _MIDDLE) / _SPREAD).unflatten(0, (len(x), -1)).flatten(1, 2).transpose(1, 2)
+        encoded: Tensor = self.last(
+            self.frames(rows.to(self.last.weight.dtype), mask, None, memory)
+        )
+        return encoded.transpose(1, 2)

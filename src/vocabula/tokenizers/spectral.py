@@ -1,0 +1,118 @@
+"""Spectral distance: the loss of sound, of the wave and of its log-mel spectra at many windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+import torch
+from annotated_types import Ge, Gt, MinLen
+from torch import Tensor
+
+from vocabula.errors import OptionError
+from vocabula.functional.mel import log_mel, magnitudes, mel_filters
+from vocabula.registry import component
+from vocabula.tokenizers.likelihood import Likelihood, full_precision, mean_over
+from vocabula.tokenizers.masks import Blocks
+
+
+@component("likelihood", "spectral")
+class Spectral(Likelihood):
+    """L1 of the wave and of log-mel spectra: a distortion, which has no probabilities.
+
+    ::
+
+        loss = wave_weight mean|y - x| + mel_weight mean_W mean|ln max(M_W y, f) - ln max(M_W x, f)|
+
+    M_W are the magnitudes of the short-time spectrum with a window of W samples, a quarter of it
+    apart, in mel bands; a sine of amplitude 1 has magnitude 1. f is the floor. Means are over the
+    samples, and the frames whose middle is, inside a signal: padding is silent and not counted.
+
+    Args:
+        windows: samples of each window.
+        bands: mel bands of each; None: an eighth of the window, at least 5.
+        wave_weight: of the L1 of the wave.
+        mel_weight: of the L1 of the spectra.
+        floor: magnitudes below it are silence.
+        sample_rate: in Hz, of the recordings.
+
+    Raises:
+        OptionError: a window occurs twice, or `bands` has another length than `windows`.
+
+    Shape:
+        parameters (B, C, T), x (B, C, T).
+
+    Example:
+        >>> spectral = Spectral(windows=(64,), mel_weight=0.0, wave_weight=1.0)
+        >>> spectral.loss(torch.zeros(1, 1, 100), torch.full((1, 1, 100), 0.5))
+        tensor(0.5000)
+
+    Source: Kumar et al. 2023, "High-Fidelity Audio Compression with Improved RVQGAN", section 3.4;
+    without its adversary, and with magnitudes relative to full scale.
+    """
+
+    probabilistic: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        windows: Annotated[Sequence[Annotated[int, Ge(4)]], MinLen(1)] = (64, 128, 256, 512, 1024),
+        bands: Sequence[Annotated[int, Ge(1)]] | None = None,
+        wave_weight: Annotated[float, Ge(0)] = 1.0,
+        mel_weight: Annotated[float, Ge(0)] = 1.0,
+        floor: Annotated[float, Gt(0)] = 1e-5,
+        sample_rate: Annotated[int, Ge(1)] = 8000,
+    ) -> None:
+        super().__init__()
+        self.windows = tuple(windows)
+        bands = [max(5, size // 8) for size in windows] if bands is None else bands
+        if len(bands) != len(self.windows) or len(set(windows)) < len(windows):
+            raise OptionError(
+                f"likelihood spectral: expected different windows and a number of bands for each, "
+                f"got windows {list(windows)} and bands {list(bands)}; leave bands out"
+            )
+        self.wave_weight, self.mel_weight, self.floor = wave_weight, mel_weight, floor
+        self.sample_rate = sample_rate
+        for size, count in zip(self.windows, bands, strict=True):
+            filters = mel_filters(sample_rate, size, count)
+            self.register_buffer(f"filters{size}", filters, persistent=False)
+            self.register_buffer(f"curve{size}", torch.hann_window(size), persistent=False)
+
+    def parameter_channels(self, channels: int) -> int:
+        """One sample per channel."""
+        return channels
+
+    def loss(self, parameters: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The distortion ()."""
+        y, x = full_precision(parameters), x.float()
+        if mask is not None:
+            y, x = (torch.where(mask.unsqueeze(1), one, 0) for one in (y, x))
+            samples = int(mask.sum()) * x.shape[1]
+        else:
+            samples = x.numel()
+        loss = self.wave_weight * mean_over((y - x).abs().sum(), samples)
+        if not self.mel_weight:
+            return loss
+        both = torch.cat([y, x]).flatten(0, 1).float()
+        distances = [self._distance(both, size, mask, x.shape[1]) for size in self.windows]
+        return loss + self.mel_weight * torch.stack(distances).mean()
+
+    def loss_inside(self, parameters: Tensor, x: Tensor, blocks: Blocks) -> Tensor:
+        """The distortion () of a padded batch; spectra see silence after every signal."""
+        return self.loss(parameters, x, blocks.mask)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """The wave (B, C, T)."""
+        return full_precision(parameters)
+
+    def _distance(self, both: Tensor, size: int, mask: Tensor | None, channels: int) -> Tensor:
+        """Mean absolute difference of the log-mel spectra of two halves of a batch (2 B C, T)."""
+        hop = max(1, size // 4)
+        filters, curve = self.get_buffer(f"filters{size}"), self.get_buffer(f"curve{size}")
+        spectrum = magnitudes(both, curve.float(), hop, before=size // 2)
+        one, two = log_mel(spectrum, filters, self.floor).chunk(2)
+        apart = (one - two).abs().mean(1)  # (B C, frames)
+        if mask is None:
+            return mean_over(apart.sum(), apart.numel())
+        inside = mask[:, ::hop].repeat_interleave(channels, 0)
+        return mean_over((apart * inside).sum(), int(inside.sum()))
