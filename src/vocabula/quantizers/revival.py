@@ -131,9 +131,15 @@ class RevivalState(LocalState, KeepDtype, Pending):
 
     def _placed(self, z: Tensor, chosen: Tensor | None, picked: Tensor) -> Tensor:
         """Where codewords start that are replaced by the picked (K,) of z (N, D); see `observe`."""
-        z = (z if len(z) else z.new_zeros(1, z.shape[1]))[picked].to(self.drawn)
-        if chosen is None or not len(chosen) or _surely_none(self.vain):
+        z = z if len(z) else z.new_zeros(1, z.shape[1])
+        z = z.index_select(0, picked).to(self.drawn)
+        if chosen is None or not len(chosen):
             return z
+        if z.is_cpu and readable(self.vain) is not None:  # few are in vain: compute those alone
+            some = self.vain.nonzero()[:, 0]
+            short = 1 - torch.exp2(-self.vain[some])
+            way = short[:, None] * (z[some] - chosen[picked[some]].to(z))
+            return z.index_add_(0, some, way, alpha=-1) if len(some) else z
         short = 1 - torch.exp2(-self.vain)  # exactly 0 where nothing was in vain: z keeps its bits
         return z - short[:, None] * (z - chosen[picked].to(z))
 
