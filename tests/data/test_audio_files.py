@@ -66,7 +66,7 @@ BROKEN = {
     "film.mp4": (b"\0\0\0\x20ftypisom" + bytes(99), "a video; convert it"),
     "film.mkv": (b"\x1aE\xdf\xa3" + bytes(99), "a video; convert it"),
     "notes.mid": (b"MThd" + bytes(99), "MIDI"),
-    "pointer.wav": (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+    "pointer.wav": (b"version https:" + b"//git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
 }
 
 
