@@ -166,8 +166,10 @@ def test_tables_by_their_definitions() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("sizes", "grid"),
-    [((512,), (6, 7)), ((4, 300), (6, 7)), ((1, 7), (6, 7)), ((2000,), (6, 7)), ((2,), (6, 7))]
-    + [((512,), (42,)), ((4, 300, 6), (42,))],
+    [
+        *((sizes, (6, 7)) for sizes in ((512,), (4, 300), (1, 7), (2000,), (2,))),
+        *((sizes, (42,)) for sizes in ((512,), (4, 300, 6))),
+    ],
 )
 def test_bits_are_those_of_the_prior(sizes: tuple[int, ...], grid: tuple[int, ...]) -> None:
     """What it writes is the float network's own nats, as near as its steps allow."""

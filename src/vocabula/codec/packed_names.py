@@ -5,7 +5,6 @@ Names of recordings are long beside their codes, and alike.
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Sequence
 
@@ -17,11 +16,17 @@ def pack_names(names: Sequence[str]) -> bytes:
     body, before = Packer(), b""
     for name in names:
         content = name.encode()
-        shared = len(os.path.commonprefix([before, content]))
+        shared = _shared(before, content)
         body.varint(shared)
         body.raw(content[shared:] + b"\0")
         before = content
     return zlib.compress(body.content(), 9)
+
+
+def _shared(one: bytes, other: bytes) -> int:
+    """The length of the longest common start."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def unpack_names(content: bytes, name: str, most: int | None = None) -> list[str]:
