@@ -34,7 +34,7 @@ class Compressed:
 
     path: Path
     bytes: int
-    units: int
+    units: float
     items: int
     original_bytes: int
     unit: str

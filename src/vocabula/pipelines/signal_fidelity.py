@@ -47,7 +47,7 @@ class SignalFidelity:
         """Say how many signals the next file has."""
         if not self._seen:
             self._tokenizer = tokenizer
-            self._figures = METRICS.of(tokenizer.signal.kind)()
+            self._figures = METRICS.of(tokenizer.signal.kind).measuring(tokenizer.signal)
         self._count, self._at, self._parts = count, 0, []
 
     def look(self, x: Tensor, levels: Sequence[Tensor]) -> None:

@@ -26,6 +26,7 @@ class Audio(Signal):
 
     axes: ClassVar[tuple[str, ...]] = ("time",)
     unit: ClassVar[str] = "second"
+    element: ClassVar[str] = "sample"
     plural: ClassVar[str] = "recordings"
     pads: ClassVar[bool] = True
     sample_rate: int
@@ -38,6 +39,11 @@ class Audio(Signal):
     def units(self, extent: Sequence[int]) -> float:
         """Seconds."""
         return extent[0] / self.sample_rate
+
+    @property
+    def per_unit(self) -> float:
+        """Samples per second."""
+        return float(self.sample_rate)
 
     def random(self, batch: int, extent: Sequence[int]) -> Tensor:
         """Noise (batch, channels, time) within full scale."""

@@ -55,6 +55,8 @@ class Summary:
         signal: the kind of its signals; what is saved leaves it out for images.
         unit: the unit of its rate.
         axes: number of axes of its signals.
+        element: what positions along them are; empty for the unit.
+        per_unit: elements of a unit: samples of a second.
     """
 
     levels: tuple[LevelSummary, ...]
@@ -67,10 +69,16 @@ class Summary:
     signal: str = "image"
     unit: str = "pixel"
     axes: int = 2
+    element: str = ""
+    per_unit: float = 1.0
 
     def rate(self, level: LevelSummary) -> float:
         """Bits of a level's codes at a fixed length, per unit of the signal."""
-        return level.bits / float(level.stride) ** self.axes
+        return level.bits * self.frames(level)
+
+    def frames(self, level: LevelSummary) -> float:
+        """Positions of a level per unit of the signal."""
+        return self.per_unit / float(level.stride) ** self.axes
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as plain data for JSON, without what has its default."""
@@ -136,6 +144,8 @@ def summarize(tokenizer: Summarized) -> Summary:
         tokenizer.signal.kind,
         tokenizer.signal.unit,
         len(tokenizer.signal.axes),
+        tokenizer.signal.element,
+        tokenizer.signal.per_unit,
     )
 
 
