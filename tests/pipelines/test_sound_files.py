@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-
 from tests.sounds import noise, tokenizer_of
+
 from vocabula import codec
 from vocabula.data import DataWarning
 from vocabula.errors import CodecError, DataError, OptionError, OutputError
@@ -120,7 +120,7 @@ def test_damage_is_one_error_and_nothing_is_written(folder: Path) -> None:
         damaged = bytearray(content)
         damaged[place] ^= 16
         Path("bad.vcb").write_bytes(damaged)
-        with pytest.raises(CodecError, match="expected .* got") as raised:
+        with pytest.raises(CodecError, match=r"expected .* got") as raised:
             decompress_files(TOKENIZER, ["bad.vcb"], "out")
         assert "\n" not in str(raised.value) and not Path("out/bad").exists()
     with pytest.raises(CodecError, match="fingerprint"):

@@ -90,8 +90,8 @@ def decompress_files(
     """Decompress files: to PNG pictures, recordings, or .npy or parquet files of other signals.
 
     A file of one image becomes one picture of its name; a file of several becomes a folder of its
-    name, with pictures named as the originals or numbered; likewise recordings, as .wav files. A file
-    of vectors becomes one file. The structure of every compressed file is checked before the first
+    name, with pictures named as the originals or numbered; likewise recordings, as .wav files. A
+    file of vectors becomes one file. The structure of every compressed file is checked before the first
     is decoded; each output appears when it is complete, and finished ones stay, even if a later
     file fails.
 
