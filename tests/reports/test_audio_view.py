@@ -12,8 +12,8 @@ import pytest
 import soundfile
 import torch
 from PIL import Image
-
 from tests.sounds import noise, tokenizer_of
+
 from vocabula.data.audio import AudioSource
 from vocabula.data.audio_opening import open_audio
 from vocabula.evaluation import evaluate
@@ -80,9 +80,7 @@ def test_the_distance_by_stage_is_that_of_the_first_stages(
     assert found[0] != found[1]
 
 
-def test_a_report_of_recordings(
-    tokenizer: Tokenizer, source: AudioSource, tmp_path: Path
-) -> None:
+def test_a_report_of_recordings(tokenizer: Tokenizer, source: AudioSource, tmp_path: Path) -> None:
     figures = build_report(tokenizer, source, tmp_path / "report.html", examples=2)
     page = (tmp_path / "report.html").read_text()
     # two examples of original, first stage and decoded; the used codewords of the first book

@@ -91,9 +91,9 @@ def decompress_files(
 
     A file of one image becomes one picture of its name; a file of several becomes a folder of its
     name, with pictures named as the originals or numbered; likewise recordings, as .wav files. A
-    file of vectors becomes one file. The structure of every compressed file is checked before the first
-    is decoded; each output appears when it is complete, and finished ones stay, even if a later
-    file fails.
+    file of vectors becomes one file. The structure of every compressed file is checked before the
+    first is decoded; each output appears when it is complete, and finished ones stay, even if a
+    later file fails.
 
     Args:
         tokenizer: the one that compressed them; None if all are files of blocks.
