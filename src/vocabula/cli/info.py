@@ -56,7 +56,7 @@ def model_rows(model: Summary) -> list[tuple[str, str]]:
     rows += [
         ("encoder, decoder", networks),
         ("likelihood", model.likelihood),
-        (f"{model.signal}s", f"{plural(model.channels, 'channel')}{size}"),
+        (model.plural or f"{model.signal}s", f"{plural(model.channels, 'channel')}{size}"),
     ]
     for level in model.levels if model.axes else ():
         sides = " x ".join([str(level.stride)] * model.axes)

@@ -24,13 +24,13 @@ class Sound:
 
     Attributes:
         caption: the text below it.
-        player: its ``data:`` URI; empty for a picture alone.
-        picture: the ``data:`` URI of its spectrogram.
+        player: its ``data:`` URI; empty for a spectrogram alone.
+        spectrum: the ``data:`` URI of its spectrogram.
     """
 
     caption: str
     player: str
-    picture: str
+    spectrum: str
 
 
 def sound_of(wave: Tensor, rate: int, caption: str, *, plays: bool = True) -> Sound:

@@ -57,6 +57,7 @@ class Summary:
         axes: number of axes of its signals.
         element: what positions along them are; empty for the unit.
         per_unit: elements of a unit: samples of a second.
+        plural: what several signals are called; empty if that is the kind and an s.
     """
 
     levels: tuple[LevelSummary, ...]
@@ -71,6 +72,7 @@ class Summary:
     axes: int = 2
     element: str = ""
     per_unit: float = 1.0
+    plural: str = ""
 
     def rate(self, level: LevelSummary) -> float:
         """Bits of a level's codes at a fixed length, per unit of the signal."""
@@ -117,7 +119,7 @@ class Summarized(Protocol):
 
 def summarize(tokenizer: Summarized) -> Summary:
     """What there is to say about a tokenizer."""
-    parts = tokenizer.parts()
+    parts, signal = tokenizer.parts(), tokenizer.signal
     names = {
         kind: tuple(
             dict.fromkeys(
@@ -141,11 +143,12 @@ def summarize(tokenizer: Summarized) -> Summary:
         tokenizer.channels,
         sum(parameter.numel() for parameter in tokenizer.parameters()),
         tokenizer.fingerprint(),
-        tokenizer.signal.kind,
-        tokenizer.signal.unit,
-        len(tokenizer.signal.axes),
-        tokenizer.signal.element,
-        tokenizer.signal.per_unit,
+        signal.kind,
+        signal.unit,
+        len(signal.axes),
+        signal.element,
+        signal.per_unit,
+        "" if signal.plural == f"{signal.kind}s" else signal.plural,
     )
 
 
