@@ -184,7 +184,8 @@ def check_number(number: int, name: str) -> int:
 
 
 def _at_rate(kind: FileKind, signal: Signal) -> FileKind:
-    rate: int = signal.sample_rate  # type: ignore[attr-defined]  # every sampled kind has one
+    rate = signal.sample_rate
+    assert rate is not None, "every sampled kind has one"
     if rate > HIGHEST_RATE:
         raise OptionError(
             f"compress: expected a sample rate of at most {HIGHEST_RATE} Hz, got {rate}; "

@@ -40,11 +40,6 @@ class Audio(Signal):
         """Seconds."""
         return extent[0] / self.sample_rate
 
-    @property
-    def per_unit(self) -> float:
-        """Samples per second."""
-        return float(self.sample_rate)
-
     def random(self, batch: int, extent: Sequence[int]) -> Tensor:
         """Noise (batch, channels, time) within full scale."""
         return torch.rand(batch, self.channels, *extent) * 2 - 1

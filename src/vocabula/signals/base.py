@@ -62,7 +62,7 @@ class Signal(ABC):
     @property
     def per_unit(self) -> float:
         """The number of elements that make a unit: 1, or the samples of a second."""
-        return 1.0
+        return float(self.sample_rate or 1)
 
     def shape_in_words(self) -> str:
         """Shape and values of a batch, such as ``(B, 64, time), floating point``."""

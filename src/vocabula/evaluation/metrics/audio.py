@@ -39,7 +39,8 @@ class AudioFidelity(Fidelity):
     @classmethod
     def measuring(cls, signal: Signal) -> AudioFidelity:
         """New figures at the signal's sample rate."""
-        return cls(signal.sample_rate)  # type: ignore[attr-defined]
+        assert signal.sample_rate is not None, "the kind of signal chose these figures"
+        return cls(signal.sample_rate)
 
     def add(self, output: Tensor, signals: Tensor) -> None:
         """Measure reconstructions (B, C, T)."""
