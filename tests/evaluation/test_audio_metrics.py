@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+from tests.sounds import tokenizer_of
 from torch import Tensor
 
+from vocabula.data.audio_opening import open_audio
+from vocabula.evaluation import evaluate
 from vocabula.evaluation.metrics import METRICS, intelligibility
 from vocabula.evaluation.metrics.audio import AudioFidelity
 from vocabula.evaluation.metrics.intelligibility import Intelligibility
@@ -151,3 +156,19 @@ def test_figures_of_recordings() -> None:
     assert {name for name, _, _ in meter.columns} <= set(figures)
     assert len(meter.rows(figures)) == 6
     assert METRICS.of("vector").measuring(Vector(3)).figures  # others take no settings
+
+
+def test_padding_never_counts(tmp_path: Path) -> None:
+    """Recordings of several lengths come padded; each is measured as if alone."""
+    lengths = (300, 41, 411, 1)
+    for number, length in enumerate(lengths):
+        wave = 5 * noise(1, 1, length, seed=number)[0, 0].numpy()
+        soundfile.write(tmp_path / f"{number}.wav", wave, 1000, subtype="FLOAT")
+    source, tokenizer = open_audio(tmp_path, sample_rate=1000), tokenizer_of("seanet-even")
+    meter = AudioFidelity(1000)
+    for number, length in enumerate(lengths):
+        x = 5 * noise(1, 1, length, seed=number)
+        meter.add(tokenizer.reconstruct(x), x)
+    wanted = {key: value for key, value in meter.figures().items() if value is not None}
+    found = evaluate(tokenizer, source).fidelity
+    assert {key: found[key] for key in wanted} == pytest.approx(wanted, rel=1e-4, abs=1e-7)
