@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -34,7 +35,7 @@ from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data import Source
 from vocabula.evaluation.batches import counted, read_batches, signal_count
 from vocabula.evaluation.metrics.audio import AudioFidelity
-from vocabula.evaluation.metrics.spectra import SpectralDistance
+from vocabula.evaluation.metrics.spectra import BANDS, SECONDS, Resolution
 from vocabula.signals.audio import Audio
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of
@@ -209,18 +210,23 @@ def moved(wave: NDArray[np.float32], delay: int, length: int) -> NDArray[np.floa
 
 
 def find_delay(wave: NDArray[np.float32], wanted: NDArray[np.float32], rate: int) -> int:
-    """Samples by which a sound is late: those with which its log-mel distance is least.
+    """Samples by which a sound is late: those with the least log-mel distance, of one window.
 
     It is looked for in steps of a millisecond, up to `LONGEST_DELAY` to both sides, on the first
     `DELAY_SECONDS`. So codecs that keep no phases are found too.
     """
     length, step = min(len(wanted), DELAY_SECONDS * rate), max(1, round(_STEP * rate))
     most = round(LONGEST_DELAY * rate / step)
-    original = torch.from_numpy(np.ascontiguousarray(wanted[:length]))[None, None]
-    best, least = 0, np.inf
+    one = Resolution.of(rate, SECONDS[0], BANDS[0])
+
+    def decibels(x: NDArray[np.float32]) -> torch.Tensor:
+        frames = one.frames(torch.from_numpy(np.ascontiguousarray(x))[None].double())
+        return torch.cat([one.decibels(part) for part in frames], -1)
+
+    original = decibels(wanted[:length])
+    best, least = 0, math.inf
     for number in sorted(range(-most, most + 1), key=abs):
-        distance = SpectralDistance(rate)
-        distance.add(torch.from_numpy(moved(wave, number * step, length))[None, None], original)
-        if distance.log_mel < least:
-            best, least = number * step, distance.log_mel
+        apart = float((decibels(moved(wave, number * step, length)) - original).abs().mean())
+        if apart < least:
+            best, least = number * step, apart
     return best
