@@ -47,7 +47,7 @@ from fuzz_files import (
 from vocabula import codec
 from vocabula.codec import models
 from vocabula.codec.header import Header, Stage
-from vocabula.codec.kinds import GRID, IMAGE, NAMED, VECTOR
+from vocabula.codec.kinds import AUDIO, GRID, IMAGE, NAMED, VECTOR
 from vocabula.codec.kinds import KINDS as KIND_ROWS
 from vocabula.codec.layout import Attachment
 from vocabula.codec.segment import SegmentHead
@@ -179,9 +179,10 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
 def new_file(chance: random.Random) -> bytes:
     """A right file of random structure."""
     side = lambda: chance.choice((1, 1, 2, 3, 5, 8, 13))  # noqa: E731
-    kind = chance.choice((GRID, IMAGE, VECTOR, NAMED))
+    kind = chance.choice((GRID, IMAGE, VECTOR, NAMED, AUDIO))
     axes = chance.choice((0, 1, 2)) if kind == NAMED else KIND_ROWS[kind].axes
     named = {int(Attachment.SIGNAL): bytes([axes]) + b"wave"} if kind == NAMED else {}
+    named |= {int(Attachment.RATE): bytes([chance.randint(1, 127)])} if kind == AUDIO else {}
     used = chance.choice(MODELS[:2])
     stages = []
     stride = chance.choice((1, 2, 4))

@@ -15,7 +15,7 @@ with atheris.instrument_imports(include=["vocabula.codec"]):
     from vocabula.codec.header import PREFIX, Header, Stage
     from vocabula.codec.header_parsing import parse_header
     from vocabula.codec.integers import Unpacker, checksum
-    from vocabula.codec.kinds import IMAGE
+    from vocabula.codec.kinds import AUDIO, IMAGE
     from vocabula.codec.known_models import known_models
     from vocabula.codec.layout import Attachment
     from vocabula.codec.pixels import PixelModel
@@ -119,8 +119,9 @@ def networks() -> list[bytes]:
 
 
 def others() -> list[bytes]:
-    """Vectors with names, and signals of one axis of a kind by its name."""
-    return [(GOLDEN / f"{name}.vcb").read_bytes() for name in ("vectors", "series")]
+    """Vectors with names, signals of one axis of a kind by its name, and recordings."""
+    names = ("vectors", "series", "recordings")
+    return [(GOLDEN / f"{name}.vcb").read_bytes() for name in names]
 
 
 def pixels() -> list[bytes]:
@@ -198,7 +199,8 @@ def together(
             Chunk(chunk.length, checksum(bytes_), crc)
             for chunk, bytes_, crc in zip(head.chunks, chunks, sums, strict=False)
         ]
-        content += SegmentHead(head.span, tuple(packed), head.last).pack(seed_of(start, number))
+        new = SegmentHead(head.span, tuple(packed), head.last)
+        content += new.pack(seed_of(start, number), sampled=header.kind == AUDIO)
         content += b"".join(chunks)
     return content
 

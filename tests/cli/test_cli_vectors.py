@@ -97,6 +97,9 @@ def test_vectors_given_to_a_preset_of_images(states: Path, say: Callable) -> Non
 
 
 def test_commands_for_images_alone(run: Path, states: Path, say: Callable) -> None:
-    for words in (("rate", run, states), ("encode", run, states, "-o", "x.parquet", "--crop", "8")):
-        assert "expected a tokenizer of images, got one of vectors" in say(*words, code=2)
+    assert "a tokenizer of images or recordings, got one of vectors" in say(
+        "rate", run, states, code=2
+    )
+    words = ("encode", run, states, "-o", "x.parquet", "--crop", "8")
+    assert "expected a tokenizer of images, got one of vectors" in say(*words, code=2)
     assert "--value-range" in say("evaluate", run, states, "--value-range", 0, 1, code=2)

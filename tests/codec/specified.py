@@ -263,7 +263,7 @@ def read(
     content: bytes, statistics: Any = None, portable: Any = None, piece: int | None = None
 ) -> list[list[list[list[int]]]]:
     """For each signal of a file of whole signals, for each book its rows of codes."""
-    models, stages, file = _header(Bytes(content))
+    models, stages, file, kind = _header(Bytes(content))
     more = portable or piece
     signals: list[list[list[list[int]]]] = []
     last, number = False, 0
@@ -278,6 +278,10 @@ def read(
         last, number = flags == 1, number + 1
         sizes = []
         for _ in range(head.varint()):
+            if kind == 4:
+                v = head.varint()
+                sizes += [(v // 2, 1)] * (2 + head.varint() if v % 2 else 1)
+                continue
             count, height, width = (head.varint() for _ in range(3))
             sizes += [(height, width)] * count
         found: list[list[list[list[int]]]] = [[] for _ in sizes]
@@ -313,18 +317,37 @@ def profiles(content: bytes, signals: int) -> list[bytes]:
     return found
 
 
+def names(content: bytes) -> list[str]:
+    """The names of recordings, from attachment 7."""
+    body, found, before = Bytes(zlib.decompress(content)), list[str](), b""
+    while body.at < len(body.content):
+        before = before[: body.varint()]
+        while byte := body.raw(1).strip(b"\0"):
+            before += byte
+        found.append(before.decode())
+    return found
+
+
+def rate(content: bytes) -> int:
+    """Samples per second, from attachment 6."""
+    body = Bytes(content)
+    found = body.varint()
+    assert body.at == len(content)
+    return found
+
+
 def _length(content: bytes) -> int:
     return int.from_bytes(content[6:10], "little")
 
 
-def _header(file: Bytes) -> tuple[list[int], list[Stage], Bytes]:
+def _header(file: Bytes) -> tuple[list[int], list[Stage], Bytes, int]:
     assert file.raw(6) == b"\x89VCB\1\0"
     length = file.fixed(4)
     crc = zlib.crc32(file.content[: length - 4])
     assert file.content[length - 4 : length] == crc.to_bytes(4, "little")
     file.raw(32)
     kind, channels = file.varint(), file.varint()
-    assert kind <= 3 and (channels > 0 or kind == 0)
+    assert kind <= 4 and (channels > 0 or kind == 0)
     models = []
     for _ in range(file.varint()):
         models.append(file.varint())
@@ -341,18 +364,20 @@ def _header(file: Bytes) -> tuple[list[int], list[Stage], Bytes]:
             books, k = file.varint(), file.varint()
             symbols += [k] * books
         stages += [Stage(model, strides, factors, symbols)] * count
-    axes = {0: 2, 1: 2, 2: 0}.get(kind)
+    axes, sampled = {0: 2, 1: 2, 2: 0, 4: 1}.get(kind), False
     for _ in range(file.varint()):
         attached, content = file.varint(), file.raw(file.varint())
         if attached == 5:
             assert kind == 3 and axes is None and content[1:].decode().isprintable()
             axes = content[0]
-    assert axes is not None
+        sampled |= attached == 6
+        assert attached != (1 if kind == 4 else 7)
+    assert axes is not None and sampled == (kind == 4)
     for stage in stages:
         assert [*stage.strides[axes:], *stage.factors[axes:]] == [1] * 2 * (2 - axes)
     file.raw(4)
     assert file.at == length
-    return models, stages[:keep], file
+    return models, stages[:keep], file, kind
 
 
 def _decode(

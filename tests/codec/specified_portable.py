@@ -58,7 +58,16 @@ def digits_of(k: int, largest: int) -> list[tuple[int, int]]:
 class Level:
     """One prior: books, and the tensors of its model.safetensors as lists."""
 
-    def __init__(self, books: list[int], largest: int, reach: int, tensors: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        books: list[int],
+        largest: int,
+        reach: int,
+        tensors: dict[str, Any],
+        *,
+        series: bool = False,
+    ) -> None:
+        self.series = series
         self.reach, self.sizes = reach, books
         self.symbols = [
             (book, size, unit)
@@ -130,6 +139,9 @@ class Portable:
             first += self.levels[number].books
             number += 1
         level, book = self.levels[number], stream - first
+        if level.series:  # a signal is one row
+            grids = [(w, h) for h, w in grids]
+            known = [([(w, h) for h, w in its], codes) for its, codes in known]
         places = [(i, y, x) for i, (h, w) in enumerate(grids) for y in range(h) for x in range(w)]
         symbols: dict[tuple[int, int, int, int], int] = {}  # by symbol, signal, row, column
         for s, (its, size, unit) in enumerate(level.symbols):
@@ -164,13 +176,17 @@ class Portable:
         book, offset, rows = level.symbols[s][0], 0, []
         r = level.reach
         before = [(0, -left) for left in range(1, r + 1)]
-        before += [(-up, d) for up in range(1, r + 1) for d in range(-r, min(r, 2 * up) + 1)]
+        beside = [(0, -1), (-1, 0), (-1, -1), (-1, 1)]
+        if level.series:
+            beside = beside[:1]
+        else:
+            before += [(-up, d) for up in range(1, r + 1) for d in range(-r, min(r, 2 * up) + 1)]
         for j, (its, size, _) in enumerate(level.symbols):
             where = [(0, 0)] if j < s else []
             if its == book:
                 where += before
             elif its == book - 1:
-                where += [(0, -1), (-1, 0), (-1, -1), (-1, 1)]
+                where += beside
             if its <= book:
                 rows += [offset + symbols.get((j, i, y + d, x + e), size) for d, e in where]
             offset += size + 1
@@ -186,7 +202,7 @@ class Portable:
         start = sum(a * b for a, b in its_grids[:i])
         rows = []
         for book, size, unit in upper.symbols:
-            for d in (-1, 0, 1):
+            for d in (0,) if upper.series else (-1, 0, 1):
                 for e in (-1, 0, 1):
                     row, column = y // down + d, x // right + e
                     if 0 <= row < h and 0 <= column < w:

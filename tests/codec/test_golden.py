@@ -16,7 +16,9 @@ from . import specified
 from .golden.make import (
     CASES,
     FOLDER,
+    LENGTHS,
     LEVELS,
+    RECORDINGS,
     SERIES,
     VECTORS,
     formula,
@@ -24,6 +26,7 @@ from .golden.make import (
     golden_entropy,
     golden_statistics,
     write_levels,
+    write_recordings,
     write_series,
     write_vectors,
 )
@@ -43,6 +46,7 @@ SHA256 = {
     "adaptive-levels": "bea078ba91f66281",
     "vectors": "890061cc659c1cf2",
     "series": "5a18af56b8318dc7",
+    "recordings": "db2f01d9a774f2fb",
 }
 
 
@@ -89,7 +93,9 @@ def test_the_specification_suffices_to_decode(name: str) -> None:
     piece = 512 if "pieces" in name else None
     read = specified.read(path.read_bytes(), statistics, piece=piece)
     for books, levels in zip(read, found, strict=True):
-        grids = [np.atleast_3d(level) for level in (levels if name == LEVELS else [levels])]
+        grids = [
+            np.atleast_3d(level) for level in (levels if isinstance(levels, tuple) else [levels])
+        ]
         expected = [grid[..., book] for grid in grids for book in range(grid.shape[-1])]
         for book, codes in zip(books, expected, strict=True):
             assert np.array_equal(np.array(book), codes)
@@ -110,6 +116,20 @@ def test_a_golden_file_of_levels_decodes_and_is_written_alike(coder: str) -> Non
     file = io.BytesIO()
     write_levels(file)
     assert file.getvalue() == (FOLDER / f"{LEVELS}.vcb").read_bytes()
+
+
+def test_a_golden_file_of_recordings_decodes_and_is_written_alike(coder: str) -> None:
+    found = codec.read_codes(FOLDER / f"{RECORDINGS}.vcb")
+    signal = found.header.signal
+    assert (signal.name, signal.axes, signal.rate, found.header.kept) == ("audio", 1, 11025, 2)
+    assert found.sizes == [(n, 1) for n in LENGTHS]
+    for length, (coarse, fine) in zip(LENGTHS, found.codes, strict=True):
+        cells = -(-length // 8)
+        assert np.array_equal(coarse, formula((cells, 1), 0, 0, 16))
+        assert np.array_equal(fine, formula((2 * cells, 1), 0, 1, 9))
+    file = io.BytesIO()
+    write_recordings(file)
+    assert file.getvalue() == (FOLDER / f"{RECORDINGS}.vcb").read_bytes()
 
 
 @pytest.mark.parametrize(("name", "again"), [(VECTORS, write_vectors), (SERIES, write_series)])

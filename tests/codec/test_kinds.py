@@ -267,7 +267,7 @@ def _header(content: bytes) -> Header:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"kind": 4}, "known kind of signals, got number 4"),
+        ({"kind": 99}, "known kind of signals, got number 99"),
         ({"kind": NAMED}, "a name for a kind"),
         ({"attachments": {Attachment.SIGNAL: b"\1wave"}}, "a name for a kind"),
         ({"kind": NAMED, "attachments": {Attachment.SIGNAL: b""}}, "axes and the name"),

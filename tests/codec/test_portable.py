@@ -27,11 +27,15 @@ from .golden.make import (
     FOLDER,
     PORTABLE,
     PORTABLE_LEVELS,
+    PORTABLE_RECORDINGS,
+    RECORDINGS,
     golden_codes,
     golden_model,
     golden_prior,
     levels_model,
+    recordings_model,
     write_levels,
+    write_recordings,
 )
 from .specified_portable import Level, Portable
 
@@ -39,10 +43,12 @@ SHA256 = {
     "portable-k64": "b6014234e94a7a15",
     "portable-books": "45d11a378c1eb98f",
     "portable-levels": "8f608960a1eff6d2",
+    "portable-recordings": "eeafef8e734d85dd",
 }
 MODELS: dict[str, Callable[[], PortableModel]] = {
     **{name: lambda sizes=sizes: golden_model(sizes) for name, sizes in PORTABLE.items()},
     PORTABLE_LEVELS: levels_model,
+    PORTABLE_RECORDINGS: recordings_model,
 }
 
 
@@ -72,7 +78,8 @@ def test_golden_files_decode_for_ever(coder: str, name: str) -> None:
         for codes, expected in zip(found, golden_codes(PORTABLE[name]), strict=True):
             assert np.array_equal(codes, expected)
     else:
-        adaptive = codec.read_codes(FOLDER / "adaptive-levels.vcb").codes
+        same = RECORDINGS if name == PORTABLE_RECORDINGS else "adaptive-levels"
+        adaptive = codec.read_codes(FOLDER / f"{same}.vcb").codes
         for levels, expected in zip(found, adaptive, strict=True):
             assert all(map(np.array_equal, levels, expected))
 
@@ -84,7 +91,8 @@ def test_golden_files_are_written_alike(coder: str, name: str) -> None:
         sizes = PORTABLE[name]
         codec.write_codes(file, golden_codes(sizes), sizes, entropy=MODELS[name]())
     else:
-        write_levels(file, MODELS[name]())
+        write = write_recordings if name == PORTABLE_RECORDINGS else write_levels
+        write(file, MODELS[name]())
     assert file.getvalue() == (FOLDER / f"{name}.vcb").read_bytes()
 
 
@@ -107,7 +115,8 @@ def test_a_trained_prior_of_full_size_decodes_for_ever(threads: None) -> None:
 def _as_specified(prior: PortablePrior) -> Level:
     tensors: dict[str, Any] = {n: t.tolist() for n, t in prior.state_dict().items()}
     sizes, largest = list(prior.codes.codebook_sizes), prior.codes.largest_symbol
-    return Level(sizes, largest, prior.reach, tensors)
+    series = len(prior.codes.grid) == 1 and prior.codes.grid != (1,)
+    return Level(sizes, largest, prior.reach, tensors, series=series)
 
 
 @pytest.mark.slow
@@ -115,9 +124,11 @@ def test_the_specification_suffices_to_decode() -> None:
     """`specified_portable` is written from docs/vcb.md and knows nothing of the library."""
     coarse = CodeGrid((64,), (3, 4))
     fine = golden_prior(CodeGrid((16, 9, 16), (6, 8)), (coarse,))
+    short, long = CodeGrid((16,), (7,)), CodeGrid((9, 5), (14,))
     cases = {
         "portable-k64": [golden_prior(CodeGrid((64,), (24, 32), largest_symbol=64))],
         "portable-levels": [golden_prior(coarse), fine],
+        PORTABLE_RECORDINGS: [golden_prior(short), golden_prior(long, (short,))],
     }
     for name, priors in cases.items():
         content = (FOLDER / f"{name}.vcb").read_bytes()
@@ -153,16 +164,23 @@ def test_tables_by_their_definitions() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sizes", [(512,), (4, 300), (1, 7), (2000,), (2,)])
-def test_bits_are_those_of_the_prior(sizes: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("sizes", "grid"),
+    [
+        *((sizes, (6, 7)) for sizes in ((512,), (4, 300), (1, 7), (2000,), (2,))),
+        *((sizes, (42,)) for sizes in ((512,), (4, 300, 6))),
+    ],
+)
+def test_bits_are_those_of_the_prior(sizes: tuple[int, ...], grid: tuple[int, ...]) -> None:
     """What it writes is the float network's own nats, as near as its steps allow."""
-    prior = trained(PortablePrior(CodeGrid(sizes, (6, 7)), hidden=24, layers=2, reach=2))
+    prior = trained(PortablePrior(CodeGrid(sizes, grid), hidden=24, layers=2, reach=2))
     model = PortableModel([prior])
-    codes = prior.sample((3, 6, 7), seed=0)
+    codes = prior.sample((3, *grid), seed=0)
     with torch.inference_mode():
         nats = -prior.log_probs(codes).reshape(-1, len(sizes)).double().sum(0)
     books = codes.reshape(-1, len(sizes)).T.numpy().astype(np.uint32)
-    block = Block(tuple((k,) for k in sizes), (((3, (6, 7)),),) * len(sizes), list(books))
+    grids = ((3, (*grid, 1)[:2]),)
+    block = Block(tuple((k,) for k in sizes), (grids,) * len(sizes), list(books))
     for stage, k in enumerate(sizes):
         expected = float(nats[stage]) / math.log(2)
         bits = model.bits(block, stage)

@@ -27,7 +27,7 @@ from vocabula.errors import CodecError
 from vocabula.levels import levels_of
 
 from .conftest import flips, smooth_codes, statistics_of
-from .golden.make import FOLDER, SERIES, VECTORS, formula, write_levels
+from .golden.make import FOLDER, LENGTHS, RECORDINGS, SERIES, VECTORS, formula, write_levels
 
 SMALL = Limits(signal_size=2**12, signals=64, books=8, symbols=2**12, memory=2**18)
 CODES = np.stack([smooth_codes(12, 5, 6, seed) for seed in range(2)], -1)
@@ -75,12 +75,17 @@ def rows(grid: tuple[int, int], *symbols: int) -> np.ndarray:
 
 PARTS = [smooth_codes(12, 2, 2), smooth_codes(12, 12, 6), smooth_codes(12, 2, 2)]
 CORPUS = {entropy: small_file(entropy) for entropy in codec.ENTROPIES}
-OTHERS = {name: (FOLDER / f"{name}.vcb").read_bytes() for name in (VECTORS, SERIES)}
+OTHERS = {name: (FOLDER / f"{name}.vcb").read_bytes() for name in (VECTORS, SERIES, RECORDINGS)}
 ALL = {**CORPUS, "levels": levels_file(), "parts": parts_file(), **OTHERS}
 TRUTH: dict[str, list[np.ndarray]] = {
     "parts": PARTS,
     "levels": levels_streams(),
     VECTORS: [rows((40, 1), 16, 9), rows((3, 1), 16, 9)],
+    RECORDINGS: [
+        formula((cells * (-(-length // 8)), 1), 0, book, k)
+        for length in LENGTHS
+        for cells, book, k in ((1, 0, 16), (2, 1, 9))
+    ],
     SERIES: [rows((26, 1), 16, 5), rows((4, 1), 16, 5)],
 }
 

@@ -19,6 +19,9 @@ TINY = {
     "books": (CodeGrid((2, 3), (1, 3)), ()),
     "digits": (CodeGrid((5,), (3, 1), largest_symbol=2), ()),
     "coarser": (CodeGrid((3,), (2, 2)), (CodeGrid((4,), (1, 1)),)),
+    "series": (CodeGrid((3,), (4,)), ()),
+    "series of books": (CodeGrid((2, 3), (3,)), ()),
+    "series, coarser": (CodeGrid((3,), (4,)), (CodeGrid((4,), (2,)),)),
 }
 
 
@@ -88,6 +91,29 @@ def test_it_looks_at_nothing_later_and_at_all_within_reach() -> None:
                 assert x + SKEW * y > c + SKEW * r
 
 
+def test_in_a_series_it_looks_back_along_the_axis() -> None:
+    """`reach` positions of its own book, and of the book before the one before and the same."""
+    length, reach = 9, 3
+    prior = make(CodeGrid((4, 3), (length,)), reach=reach)
+    torch.manual_seed(0)
+    codes = torch.stack([torch.randint(k, (length,)) for k in (4, 3)], -1)
+    with torch.inference_mode():
+        before = _logits(prior, codes)
+        for t, book in itertools.product(range(length), range(2)):
+            other = codes.clone()
+            other[t, book] = (other[t, book] + 1) % (4, 3)[book]
+            changed = [
+                set((a != b).any(-1).nonzero()[:, 0].tolist())
+                for a, b in zip(_logits(prior, other), before, strict=True)
+            ]
+            assert changed[book] == set(range(t + 1, min(length, t + 1 + reach)))
+            if book == 0:
+                assert changed[1] == {t, t + 1} & set(range(length))
+            else:
+                assert not changed[0]
+    assert prior.networks[0].first.in_features == 5 * reach  # nothing above is looked at
+
+
 def _logits(prior: PortablePrior, codes: Tensor) -> list[Tensor]:
     symbols = prior.codes.split(codes[None])
     return [part[0] for part in prior.symbol_logits(symbols, Condition())]
@@ -155,12 +181,14 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     assert again.codes.symbol_sizes == (45, 45)
 
 
-def test_no_classes_no_text_and_two_axes() -> None:
+def test_no_classes_no_text_and_at_most_two_axes() -> None:
     codes = CodeGrid((4,), (3, 3))
     with pytest.raises(OptionError, match="expected no class and no text"):
         PortablePrior(codes, Conditioning(classes=2))
-    with pytest.raises(OptionError, match="expected grids of 2 axes"):
-        PortablePrior(CodeGrid((4,), (3,)))
+    with pytest.raises(OptionError, match="expected grids of 1 or 2 axes"):
+        PortablePrior(CodeGrid((4,), (3, 3, 3)))
+    with pytest.raises(OptionError, match=r"the same for all levels, got \(4,\), \(1,\)"):
+        PortablePrior(CodeGrid((4,), (4,)), Conditioning(upper=(CodeGrid((4,), (1,)),)))
 
 
 def test_too_few_coarser_codes() -> None:

@@ -78,8 +78,8 @@ def compress(
         typer.Option(
             "--target-bpp",
             metavar="X",
-            help="Keep the most stages for which a file has at most X bits per pixel, or per "
-            "vector.",
+            help="Keep the most stages for which a file has at most X bits per pixel, per "
+            "vector, or per second of sound.",
         ),
     ] = None,
     lossless: Annotated[

@@ -56,11 +56,19 @@ def model_rows(model: Summary) -> list[tuple[str, str]]:
     rows += [
         ("encoder, decoder", networks),
         ("likelihood", model.likelihood),
-        (f"{model.signal}s", f"{plural(model.channels, 'channel')}{size}"),
+        (model.plural or f"{model.signal}s", f"{plural(model.channels, 'channel')}{size}"),
     ]
     for level in model.levels if model.axes else ():
         sides = " x ".join([str(level.stride)] * model.axes)
-        rows.append(_of(level, "stride", f"{sides} {model.unit}s per code position"))
+        rows.append(
+            _of(level, "stride", f"{sides} {model.element or model.unit}s per code position")
+        )
+    if model.per_unit != 1:
+        rows.append(("sampled", f"{model.per_unit:g} {model.element}s per {model.unit}"))
+        for level in model.levels:
+            frames = model.frames(level)
+            each = f"{frames:g} per {model.unit}, {frames * len(level.codebook_sizes):g} codes"
+            rows.append(_of(level, "positions", each))
     for level in model.levels:
         codes = " x ".join(str(size) for size in level.codebook_sizes)
         rows.append(_of(level, "codewords", codes or "none, the latent is continuous"))

@@ -75,10 +75,15 @@ def rows(found: Inspection) -> list[tuple[str, str]]:
 
 
 def _sizes(found: Inspection) -> str:
-    """The sizes of the signals along their axes; nothing without axes."""
-    axes = found.header.signal.axes
+    """The sizes of the signals along their axes, or their seconds; nothing without axes."""
+    kind = found.header.signal
+    axes = kind.axes
     if not axes:
         return ""
+    if kind.sampled:
+        lengths = [kind.units(size) for _, size in found.sizes]
+        each = "" if found.signals == 1 else f", {min(lengths):.4g} to {max(lengths):.4g} each"
+        return f": {found.units:,.6g} seconds at {kind.rate} Hz{each}"
     sizes = [f"{count} of {picture_size(*size[:axes])}" for count, size in found.sizes[:4]]
     more = f" and {len(found.sizes) - 4} more sizes" if len(found.sizes) > 4 else ""
     return f": {', '.join(sizes)}{more}"

@@ -1,4 +1,4 @@
-"""``vocabula rate``: bits and fidelity of compressed files against JPEG and WebP."""
+"""``vocabula rate``: bits and fidelity of compressed files against classical codecs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from vocabula.cli.runs import (
     Strict,
     ValueRange,
 )
+from vocabula.errors import OptionError
 
 if TYPE_CHECKING:
     from vocabula.tokenizers import SignalTokenizer
@@ -30,6 +31,8 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula rate runs/first held-out/ --entropy static -o rates/static
 
   vocabula rate runs/first cifar10/test.parquet --limit 1000 --jobs 4
+
+  vocabula rate runs/speech recordings/test
 """
 
 
@@ -55,26 +58,24 @@ def rate(
     strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure bits per pixel and PSNR of compressed files beside JPEG and WebP of the same size.
+    """Measure bits and fidelity of compressed files beside JPEG and WebP, or Opus and Codec2.
 
     Every picture is compressed to a file of its own with each number of stages that the tokenizer
     offers, and decoded; bytes are those of whole files, headers included. JPEG (optimized, 4:2:0)
     and WebP (method 6) are written by Pillow in two neighbouring qualities, one of fewer and one of
     more bytes than our file, and their figures interpolated on the logarithm of the bytes.
+
+    Recordings all go into one file, and are measured by log-mel distance and STOI, in bits per
+    second of payload and of the whole file. Opus and Codec2 are measured where opusenc, opusdec,
+    c2enc and c2dec are installed, on all recordings joined.
     """
     from pathlib import Path
 
-    from vocabula.benchmark.rate import (
-        FIGURES,
-        measure_rates,
-        rate_tables,
-        verdict,
-        write_rates,
-    )
+    from vocabula.benchmark.rate import FIGURES, RATES
     from vocabula.cli.closing import close
     from vocabula.cli.console import say
     from vocabula.cli.facts import print_table
-    from vocabula.cli.reading import open_images, reading_data
+    from vocabula.cli.reading import open_data, reading_data
     from vocabula.cli.runs import default_jobs, keeping_finished, open_entropy, open_run
     from vocabula.files import check_new_folder, new_folder
 
@@ -82,12 +83,19 @@ def rate(
     check_new_folder(folder, overwrite=overwrite)
     with keeping_finished(), reading_data():
         tokenizer = open_run(run, device)
+        kind = tokenizer.signal
+        if kind.kind not in RATES.kinds():
+            raise OptionError(
+                f"rate: expected a tokenizer of images or recordings, got one of {kind.plural}; "
+                "no classical codec is known for them"
+            )
+        rates = RATES.of(kind.kind)()
         model = open_entropy(tokenizer, entropy, prior)
-        source = open_images(
-            data, tokenizer, run, "rate", held_out=True, strict=strict, value_range=value_range
+        source = open_data(
+            data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
         )
         with new_folder(folder, overwrite=overwrite, last=FIGURES) as hidden:
-            study = measure_rates(
+            study = rates.measure(
                 tokenizer,
                 source,
                 entropy=model,
@@ -96,17 +104,17 @@ def rate(
                 jobs=default_jobs(jobs),
                 progress=True,
             )
-            write_rates(hidden, study, _about(run, tokenizer))
-    for table in rate_tables(study):
+            rates.write(hidden, study, _about(run, tokenizer, rates.reader))
+    for table in rates.tables(study):
         print_table(table)
-    say(verdict(study))
-    step = ("compress", run, "PICTURES", "-o", "compressed")
+    say(rates.verdict(study))
+    step = ("compress", run, rates.files, "-o", "compressed")
     close(f"figures: {folder}", "make such files", *step)
 
 
-def _about(run: str, tokenizer: SignalTokenizer) -> dict[str, str]:
+def _about(run: str, tokenizer: SignalTokenizer, reader: str) -> dict[str, str]:
     """The settings of the measurement."""
-    import PIL
+    from importlib.metadata import version
 
     import vocabula
 
@@ -115,5 +123,5 @@ def _about(run: str, tokenizer: SignalTokenizer) -> dict[str, str]:
         "run": run,
         "fingerprint": tokenizer.fingerprint(),
         "vocabula": vocabula.__version__,
-        "pillow": PIL.__version__,
+        reader: version(reader),
     }

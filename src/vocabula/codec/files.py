@@ -166,14 +166,14 @@ def cut(
     with opened(source) as (file, name), opened_target(target, overwrite) as out:
         reader = Reader(file, name, limits=limits, stages=stages)
         start = reader.header.cut(stages).pack()
-        total = out.write(start)
+        total, sampled = out.write(start), reader.header.signal.sampled
         for number, segment in enumerate(reader.segments()):
             contents = segment.contents
             if contents is None:
                 raise CodecError(f"{name}: expected whole chunks, got a damaged one; copy it again")
             chunks = segment.head.chunks[: len(contents)]
             head = SegmentHead(segment.head.span, chunks, segment.head.last)
-            total += out.write(head.pack(seed_of(start, number)))
+            total += out.write(head.pack(seed_of(start, number), sampled=sampled))
             total += sum(out.write(content) for content in contents)
         return total
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from vocabula.codec.integers import Packer, checksum
 from vocabula.codec.kinds import FileKind, kind_in_file
 from vocabula.codec.layout import MAGIC, VERSION, Attachment, Role, runs
+from vocabula.codec.packed_names import unpack_names
 from vocabula.signals.codes import cells
 
 PREFIX = 10
@@ -122,6 +123,9 @@ class Header:
     @property
     def names(self) -> list[str]:
         """Names of the signals; empty where the file has none."""
+        packed = self.attachments.get(Attachment.PACKED_NAMES)
+        if packed is not None:
+            return unpack_names(packed, "header")
         content = self.attachments.get(Attachment.NAMES, b"")
         return content.decode().split("\0")[:-1]
 

@@ -19,6 +19,7 @@ from vocabula.codec.integers import Unpacker, checksum, damaged
 from vocabula.codec.kinds import DIMENSIONS, GRID, FileKind, check_number, kind_in_file
 from vocabula.codec.layout import MAGIC, VERSION, Attachment, ModelId, Role
 from vocabula.codec.limits import MAX_SYMBOLS, Limits
+from vocabula.codec.packed_names import unpack_names
 from vocabula.errors import CodecError
 
 _LARGEST_STRIDE = 2**20
@@ -105,7 +106,7 @@ def parse_header(content: bytes, name: str, limits: Limits) -> Header:
     body.end()
     signal = kind_in_file(kind, attachments, name)
     _check_extents(stages, signal, name)
-    _check_names(attachments, name)
+    _check_names(attachments, signal, name, limits)
     _check_build(attachments, name)
     _check_pixels(stages, models, signal.exact, channels, name)
     return Header(tokenizer, kind, channels, models, tuple(stages), kept, attachments)
@@ -145,7 +146,14 @@ def _known(body: Unpacker, what: str, known: Any, name: str) -> int:
     return value
 
 
-def _check_names(attachments: Mapping[int, bytes], name: str) -> None:
+def _check_names(
+    attachments: Mapping[int, bytes], signal: FileKind, name: str, limits: Limits
+) -> None:
+    other = Attachment.NAMES if signal.sampled else Attachment.PACKED_NAMES
+    if other in attachments:
+        raise damaged(name, "names in the form of the kind", "another form")
+    if Attachment.PACKED_NAMES in attachments:
+        unpack_names(attachments[Attachment.PACKED_NAMES], name, limits.memory)
     content = attachments.get(Attachment.NAMES)
     if content is None:
         return

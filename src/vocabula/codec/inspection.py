@@ -39,8 +39,8 @@ class Inspection:
         return self.header_bytes + self.head_bytes + sum(self.stage_bytes)
 
     @property
-    def units(self) -> int:
-        """Number of units of all signals together: pixels, vectors."""
+    def units(self) -> float:
+        """Number of units of all signals together: pixels, vectors, seconds."""
         return sum(count * self.header.signal.units(size) for count, size in self.sizes)
 
     @property

@@ -6,28 +6,31 @@ A file gives the size of a signal in two numbers, rows and columns:
     one axis (n)       n, 1    rows, so that a long signal is stored in parts
     no axes            n, 1    n signals one below the other, so that a file may hold millions
 
+A kind that is sampled in time has its sample rate in the file, and needs one number a signal.
 A kind from another package needs no row: its name stands in the file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vocabula.codec.integers import damaged
+from vocabula.codec.integers import Packer, Unpacker, damaged
 from vocabula.codec.layout import Attachment
 from vocabula.errors import CodecError, OptionError, plural
 
 if TYPE_CHECKING:
     from vocabula.signals import Signal
 
-GRID, IMAGE, VECTOR, NAMED = 0, 1, 2, 3
-"""The numbers of kinds in a file: codes alone, two kinds of signals, and kinds by their name."""
+GRID, IMAGE, VECTOR, NAMED, AUDIO = range(5)
+"""The numbers of kinds in a file: codes alone, kinds of signals, and (3) kinds by their name."""
 DIMENSIONS = 2
 """How many numbers the size of a signal has."""
 LONGEST_NAME = 64
 """Bytes of the name of a kind."""
+HIGHEST_RATE = 2**32 - 1
+"""Samples per second of a recording, as far as the header of a .wav file can say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,9 @@ class FileKind:
         segment_bytes: most memory of the decoded values of a segment that holds several signals;
             None: the codes alone say when a segment ends.
         exact: whether exact values can be stored behind the codes.
+        sampled: whether signals of one axis are samples in time. The header then holds their rate,
+            sizes are single numbers, and names are packed.
+        rate: samples per second; 1 for kinds that are not sampled.
     """
 
     number: int
@@ -54,6 +60,8 @@ class FileKind:
     value_bytes: int = 4
     segment_bytes: int | None = 2**26
     exact: bool = False
+    sampled: bool = False
+    rate: int = 1
 
     @property
     def title(self) -> str:
@@ -64,9 +72,9 @@ class FileKind:
         """How many signals an entry of this size in a file stands for: its rows without axes."""
         return 1 if self.axes else size[0]
 
-    def units(self, size: tuple[int, ...]) -> int:
-        """How many units an entry of this size has: positions, or signals without axes."""
-        return size[0] * size[1]
+    def units(self, size: tuple[int, ...]) -> float:
+        """How many units an entry of this size has: positions, signals without axes, or seconds."""
+        return size[0] / self.rate if self.sampled else size[0] * size[1]
 
     def counted(self, signals: int, channels: int) -> str:
         """A number of signals in words."""
@@ -74,7 +82,11 @@ class FileKind:
         return f"{what} of {plural(channels, 'channel')}" if channels else f"{what} of codes"
 
     def attachments(self) -> Mapping[int, bytes]:
-        """What the header holds to name the kind: nothing for kinds with a number of their own."""
+        """What the header holds about the kind: the name of one without a number, a sample rate."""
+        if self.sampled:
+            rate = Packer()
+            rate.varint(self.rate)
+            return {Attachment.RATE: rate.content()}
         if self.number != NAMED:
             return {}
         return {Attachment.SIGNAL: bytes([self.axes]) + self.name.encode()}
@@ -88,6 +100,7 @@ KINDS = {
             IMAGE, "image", 2, "pixel", "image", value_bytes=1, segment_bytes=None, exact=True
         ),
         FileKind(VECTOR, "vector", 0, "vector", "vector"),
+        FileKind(AUDIO, "audio", 1, "second", "recording", sampled=True),
     )
 }
 """The kinds that have a number of their own. A number never changes."""
@@ -102,11 +115,11 @@ def kind_of(signal: Signal) -> FileKind:
     """The kind of file that holds such signals.
 
     Raises:
-        OptionError: signals have more than two axes, or a name that no file can hold.
+        OptionError: signals have more than two axes, or a name or sample rate that no file holds.
     """
     own = next((row for row in KINDS.values() if row.name == signal.kind), None)
     if own is not None:
-        return own
+        return _at_rate(own, signal) if own.sampled else own
     if len(signal.axes) > DIMENSIONS:
         raise OptionError(
             f"compress: expected signals of at most {DIMENSIONS} axes, got {signal.kind} with "
@@ -131,9 +144,18 @@ def kind_in_file(number: int, attachments: Mapping[int, bytes], name: str) -> Fi
     Raises:
         CodecError: the number is unknown, or the kind is not named as it must be.
     """
+    own = KINDS.get(number)
+    rate = attachments.get(Attachment.RATE)
+    if (rate is not None) != (own is not None and own.sampled):
+        raise damaged(name, "a sample rate for a kind that is sampled, and for no other", "another")
     content = attachments.get(Attachment.SIGNAL)
     if (content is None) != (number != NAMED):
         raise damaged(name, "a name for a kind without a number, and for no other", "another")
+    if own is not None and rate is not None:
+        body = Unpacker(rate, name)
+        own = replace(own, rate=body.between("sample rate", 1, HIGHEST_RATE))
+        body.end()
+        return own
     if content is None:
         return KINDS[check_number(number, name)]
     try:
@@ -159,6 +181,17 @@ def check_number(number: int, name: str) -> int:
             "use the version of vocabula that wrote the file"
         )
     return number
+
+
+def _at_rate(kind: FileKind, signal: Signal) -> FileKind:
+    rate = signal.sample_rate
+    assert rate is not None, "every sampled kind has one"
+    if rate > HIGHEST_RATE:
+        raise OptionError(
+            f"compress: expected a sample rate of at most {HIGHEST_RATE} Hz, got {rate}; "
+            "build the model for another"
+        )
+    return replace(kind, rate=rate)
 
 
 def _named(kind: str, axes: int) -> FileKind:

@@ -39,6 +39,8 @@ class Attachment(enum.IntEnum):
     BUILD = 3  # what a network ran on, UTF-8
     PROFILES = 4  # ICC profiles of the signals' colours
     SIGNAL = 5  # the axes and the name of a kind of signals without a number of its own
+    RATE = 6  # samples per second, of a kind that is sampled in time
+    PACKED_NAMES = 7  # names of the signals of such a kind; see `packed_names`
 
 
 def runs(values: list[tuple[int, ...]]) -> list[tuple[int, tuple[int, ...]]]:

@@ -21,7 +21,7 @@ from vocabula.codec.span import Block, Codes
 from vocabula.codec.table import PRECISION
 from vocabula.errors import CodecError, OptionError
 from vocabula.priors.codes import Slot
-from vocabula.priors.context import Context, Runs, single_positions
+from vocabula.priors.context import Context, as_planes, is_series
 from vocabula.priors.portable import PortablePrior
 
 CHUNK_BYTES = 2**25
@@ -93,7 +93,7 @@ class PortableModel(StreamModel):
     def memory(self, block: Block, stage: int) -> int:
         """See `EntropyModel.memory`: the places of all symbols, and the computation."""
         prior = self.level(block.streams(stage).start).prior
-        runs, slots = _runs(prior, block, stage), range(len(prior.codes.slots))
+        runs, slots = block.grids[stage], range(len(prior.codes.slots))
         computed = max(self._bytes(prior, slot) for slot in slots) * block.positions(stage)
         places = sum(count * prior.decoding_bytes(grid) for count, grid in runs)
         return 4 * min(CHUNK_BYTES, computed) + places
@@ -127,12 +127,13 @@ class PortableModel(StreamModel):
         places = [number for number, books in enumerate(block.books) for _ in books]
         coarse = []
         prior = level.prior
+        single = (slice(None), *(None for _ in prior.codes.grid))
         for upper, its in zip(prior.upper, self._levels, strict=False):
             codes = np.stack([block.codes[s] for s in its.streams], 1).astype(np.int64)
-            symbols = upper.split(torch.from_numpy(codes)[:, None, None]).flatten(0, 2)
-            runs = block.grids[places[its.streams.start]]
+            symbols = upper.split(torch.from_numpy(codes)[single]).flatten(0, len(single) - 1)
+            runs = as_planes(upper, block.grids[places[its.streams.start]])
             coarse.append((runs, symbols.to(self._device)))
-        context = prior.context(_runs(prior, block, stage), coarse)
+        context = prior.context(as_planes(prior.codes, block.grids[stage]), coarse)
         for before in range(level.streams.start, stream):
             for slot, digits in self.digits(before, block.codes[before]):
                 context.own.put(slot, slice(None), digits)
@@ -242,12 +243,6 @@ class _Stream:
             yield part, cumulative_rows(weights)
 
 
-def _runs(prior: PortablePrior, block: Block, stage: int) -> Runs:
-    """The grids of a stage; rows of signals without axes are grids of their own."""
-    runs = block.grids[stage]
-    return runs if len(prior.codes.grid) == 2 else single_positions(runs)
-
-
 def _plain(step: Fraction) -> int | list[int]:
     whole = step.denominator == 1
     return step.numerator if whole else [step.numerator, step.denominator]
@@ -259,7 +254,9 @@ def _content(
     """Everything that the probabilities depend on."""
     grids = [[grid.codebook_sizes, grid.largest_symbol] for grid in (prior.codes, *prior.upper)]
     factors = [[_plain(step) for step in steps] for steps in prior.factors]
-    shape = {"levels": grids, "factors": factors, "reach": prior.reach}
+    shape: dict[str, object] = {"levels": grids, "factors": factors, "reach": prior.reach}
+    if is_series(prior.codes):
+        shape["axes"] = 1
     yield json.dumps(shape, separators=(",", ":")).encode()
     yield table.cpu().numpy().astype("<i4").tobytes()
     for network in networks:

@@ -13,9 +13,9 @@ import numpy as np
 
 from vocabula.codec.header import Header, Stage
 from vocabula.codec.integers import Packer, Unpacker, checksum, damaged
-from vocabula.codec.kinds import DIMENSIONS, FileKind
+from vocabula.codec.kinds import DIMENSIONS, FileKind, in_two
 from vocabula.codec.limits import Limits
-from vocabula.codec.span import Chunk, Codes, Span
+from vocabula.codec.span import Chunk, Codes, Runs, Span
 
 LAST, PART = 1, 2
 _LARGEST_HEAD = 2**26
@@ -37,14 +37,21 @@ class SegmentHead:
     chunks: tuple[Chunk, ...]
     last: bool
 
-    def pack(self, seed: int) -> bytes:
-        """The head's bytes; `seed` ties it to its file and its place, see `seed_of`."""
+    def pack(self, seed: int, *, sampled: bool = False) -> bytes:
+        """The head's bytes.
+
+        Args:
+            seed: ties it to its file and its place, see `seed_of`.
+            sampled: whether the signals are; see `FileKind`.
+        """
         body = Packer()
         rows = self.span.rows
         body.varint(LAST * self.last + PART * (rows is not None))
         if rows is not None:
             for value in (*self.span.runs[0][1], *rows):
                 body.varint(value)
+        elif sampled:
+            _pack_lengths(body, self.span.runs)
         else:
             body.varint(len(self.span.runs))
             for count, size in self.span.runs:
@@ -138,16 +145,36 @@ def _parse_part(body: Unpacker, header: Header, name: str) -> Span:
     return Span(((1, size),), (first, after))
 
 
+def _pack_lengths(body: Packer, runs: Runs) -> None:
+    """Lengths of recordings, which seldom repeat: 2 n for one of n samples, 2 n + 1 for several."""
+    body.varint(len(runs))
+    for count, (length, *_) in runs:
+        body.varint(2 * length + (count > 1))
+        if count > 1:
+            body.varint(count - 2)
+
+
+def _parse_lengths(body: Unpacker) -> tuple[int, tuple[int, ...]]:
+    """A run of recordings of one length."""
+    length, several = divmod(body.between("twice the length of a signal", 2, 2**33 + 1), 2)
+    equal = 2 + body.between("signals", 0, 2**48) if several else 1
+    return equal, in_two([length])
+
+
 def _parse_whole(body: Unpacker, kind: FileKind, name: str, limits: Limits) -> Span:
     count = body.between("runs of signals", 1, body.left)
     limits.check(name, "memory", SIGNAL_BYTES * count)
     runs = []
     signals = 0
     for _ in range(count):
-        equal = body.between("signals", 1, 2**48)
+        if kind.sampled:
+            equal, size = _parse_lengths(body)
+        else:
+            equal = body.between("signals", 1, 2**48)
+            size = _parse_size(body, kind, name)
         signals += equal
         limits.check(name, "signals", signals)
-        runs.append((equal, _parse_size(body, kind, name)))
+        runs.append((equal, size))
     return Span(tuple(runs))
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vocabula.codec.header import HASH, Header, Stage
-from vocabula.codec.kinds import GRID, in_two, kind_of
+from vocabula.codec.kinds import GRID, FileKind, in_two, kind_of
 from vocabula.codec.layout import Attachment
 from vocabula.codec.limits import MAX_SYMBOLS
 from vocabula.codec.models import EntropyModel
+from vocabula.codec.packed_names import pack_names
 from vocabula.errors import OptionError
 from vocabula.files import unicode_text
 from vocabula.quantizers.base import Quantizer
@@ -106,7 +107,7 @@ def tokenizer_header(
         models=(model.name,),
         stages=tuple(held),
         kept=len(held) if stages is None else stages,
-        attachments={**model.attachments(), **name_attachment(names), **kind.attachments()},
+        attachments={**model.attachments(), **name_attachment(names, kind), **kind.attachments()},
     )
 
 
@@ -127,12 +128,22 @@ def codes_header(codebook_sizes: Sequence[int], model: EntropyModel) -> Header:
     return Header(bytes(HASH), GRID, 0, (model.name,), (stage,), 1, attachments)
 
 
-def name_attachment(names: Sequence[str]) -> Mapping[int, bytes]:
-    """The attachment that stores the names of signals in the header."""
+def name_attachment(names: Sequence[str], kind: FileKind | None = None) -> Mapping[int, bytes]:
+    """The attachment that stores the names of signals in the header.
+
+    Args:
+        names: one for each signal; nothing is stored of none.
+        kind: of the signals; those that are sampled have packed names.
+
+    Raises:
+        OptionError: a name holds a zero byte.
+    """
     if not names:
         return {}
     for name in names:
         if "\0" in name:
             raise OptionError(f"names: expected no zero bytes, got {name!r}; rename the signal")
-    texts = map(unicode_text, names)  # the name of a file may hold bytes that are not UTF-8
+    texts = list(map(unicode_text, names))  # names of files may hold bytes that are not UTF-8
+    if kind is not None and kind.sampled:
+        return {Attachment.PACKED_NAMES: pack_names(texts)}
     return {Attachment.NAMES: b"".join(text.encode() + b"\0" for text in texts)}

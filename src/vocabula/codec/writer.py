@@ -83,12 +83,12 @@ def write_signals(
         total, number, waiting = len(start), 0, None
         for part in _coded(header, models, signals, jobs):
             if waiting is not None:
-                total += _put(file, start, number, waiting, last=False)
+                total += _put(file, header, start, number, waiting, last=False)
                 number += 1
             waiting = part
         if waiting is None:
             raise OptionError("compress: expected at least one signal, got none; give one")
-        return total + _put(file, start, number, waiting, last=True)
+        return total + _put(file, header, start, number, waiting, last=True)
 
 
 @contextmanager
@@ -109,9 +109,12 @@ def opened_target(target: Target, overwrite: bool) -> Iterator[BinaryIO]:
 _Coded = tuple[Span, tuple[Chunk, ...], list[bytes]]
 
 
-def _put(file: BinaryIO, start: bytes, number: int, part: _Coded, *, last: bool) -> int:
+def _put(
+    file: BinaryIO, header: Header, start: bytes, number: int, part: _Coded, *, last: bool
+) -> int:
     span, chunks, contents = part
-    head = SegmentHead(span, chunks, last).pack(seed_of(start, number))
+    seed, sampled = seed_of(start, number), header.signal.sampled
+    head = SegmentHead(span, chunks, last).pack(seed, sampled=sampled)
     file.write(head)
     for content in contents:
         file.write(content)

@@ -14,6 +14,7 @@ from vocabula.evaluation.level_meter import LevelMeter
 from vocabula.evaluation.metrics import METRICS
 from vocabula.evaluation.result import Evaluation
 from vocabula.signals import Condition
+from vocabula.signals.codes import code_rates
 from vocabula.tokenizers import Analysis, SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference
 from vocabula.tokenizers.posterior import PosteriorStatistics
@@ -96,7 +97,7 @@ class Meter:
         self.count = 0
         self._tokenizer = tokenizer
         self._signal = tokenizer.signal
-        self._fidelity = METRICS.of(self._signal.kind)()
+        self._fidelity = METRICS.of(self._signal.kind).measuring(self._signal)
         self._levels = [LevelMeter(level) for level in tokenizer.levels]
         self._posterior: PosteriorStatistics | None = None
         compares = compare > 0 and any(level.codebook_sizes for level in tokenizer.levels)
@@ -153,6 +154,7 @@ class Meter:
             fidelity=self._fidelity.figures(),
             bits_per_dim_latent=s["latent"] / s["dims"] if stored else None,
             bits_per_dim_likelihood=s["likelihood"] / s["dims"] if stored else None,
+            rates=code_rates(self._signal, [level.spec for level in self._tokenizer.levels]),
             code_bits=sum(level.bits for level in self._levels) / s["units"] if books else None,
             usage=sum(b.usage for b in books) / len(books) if books else None,
             perplexity=sum(b.perplexity for b in books) / len(books) if books else None,

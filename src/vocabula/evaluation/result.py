@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,7 @@ class Evaluation:
         codes_differ: share of the codes of a sample that differ from those of the CPU in float32,
             each signal in a batch of its own; None if they were not compared.
         codes_compared: how many codes of all levels and books the sample has; None likewise.
+        rates: of codes in time, see `code_rates`; empty for signals that have no time.
         histograms: the counts behind `books`; not part of the JSON.
         mean_values: (D,) of each level, the mean of its values over all positions; not part of
             the JSON.
@@ -73,12 +74,13 @@ class Evaluation:
     levels: list[LevelUsage] = field(default_factory=list)
     codes_differ: float | None = None
     codes_compared: int | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
     histograms: tuple[CodeHistogram, ...] = field(default=(), repr=False, compare=False)
     mean_values: tuple[Tensor, ...] = field(default=(), repr=False, compare=False)
 
     def __getattr__(self, name: str) -> Any:
         """A figure by its name in the JSON."""
-        named = {} if name.startswith("_") else {**self._named(), **self.fidelity}
+        named = {} if name.startswith("_") else {**self._named(), **self.rates, **self.fidelity}
         if name not in named:
             raise AttributeError(f"{type(self).__name__} has no figure {name!r}")
         return named[name]
@@ -105,7 +107,7 @@ class Evaluation:
         figures |= {"skipped": self.skipped, "seconds": self.seconds, **self.fidelity}
         if self.bits_per_dim is not None:
             figures |= {name: getattr(self, name) for name in bits}
-        figures[self.rate] = self.code_bits
+        figures |= {self.rate: self.code_bits, **self.rates}
         names = ("usage", "perplexity", "books", "kl_per_dimension", "variance_per_dimension")
         figures |= {name: getattr(self, name) for name in (*names, "active_units")}
         if self.levels:  # a single level's figures are those of the whole
@@ -139,9 +141,14 @@ class Evaluation:
         if self.code_bits is not None:
             meaning = f"padding included, over original {unit}s" if self.signal.axes else "codes"
             rows.append(Row(f"code bits/{unit}", f"{self.code_bits:.4f}", meaning))
+        if self.rates:
+            frames, tokens, bits = self.rates.values()
+            meaning = f"per {unit}: {tokens:g} codes, {bits:g} bits at a fixed length"
+            rows.append(Row("frame rate", f"{frames:g}", meaning))
         for level in self.levels:
             use = f"usage {level.usage:.1%}, perplexity {level.perplexity:.1f}"
-            meaning = f"one position per {level.stride} x {level.stride} {unit}s; {use}"
+            sides = " x ".join([str(level.stride)] * len(self.signal.axes))
+            meaning = f"one position per {sides} {self.signal.element or unit}s; {use}"
             rows.append(Row(f"  {level.name}", f"{level.code_bits:.4f}", meaning))
         return rows
 

@@ -34,7 +34,7 @@ class Compressed:
 
     path: Path
     bytes: int
-    units: int
+    units: float
     items: int
     original_bytes: int
     unit: str
@@ -95,7 +95,10 @@ class Compression(ABC):
 
 COMPRESSION = Role[type[Compression]](
     "compression",
-    {"image": "vocabula.pipelines.picture_compression:PictureCompression"},
+    {
+        "audio": "vocabula.pipelines.sound_compression:SoundCompression",
+        "image": "vocabula.pipelines.picture_compression:PictureCompression",
+    },
     default="vocabula.pipelines.signal_compression:SignalCompression",
 )
 """How each kind of signal is compressed: by default, every file to one of all its signals."""
@@ -126,17 +129,18 @@ def compress_files(
 
     Args:
         tokenizer: a tokenizer with a codebook.
-        files: for images pictures, and folders of pictures, which are read recursively; for other
-            kinds files of signals, such as .npy files of vectors, each of which becomes one file.
-        out: a path ending in ``.vcb`` puts all pictures, or the signals of one other file, into one
-            file; any other is a folder with one file for each of `files`, which mirrors folders;
-            None writes each beside its original.
+        files: for images pictures, for sound recordings, and folders of them, which are read
+            recursively; for other kinds files of signals, such as .npy files of vectors, each of
+            which becomes one file.
+        out: a path ending in ``.vcb`` puts all pictures or recordings, or the signals of one other
+            file, into one file; any other is a folder with one file for each of `files`, which
+            mirrors folders; None writes each beside its original.
         entropy: uniform, static, adaptive, or a model.
         statistics: counts of the tokenizer's codes; static needs them, adaptive uses them. None
             takes the tokenizer's own.
         stages: keep only this many first stages of a residual quantizer.
         target_bpp: keep the most stages with which a file has at most this many bits per unit: per
-            pixel, per vector.
+            pixel, per vector, per second.
         lossless: also store the exact pixels of images, which decompression then returns.
         batch_size: most signals of a batch; None takes what suits the kind.
         jobs: threads that code, in addition to the network.

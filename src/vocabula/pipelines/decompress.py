@@ -59,7 +59,10 @@ class Decompression(ABC):
 
 DECOMPRESSION = Role[type[Decompression]](
     "decompression",
-    {"image": "vocabula.pipelines.picture_decompression:PictureDecompression"},
+    {
+        "audio": "vocabula.pipelines.sound_decompression:SoundDecompression",
+        "image": "vocabula.pipelines.picture_decompression:PictureDecompression",
+    },
     default="vocabula.pipelines.signal_decompression:SignalDecompression",
 )
 """How each kind of signal is written: by default, all signals of a file to one file of arrays."""
@@ -84,18 +87,20 @@ def decompress_files(
     overwrite: bool = False,
     advance: Callable[[int], None] = lambda count: None,
 ) -> list[Path]:
-    """Decompress files: to PNG pictures, or to .npy or parquet files of other signals.
+    """Decompress files: to PNG pictures, recordings, or .npy or parquet files of other signals.
 
     A file of one image becomes one picture of its name; a file of several becomes a folder of its
-    name, with pictures named as the originals or numbered. A file of vectors becomes one file. The
-    structure of every compressed file is checked before the first is decoded; each output appears
-    when it is complete, and finished ones stay, even if a later file fails.
+    name, with pictures named as the originals or numbered; likewise recordings, as .wav files. A
+    file of vectors becomes one file. The structure of every compressed file is checked before the
+    first is decoded; each output appears when it is complete, and finished ones stay, even if a
+    later file fails.
 
     Args:
         tokenizer: the one that compressed them; None if all are files of blocks.
         files: compressed files, and folders of them, whose structure `out` mirrors.
-        out: for one file a path ending in ``.png`` (one image), ``.npy`` or ``.parquet``, otherwise
-            a folder; None writes beside each file.
+        out: for one file a path ending in ``.png`` (one image), ``.wav`` or ``.flac`` (one
+            recording), ``.npy`` or ``.parquet``, otherwise a folder, of recordings also
+            ``folder/*.flac``; None writes beside each file.
         statistics: the counts of codes that the files were compressed with, if any; None takes the
             tokenizer's own.
         models: further entropy models that they may have been compressed with.

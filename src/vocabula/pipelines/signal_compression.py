@@ -31,6 +31,7 @@ from vocabula.pipelines.compress import Closeness, Compressed, Compression, File
 from vocabula.pipelines.picture_targets import takes_all, targets_of
 from vocabula.pipelines.signal_fidelity import SignalFidelity
 from vocabula.pipelines.target_rate import at_rate
+from vocabula.signals import Signal
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of
 
@@ -63,17 +64,44 @@ class SignalCompression(Compression):
         model = choose_model(options.entropy, statistics_of(tokenizer, options.statistics))
         header = tokenizer_header(tokenizer, model, stages=options.stages)
         fidelity = cast("SignalFidelity | None", closeness)
-        paths = [Path(file) for file in files]
-        sources = [
-            open_data(tokenizer.signal, os.fspath(path), strict=options.strict) for path in paths
-        ]
-        targets = _targets(paths, out, options.overwrite)
         written = []
-        for path, source, target in zip(paths, sources, targets, strict=True):
-            job = _Job(tokenizer, model, header, options, source, fidelity)
-            written.append(job.write(path, target))
-            options.advance(1)
+        for one in self.entries(tokenizer.signal, [Path(file) for file in files], out, options):
+            job = _Job(tokenizer, model, header, options, one.source, fidelity)
+            written.append(job.write(one.target, one.bytes))
+            options.advance(one.count)
         return written
+
+    def entries(
+        self, signal: Signal, paths: Sequence[Path], out: Path | None, options: Options
+    ) -> Sequence[Entry]:
+        """What is written, all checked as far as can be without reading signals.
+
+        Raises:
+            DataError: an input is missing, of another kind, or of other channels.
+            OptionError: two inputs would share an output.
+            OutputError: an output exists.
+        """
+        sources = [open_data(signal, os.fspath(path), strict=options.strict) for path in paths]
+        targets = _targets(paths, out, options.overwrite)
+        triples = zip(sources, targets, paths, strict=True)
+        return [Entry(source, target, path.stat().st_size) for source, target, path in triples]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file to write.
+
+    Attributes:
+        source: its signals; their `Source.keys` are stored as names.
+        target: the file.
+        bytes: size of the original files.
+        count: what it counts for in `Options.advance`.
+    """
+
+    source: Source
+    target: Path
+    bytes: int
+    count: int = 1
 
 
 def _targets(paths: Sequence[Path], out: Path | None, overwrite: bool) -> list[Path]:
@@ -91,7 +119,7 @@ def _targets(paths: Sequence[Path], out: Path | None, overwrite: bool) -> list[P
 
 @dataclass
 class _Job:
-    """One file to write."""
+    """The work on one file."""
 
     tokenizer: SignalTokenizer
     model: EntropyModel
@@ -100,7 +128,7 @@ class _Job:
     source: Source
     fidelity: SignalFidelity | None
 
-    def write(self, path: Path, target: Path) -> Compressed:
+    def write(self, target: Path, before: int) -> Compressed:
         """Write the file. A second pass leaves out the names of signals that are broken."""
         names: list[str] = list(self.source.keys or ())
         with output_errors(target), new_file(target, overwrite=self.options.overwrite) as hidden:
@@ -112,14 +140,13 @@ class _Job:
             if self.fidelity is not None:
                 self.fidelity.finish(len(found.header.symbols))
         kind = found.header.signal
-        before = path.stat().st_size
         return Compressed(
             target, found.file_bytes, found.units, found.signals, before, kind.unit, kind.thing
         )
 
     def _write_to(self, hidden: Path, names: Sequence[str], target: Path) -> list[str]:
         """Write the file with these names; gives the names of the signals that were read."""
-        attachments = {**self.header.attachments, **name_attachment(names)}
+        attachments = {**self.header.attachments, **name_attachment(names, self.header.signal)}
         header, read = replace(self.header, attachments=attachments), list[str]()
         signals = self._signals(read if names else None)
         with open(hidden, "xb") as file:

@@ -51,7 +51,7 @@ class SignalDecompression(Decompression):
         self, signals: Iterator[Tensor], found: Inspection, target: Path, overwrite: bool
     ) -> Iterator[Path]:
         """See `Decompression.write`."""
-        batches = _named(signals, found.header)
+        batches = named_batches(signals, found.header)
         target.parent.mkdir(parents=True, exist_ok=True)
         yield from _media(found.header).write(target, batches, found.signals, overwrite=overwrite)
 
@@ -60,7 +60,9 @@ def _media(header: Header) -> Media:
     return MEDIA.of(header.signal.name)(header.channels, "decompress")
 
 
-def _named(signals: Iterator[Tensor], header: Header) -> Iterator[tuple[Tensor, Sequence[str]]]:
+def named_batches(
+    signals: Iterator[Tensor], header: Header
+) -> Iterator[tuple[Tensor, Sequence[str]]]:
     """Signals in batches (B, C, *extent), and their names, empty where the file has none."""
     axes, names, at = header.signal.axes, header.names, 0
     for signal in signals:

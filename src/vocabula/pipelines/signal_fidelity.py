@@ -40,14 +40,18 @@ class SignalFidelity:
             return ""
         relative = self.figures["mse_over_variance"]
         mse = f"MSE {self.figures['mse']:.4g}"
-        about = "" if self._measured == self._seen else f" (on {self.share:.1%} of them)"
-        return f"{mse if relative is None else f'MSE / variance {relative:.4g}'}{about}"
+        return f"{mse if relative is None else f'MSE / variance {relative:.4g}'}{self.about}"
+
+    @property
+    def about(self) -> str:
+        """On how many signals it was measured, if not on all."""
+        return "" if self._measured == self._seen else f" (on {self.share:.1%} of them)"
 
     def begin(self, tokenizer: SignalTokenizer, count: int) -> None:
         """Say how many signals the next file has."""
         if not self._seen:
             self._tokenizer = tokenizer
-            self._figures = METRICS.of(tokenizer.signal.kind)()
+            self._figures = METRICS.of(tokenizer.signal.kind).measuring(tokenizer.signal)
         self._count, self._at, self._parts = count, 0, []
 
     def look(self, x: Tensor, levels: Sequence[Tensor]) -> None:

@@ -22,13 +22,30 @@ COARSE = tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1))
 """Where codes of coarser levels are looked at."""
 OUTSIDE = (0, -1)
 """Where a symbol of a signal of one position looks for others: at nothing, always the same."""
+BEFORE, ALONG = ((0, -1),), ((0, -1), (0, 0), (0, 1))
+"""`NEAREST` and `COARSE` of signals of one axis, which are rows of a grid of height 1."""
 
+Place = tuple[int, int]
+"""Rows down and columns to the right."""
 Runs = Sequence[tuple[int, tuple[int, ...]]]
 """Grids as (count, (height, width))."""
 
 
-def single_positions(runs: Runs) -> Runs:
-    """The positions of some grids as grids of their own, in the same order."""
+def is_series(codes: CodeGrid) -> bool:
+    """Whether signals have one axis. A grid of one position is that of signals without axes."""
+    return len(codes.grid) == 1 and codes.grid != (1,)
+
+
+def as_planes(codes: CodeGrid, runs: Runs) -> Runs:
+    """Grids as the context has them.
+
+    Those of two axes stay; of one axis, with any sides of 1, they are single rows; the positions of
+    signals without axes are grids of their own, in the same order.
+    """
+    if len(codes.grid) == 2:
+        return runs
+    if is_series(codes):
+        return [(count, (1, math.prod(grid))) for count, grid in runs]
     return [(count * math.prod(grid), (1, 1)) for count, grid in runs]
 
 
@@ -66,10 +83,11 @@ def own_taps(codes: CodeGrid, slot: int, reach: int) -> list[Tap]:
     In its own book it looks at every symbol of earlier positions and at earlier symbols of its
     position. In each earlier book it looks at the symbols at the same place, and in the nearest
     book also beside it. No symbol looks at a later book, so the books follow one another in a file.
-    Where a signal has one position and no axes, there is nothing beside it.
+    Where a signal has one axis there is nothing above a position, and where it has none there is
+    nothing beside it.
     """
-    book, alone = codes.slots[slot].book, len(codes.grid) == 1
-    before, beside = ([OUTSIDE], ()) if alone else (causal_places(reach), NEAREST)
+    book = codes.slots[slot].book
+    before, beside = _places(codes, reach)
     taps = []
     for source, other in enumerate(codes.slots):
         if other.book > book:
@@ -83,12 +101,26 @@ def own_taps(codes: CodeGrid, slot: int, reach: int) -> list[Tap]:
     return taps
 
 
+def _places(codes: CodeGrid, reach: int) -> tuple[Sequence[Place], Sequence[Place]]:
+    """Where a symbol looks in its own book, and in the book before."""
+    if len(codes.grid) == 2:
+        return causal_places(reach), NEAREST
+    if is_series(codes):
+        return [(0, -right) for right in range(1, reach + 1)], BEFORE
+    return [OUTSIDE], ()
+
+
+def coarse_places(codes: CodeGrid) -> Sequence[Place]:
+    """Where codes of coarser levels are looked at."""
+    return ALONG if is_series(codes) else COARSE
+
+
 class Places:
     """The positions of some grids, each with a margin, in one flat array.
 
     Args:
         runs: the grids.
-        margin: places around each grid.
+        margin: places above and below each grid, and at its left and right.
         device: of the tensors.
 
     Attributes:
@@ -96,13 +128,14 @@ class Places:
         signal, row, column: (N,) of every position, grid after grid in raster order.
     """
 
-    def __init__(self, runs: Runs, margin: int, device: torch.device) -> None:
+    def __init__(self, runs: Runs, margin: Place, device: torch.device) -> None:
+        above, beside = margin
         counts = torch.tensor([count for count, _ in runs])
         sides = torch.tensor([grid for _, grid in runs]).repeat_interleave(counts, 0).to(device)
         height, width = sides.unbind(1)
-        self._stride = width + 2 * margin
-        areas = (height + 2 * margin) * self._stride
-        self._first = areas.cumsum(0) - areas + margin * (self._stride + 1)
+        self._stride = width + 2 * beside
+        areas = (height + 2 * above) * self._stride
+        self._first = areas.cumsum(0) - areas + above * self._stride + beside
         self.size = int(areas.sum())
         cells = height * width
         self.signal = torch.arange(len(sides), device=device).repeat_interleave(cells)
@@ -127,7 +160,7 @@ class Plane:
         sizes: values V_s of each symbol of a position.
         first: the row of the table of the first symbol's value 0; V_s + 1 rows for each symbol
             follow, the last of them for places outside.
-        margin: how far away taps are.
+        margin: how far away taps are, down and to the right.
         device: of the tensors.
     """
 
@@ -136,7 +169,7 @@ class Plane:
         runs: Runs,
         sizes: Sequence[int],
         first: int,
-        margin: int,
+        margin: Place,
         device: torch.device,
     ) -> None:
         self.places = Places(runs, margin, device)
@@ -197,14 +230,14 @@ class Context:
             for slot in range(len(codes.slots))
         ]
         self.own = Plane(runs, codes.symbol_sizes, 0, margin(codes, reach), device)
-        first = table_rows(codes)
+        first, around = table_rows(codes), coarse_places(codes)
         self._coarse: list[tuple[Plane, Tensor]] = []
         for grid, (its_runs, symbols), its_factors in zip(upper, coarse, factors, strict=True):
             _check_covered(runs, its_runs, its_factors)
-            plane = Plane(its_runs, grid.symbol_sizes, first, 1, device)
+            plane = Plane(its_runs, grid.symbol_sizes, first, margin(grid, 1), device)
             for source in range(symbols.shape[1]):
                 plane.put(source, slice(None), symbols[:, source])
-            taps = [Tap(s, *place) for s in range(len(grid.slots)) for place in COARSE]
+            taps = [Tap(s, *place) for s in range(len(grid.slots)) for place in around]
             self._coarse.append((plane, torch.tensor(taps, device=device).T))
             first += table_rows(grid)
 
@@ -247,9 +280,11 @@ def _check_covered(runs: Runs, coarse: Runs, factors: tuple[Fraction, Fraction])
             )
 
 
-def margin(codes: CodeGrid, reach: int) -> int:
-    """How far from a position the symbols of its own level may be looked at."""
-    return 1 if len(codes.grid) == 1 else reach
+def margin(codes: CodeGrid, reach: int) -> Place:
+    """How far from a position, down and to the right, symbols of its own level are looked at."""
+    if len(codes.grid) == 2:
+        return reach, reach
+    return (0, reach) if is_series(codes) else (1, 1)
 
 
 def table_rows(codes: CodeGrid) -> int:
@@ -259,4 +294,5 @@ def table_rows(codes: CodeGrid) -> int:
 
 def tap_count(codes: CodeGrid, upper: Sequence[CodeGrid], slot: int, reach: int) -> int:
     """How many symbols a symbol looks at."""
-    return len(own_taps(codes, slot, reach)) + sum(len(grid.slots) * len(COARSE) for grid in upper)
+    around = len(coarse_places(codes))
+    return len(own_taps(codes, slot, reach)) + sum(len(grid.slots) * around for grid in upper)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -19,8 +20,9 @@ from vocabula.priors.condition import Conditioning
 from vocabula.priors.context import (
     Context,
     Runs,
+    as_planes,
+    is_series,
     margin,
-    single_positions,
     table_rows,
     tap_count,
 )
@@ -101,16 +103,18 @@ class PortablePrior(Prior):
     books, so that the stages of a file can be cut off.
 
     Args:
-        codes: what the codes look like; of 2 axes, or of one position, (1,).
+        codes: what the codes look like; of 1 or 2 axes; a grid of one position, (1,), is that of
+            signals without axes.
         conditioning: coarser levels, if there are any.
         hidden: width of the networks.
         layers: residual blocks of each.
         embedding: width of the embeddings.
-        reach: how many rows and columns away the symbols are that a symbol looks at.
+        reach: how many rows and columns away the symbols are that a symbol looks at; along one
+            axis, how many positions before it.
 
     Raises:
-        OptionError: the grid has neither 2 axes nor one position, there are classes or text, or an
-            option is out of range.
+        OptionError: the grid has more than 2 axes, levels differ in their axes, there are classes
+            or text, or an option is out of range.
 
     Example:
         >>> prior = PortablePrior(CodeGrid((512,), (8, 8)), hidden=32)
@@ -139,11 +143,12 @@ class PortablePrior(Prior):
             for grid in (codes, *conditioning.upper)
         )
         super().__init__(codes, conditioning)
-        grids = [grid.grid for grid in (codes, *upper)]
-        if grids != [(1,)] and any(len(grid) != 2 for grid in grids):
+        axes = {(len(grid.grid), is_series(grid)) for grid in (codes, *upper)}
+        if len(axes) > 1 or len(codes.grid) > 2:
+            grids = ", ".join(str(grid.grid) for grid in (codes, *upper))
             raise OptionError(
-                f"portable.codes: expected grids of 2 axes, or one position, got {codes.grid}; use "
-                "another prior: pixelcnn, pixelsnail or transformer"
+                f"portable.codes: expected grids of 1 or 2 axes, the same for all levels, got "
+                f"{grids}; use another prior: pixelcnn, pixelsnail or transformer"
             )
         if conditioning.withholdable:
             raise OptionError(
@@ -151,10 +156,7 @@ class PortablePrior(Prior):
                 "got some; leave all conditions but codes out (--no-classes, no --captions)"
             )
         self.reach, self.upper = reach, tuple(upper)
-        self.factors = tuple(
-            (step_between(codes.grid[0], grid.grid[0]), step_between(codes.grid[1], grid.grid[1]))
-            for grid in upper
-        )
+        self.factors = tuple(_factors(codes.grid, grid.grid) for grid in upper)
         rows = sum(map(table_rows, (codes, *upper)))
         self.table = nn.Parameter(torch.randn(rows, embedding))
         self.networks: Any = nn.ModuleList(
@@ -199,8 +201,9 @@ class PortablePrior(Prior):
     def decoding_bytes(self, grid: Sequence[int]) -> int:
         """The places of all symbols with their margins, and of all positions; see `Prior`."""
         symbols = sum(len(codes.slots) for codes in (self.codes, *self.upper))
-        around = 2 * margin(self.codes, self.reach)
-        wide = math.prod(side + around for side in (*grid, 1)[:2])
+        around = margin(self.codes, self.reach)
+        ((count, sides),) = as_planes(self.codes, [(1, tuple(grid))])
+        wide = count * math.prod(n + 2 * more for n, more in zip(sides, around, strict=True))
         return 8 * symbols * wide + POSITION_BYTES * math.prod(grid)
 
     def embeddings(self) -> list[list[Tensor]]:
@@ -215,12 +218,17 @@ class PortablePrior(Prior):
         return found
 
     def _context(self, batch: int, grid: tuple[int, ...], condition: Condition) -> Context:
-        coarse = []
+        coarse, axes = [], len(grid)
         for codes, known in zip(self.upper, condition.upper, strict=True):
-            runs = [(batch, tuple(known.shape[1:3]))]
-            coarse.append((runs, codes.split(known).flatten(0, 2)))
-        runs = [(batch, grid)]
-        return self.context(runs if len(grid) == 2 else single_positions(runs), coarse)
+            runs = as_planes(codes, [(batch, tuple(known.shape[1 : 1 + axes]))])
+            coarse.append((runs, codes.split(known).flatten(0, axes)))
+        return self.context(as_planes(self.codes, [(batch, grid)]), coarse)
+
+
+def _factors(grid: tuple[int, ...], coarser: tuple[int, ...]) -> tuple[Fraction, Fraction]:
+    """Positions to one of a coarser grid, down and across."""
+    down, right = map(step_between, (1, *grid)[-2:], (1, *coarser)[-2:])
+    return down, right
 
 
 class _PortableDecoding(Decoding):

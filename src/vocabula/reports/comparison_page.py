@@ -55,7 +55,8 @@ def build_comparison(
     signal = first.signal
     key, label, form = METRICS.of(signal.kind).columns[0]
     name, _, unit = label.partition(", ")
-    best = max(compared, key=lambda one: one.figures.fidelity[key] or 0.0)
+    sign = -1 if METRICS.of(signal.kind).least_is_best else 1
+    best = max(compared, key=lambda one: sign * (one.figures.fidelity[key] or 0.0))
     context = {
         "title": " and ".join(one.name for one in compared),
         "measured_on": first.data,

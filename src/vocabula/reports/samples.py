@@ -12,6 +12,7 @@ from torch import Tensor
 from vocabula.evaluation.batches import counted
 from vocabula.priors import Generator, Samples
 from vocabula.priors.data import PriorData
+from vocabula.signals import Signal
 from vocabula.signals.codes import off_positions
 
 MOST_ROWS = 10
@@ -31,11 +32,13 @@ class DrawnRows:
         names: what each row is conditioned on.
         columns: number of samples of a row.
         samples: all of them, row by row.
+        signal: what they are.
     """
 
     names: Sequence[str]
     columns: int
     samples: Samples
+    signal: Signal
 
     def row_of(self, number: int) -> str:
         """What a sample is conditioned on."""
@@ -101,7 +104,7 @@ def draw_rows(
             batch_size=batch_size,
             progress=lambda done, of: advance(1),
         )
-    return DrawnRows(names, columns, drawn)
+    return DrawnRows(names, columns, drawn, generator.tokenizer.signal)
 
 
 def _conditions(

@@ -111,7 +111,8 @@ def build_report(
 def _header(tokenizer: SignalTokenizer, result: Evaluation, named: Path) -> dict[str, Any]:
     signal = tokenizer.signal
     levels = " and ".join(
-        type(level.quantizer).__name__ + _position(level, signal.unit) for level in tokenizer.levels
+        type(level.quantizer).__name__ + _position(level, signal.element or signal.unit)
+        for level in tokenizer.levels
     )
     channels = plural(tokenizer.channels, "channel")
     measured = f"{signal.counted(result.count)} of {result.data}"
@@ -121,7 +122,7 @@ def _header(tokenizer: SignalTokenizer, result: Evaluation, named: Path) -> dict
         sizes = " + ".join(str(b.size) for b in result.books[:MOST_BOOKS])
         more = " + …" if len(result.books) > MOST_BOOKS else ""
         tiles += [
-            {"label": f"code bits per {signal.unit}", "value": f"{result.code_bits:.3f}"},
+            {"label": f"code bits per {signal.unit}", "value": _rate(result.code_bits)},
             {"label": f"of {sizes}{more} codewords used", "value": f"{result.usage:.1%}"},
             {"label": "perplexity", "value": f"{result.perplexity:.1f}"},
         ]
@@ -142,6 +143,11 @@ def _header(tokenizer: SignalTokenizer, result: Evaluation, named: Path) -> dict
         "subtitle": subtitle,
         "tiles": [{"unit": "", **t} for t in tiles],
     }
+
+
+def _rate(bits: float | None) -> str:
+    """Bits per unit: of a pixel few, of a second many."""
+    return "-" if bits is None else f"{bits:.3f}" if bits < 100 else f"{bits:,.0f}"
 
 
 def _position(level: CodeLevel, unit: str) -> str:

@@ -26,6 +26,7 @@ class Audio(Signal):
 
     axes: ClassVar[tuple[str, ...]] = ("time",)
     unit: ClassVar[str] = "second"
+    element: ClassVar[str] = "sample"
     plural: ClassVar[str] = "recordings"
     pads: ClassVar[bool] = True
     sample_rate: int

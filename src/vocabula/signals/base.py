@@ -25,7 +25,8 @@ class Signal(ABC):
 
     Attributes:
         axes: names of the axes; () if a signal is a single vector.
-        unit: the unit of rates: pixel, vector.
+        unit: the unit of rates: pixel, vector, second.
+        element: what positions along the axes are, where it is not the unit: a sample of sound.
         plural: what messages call a batch of such signals.
         depth: bits of a stored value; None where values are real numbers.
         pads: whether signals of different extents may share a batch, padded; see `collate`.
@@ -37,6 +38,7 @@ class Signal(ABC):
     component_kind = "signal"
     axes: ClassVar[tuple[str, ...]]
     unit: ClassVar[str]
+    element: ClassVar[str] = ""
     plural: ClassVar[str]
     depth: ClassVar[int | None] = None
     pads: ClassVar[bool] = False
@@ -56,6 +58,11 @@ class Signal(ABC):
     @abstractmethod
     def units(self, extent: Sequence[int]) -> float:
         """The number of units in a signal of an extent."""
+
+    @property
+    def per_unit(self) -> float:
+        """The number of elements that make a unit: 1, or the samples of a second."""
+        return float(self.sample_rate or 1)
 
     def shape_in_words(self) -> str:
         """Shape and values of a batch, such as ``(B, 64, time), floating point``."""

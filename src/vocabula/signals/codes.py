@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vocabula.errors import OptionError
+
+if TYPE_CHECKING:
+    from vocabula.signals.base import Signal
 
 _TYPES = ((2**8, np.uint8), (2**16, np.uint16), (2**31, np.int32), (2**63, np.int64))
 
@@ -137,3 +140,25 @@ class CodeSpec:
             codes = codes.long()  # a smaller type would wrap the limit
             limits = limits if same else codes.new_tensor(sizes)
         return (codes < 0) | (codes >= limits)
+
+
+def code_rates(signal: Signal, specs: Sequence[CodeSpec]) -> dict[str, float]:
+    """How many positions, codes and bits of all levels there are in a unit of time.
+
+    Args:
+        signal: the kind; one whose elements are units has none of these rates.
+        specs: the codes of each level.
+
+    Returns:
+        ``frame_rate`` of the finest level, ``tokens_per_second`` and ``bits_per_second`` at a fixed
+        length, with the signal's unit in their names; nothing without codes or time.
+    """
+    if signal.per_unit == 1 or not any(spec.books for spec in specs):
+        return {}
+    frames = [signal.per_unit * math.prod(spec.factors) / math.prod(spec.strides) for spec in specs]
+    pairs = list(zip(frames, specs, strict=True))
+    return {
+        "frame_rate": max(frames),
+        f"tokens_per_{signal.unit}": sum(rate * spec.books for rate, spec in pairs),
+        f"bits_per_{signal.unit}": sum(rate * spec.bits for rate, spec in pairs),
+    }

@@ -78,8 +78,8 @@ class Networks(nn.Module, ABC):
 
     @property
     def bits_per_unit(self) -> float:
-        """Bits of the codes at a fixed length per element, such as a pixel; 0 for a VAE."""
-        return sum(level.bits_per_element for level in self.levels)
+        """Bits of the codes at a fixed length per unit: a pixel, a second; 0 for a VAE."""
+        return self.signal.per_unit * sum(level.bits_per_element for level in self.levels)
 
     def grids(self, *extent: int) -> tuple[tuple[int, ...], ...]:
         """The grid of each level's codes, one number per axis, for a signal of an extent."""

@@ -55,6 +55,9 @@ class Summary:
         signal: the kind of its signals; what is saved leaves it out for images.
         unit: the unit of its rate.
         axes: number of axes of its signals.
+        element: what positions along them are; empty for the unit.
+        per_unit: elements of a unit: samples of a second.
+        plural: what several signals are called; empty if that is the kind and an s.
     """
 
     levels: tuple[LevelSummary, ...]
@@ -67,10 +70,17 @@ class Summary:
     signal: str = "image"
     unit: str = "pixel"
     axes: int = 2
+    element: str = ""
+    per_unit: float = 1.0
+    plural: str = ""
 
     def rate(self, level: LevelSummary) -> float:
         """Bits of a level's codes at a fixed length, per unit of the signal."""
-        return level.bits / float(level.stride) ** self.axes
+        return level.bits * self.frames(level)
+
+    def frames(self, level: LevelSummary) -> float:
+        """Positions of a level per unit of the signal."""
+        return self.per_unit / float(level.stride) ** self.axes
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as plain data for JSON, without what has its default."""
@@ -109,7 +119,7 @@ class Summarized(Protocol):
 
 def summarize(tokenizer: Summarized) -> Summary:
     """What there is to say about a tokenizer."""
-    parts = tokenizer.parts()
+    parts, signal = tokenizer.parts(), tokenizer.signal
     names = {
         kind: tuple(
             dict.fromkeys(
@@ -133,9 +143,12 @@ def summarize(tokenizer: Summarized) -> Summary:
         tokenizer.channels,
         sum(parameter.numel() for parameter in tokenizer.parameters()),
         tokenizer.fingerprint(),
-        tokenizer.signal.kind,
-        tokenizer.signal.unit,
-        len(tokenizer.signal.axes),
+        signal.kind,
+        signal.unit,
+        len(signal.axes),
+        signal.element,
+        signal.per_unit,
+        "" if signal.plural == f"{signal.kind}s" else signal.plural,
     )
 
 

@@ -22,7 +22,7 @@ from vocabula.codec import (
 )
 from vocabula.codec.blocks import put_blocks
 from vocabula.codec.header import Header, Stage
-from vocabula.codec.kinds import IMAGE, NAMED, VECTOR
+from vocabula.codec.kinds import AUDIO, IMAGE, NAMED, VECTOR
 from vocabula.codec.layout import Attachment
 from vocabula.codec.writer import CodedSignal, Target, write_signals
 from vocabula.priors import CodeGrid, Conditioning, PortablePrior
@@ -47,6 +47,9 @@ LEVELS, PORTABLE_LEVELS = "adaptive-levels", "portable-levels"
 """Files of images: two levels, the finer of two stages, of which one was cut off."""
 VECTORS, SERIES = "vectors", "series"
 """Signals without axes, as rows, with a name each; signals of one axis, of a kind by its name."""
+RECORDINGS, PORTABLE_RECORDINGS = "recordings", "portable-recordings"
+"""Recordings of 50, 7, 7 and 33 samples, in two levels, the finer of two stages, one cut off."""
+LENGTHS = (50, 7, 7, 33)
 LOSSLESS, BLOCKS = "lossless", "blocks"
 """Exact pixels of two images; blocks with their codebook, two images with names."""
 
@@ -148,6 +151,22 @@ def write_series(target: Target) -> None:
     write_signals(target, header, [model], [_by_formula(header, (n, 1)) for n in (50, 7)])
 
 
+def recordings_model() -> PortableModel:
+    """The portable model of the file of recordings, along one axis."""
+    coarse = CodeGrid((16,), (7,))
+    return PortableModel([golden_prior(coarse), golden_prior(CodeGrid((9, 5), (14,)), (coarse,))])
+
+
+def write_recordings(target: Target, model: EntropyModel | None = None) -> None:
+    """The golden file of recordings at 11,025 Hz: 8 samples to a coarse code and two fine ones."""
+    model = model or AdaptiveModel()
+    coarse, fine = Stage((16,), (8, 1), (1, 1)), Stage((9,), (8, 1), (2, 1))
+    stages = (coarse, fine, replace(fine, symbols=(5,)))
+    attachments = {Attachment.RATE: b"\x91\x56"}  # 11025 = 86 * 128 + 17
+    header = Header(bytes(range(32)), AUDIO, 1, (model.name,), stages, 2, attachments)
+    write_signals(target, header, [model], [_by_formula(header, (n, 1)) for n in LENGTHS])
+
+
 def _by_formula(header: Header, size: tuple[int, int]) -> CodedSignal:
     stages = header.stages[: header.kept]
     grids = [(stage.grid(size), k) for stage in stages for k in stage.symbols]
@@ -198,5 +217,7 @@ if __name__ == "__main__":
     write_levels(FOLDER / f"{PORTABLE_LEVELS}.vcb", levels_model())
     write_vectors(FOLDER / f"{VECTORS}.vcb")
     write_series(FOLDER / f"{SERIES}.vcb")
+    write_recordings(FOLDER / f"{RECORDINGS}.vcb")
+    write_recordings(FOLDER / f"{PORTABLE_RECORDINGS}.vcb", recordings_model())
     write_lossless(FOLDER / f"{LOSSLESS}.vcb")
     put_blocks(FOLDER / f"{BLOCKS}.vcb", golden_blocks(), names=["a", "b"])

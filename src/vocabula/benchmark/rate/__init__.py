@@ -1,4 +1,4 @@
-"""Rate and distortion of a tokenizer's files against JPEG and WebP of equal size.
+"""Rate and distortion of a tokenizer's files against classical codecs, by the kind of signal.
 
     picture --> codes --> .vcb, cut after each stage --> decoded picture --> PSNR, SSIM
          |                 | bytes
@@ -8,6 +8,7 @@
 sentence where the tokenizer wins and where it loses.
 """
 
+from vocabula.benchmark.rate.base import RATES, Rates
 from vocabula.benchmark.rate.beside import jpeg_beside
 from vocabula.benchmark.rate.figure import rate_figure
 from vocabula.benchmark.rate.measure import measure_rates
@@ -17,9 +18,11 @@ from vocabula.benchmark.rate.words import rate_tables, verdict
 
 __all__ = [
     "FIGURES",
+    "RATES",
     "Comparison",
     "RatePoint",
     "RateStudy",
+    "Rates",
     "jpeg_beside",
     "measure_rates",
     "rate_figure",

@@ -37,7 +37,7 @@ def rate_figure(studies: Sequence[tuple[str, RateStudy]], title: str) -> bytes:
 
     def draw(points: Sequence[RatePoint], name: str, **style: Any) -> None:
         x, y = [p.bits_per_pixel for p in points], [p.psnr_db for p in points]
-        axes.plot(x, y, label=_shown(name), **style)
+        axes.plot(x, y, label=shown_name(name), **style)
 
     for name, curve in studies[0][1].curves.items():
         draw(curve, name, color=_RIVAL_COLOURS.get(name), marker=".", linewidth=1.2)
@@ -56,7 +56,7 @@ def rate_figure(studies: Sequence[tuple[str, RateStudy]], title: str) -> bytes:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("bits per pixel of whole files")
     axes.set_ylabel("PSNR, dB")
-    axes.set_title(_shown(title), fontsize=10)
+    axes.set_title(shown_name(title), fontsize=10)
     axes.grid(visible=True, which="both", alpha=0.3, linewidth=0.5)
     axes.legend(frameon=False, fontsize=8)
     file = io.BytesIO()
@@ -89,6 +89,6 @@ def plot_limits(
     return (low, high), (min(finite) - margin, max(finite) + margin)
 
 
-def _shown(name: str) -> str:
+def shown_name(name: str) -> str:
     """A name escaped for matplotlib, which reads formulas between dollar signs."""
     return printable(name).replace("$", r"\$")

@@ -73,16 +73,16 @@ def _judged(points: Sequence[RatePoint], comparisons: Sequence[Comparison], imag
             absent.append(f"{name} {_below(beyond, rates)}")
     found = []
     if wins or losses:
-        found.append(f"wins over {_listed(wins)}" if wins else "wins nowhere")
-        found.append(f"loses to {_listed(losses)}" if losses else "loses nowhere")
+        found.append(f"wins over {listed(wins)}" if wins else "wins nowhere")
+        found.append(f"loses to {listed(losses)}" if losses else "loses nowhere")
     if absent:
-        found.append(f"is below the smallest files of {_listed(absent)}")
-    return _listed(found)
+        found.append(f"is below the smallest files of {listed(absent)}")
+    return listed(found)
 
 
 def _below(found: Sequence[Comparison], rates: dict[int, float]) -> str:
     """The rates of some comparisons that the rival cannot reach, with its lowest rate."""
-    at = _listed([f"{rates[one.stages]:.3g}" for one in found])
+    at = listed([f"{rates[one.stages]:.3g}" for one in found])
     least = found[0]
     return (
         f"at {at} bits per pixel (theirs take {least.smallest_bits_per_pixel:.3g} "
@@ -94,7 +94,7 @@ def _where(found: Sequence[Comparison], rates: dict[int, float], images: int) ->
     """The rates of some comparisons, with the gain and the number of pictures."""
     gains = sorted(abs(one.gain_db or 0) for one in found)
     spread = f"{gains[0]:.2f}" if len(gains) == 1 else f"{gains[0]:.2f} to {gains[-1]:.2f}"
-    at = _listed(
+    at = listed(
         [
             f"{rates[one.stages]:.3g}"
             + ("" if one.images == images else f" ({one.images} of {images} pictures)")
@@ -104,6 +104,6 @@ def _where(found: Sequence[Comparison], rates: dict[int, float], images: int) ->
     return f"at {at} bits per pixel (by {spread} dB)"
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
     """Words as "a, b and c"."""
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -8,6 +8,7 @@ from vocabula.roles import Role
 METRICS = Role[type[Fidelity]](
     "metrics",
     {
+        "audio": "vocabula.evaluation.metrics.audio:AudioFidelity",
         "image": "vocabula.evaluation.metrics.image:ImageFidelity",
         "vector": "vocabula.evaluation.metrics.vector:VectorFidelity",
     },

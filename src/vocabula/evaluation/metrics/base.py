@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Self, TypeAlias
 
 from torch import Tensor
+
+from vocabula.signals import Signal
 
 Figures: TypeAlias = Mapping[str, float | int | None]
 """Figures by their names in JSON, in order; None where one is undefined."""
@@ -36,14 +38,21 @@ class Fidelity(ABC):
 
     Attributes:
         columns: the figures by which tokenizers of such signals are compared: the name in
-            `figures`, the label and the format of each. Of the first, higher is better.
+            `figures`, the label and the format of each. The first says which is best.
+        least_is_best: whether the best has the least of it, not the most.
     """
 
     columns: ClassVar[tuple[tuple[str, str, str], ...]]
+    least_is_best: ClassVar[bool] = False
+
+    @classmethod
+    def measuring(cls, signal: Signal) -> Self:
+        """New figures of such signals, for kinds whose figures depend on their settings."""
+        return cls()
 
     @abstractmethod
     def add(self, output: Tensor, signals: Tensor) -> None:
-        """Measure reconstructions.
+        """Measure reconstructions. Padded batches are split before, so that every value counts.
 
         Args:
             output: (B, C, *extent), the reconstructions.

@@ -8,6 +8,7 @@ from vocabula.roles import Role
 VIEWS = Role[type[View]](
     "view",
     {
+        "audio": "vocabula.reports.views.audio:AudioView",
         "image": "vocabula.reports.views.image:ImageView",
         "vector": "vocabula.reports.views.vector:VectorView",
     },

@@ -102,7 +102,7 @@ class View:
                 condition = tokenizer.known(batch.attributes, source.names)
                 output = tokenizer.reconstruct(x, condition=condition)
                 for i, path in enumerate(batch.paths):
-                    meter = fidelity()
+                    meter = fidelity.measuring(tokenizer.signal)
                     meter.add(output[i : i + 1], x[i : i + 1])
                     found = meter.figures()
                     cells = (
