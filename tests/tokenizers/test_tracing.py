@@ -50,11 +50,13 @@ def same(ours: Any, expected: Any) -> None:
         torch.testing.assert_close(a, b)
 
 
-CASES = [(name, specs) for name in CALLS for specs in SPECS]
+# The two kinds of tokenizers share how they are called: one of each traces what only it has.
+COMPILED = [("forward", "flat"), ("encode", "flat"), ("forward", "two levels")]
+EXPORTED = [("forward", "flat"), ("encode", "two levels"), ("decode", "two levels")]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "specs"), CASES)
+@pytest.mark.parametrize(("name", "specs"), [*COMPILED, ("decode", "two levels")])
 def test_one_graph_serves_every_size(name: str, specs: str) -> None:
     module, graphs = Call(name, specs), []
 
@@ -70,7 +72,7 @@ def test_one_graph_serves_every_size(name: str, specs: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "specs"), CASES)
+@pytest.mark.parametrize(("name", "specs"), EXPORTED)
 def test_exports_with_dynamic_batch_and_size(name: str, specs: str) -> None:
     module = Call(name, specs)
     rows, columns, batch = Dim("rows", min=2, max=64), Dim("columns", min=2, max=64), Dim("batch")
