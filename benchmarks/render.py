@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 
 import anisotropic_page
-import estimators_page
 import generation_page
 import lossless_page
 import palette_page
+import quantizers_page
 import rates_page
 import stages_page
 import suites_page
@@ -122,7 +122,7 @@ def main() -> None:
         "docs/generation.md": generation_page.rendered(),
         "docs/lossless.md": lossless_page.rendered(),
         "docs/palette.md": palette_page.rendered(),
-        "docs/quantizers.md": estimators_page.rendered(),
+        "docs/quantizers.md": quantizers_page.rendered(),
         "docs/rates.md": rates_page.rendered(),
         "docs/stages.md": stages_page.rendered(),
     }
