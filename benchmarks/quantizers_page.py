@@ -29,7 +29,7 @@ def multi_scale() -> str:
     times = [run["step_seconds"] for run in found["runs"].values()]
     text = (
         f"Codes of several scales and one grid of codes at equal bits, the same networks, "
-        f"{found['steps']:,} steps; the first {found['images']:,} test images. A step of the several "
+        f"{found['steps']:,} steps; the first {found['images']:,} test images. A step of several "
         f"scales takes {times[1] / times[0]:.2f} times as long."
     )
     return f"{text}\n\n" + "\n".join(lines) + f"\n\nMeasured by `{found['command']}`."
