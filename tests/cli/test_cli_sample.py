@@ -160,7 +160,11 @@ BAD_SAMPLES: dict[str, tuple[str, Words, str]] = {
     "no attribute": ("flat", ("--set", "speaker=0"), "this prior was trained without speaker"),
     "all of no attribute": ("plain", ("--set", "speaker=all"), "trained without speaker"),
     "value": ("spoken", ("--set", "speaker=bem"), "got 'bem'; did you mean 'ben'"),
-    "no setting": ("spoken", ("--set", "speaker"), "--set: expected NAME=VALUE, such as speaker=3"),
+    "no setting": (
+        "spoken",
+        ("--set", "speaker"),
+        "--condition: expected NAME=VALUE, such as speaker=3",
+    ),
     "needs a class": ("transformer", (), "expected a class or a text, got none"),
     "no text": ("plain", ("--text", "one"), "this prior was trained without captions"),
     "empty text": ("flat", ("--text", ""), "text: expected words, got ''"),

@@ -18,7 +18,7 @@ EXAMPLES = """[bold]Examples[/bold]
 
   vocabula decode runs/speech tokens.parquet -o "decoded/*.flac"
 
-  vocabula decode runs/digits tokens.parquet -o sevens/ --set class=7
+  vocabula decode runs/digits tokens.parquet -o sevens/ --condition class=7
 """
 
 
@@ -49,7 +49,7 @@ def decode(
 ) -> None:
     """Decode codes: to PNG or WAV files of the originals' names, of vectors to one file.
 
-    A decoder that takes attributes gets those in TOKENS, or the values of --set.
+    A decoder that takes attributes gets those in TOKENS, or the values of --condition.
 
     With --overwrite files of the same name are replaced; all others in a folder stay.
     """

@@ -42,7 +42,10 @@ Classes = Annotated[
 Settings = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="NAME=VALUE", help="Value of another attribute, such as speaker=3."
+        "--condition",
+        "--set",
+        metavar="NAME=VALUE",
+        help="Value of an attribute, such as speaker=3; may be repeated.",
     ),
 ]
 Text = Annotated[
@@ -94,7 +97,7 @@ def chosen_attributes(
 
     Args:
         classes: the words of ``--class``.
-        settings: those of ``--set``, each as ``NAME=VALUE``.
+        settings: those of ``--condition``, each as ``NAME=VALUE``.
         generator: what draws.
 
     Raises:
@@ -108,7 +111,7 @@ def chosen_attributes(
 
 
 def settings_of(settings: Sequence[str] | None) -> list[tuple[str, str]]:
-    """Names and values of ``--set``.
+    """Names and values of ``--condition``.
 
     Raises:
         OptionError: a setting is not ``NAME=VALUE``.
@@ -118,8 +121,8 @@ def settings_of(settings: Sequence[str] | None) -> list[tuple[str, str]]:
         name, equals, word = setting.partition("=")
         if not (name.strip() and equals and word.strip()):
             raise OptionError(
-                f"--set: expected NAME=VALUE, such as speaker=3, got {setting!r}; write the name "
-                "of an attribute and one of its values"
+                f"--condition: expected NAME=VALUE, such as speaker=3, got {setting!r}; write the "
+                "name of an attribute and one of its values"
             )
         asked.append((name.strip(), word.strip()))
     return asked

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from vocabula.cli.inputs import existing
 from vocabula.cli.runs import (
     BatchSize,
     Device,
@@ -25,7 +26,20 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula evaluate runs/first held-out/ --json figures.json
 
   vocabula evaluate runs/first held-out/ --json - | jq .psnr
+
+  vocabula evaluate runs/units voices/ --alignment phones.csv
 """
+
+AlignmentFile = Annotated[
+    str | None,
+    typer.Option(
+        "--alignment",
+        metavar="TABLE",
+        help="A .csv, .tsv or .parquet of path, start, end (seconds) and label, such as phones: "
+        "adds how well codes stand for labels.",
+        callback=existing("a table of path, start, end and label"),
+    ),
+]
 
 
 def evaluate(
@@ -35,6 +49,7 @@ def evaluate(
         str | None,
         typer.Option("--json", metavar="FILE", help="Write the figures; - prints them alone."),
     ] = None,
+    alignment: AlignmentFile = None,
     limit: Limit = None,
     batch_size: BatchSize = None,
     workers: Workers = None,
@@ -60,6 +75,9 @@ def evaluate(
     from vocabula.cli.reading import check_apart_from, open_data, reading_data
     from vocabula.cli.runs import open_run
     from vocabula.evaluation import evaluate as measure
+    from vocabula.evaluation.alignment import read_alignment
+    from vocabula.evaluation.result import figure_table
+    from vocabula.evaluation.units import evaluate_units
     from vocabula.files import check_new_file, new_file
 
     if json is not None and json != "-":
@@ -70,6 +88,7 @@ def evaluate(
         source = open_data(
             data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
         )
+        said = read_alignment(alignment) if alignment is not None else None
         result = measure(
             tokenizer,
             source,
@@ -79,12 +98,26 @@ def evaluate(
             progress=True,
             compare_codes=compare_codes,
         )
-    text = figures_json(result, tokenizer, run)
+        units = None
+        if said is not None:
+            units = evaluate_units(
+                tokenizer,
+                source,
+                said,
+                batch_size=batch_size,
+                limit=limit,
+                workers=workers,
+                progress=True,
+            )
+    more = {} if units is None else {"units": units.to_dict()}
+    text = figures_json(result, tokenizer, run, more)
     if json == "-":
         for line in text.splitlines():
             say(line)
         return
     stdout_console().print(result.table(f"{run} on {source.name}"))
+    if units is not None:
+        stdout_console().print(figure_table(units.rows(), f"units beside {alignment}"))
     if json is not None:
         with new_file(Path(json), overwrite=overwrite) as draft:
             draft.write_text(text, encoding="utf-8")

@@ -16,9 +16,19 @@ if TYPE_CHECKING:
     from vocabula.tokenizers import SignalTokenizer
 
 
-def figures_json(result: Evaluation, tokenizer: SignalTokenizer, run: str) -> str:
-    """The figures, the run, the tokenizer's fingerprint, the version and the command line."""
-    return _json({**result.to_dict(), "run": run, "fingerprint": tokenizer.fingerprint()})
+def figures_json(
+    result: Evaluation, tokenizer: SignalTokenizer, run: str, more: Mapping[str, Any]
+) -> str:
+    """The figures, the run, the tokenizer's fingerprint, the version and the command line.
+
+    Args:
+        result: the figures.
+        tokenizer: what was measured.
+        run: its folder.
+        more: further figures by name.
+    """
+    about = {"run": run, "fingerprint": tokenizer.fingerprint()}
+    return _json({**result.to_dict(), **more, **about})
 
 
 def comparison_json(compared: Sequence[Compared]) -> str:

@@ -25,6 +25,7 @@ def open_data(
     held_out: bool = False,
     strict: bool = False,
     value_range: tuple[float, float] | None = None,
+    attributes: bool = True,
 ) -> Source:
     """DATA as signals of the tokenizer's kind and channels; images in arrays scaled as in training.
 
@@ -35,13 +36,14 @@ def open_data(
         held_out: use the held-out split of data with several splits, not the training split.
         strict: refuse files and rows that are broken.
         value_range: range of the values in arrays.
+        attributes: read them as the run's options say, such as from the names of files.
 
     Raises:
         DataError: the data are missing or damaged, or their channels do not convert.
     """
     from vocabula.data import DATA, open_data
 
-    options = _kept(run, DATA.of(tokenizer.signal.kind).kept_options)
+    options = _kept(run, DATA.of(tokenizer.signal.kind).kept_options) if attributes else {}
     if tokenizer.signal.depth is not None:  # values of a file have a range
         if value_range is None and Path(data).suffix.lower() in (".npy", ".npz"):
             value_range = _trained_range(run)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vocabula.cli.evaluate import AlignmentFile
 from vocabula.cli.inputs import check_data, check_run, checked
 from vocabula.cli.runs import (
     BatchSize,
@@ -61,6 +62,7 @@ def report(
         int | None, typer.Option(min=0, help="Of the draws from a PRIOR; default 0.")
     ] = None,
     limit: Limit = None,
+    alignment: AlignmentFile = None,
     batch_size: BatchSize = None,
     workers: Workers = None,
     device: Device = "auto",
@@ -90,6 +92,7 @@ def report(
         "--workers": workers,
         "--value-range": value_range,
         "--strict": strict or None,
+        "--alignment": alignment,
     }
     of_priors = {"--samples": samples, "--seed": seed}
     common: dict[str, Any] = {"batch_size": batch_size, "overwrite": overwrite}
@@ -101,6 +104,7 @@ def report(
     else:
         _refuse(of_priors, "a tokenizer")
         common |= {"examples": examples or 8, "limit": limit, "workers": workers}
+        common["alignment"] = alignment
         _report_run(run, data, page, device, strict, value_range, common)
         step = ["set it beside others", "compare", run, "OTHER", str(data), "-o", "runs.html"]
     close(f"report: {page}", *step)
@@ -132,6 +136,7 @@ def _report_run(
         raise OptionError("DATA: expected signals to measure on, got none; add --help for examples")
     check_data(data)
     from vocabula.benchmark.rate import jpeg_beside
+    from vocabula.evaluation.alignment import read_alignment
     from vocabula.reports import build_report
 
     with reading_data():
@@ -140,6 +145,8 @@ def _report_run(
             data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
         )
         folder = Path(run).expanduser()
+        if options["alignment"] is not None:
+            options["alignment"] = read_alignment(options["alignment"])
         if tokenizer.signal.kind == "image":
             options["beside"] = jpeg_beside(tokenizer)
         build_report(tokenizer, source, page, run=folder, progress=True, **options)

@@ -176,10 +176,11 @@ class Evaluation:
 
     def table(self, title: str | None = None) -> Table:
         """The figures as a `rich` table."""
-        return _table(self.rows(), title or self.data)
+        return figure_table(self.rows(), title or self.data)
 
 
-def _table(rows: Sequence[Row], title: str) -> Table:
+def figure_table(rows: Sequence[Row], title: str) -> Table:
+    """Figures as a `rich` table."""
     from rich.table import Table
     from rich.text import Text
 

@@ -96,6 +96,17 @@ class ConditionalDecoder(Decoder):
             if name not in known or bool((known[name] == NOT_GIVEN).any()):
                 self.refuse_missing(name)
 
+    def own_values(self, attribute: str, values: Tensor, names: Sequence[str]) -> Tensor:
+        """See `Decoder.own_values`; who learned to do without takes new names as not given."""
+        own = self.names.get(attribute, ())
+        if self.embedding.dropout and own:
+            new = [value for value, name in enumerate(names) if name not in own]
+            strange = torch.isin(
+                values, torch.tensor(new, dtype=values.dtype, device=values.device)
+            )
+            values = values.masked_fill(strange, NOT_GIVEN)
+        return super().own_values(attribute, values, names)
+
     def embedded(self, condition: Condition | None, z: Tensor) -> Tensor:
         """The vectors (B, width) of the attributes of signals with vectors z (B, ...)."""
         found: Tensor = self.embedding(condition, len(z), z.device)

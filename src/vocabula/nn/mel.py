@@ -19,6 +19,7 @@ FLOOR = 1e-5
 """Below this magnitude a band is silent: -100 dB of full scale."""
 _MIDDLE, _SPREAD = -7.0, 2.5
 """Of the logarithm of a band's magnitude in speech, roughly; networks learn best around 0."""
+_LEAST_VARIANCE = 1e-2  # of a normalized band: silence stays near 0
 
 
 @component("encoder", "mel")
@@ -41,12 +42,14 @@ class MelEncoder(Encoder):
         hidden: width of the blocks.
         blocks: number of them.
         causal: a vector depends on no later sample.
+        normalized: every band has mean 0 and variance 1 over a recording, which takes away much of
+            the speaker and the microphone; a vector then depends on the whole recording.
 
     Shape:
         (B, in_channels, T) -> (B, dim, T / hop).
 
     Raises:
-        OptionError: the window is shorter than the hop.
+        OptionError: the window is shorter than the hop, or a causal encoder is to be normalized.
 
     Example:
         >>> MelEncoder(1, 8, hop=5, window=16, bands=4, hidden=8)(torch.zeros(1, 1, 30)).shape
@@ -71,14 +74,20 @@ class MelEncoder(Encoder):
         hidden: Annotated[int, Ge(1)] = 128,
         blocks: Annotated[int, Ge(0)] = 2,
         causal: bool = False,
+        normalized: bool = False,
     ) -> None:
         super().__init__()
         if window < hop:
             raise OptionError(
                 f"encoder mel.window: expected at least its hop, {hop}, got {window}; widen it"
             )
+        if causal and normalized:
+            raise OptionError(
+                "encoder mel.normalized: expected false of a causal encoder, which cannot know the "
+                "mean of what comes, got true; set causal=false"
+            )
         self.in_channels, self.dim, self.stride = in_channels, dim, hop
-        self.causal = causal
+        self.causal, self.normalized = causal, normalized
         self.before = window - hop if causal else (window - hop) // 2
         self.register_buffer("filters", mel_filters(sample_rate, window, bands), persistent=False)
         self.register_buffer("curve", torch.hann_window(window), persistent=False)
@@ -86,8 +95,10 @@ class MelEncoder(Encoder):
         self.last = nn.Linear(hidden, dim)
 
     @property
-    def context(self) -> int:
-        """Frames on each side on which a vector depends."""
+    def context(self) -> int | None:
+        """Frames on each side on which a vector depends; None if it is on all."""
+        if self.normalized:
+            return None
         outside = max(self.before, len(self.curve) - self.stride - self.before)
         return self.frames.context + -(-outside // self.stride)
 
@@ -107,8 +118,21 @@ class MelEncoder(Encoder):
         wave, curve = x.flatten(0, 1).float(), self.curve.float()
         spectrum = magnitudes(wave, curve, self.stride, before=before, frames=count)
         mel = log_mel(spectrum, self.filters, FLOOR)
-        rows = ((mel - _MIDDLE) / _SPREAD).unflatten(0, (len(x), -1)).flatten(1, 2).transpose(1, 2)
+        levels = (mel - _MIDDLE) / _SPREAD
+        rows = levels.unflatten(0, (len(x), -1)).flatten(1, 2).transpose(1, 2)
+        if self.normalized:
+            rows = _normalized(rows, mask)
         encoded: Tensor = self.last(
             self.frames(rows.to(self.last.weight.dtype), mask, None, memory)
         )
         return encoded.transpose(1, 2)
+
+
+def _normalized(rows: Tensor, mask: Tensor | None) -> Tensor:
+    """Rows (B, n, width) of mean 0 and variance 1 over the frames of each signal."""
+    inside = rows.new_ones(rows.shape[:2]) if mask is None else mask.to(rows.dtype)
+    inside = inside.unsqueeze(-1)
+    count = inside.sum(1, keepdim=True).clamp_min(1)
+    around = (rows - (rows * inside).sum(1, keepdim=True) / count) * inside
+    variance = around.square().sum(1, keepdim=True) / count
+    return around / (variance + _LEAST_VARIANCE).sqrt()

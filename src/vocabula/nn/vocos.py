@@ -24,6 +24,7 @@ from vocabula.nn.base import Decoder
 from vocabula.nn.causal import Memory
 from vocabula.nn.conditional import AttributeEmbedding, ConditionalDecoder
 from vocabula.nn.convnext import ConvNeXt
+from vocabula.nn.jitter import TimeJitter
 from vocabula.registry import component
 from vocabula.signals import Condition
 
@@ -211,6 +212,7 @@ class VocosFiLMDecoder(ConditionalDecoder):
         hidden: width of the blocks, and of the vectors of the attributes.
         blocks: number of them, at least one.
         causal: see `VocosDecoder`.
+        jitter: probability in training that a vector is a neighbour's; see `TimeJitter`.
 
     Shape:
         (B, dim, n) and a `Condition` -> (B, out_channels, n hop).
@@ -236,11 +238,13 @@ class VocosFiLMDecoder(ConditionalDecoder):
         hidden: Annotated[int, Ge(1)] = 192,
         blocks: Annotated[int, Ge(1)] = 4,
         causal: bool = False,
+        jitter: Annotated[float, Ge(0), Lt(1)] = 0.0,
     ) -> None:
         super().__init__()
         self.dim, self.out_channels, self.stride = dim, out_channels, hop
         taken = self.take(attributes, names, given)
         self.embedding = AttributeEmbedding(taken, hidden, dropout)
+        self.jitter = TimeJitter(jitter)
         self.frames = ConvNeXt(dim, hidden, blocks, causal=causal, embedding=hidden)
         self.head = InverseSTFT(hidden, out_channels, hop, window, owner="decoder vocos_film")
         self.causal, self.lookahead = causal, self.head.context
@@ -263,6 +267,7 @@ class VocosFiLMDecoder(ConditionalDecoder):
         memory: Memory | None = None,
     ) -> Tensor:
         """Decode vectors z (B, dim, n) of signals with the attributes of a condition."""
+        z = self.jitter(z, mask)
         rows = self.frames(z.transpose(1, 2), mask, self.embedded(condition, z), memory)
         wave: Tensor = self.head(rows, mask, memory)
         return wave

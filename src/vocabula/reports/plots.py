@@ -22,6 +22,7 @@ _THEME = {_INK: "currentColor", _GRID: "var(--line)"} | {
     colour: f"var(--plot-{i})" for i, colour in enumerate(_SERIES)
 }
 _MOST_STEPS = 4000
+_INVISIBLE = 0.02  # values of a matrix that are not drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,37 @@ def bars(
     axes.bar(range(len(values)), values, color=_SERIES[0], width=0.8)
     if threshold is not None:
         axes.axhline(threshold, color=_SERIES[1], linewidth=1, linestyle=":")
+    return _svg(figure)
+
+
+def matrix(
+    values: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    x_label: str,
+    y_label: str,
+) -> str:
+    """A matrix as ``<svg>``: every cell in the first colour, as opaque as its value.
+
+    Args:
+        values: (rows, columns) in [0, 1].
+        rows: what each row is called, from the top.
+        columns: what each column is called.
+        x_label: what the columns are.
+        y_label: what the rows are.
+    """
+    figure, axes = _axes(x_label, y_label)
+    figure.set_size_inches(0.16 * len(columns) + 1.2, 0.12 * len(rows) + 1)
+    axes.grid(visible=False)
+    edges = {"color": _SERIES[0], "height": 1.0, "width": 1.0}
+    for row, line in enumerate(values):
+        for column in np.flatnonzero(line > _INVISIBLE).tolist():
+            axes.bar(column, bottom=row - 0.5, alpha=round(float(line[column]), 2), **edges)
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xticks(range(len(columns)), columns, fontsize=6)
+    axes.set_yticks(range(len(rows)), rows, fontsize=5)
     return _svg(figure)
 
 

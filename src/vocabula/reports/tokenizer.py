@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 from vocabula import registry
 from vocabula.data import Source
 from vocabula.errors import OptionError, plural
+from vocabula.evaluation.alignment import Alignment
 from vocabula.evaluation.measurement import evaluate
 from vocabula.evaluation.metrics import METRICS
 from vocabula.evaluation.result import Evaluation
 from vocabula.evaluation.rival import Rival
+from vocabula.evaluation.units import evaluate_units
 from vocabula.files import check_new_file, new_file
 from vocabula.files.run_files import read_manifest
 from vocabula.reports.curves import training_curves
 from vocabula.reports.page import render, settings_rows, versions
 from vocabula.reports.plots import bars, ranked_usage
+from vocabula.reports.units import units_section
 from vocabula.reports.views import VIEWS
 from vocabula.tokenizers import CodeLevel, SignalTokenizer
 
@@ -38,6 +41,7 @@ def build_report(
     run: str | os.PathLike[str] | None = None,
     examples: int = 8,
     beside: Callable[[NDArray[np.uint8]], Rival] | None = None,
+    alignment: Alignment | None = None,
     batch_size: int | None = None,
     limit: int | None = None,
     workers: int | None = None,
@@ -58,6 +62,7 @@ def build_report(
         examples: how many signals are shown.
         beside: gives a picture (H, W, C) in another format at equal size; see
             `vocabula.benchmark.rate.jpeg_beside`.
+        alignment: what is said in the recordings when; adds how codes and labels go together.
         batch_size: most signals of a batch; None takes the source's own.
         limit: evaluate the first `limit` signals only.
         workers: threads that decode ahead; None takes one for each core, 0 decodes in this one.
@@ -76,14 +81,16 @@ def build_report(
         raise OptionError(f"examples: expected an integer >= 1, got {examples}")
     out = Path(out)
     check_new_file(out, overwrite=overwrite)
-    result = evaluate(
-        tokenizer,
-        source,
-        batch_size=batch_size,
-        limit=limit,
-        workers=workers,
-        progress=progress,
-    )
+    reading: dict[str, Any] = {
+        "batch_size": batch_size,
+        "limit": limit,
+        "workers": workers,
+        "progress": progress,
+    }
+    result = evaluate(tokenizer, source, **reading)
+    units = None
+    if alignment is not None:
+        units = evaluate_units(tokenizer, source, alignment, **reading)
     manifest = read_manifest(Path(run)) if run is not None else {}
     view = VIEWS.of(tokenizer.signal.kind)()
     sections = view.sections(
@@ -96,6 +103,7 @@ def build_report(
         **_codebook(result),
         **view.codewords(tokenizer, result),
         **_dimensions(result),
+        **units_section(units),
         **_settings(tokenizer, manifest),
         "curves": training_curves(Path(run) / "log.jsonl") if run is not None else [],
         "measured": result.signal.counted(result.count),
