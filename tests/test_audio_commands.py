@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import ClassVar
 
@@ -165,3 +166,30 @@ def test_a_pattern_that_fits_no_name_is_refused(
     assert "expected names like" in refused(capsys, *words, "data.labels={a}-{b}")
     assert "data.labels: expected different attr" in refused(capsys, *words, "data.labels={a}{b}")
     assert not (place / "never").exists()
+
+
+def test_units_beside_an_alignment_in_figures_and_on_a_page(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = [(n, f"{n % 3}_{('anna', 'ben')[n % 2]}_{n}.wav") for n in range(len(LENGTHS))]
+    rows = [
+        f"{name},0,{n / RATE},{'ab'[i % 2]}"
+        for i, (name, n) in enumerate(zip(names, LENGTHS, strict=True))
+    ]
+    table, page = tmp_path / "said.csv", tmp_path / "page.html"
+    table.write_text("\n".join(["path,start,end,label", *rows]))
+    words = (place / "run", place / "voices", "--alignment", table)
+    assert run("evaluate", *words, "--json", tmp_path / "figures.json") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "phone purity" in shown and "PNMI, no silence" in shown
+    units = json.loads((tmp_path / "figures.json").read_text())["units"]
+    frames = [len(range(20, length, 40)) for length in LENGTHS]  # 40 samples a frame, by middles
+    assert units["with_silence"]["frames"] == sum(frames) == np.sum(units["counts"])
+    assert np.sum(units["counts"], axis=0).tolist() == [sum(frames[::2]), sum(frames[1::2])]
+    assert run("report", *words, "-o", page) == 0
+    text = page.read_text()
+    assert 'id="units"' in text and "label, most frequent first" in text
+    table.write_text("path,start,end,label\nelse.wav,0,1,a\n")
+    assert "expected segments of 0_anna_0.wav" in refused(capsys, "evaluate", *words)
+    table.write_text("path,start,end\n")
+    assert "expected one column label, got none" in refused(capsys, "evaluate", *words)

@@ -96,7 +96,7 @@ def test_files_of_other_kinds(tmp_path: Path) -> None:
         found = read_alignment(tmp_path / name).at("a.wav", np.array([0.5]), 1.0)
         assert found.tolist() == [0]
     for name, message in (
-        ("no.csv", "no such file|No such file|cannot open|Failed to open"),
+        ("no.csv", "[Nn]o such file|to open"),
         ("a.TextGrid", "got the suffix .textgrid"),
     ):
         with pytest.raises(DataError, match=message):

@@ -28,6 +28,7 @@ PRESETS = [
     "photos-2level",
     "speech-16k",
     "speech-8k",
+    "speech-units-8k",
     "tones",
     "vectors",
     "vectors-vqvae",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -59,10 +59,8 @@ def convert_signals(
         OutputError: the output exists, cannot be written, or the disk is full.
     """
     chosen = chosen_values(tokenizer, attributes)
-    media, place = (
-        MEDIA.of(tokenizer.signal.kind).for_signal(tokenizer.signal, "convert"),
-        Path(out),
-    )
+    place, signal = Path(out), tokenizer.signal
+    media = MEDIA.of(signal.kind).for_signal(signal, "convert")
     media.check(place, overwrite=overwrite)
     with counted("converting", sum(map(len, sources)), show=progress) as advance:
         signals = _converted(tokenizer, sources, chosen, batch_size, workers, advance)
@@ -124,7 +122,7 @@ def _converted(
     batch_size: int | None,
     workers: int | None,
     advance: Callable[[int], None],
-) -> Iterator[tuple[Tensor, Sequence[str]]]:
+) -> Generator[tuple[Tensor, Sequence[str]], None, None]:
     """The converted signals of all sources and where they came from, in batches."""
     with inference(tokenizer) as device:
         for source in sources:
