@@ -172,10 +172,7 @@ def test_units_beside_an_alignment_in_figures_and_on_a_page(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = [(n, f"{n % 3}_{('anna', 'ben')[n % 2]}_{n}.wav") for n in range(len(LENGTHS))]
-    rows = [
-        f"{name},0,{n / RATE},{'ab'[i % 2]}"
-        for i, (name, n) in enumerate(zip(names, LENGTHS, strict=True))
-    ]
+    rows = [f"{name},0,{LENGTHS[n] / RATE},{'ab'[n % 2]}" for n, name in said]
     table, page = tmp_path / "said.csv", tmp_path / "page.html"
     table.write_text("\n".join(["path,start,end,label", *rows]))
     words = (place / "run", place / "voices", "--alignment", table)
