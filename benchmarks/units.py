@@ -2,7 +2,7 @@
 
     python benchmarks/units.py speak TEXT TOOL OUT
     vocabula train OUT/train --preset speech-units-8k "data.labels={speaker}_{index}" --out RUN
-    python benchmarks/units.py measure OUT RUN
+    python benchmarks/units.py measure OUT RUN...
 
 TEXT is any text of English sentences, one a line. TOOL is a program that speaks lines with
 espeak-ng and writes ``alignment.csv`` beside the recordings: ``TOOL FOLDER --voices A,B --rate
@@ -34,6 +34,8 @@ from vocabula.data.audio_opening import open_audio
 from vocabula.evaluation.alignment import Alignment, read_alignment
 from vocabula.evaluation.units import Units, count_units, frame_centres
 from vocabula.functional import kmeans, nearest_codeword
+from vocabula.nn import MelEncoder
+from vocabula.tokenizers import Tokenizer
 
 TRAIN_VOICES = ("en-us+m1", "en-us+m3", "en-us+m4", "en-us+f1", "en-us+f2", "en-us+f4")
 TEST_VOICES = ("en-us+m2", "en-us+f3")
@@ -130,41 +132,35 @@ def moments(wave: torch.Tensor) -> NDArray[Any]:
 
 
 @torch.inference_mode()
-def measured(data: Path, run: Path) -> dict[str, Any]:
-    """All figures of a run."""
+def measured(run: Path, train: Clips, test: Clips, said: Alignment) -> dict[str, Any]:
+    """The figures of a run, and of k-means on MFCC that are normalized alike."""
     tokenizer = load(run).eval()
     size = tokenizer.levels[0].codebook_sizes[0]
-    train, test = clips_of(data / "train"), clips_of(data / "test")
-    said = read_alignment(data / "test" / "alignment.csv")
+    assert isinstance(tokenizer, Tokenizer) and isinstance(tokenizer.encoder, MelEncoder)
+    normalized = tokenizer.encoder.normalized
 
     def of_tokenizer(wave: torch.Tensor) -> NDArray[Any]:
-        codes = tokenizer.encode(wave[None, None])
-        assert isinstance(codes, torch.Tensor), "one level"
-        return codes[0].numpy()
+        found: NDArray[Any] = tokenizer.encode(wave[None, None])[0].numpy()
+        return found
 
     units = [of_tokenizer(wave) for _, wave in test]
-    found: dict[str, Any] = {
-        "sentences": {"train": TRAIN_LINES, "test": TEST_LINES},
-        "voices": {"train": list(TRAIN_VOICES), "test": list(TEST_VOICES)},
+    clusters = [clustered(train, size, seed, normalized=normalized) for seed in range(3)]
+    return {
+        "training": trained(run),
+        "normalized": normalized,
         "codewords": size,
         "frames_per_second": RATE / HOP,
         "units": figures(matched(test, units, said, size)),
         "shuffled_units": figures(matched(test, shuffle(units), said, size)),
+        "mfcc_kmeans": [
+            figures(matched(test, [codes(wave) for _, wave in test], said, size))
+            for codes in clusters
+        ],
+        "speaker_probe": {
+            "units_histogram": speaker_probe(train, histogram(of_tokenizer, size)),
+            "mfcc_kmeans_histogram": speaker_probe(train, histogram(clusters[0], size)),
+        },
     }
-    for name, normalized in (("mfcc_kmeans", True), ("mfcc_kmeans_not_normalized", False)):
-        seeds = [clustered(train, size, seed, normalized=normalized) for seed in range(3)]
-        found[name] = [
-            figures(matched(test, [codes(wave) for _, wave in test], said, size)) for codes in seeds
-        ]
-        if normalized:
-            probed = speaker_probe(train, histogram(seeds[0], size))
-    found["speaker_probe"] = {
-        "chance": round(1 / len(TRAIN_VOICES), 4),
-        "units_histogram": speaker_probe(train, histogram(of_tokenizer, size)),
-        "mfcc_kmeans_histogram": probed,
-        "mfcc_mean_and_deviation": speaker_probe(train, moments),
-    }
-    return found
 
 
 def main() -> None:
@@ -175,19 +171,26 @@ def main() -> None:
     for name in ("text", "tool", "out"):
         speaking.add_argument(name, type=Path)
     measuring = verbs.add_parser("measure")
-    for name in ("data", "run"):
-        measuring.add_argument(name, type=Path)
+    measuring.add_argument("data", type=Path)
+    measuring.add_argument("runs", type=Path, nargs="+")
     options = parser.parse_args()
     if options.verb == "speak":
         speak(options.text, options.tool, options.out)
         return
-    content = {
+    train, test = clips_of(options.data / "train"), clips_of(options.data / "test")
+    said = read_alignment(options.data / "test" / "alignment.csv")
+    content: dict[str, Any] = {
         "data": "OUT",
-        "training": trained(options.run),
-        **measured(options.data, options.run),
+        "sentences": {"train": TRAIN_LINES, "test": TEST_LINES},
+        "voices": {"train": list(TRAIN_VOICES), "test": list(TEST_VOICES)},
+        "speaker_probe": {
+            "chance": round(1 / len(TRAIN_VOICES), 4),
+            "mfcc_mean_and_deviation": speaker_probe(train, moments),
+        },
+        "runs": [measured(run, train, test, said) for run in options.runs],
     }
     print(content)
-    words = "python benchmarks/units.py measure OUT RUN"
+    words = "python benchmarks/units.py measure OUT RUN..."
     write(record("units", words, torch.get_num_threads(), content))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -88,27 +88,15 @@ def evaluate(
         source = open_data(
             data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
         )
-        said = read_alignment(alignment) if alignment is not None else None
-        result = measure(
-            tokenizer,
-            source,
-            batch_size=batch_size,
-            limit=limit,
-            workers=workers,
-            progress=True,
-            compare_codes=compare_codes,
-        )
-        units = None
-        if said is not None:
-            units = evaluate_units(
-                tokenizer,
-                source,
-                said,
-                batch_size=batch_size,
-                limit=limit,
-                workers=workers,
-                progress=True,
-            )
+        said = None if alignment is None else read_alignment(alignment)
+        reading: dict[str, Any] = {
+            "batch_size": batch_size,
+            "limit": limit,
+            "workers": workers,
+            "progress": True,
+        }
+        result = measure(tokenizer, source, compare_codes=compare_codes, **reading)
+        units = None if said is None else evaluate_units(tokenizer, source, said, **reading)
     more = {} if units is None else {"units": units.to_dict()}
     text = figures_json(result, tokenizer, run, more)
     if json == "-":
