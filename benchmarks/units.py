@@ -53,7 +53,8 @@ def speak(text: Path, tool: Path, out: Path) -> None:
     kept = [line for line in lines if 30 <= len(line) <= 60 and not line.endswith(":")]
     good = list(dict.fromkeys(kept))
     random.Random(0).shuffle(good)
-    parts = {"train": (good[:TRAIN_LINES], TRAIN_VOICES)}
+    parts: dict[str, tuple[list[str], tuple[str, ...]]] = {}
+    parts["train"] = (good[:TRAIN_LINES], TRAIN_VOICES)
     parts["test"] = (good[TRAIN_LINES : TRAIN_LINES + TEST_LINES], TEST_VOICES)
     for name, (sentences, voices) in parts.items():
         words = [sys.executable, str(tool), str(out / name), "--voices", ",".join(voices)]

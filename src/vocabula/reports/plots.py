@@ -146,10 +146,10 @@ def matrix(
     figure, axes = _axes(x_label, y_label)
     figure.set_size_inches(0.16 * len(columns) + 1.2, 0.12 * len(rows) + 1)
     axes.grid(visible=False)
-    edges = {"color": _SERIES[0], "height": 1.0, "width": 1.0}
     for row, line in enumerate(values):
         for column in np.flatnonzero(line > _INVISIBLE).tolist():
-            axes.bar(column, bottom=row - 0.5, alpha=round(float(line[column]), 2), **edges)
+            shade = round(float(line[column]), 2)
+            axes.bar(column, 1.0, 1.0, row - 0.5, color=_SERIES[0], alpha=shade)
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xticks(range(len(columns)), columns, fontsize=6)
