@@ -135,11 +135,12 @@ def trained(run: Path) -> dict[str, Any]:
     """What the training of a run was: preset, overrides that change it, steps, seconds."""
     manifest = json.loads((run / "run.json").read_text(encoding="utf-8"))
     last = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    kept = [int(place.name.rpartition("-")[2]) for place in (run / "checkpoints").glob("step-*")]
     mine = [word for word in manifest["overrides"] if not word.startswith("training.max_minutes")]
     return {
         "preset": manifest["preset"],
         "overrides": mine,
-        "steps": last["step"],
+        "steps": max([last["step"], *kept]),
         "seconds": round(last["seconds"]),
     }
 
