@@ -83,7 +83,7 @@ def judged(data: Path, run: Path, weights: Path) -> dict[str, Any]:
             "target_heard": share(heard(nets["speaker"], mixed) == (speaker + 1) % count),
             "digit_heard": share(heard(nets["digit"], mixed) == known["digit"]),
         },
-        "bits_per_second": tokenizer.bits_per_unit * 8000,
+        "bits_per_second": tokenizer.bits_per_unit,
     }
 
 
