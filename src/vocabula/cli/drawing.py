@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import sys
@@ -58,6 +59,24 @@ TopP = Annotated[
 ]
 Guidance = Annotated[
     float, typer.Option(help="Weight of the condition; 1 is plain, 2 to 4 exaggerate it.")
+]
+Extent = Annotated[
+    float | None,
+    typer.Option(
+        "--seconds",
+        "--extent",
+        metavar="N",
+        help="Of recordings, and of other signals of one axis in their own unit: how long they "
+        "are; default: as those of the training data.",
+    ),
+]
+Overlap = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Draw signals that are longer than the prior's context in windows, which have this "
+        "share of the context in common, such as 0.5.",
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Of the draws; default: another every time.")]
 
@@ -152,6 +171,34 @@ def parse_size(text: str) -> tuple[int, int]:
             "leave it out for the size of training"
         )
     return height, width
+
+
+def extent_of(amount: float, generator: Generator, size: str | None = None) -> tuple[int, ...]:
+    """The elements of a signal of one axis that is so long, in its unit.
+
+    Args:
+        amount: of the unit, such as seconds.
+        generator: what draws.
+        size: the words of ``--size``, which says the same of images.
+
+    Raises:
+        OptionError: the signals have another number of axes, both options are given, or there would
+            be no element.
+    """
+    signal = generator.tokenizer.signal
+    if len(signal.axes) != 1 or size is not None:
+        got = "--size as well" if size is not None else f"a prior of {signal.plural}"
+        raise OptionError(
+            f"--seconds: expected signals of one axis, such as recordings, got {got}; leave it out"
+        )
+    elements = amount / signal.units((1,))
+    if not (math.isfinite(elements) and 1 <= round(elements) < 2**31):
+        raise OptionError(
+            f"--seconds: expected at least one element, {signal.units((1,)):.3g} {signal.unit}s, "
+            f"and fewer than 2^31, got {amount:g}; try "
+            f"{signal.units(generator.extent):.3g}"
+        )
+    return (round(elements),)
 
 
 def note_size(generator: Generator, size: tuple[int, int] | None) -> None:

@@ -8,7 +8,9 @@ import typer
 
 from vocabula.cli.drawing import (
     Classes,
+    Extent,
     Guidance,
+    Overlap,
     PriorFolder,
     Seed,
     Settings,
@@ -31,6 +33,8 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula sample runs/prior --text "a handwritten seven" --temperature 0.9 --seed 0 -o seven.png
 
   vocabula sample runs/vectors-prior -n 1000 -o samples.npy
+
+  vocabula sample runs/voices --seconds 8 --overlap 0.5 --set speaker=theo -o spoken/
 """
 
 
@@ -44,8 +48,8 @@ def sample(
             "-o",
             "--out",
             metavar="OUT",
-            help="Of images: a .png for one grid, or a folder for a PNG each; of vectors: a .npy "
-            "or .parquet.",
+            help="Of images: a .png for one grid, or a folder for a PNG each; of recordings: a "
+            "folder, or a .wav or .flac for one; of vectors: a .npy or .parquet.",
         ),
     ],
     classes: Classes = None,
@@ -63,6 +67,8 @@ def sample(
             help="Of images: height x width in pixels, such as 32x64; default: as in training.",
         ),
     ] = None,
+    extent: Extent = None,
+    overlap: Overlap = None,
     codes: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write the codes to a token file as well.")
     ] = None,
@@ -77,7 +83,7 @@ def sample(
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw new signals: images, vectors. The same seed draws the same ones, in whatever batches.
+    """Draw new signals: images, recordings, vectors. The same seed draws the same ones, in whatever batches.
 
     Several classes, other values or texts are taken in turn. Ctrl-C keeps the finished samples and
     says how to go on.
@@ -87,6 +93,7 @@ def sample(
     from vocabula.cli.closing import close
     from vocabula.cli.drawing import (
         chosen_attributes,
+        extent_of,
         interrupted,
         note_size,
         open_generator,
@@ -97,19 +104,23 @@ def sample(
     from vocabula.priors import Drawing
 
     drawing = Drawing(temperature, top_k, top_p, guidance)
-    pixels = None if size is None else parse_size(size)
+    wanted = None if size is None else parse_size(size)
     place = Path(out)
     generator = open_generator(prior, device, compiled=compiled)
+    if extent is not None:
+        wanted = extent_of(extent, generator, size)
     options = SampleOptions(
         count,
         chosen_attributes(classes, settings, generator),
         tuple(text or ()),
-        pixels,
+        wanted,
         drawing,
         seed,
         batch_size or 64,
+        overlap,
     )
-    note_size(generator, pixels)
+    if extent is None:
+        note_size(generator, wanted)
     drawn = draw_samples(
         generator,
         options,

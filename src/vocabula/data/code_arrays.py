@@ -19,12 +19,14 @@ from vocabula.data.token_layout import IMAGE, stored_type
 from vocabula.data.token_records import TokenBatch
 from vocabula.errors import DataError, TokensError
 from vocabula.signals.attributes import CLASS, NOT_GIVEN
-from vocabula.signals.codes import CodeSpec, on_positions
+from vocabula.signals.codes import OUTSIDE, CodeSpec, on_positions
 
 
 @dataclass(frozen=True, slots=True)
 class CodeArrays:
-    """The codes of many signals whose grids are equal.
+    """The codes of many signals: of equal grids, or of grids of one axis and any lengths.
+
+    Shorter grids are filled up; `codes` marks what is outside with -1.
 
     Attributes:
         name: where they were read from.
@@ -36,6 +38,7 @@ class CodeArrays:
         paths: (N,) where each signal came from.
         crops: the number of squares cut from each picture.
         signal: the name of the kind of signal.
+        counts: (N,) int64 positions of each signal at each level; None where all grids are equal.
     """
 
     name: str
@@ -46,6 +49,7 @@ class CodeArrays:
     paths: NDArray[np.object_]
     crops: int = 1
     signal: str = IMAGE
+    counts: tuple[NDArray[np.int64], ...] | None = None
 
     @property
     def origins(self) -> list[str]:
@@ -59,7 +63,7 @@ class CodeArrays:
 
     @property
     def grids(self) -> tuple[tuple[int, ...], ...]:
-        """The positions of each level along its axes."""
+        """The positions of each level along its axes, those of the longest signal."""
         return tuple(
             codes.shape[1 : codes.ndim - len(layout.code_shape)]
             for codes, layout in zip(self.levels, self.layouts, strict=True)
@@ -73,17 +77,28 @@ class CodeArrays:
             attributes={name: values[indices] for name, values in self.attributes.items()},
             extents=self.extents[indices],
             paths=self.paths[indices],
+            counts=self.counts and tuple(counts[indices] for counts in self.counts),
         )
 
     def codes(self, level: int, indices: NDArray[np.int64] | slice = slice(None)) -> Tensor:
-        """The codes of one level, (B, *grid, *code_shape) int64."""
-        return torch.from_numpy(self.levels[level][indices].astype(np.int64))
+        """The codes of one level, (B, *grid, *code_shape) int64, with -1 after shorter signals.
+
+        The grid is that of the longest of these signals.
+        """
+        stored = self.levels[level][indices]
+        if self.counts is None:
+            return torch.from_numpy(stored.astype(np.int64))
+        counts = self.counts[level][indices]
+        codes = stored[:, : int(counts.max(initial=1))].astype(np.int64)
+        codes[np.arange(codes.shape[1]) >= counts[:, None]] = OUTSIDE
+        return torch.from_numpy(codes)
 
     def digest(self) -> str:
         """SHA-256 (hex) of codes and attributes, which a resumed run must find unchanged."""
         total = hashlib.sha256()
         each = sorted(self.attributes.items())
         named = [("" if name == CLASS else name, values) for name, values in each]
+        named += [("positions", counts) for counts in self.counts or ()]
         for name, array in [*(("", level) for level in self.levels), *named]:
             total.update(f"{name}{array.dtype}{array.shape}".encode())
             total.update(np.ascontiguousarray(array).data)
@@ -95,33 +110,61 @@ def read_codes(tokens: TokenFile) -> CodeArrays:
 
     Raises:
         TokensError: the file has no records, or a record is wrong.
-        DataError: the codes of two records differ in their grid, or a label is negative.
+        DataError: the codes of two records differ in their grid, of more than one axis, or a label
+            is negative.
     """
     kind = stored_type(tokens.levels)
     found: list[TokenBatch] = []
     for batch in tokens.batches():
         start = found[0] if found else batch
         for codes, first in zip(batch.levels, start.levels, strict=True):
-            if codes.shape[1:] != first.shape[1:]:
+            if codes.shape[1:] != first.shape[1:] and batch.extents.shape[1] != 1:
                 raise _different(tokens, start.paths[0], first, batch.paths[0], codes)
         for name, values in batch.attributes.items():
             _refuse_negative(tokens, batch, name, values)
         found.append(replace(batch, levels=tuple(codes.astype(kind) for codes in batch.levels)))
     if not found:
         raise TokensError(f"{tokens.path}: expected codes, got no record; encode some signals")
-    levels = (np.concatenate(codes) for codes in zip(*(b.levels for b in found), strict=True))
+    each = list(zip(*(batch.levels for batch in found), strict=True))
     return CodeArrays(
         str(tokens.path),
         tokens.levels,
         tuple(
-            on_positions(codes, spec.code_shape)
-            for codes, spec in zip(levels, tokens.levels, strict=True)
+            on_positions(_joined(codes), spec.code_shape)
+            for codes, spec in zip(each, tokens.levels, strict=True)
         ),
         {name: np.concatenate([b.attributes[name] for b in found]) for name in tokens.names},
         np.concatenate([batch.extents for batch in found]),
         np.concatenate([batch.paths for batch in found]),
         tokens.crops,
         tokens.signal,
+        _counts(each),
+    )
+
+
+def _joined(parts: Sequence[NDArray[np.integer]]) -> NDArray[np.integer]:
+    """Codes of one level in one array; those of shorter grids of one axis are filled up with 0."""
+    if all(codes.shape[1:] == parts[0].shape[1:] for codes in parts):
+        return np.concatenate(parts)
+    longest = max(codes.shape[1] for codes in parts)
+    rows = sum(map(len, parts))
+    joined = np.zeros((rows, longest, *parts[0].shape[2:]), parts[0].dtype)
+    first = 0
+    for codes in parts:
+        joined[first : first + len(codes), : codes.shape[1]] = codes
+        first += len(codes)
+    return joined
+
+
+def _counts(
+    levels: Sequence[Sequence[NDArray[np.integer]]],
+) -> tuple[NDArray[np.int64], ...] | None:
+    """The positions of each signal at each level, where they differ at some level."""
+    if all(len({codes.shape[1:] for codes in parts}) == 1 for parts in levels):
+        return None
+    return tuple(
+        np.concatenate([np.full(len(codes), codes.shape[1], np.int64) for codes in parts])
+        for parts in levels
     )
 
 

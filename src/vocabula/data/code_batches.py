@@ -15,6 +15,10 @@ from vocabula.data.order import Stream, generator
 
 _SPLIT = 2
 """The stream of random numbers that draws what is held out."""
+_LENGTHS = 3
+"""The stream of random numbers that orders batches of different lengths."""
+SORTED = 16
+"""Batches that are drawn at once and sorted by length."""
 
 
 def split_codes(
@@ -82,7 +86,8 @@ def train_code_batches(
     """Endless training batches, from batch number `start` on.
 
     Batch k is a function of the codes, the seed and k alone; epochs follow one another without a
-    seam.
+    seam. Where signals differ in length, those of a batch are of similar length: `SORTED` batches
+    are drawn at once, sorted by length, and served in random order.
 
     Args:
         arrays: the codes.
@@ -93,11 +98,22 @@ def train_code_batches(
         world_size: number of processes.
     """
     stream = Stream(len(arrays), seed=seed)
-    places = np.arange(rank, batch_size * world_size, world_size)
+    size = batch_size * world_size
+    places = np.arange(rank, size, world_size)
     number = start
-    while True:
-        indices, draws = stream.take(number * batch_size * world_size + places)
+    while arrays.counts is None:
+        indices, draws = stream.take(number * size + places)
         yield _batch(arrays, indices, draws[:, 0])
+        number += 1
+    counts, block = arrays.counts[0], -1
+    while True:
+        if number // SORTED != block:
+            block = number // SORTED
+            indices, draws = stream.take(block * SORTED * size + np.arange(SORTED * size))
+            by_length = np.argsort(counts[indices], kind="stable").reshape(SORTED, size)
+            order = generator(seed, block, stream=_LENGTHS).permutation(SORTED)
+        rows = by_length[order[number % SORTED]][places]
+        yield _batch(arrays, indices[rows], draws[rows, 0])
         number += 1
 
 

@@ -13,6 +13,7 @@ from vocabula.data.order import generator
 from vocabula.functional.context_models import context_nats
 from vocabula.priors import Prior
 from vocabula.priors.conditioned import ConditionedCodes
+from vocabula.signals.codes import OUTSIDE
 
 MOST_COUNTED = 2**22
 """Codes of each book that the models of counts are fitted on at most."""
@@ -26,7 +27,8 @@ class CodeNats:
         signals: how many signals were measured.
         nats_per_token: mean of -log p over all codes.
         bits_per_dim: bits of a signal's codes divided by the number of its values.
-        by_position: (*grid) nats per code at each position.
+        by_position: (*grid) nats per code at each position, over the signals that reach it; NaN
+            where none does.
         by_book: (books,) nats per code of each book.
     """
 
@@ -51,23 +53,34 @@ def measure_codes(
     """
     training = prior.training
     prior.eval()
-    total = torch.zeros(())
+    total, counts = torch.zeros(()), torch.zeros(())
     try:
         for codes, condition in data.batches(batch_size):
             nats = -prior.log_probs(codes, condition.without() if withheld else condition)
-            total = total + nats.cpu().double().sum(0)
+            total = _added(total, nats.cpu().double().sum(0))
+            counts = _added(counts, (codes != OUTSIDE).double().sum(0))
     finally:
         prior.train(training)
     axes = len(prior.codes.grid)
-    mean = total / len(data)
-    books = mean.flatten(axes) if mean.ndim > axes else mean[..., None]
+    several = total.ndim > axes
+    positions, reached = (x.flatten(axes) if several else x[..., None] for x in (total, counts))
     return CodeNats(
         signals=len(data),
-        nats_per_token=float(mean.mean()),
+        nats_per_token=float(total.sum() / counts.sum()),
         bits_per_dim=float(total.sum()) / math.log(2) / data.dimensions,
-        by_position=books.mean(-1),
-        by_book=books.flatten(0, -2).mean(0),
+        by_position=positions.sum(-1) / reached.sum(-1),
+        by_book=positions.flatten(0, -2).sum(0) / reached.flatten(0, -2).sum(0),
     )
+
+
+def _added(total: Tensor, more: Tensor) -> Tensor:
+    """The sum of two grids of one axis, of which one may be longer, or of equal grids."""
+    if total.shape[:1] == more.shape[:1] or not total.ndim:
+        return total + more
+    short, long = sorted((total, more), key=len)
+    found = long.clone()
+    found[: len(short)] += short
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -30,8 +32,9 @@ def context_nats(
     most probable when each is left out of the counts. A separate code stands beyond the border.
 
     Args:
-        codes: (N, *grid) integers in [0, K) to count, N >= 1.
-        held_out: (M, *grid) integers in [0, K) to predict, M >= 1.
+        codes: (N, *grid) integers in [0, K) to count, N >= 1; negative ones are no codes, such as
+            those after the end of shorter signals.
+        held_out: (M, *grid) integers in [0, K) to predict, M >= 1; negative ones likewise.
         codebook_size: K.
         neighbours: neighbours known, from 0 to the axes of the grid.
         given: integers that are known of each code besides, such as those of another book at the
@@ -62,8 +65,14 @@ def context_nats(
             f"context_nats: expected from 0 to {axes} neighbours, got {neighbours}; "
             "a grid has one for each axis"
         )
-    fitted = codes.numel()
-    both = torch.cat([codes.flatten(), held_out.flatten()]).long()
+    inside = [None if bool((part >= 0).all()) else part >= 0 for part in (codes, held_out)]
+
+    def chosen(parts: Iterable[Tensor]) -> Tensor:
+        pairs = zip(parts, inside, strict=True)
+        return torch.cat([(p.flatten() if i is None else p[i]).long() for p, i in pairs])
+
+    both = chosen((codes, held_out))
+    fitted = codes.numel() if inside[0] is None else int(inside[0].sum())
     probability = both.new_full(both.shape, 1 / codebook_size, dtype=torch.float64)
     context = torch.zeros_like(both)
     beside = (
@@ -72,7 +81,7 @@ def context_nats(
     )
     for added in (None, *beside, *([given] if given else [])):
         if added is not None:
-            values = torch.cat([part.flatten().long() for part in added])
+            values = chosen(added)
             joint = context * (int(values.max()) + 1) + values
             context = joint.unique(return_inverse=True)[1]
         pair = (context * codebook_size + both).unique(return_inverse=True)[1]

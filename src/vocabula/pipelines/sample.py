@@ -98,8 +98,7 @@ def sample_folder(
     options = replace(options, seed=series.settings["seed"])
     if series.finished >= options.count and codes is None:
         return Drawn(series.finished, options.count, new_seed(options.seed), resumable=True)
-    size = options.size_of(generator)
-    with CodesFile(codes, generator, size, overwrite=overwrite or resume) as file:
+    with CodesFile(codes, generator, overwrite=overwrite or resume) as file:
         start = finished = file.keep(series.finished)
         series.save(start)
 

@@ -19,17 +19,14 @@ class CodesFile:
     Args:
         path: the file to write, or None: nothing is written.
         generator: what draws.
-        size: of every sample along each axis.
         overwrite: replace an existing file.
 
     Raises:
         OutputError: the file exists or cannot be written.
     """
 
-    def __init__(
-        self, path: Path | None, generator: Generator, size: tuple[int, ...], *, overwrite: bool
-    ) -> None:
-        self._path, self._size = path, size
+    def __init__(self, path: Path | None, generator: Generator, *, overwrite: bool) -> None:
+        self._path = path
         self._writer: TokenWriter | None = None
         if path is None:
             return
@@ -67,13 +64,14 @@ class CodesFile:
     def append(
         self, samples: Samples, names: Sequence[str], attributes: Sequence[Mapping[str, int]]
     ) -> None:
-        """Add the codes of samples, with the names of their files and their attributes, if any."""
+        """Add the codes of samples of one size, with the names of their files and attributes."""
         if self._writer is None:
             return
         codes = [level.cpu() for level in samples.levels]
         labels = [values.get(CLASS) for values in attributes]
         further = {name: [own.get(name) for own in attributes] for name in self._further}
-        self._writer.extend(codes, names, labels, self._size, further)
+        size = samples.signals.shape[2:]
+        self._writer.extend(codes, names, labels, size, further)
 
     def __enter__(self) -> CodesFile:
         return self

@@ -88,13 +88,16 @@ def draw_at_once(
     Yields:
         What `convert` returns, and the names of the samples; after Ctrl-C no more.
     """
-    with CodesFile(codes, generator, options.size_of(generator), overwrite=overwrite) as file:
+    with CodesFile(codes, generator, overwrite=overwrite) as file:
         try:
             for samples, numbers in _numbered(generator, options, 0, show=show):
-                values = values_of(generator, options, numbers)
-                names = [f"{name}{suffix}" for name in names_of(generator, values)]
-                file.append(samples, names, list(values.values()))
-                yield convert(samples.signals), names
+                first = numbers.start
+                for part in samples.each():
+                    values = values_of(generator, options, range(first, first + len(part.signals)))
+                    names = [f"{name}{suffix}" for name in names_of(generator, values)]
+                    file.append(part, names, list(values.values()))
+                    yield convert(part.signals), names
+                    first += len(part.signals)
         except KeyboardInterrupt:
             pass  # the caller sees that some are missing
 

@@ -24,6 +24,8 @@ class SampleOptions:
         drawing: temperature, top_k, top_p and guidance.
         seed: seed of the draws; None takes one from torch's own state.
         batch_size: most signals at once; it changes no sample.
+        overlap: share of its context that windows of a longer signal have in common; None: a longer
+            signal is refused.
     """
 
     count: int = 16
@@ -33,6 +35,7 @@ class SampleOptions:
     drawing: Drawing = field(default_factory=Drawing)
     seed: int | None = None
     batch_size: int = 64
+    overlap: float | None = None
 
     def stream(
         self, generator: Generator, start: int = 0, progress: Progress | None = None
@@ -43,6 +46,7 @@ class SampleOptions:
             attributes=self.attributes_in_turn(start),
             text=self.in_turn(self.texts, start),
             size=self.size,
+            overlap=self.overlap,
             drawing=self.drawing,
             seed=self.seed,
             start=start,
@@ -51,7 +55,7 @@ class SampleOptions:
         )
 
     def size_of(self, generator: Generator) -> tuple[int, ...]:
-        """The size of the samples along each axis."""
+        """The size of the samples along each axis, or of the longest of them."""
         return self.size or generator.extent
 
     def indices_of(self, generator: Generator) -> dict[str, list[int]]:
@@ -76,6 +80,7 @@ class SampleOptions:
             **asdict(self.drawing),
             "seed": self.seed,
             **({"attributes": others} if others else {}),
+            **({} if self.overlap is None else {"overlap": self.overlap}),
         }
 
     def attributes_in_turn(self, start: int = 0) -> dict[str, list[int | str]]:

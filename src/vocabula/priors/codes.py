@@ -15,7 +15,7 @@ from torch import Tensor
 from vocabula.errors import CodeError, OptionError
 from vocabula.functional._checks import check_tensor
 from vocabula.registry import component
-from vocabula.signals.codes import CodeSpec
+from vocabula.signals.codes import OUTSIDE, CodeSpec
 
 LARGEST_SYMBOL = 2**14
 
@@ -153,6 +153,34 @@ class CodeGrid:
         highest = (self.codebook_sizes[this.book] - 1 - value) // this.unit
         values = torch.arange(this.size, device=logits.device)
         return logits.masked_fill(values > highest[..., None], -math.inf)
+
+    def filled(self, codes: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Codes with 0 after the end of shorter signals, and where there are codes.
+
+        Args:
+            codes: (B, n, *code_shape) of one axis, with `OUTSIDE` in every book after the end of a
+                signal; of other grids nothing is outside.
+
+        Returns:
+            Codes that `check` may accept, and (B, n) booleans, or None where nothing is outside.
+
+        Raises:
+            CodeError: a signal has no code, or codes follow after its end.
+        """
+        if len(self.grid) != 1 or not isinstance(codes, Tensor) or codes.ndim < 2:
+            return codes, None
+        outside = codes == OUTSIDE
+        if not bool(outside.any()):
+            return codes, None
+        books = outside.flatten(2) if outside.ndim > 2 else outside[..., None]
+        after = books.all(-1)
+        ended = after.long().cummax(1).values.bool()
+        if bool((books.any(-1) != after).any() or (ended != after).any() or after[:, 0].any()):
+            raise CodeError(
+                f"codes: expected {OUTSIDE} only after the codes of a signal, in all its books, "
+                "got some before; give codes as encode does under a mask"
+            )
+        return codes.masked_fill(outside, 0), ~after
 
     def check(self, codes: Tensor, grid: Sequence[int] | None = None) -> None:
         """Check codes against the codebooks and the number of axes.

@@ -40,16 +40,19 @@ class Conditioning:
             guidance needs.
         attributes: number of values of each further attribute, such as ``{"speaker": 40}``.
         vectors: width of the vector that is a condition; 0 takes none.
+        timing: positions of the longest signal; the model is told where in its signal the codes
+            are and how long it is, for codes of one axis. 0: it is not told.
 
     Raises:
         OptionError: one of `text_tokens` and `text_length` is 0 and the other is not, or an
             attribute has no proper name.
 
-    Source: Ho and Salimans 2022, "Classifier-Free Diffusion Guidance" (dropout of conditions).
+    Source: Ho and Salimans 2022, "Classifier-Free Diffusion Guidance" (dropout of conditions);
+    Dhariwal et al. 2020, "Jukebox", section 4.2 (timing).
     """
 
     component_kind = "conditioning"
-    added_options: ClassVar[tuple[str, ...]] = ("attributes", "vectors")
+    added_options: ClassVar[tuple[str, ...]] = ("attributes", "vectors", "timing")
 
     classes: Annotated[int, Ge(0)] = 0
     text_tokens: Annotated[int, Ge(0)] = 0
@@ -58,6 +61,7 @@ class Conditioning:
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.1
     attributes: Mapping[str, Annotated[int, Ge(1)]] | None = None
     vectors: Annotated[int, Ge(0)] = 0
+    timing: Annotated[int, Ge(0)] = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "upper", tuple(self.upper))
@@ -92,15 +96,25 @@ class Conditioning:
             condition.text if self.text_tokens else None,
             condition.vectors if self.vectors else None,
             tuple(upper) if self.upper else (),
+            condition.timing if self.timing else None,
         )
 
-    def complete(self, condition: Condition | None, batch: int, device: torch.device) -> Condition:
+    def complete(
+        self,
+        condition: Condition | None,
+        batch: int,
+        device: torch.device,
+        counts: Tensor | int = 1,
+    ) -> Condition:
         """A checked condition with every part; missing parts are marked as not given.
+
+        Without times the codes are those of whole signals.
 
         Args:
             condition: the known parts, or None.
             batch: signals in the batch.
             device: the model's device.
+            counts: positions of each signal (B,), or of all.
 
         Raises:
             DataError: a part has the wrong shape or values, or the prior does not know it.
@@ -115,7 +129,7 @@ class Conditioning:
             )
         condition.check_batch(batch)
         for codes, grid in zip(condition.upper, self.upper, strict=True):
-            grid.check(codes)
+            grid.check(grid.filled(codes)[0])
         return Condition(
             {
                 name: _attribute(name, size, condition.attributes.get(name), batch, device)
@@ -124,6 +138,7 @@ class Conditioning:
             self._text(condition.text, batch, device) if self.text_tokens else None,
             self._vectors(condition.vectors, batch, device) if self.vectors else None,
             tuple(codes.to(device) for codes in condition.upper),
+            _timing(condition.timing, batch, counts, device) if self.timing else None,
         )
 
     def _refuse_unknown(self, condition: Condition) -> None:
@@ -171,3 +186,19 @@ def _attribute(
         return torch.full((batch,), NOT_GIVEN, device=device)
     check_attribute(name, values, size)
     return values.to(device).long()
+
+
+def _timing(
+    timing: Tensor | None, batch: int, counts: Tensor | int, device: torch.device
+) -> Tensor:
+    """Start and total (B, 2); by default those of whole signals."""
+    if timing is None:
+        totals = torch.as_tensor(counts, device=device).expand(batch)
+        return torch.stack([torch.zeros_like(totals), totals], 1)
+    check_integers("timing", timing, 2)
+    if timing.shape[1] != 2 or bool(((timing[:, 0] < 0) | (timing[:, 1] < 1)).any()):
+        raise DataError(
+            f"condition.timing: expected a start >= 0 and a total >= 1 of each signal, got "
+            f"{described(timing)}; count positions of codes"
+        )
+    return timing.to(device).long()

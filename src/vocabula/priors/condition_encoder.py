@@ -19,6 +19,10 @@ from vocabula.signals.attributes import CLASS
 from vocabula.signals.condition import Condition
 
 
+WAVES = 6
+"""Wavelengths of times."""
+
+
 class ConditionEncoder(nn.Module):
     """A condition as vectors to be added at every layer.
 
@@ -28,6 +32,7 @@ class ConditionEncoder(nn.Module):
         text (B, T)         --> embedding, one attention layer, mean -----+--> sum
         vectors (B, D)      --> linear layer -----------------------------+
         upper (B, *u)       --> embedding, convolutions, transposed one --+
+        timing (B, 2)       --> position, total and their ratio, linear --+
 
     "Not given" has its own embedding: an extra value, a text of only padding, a learned vector.
 
@@ -37,7 +42,7 @@ class ConditionEncoder(nn.Module):
         width: width of the vectors C.
 
     Shape:
-        (B, *grid, C) with coarser codes, else (B, 1, ..., 1, C).
+        (B, *grid, C) with coarser codes or times, else (B, 1, ..., 1, C).
     """
 
     def __init__(self, conditioning: Conditioning, grid: Sequence[int], width: int) -> None:
@@ -57,6 +62,7 @@ class ConditionEncoder(nn.Module):
             }
         )
         self.vectors = VectorEncoder(conditioning.vectors, width) if conditioning.vectors else None
+        self.times = TimeEncoder(conditioning.timing, width) if conditioning.timing else None
 
     def forward(self, condition: Condition, grid: Sequence[int]) -> Tensor:
         """Encode a complete condition for a grid of positions."""
@@ -71,6 +77,8 @@ class ConditionEncoder(nn.Module):
             parts.append(self._everywhere(self.vectors(condition.vectors), grid))
         for encoder, codes in zip(self.upper, condition.upper, strict=True):
             parts.append(encoder(codes, grid))
+        if self.times is not None and condition.timing is not None:
+            parts.append(self.times(condition.timing, grid[0]))
         total = parts[0]
         for part in parts[1:]:
             total = total + part
@@ -133,6 +141,36 @@ class VectorEncoder(nn.Module):
         return torch.where(missing, self.nothing, self.project(known))
 
 
+class TimeEncoder(nn.Module):
+    """Where each position is in the whole signal, as vectors.
+
+    Position p and total n enter as p / N, n / N and p / n, each as sines and cosines of `WAVES`
+    wavelengths from 2 downwards by factors of 2; N is the longest signal of the training data.
+
+    Args:
+        longest: N.
+        width: width of the vectors C.
+
+    Shape:
+        (B, 2) start and total -> (B, n, C).
+    """
+
+    def __init__(self, longest: int, width: int) -> None:
+        super().__init__()
+        self.longest = longest
+        self.project = nn.Linear(6 * WAVES, width)
+
+    def forward(self, timing: Tensor, count: int) -> Tensor:
+        """Encode start and total (B, 2) of codes of `count` positions."""
+        start, total = timing.to(self.project.weight.dtype)[..., None].unbind(1)
+        place = start + torch.arange(count, device=timing.device)
+        parts = [place / self.longest, (total / self.longest).expand_as(place), place / total]
+        waves = torch.pi * 2 ** torch.arange(WAVES, device=timing.device)
+        angles = (torch.stack(parts, -1)[..., None] * waves).flatten(-2)
+        vectors: Tensor = self.project(torch.cat([angles.sin(), angles.cos()], -1))
+        return vectors
+
+
 class UpperEncoder(nn.Module):
     """Coarser codes as a map of vectors on the finer grid.
 
@@ -181,9 +219,13 @@ class UpperEncoder(nn.Module):
                 f"condition.upper: expected {needed} coarser codes for a grid of {tuple(grid)}, "
                 f"got {tuple(coarse)}; give all levels of the same signals"
             )
+        codes, inside = self.codes.filled(codes)
         x = self.embed(self.codes.split(codes)).movedim(-1, 1)
+        if inside is not None:  # after its end a signal is followed by zeros, as when it is alone
+            x = x * inside[:, None]
         for layer in self.layers:
             x = x + layer(elu(x))
+            x = x if inside is None else x * inside[:, None]
         x = self.spread(x).movedim(1, -1)
         for axis, (size, step) in enumerate(zip(grid, self.steps, strict=True)):
             if step.denominator == 1:

@@ -15,6 +15,7 @@ from vocabula.data.code_arrays import CodeArrays
 from vocabula.data.code_batches import CodeBatch, code_batches
 from vocabula.priors import TextTokenizer
 from vocabula.signals import Condition
+from vocabula.signals.codes import OUTSIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class ConditionedCodes:
         attributes: names of the attributes that are conditions.
         captions: text conditions, or None.
         channels: channels of the signals.
+        context: positions of the coarsest level that are seen at once; None: whole signals.
     """
 
     arrays: CodeArrays
@@ -82,6 +84,7 @@ class ConditionedCodes:
     attributes: tuple[str, ...] = ()
     captions: CaptionTokens | None = None
     channels: int = 1
+    context: int | None = None
 
     def __len__(self) -> int:
         """The number of signals."""
@@ -93,8 +96,51 @@ class ConditionedCodes:
         if self.captions is not None:
             text = self.captions.drawn(batch.indices, batch.draws)
         attributes = {name: batch.attributes[name] for name in self.attributes}
-        condition = Condition(attributes, text, upper=batch.levels[: self.level])
-        return batch.levels[self.level], condition
+        levels, timing = batch.levels, None
+        if self.timing:
+            levels, timing = self._parts(batch)
+        condition = Condition(attributes, text, upper=levels[: self.level], timing=timing)
+        return levels[self.level], condition
+
+    @property
+    def timing(self) -> int:
+        """Positions of the longest signal, where signals differ in length or are cut; else 0."""
+        longest = self.arrays.grids[self.level][0]
+        cut = self.context is not None and self.context < self.arrays.grids[0][0]
+        return longest if cut or self.arrays.counts is not None else 0
+
+    @property
+    def grids(self) -> tuple[tuple[int, ...], ...]:
+        """The positions of each level along its axes that are seen at once, at most."""
+        grids = self.arrays.grids
+        if self.context is None or self.context >= grids[0][0]:
+            return grids
+        return tuple((self.context * (grid[0] // grids[0][0]),) for grid in grids)
+
+    def _parts(self, batch: CodeBatch) -> tuple[tuple[Tensor, ...], Tensor]:
+        """The codes (B, n, *code_shape) of each level that are seen, and their times (B, 2).
+
+        A part starts at a position of the coarsest level, so that its levels cover the same.
+        """
+        counts = _positions(batch.levels[0])
+        starts = torch.zeros_like(counts)
+        if self.context is not None:
+            room = (counts - self.context).clamp(min=0)
+            starts = (batch.draws.double() * (room + 1)).long().minimum(room)
+        levels = []
+        for codes, (size,), (longest,) in zip(
+            batch.levels, self.grids, self.arrays.grids, strict=True
+        ):
+            step = longest // self.arrays.grids[0][0]
+            places = starts[:, None] * step + torch.arange(min(size, codes.shape[1]))
+            inside = places < codes.shape[1]
+            rows = torch.arange(len(codes))[:, None]
+            part = codes[rows, places.clamp(max=codes.shape[1] - 1)]
+            part[~inside] = OUTSIDE
+            levels.append(part)
+        totals = _positions(batch.levels[self.level])
+        step = self.arrays.grids[self.level][0] // self.arrays.grids[0][0]
+        return tuple(levels), torch.stack([starts * step, totals], 1)
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Condition]]:
         """All signals once, in order, each with its first caption."""
@@ -113,5 +159,14 @@ class ConditionedCodes:
 
     @property
     def dimensions(self) -> int:
-        """Number of values (elements times channels) of all signals."""
-        return int(self.arrays.extents.prod(1).sum()) * self.channels
+        """Number of values (elements times channels) of all signals, as far as they are seen."""
+        extents = self.arrays.extents
+        if self.context is not None and len(extents):
+            longest = self.arrays.grids[0][0]
+            extents = extents.clip(max=-(-int(extents.max()) * self.context // longest))
+        return int(extents.prod(1).sum()) * self.channels
+
+
+def _positions(codes: Tensor) -> Tensor:
+    """Positions (B,) of signals in codes (B, n, *code_shape) of one axis."""
+    return codes.flatten(1, -1).unflatten(1, (codes.shape[1], -1))[..., 0].ne(OUTSIDE).sum(1)

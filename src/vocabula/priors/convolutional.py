@@ -50,7 +50,7 @@ class ConvolutionalPrior(Prior):
         self.embed = CodeEmbedding(codes, hidden)
         self.head = SymbolHead(codes, hidden)
         self.encoder: ConditionEncoder | None = None
-        if conditioning.withholdable or conditioning.upper:
+        if conditioning.withholdable or conditioning.upper or conditioning.timing:
             self.encoder = ConditionEncoder(conditioning, codes.grid, hidden)
 
     def symbol_logits(self, symbols: Tensor, condition: Condition) -> list[Tensor]:
@@ -75,7 +75,8 @@ class ConvolutionalPrior(Prior):
     def condition_bytes(self, grid: Sequence[int]) -> int:
         """Approximate memory that a signal's coarser codes take as vectors of a grid."""
         # the upsampling's input, its output, and the sum of levels
-        return 3 * len(self.conditioning.upper) * math.prod(grid) * self.vector_bytes
+        known = self.conditioning
+        return (3 * len(known.upper) + bool(known.timing)) * math.prod(grid) * self.vector_bytes
 
     @abstractmethod
     def features(self, embedded: Tensor, condition: Tensor | None) -> Tensor:

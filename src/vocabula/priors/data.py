@@ -75,6 +75,7 @@ def read_prior_data(
     vocabulary: int = 1024,
     text_length: int | None = None,
     text: TextTokenizer | None = None,
+    context: int | None = None,
 ) -> PriorData:
     """Read and check everything that a prior learns from.
 
@@ -87,6 +88,7 @@ def read_prior_data(
         vocabulary: most tokens of the captions.
         text_length: tokens per caption; None: those of the longest training caption, at most 64.
         text: the captions' tokenizer; None learns one from the training captions.
+        context: positions of the coarsest level that are seen at once; None: whole signals.
 
     Raises:
         TokensError: a file is missing, damaged, or made by another tokenizer.
@@ -117,7 +119,7 @@ def read_prior_data(
 
     def conditioned(codes: CodeArrays, own: Captions | None) -> ConditionedCodes:
         tokens = CaptionTokens.of(own, text, length) if text and own is not None else None
-        return ConditionedCodes(codes, 0, tuple(values), tokens, tokenizer.channels)
+        return ConditionedCodes(codes, 0, tuple(values), tokens, tokenizer.channels, context)
 
     identity = {
         "tokenizer": fingerprint,
@@ -131,6 +133,11 @@ def read_prior_data(
     others = {name: [n, names.get(name)] for name, n in values.items() if name != CLASS}
     if others:  # else the identity is that of earlier releases
         identity["attributes"] = _digest(others)
+    if context is not None and arrays.extents.shape[1] != 1:
+        raise DataError(
+            f"context.positions: expected none, as {arrays.name} has signals of "
+            f"{arrays.extents.shape[1]} axes, got {context}; leave it out"
+        )
     return PriorData(
         conditioned(fitted, texts),
         conditioned(other, other_texts),
@@ -164,9 +171,9 @@ def _split(
 
 
 def _other(file: TokenFile, arrays: CodeArrays, most: int, seed: int) -> CodeArrays:
-    """Up to a number of codes from a file of held-out tokens, with the grids of `arrays`."""
+    """Up to a number of codes from a file of held-out tokens that fit the grids of `arrays`."""
     other = read_codes(file)
-    if other.grids != arrays.grids:
+    if other.grids != arrays.grids and not _shorter(other, arrays):
         raise DataError(
             f"{other.name}: expected codes of grid {arrays.grids}, as in {arrays.name}, got "
             f"{other.grids}; encode signals of the same size"
@@ -174,6 +181,12 @@ def _other(file: TokenFile, arrays: CodeArrays, most: int, seed: int) -> CodeArr
     if len(other) <= most:
         return other
     return other.take(split_codes(len(other), share=1.0, most=most, seed=seed)[1])
+
+
+def _shorter(other: CodeArrays, arrays: CodeArrays) -> bool:
+    """Whether signals have one axis and none is longer than the longest of `arrays`."""
+    pairs = zip(other.grids, arrays.grids, strict=True)
+    return other.extents.shape[1] == 1 and all(own <= its for own, its in pairs)
 
 
 def _value_counts(arrays: CodeArrays, names: Mapping[str, Sequence[str]]) -> dict[str, int]:

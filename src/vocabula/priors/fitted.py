@@ -13,7 +13,9 @@ from torch import Tensor
 from vocabula.errors import OptionError, picture_size
 from vocabula.priors.condition import Conditioning
 from vocabula.priors.fit import check_fit, trained_extent
+from vocabula.priors.durations import Durations
 from vocabula.priors.prior import Prior, Values
+from vocabula.priors.windows import overlap_of
 from vocabula.signals import Condition
 from vocabula.signals.codes import positions_of
 from vocabula.tokenizers import SignalTokenizer
@@ -82,6 +84,11 @@ class FittedPriors:
             part.to(device)
         return self
 
+    @property
+    def durations(self) -> Durations | None:
+        """How long the training signals of one axis are; None where all are equal."""
+        return self.priors[0].origin.durations
+
     def grids(self, size: Sequence[int]) -> tuple[tuple[int, ...], ...]:
         """The positions of each level's prior for a signal of a size."""
         return tuple(map(positions_of, self.tokenizer.grids(*size)))
@@ -90,8 +97,16 @@ class FittedPriors:
         """Code positions of one signal of a size, over all levels."""
         return sum(map(math.prod, self.grids(size)))
 
-    def check_size(self, size: Sequence[int]) -> None:
+    def check_size(self, size: Sequence[int], overlap: float | None = None) -> int | None:
         """Refuse a size, along each axis, whose codes a prior cannot compute.
+
+        Args:
+            size: along each axis.
+            overlap: the share of its context that windows of a longer signal of one axis have in
+                common; None allows no windows.
+
+        Returns:
+            The positions that windows have in common, or None where no window is needed.
 
         Raises:
             OptionError: it has another number of axes, a side is below 1, or a prior cannot
@@ -107,17 +122,33 @@ class FittedPriors:
             wanted = " x ".join(axis[0].upper() for axis in signal.axes)
             every = "both" if len(signal.axes) == 2 else "all"
             raise OptionError(f"size: expected {wanted}, {every} >= 1, got {size}; leave it out")
+        shared = None
+        if overlap is not None and len(size) == 1:
+            shared = overlap_of(self.priors[0], overlap)
         for prior, grid in zip(self.priors, self.grids(size), strict=True):
             try:
-                prior.check_grid(grid)
+                windowed = shared is not None and not prior.conditioning.upper
+                prior.check_grid((min(*grid, *prior.codes.grid),) if windowed else grid)
             except OptionError as error:
-                trained = picture_size(*self.extent)
-                raise OptionError(
-                    f"size: expected {trained} {signal.unit}s, got {picture_size(*size)}, whose "
-                    f"codes this {type(prior).__name__} cannot compute "
-                    f"({str(error).partition(';')[0]}); use {trained}, or train a "
-                    "pixelcnn or pixelsnail, which take any size"
-                ) from None
+                raise self._refused(size, prior, error) from None
+        return shared
+
+    def _refused(self, size: tuple[int, ...], prior: Prior, error: OptionError) -> OptionError:
+        """The error of a size whose codes a prior cannot compute."""
+        signal, trained = self.tokenizer.signal, picture_size(*self.extent)
+        if len(size) != 1:
+            return OptionError(
+                f"size: expected {trained} {signal.unit}s, got {picture_size(*size)}, whose "
+                f"codes this {type(prior).__name__} cannot compute "
+                f"({str(error).partition(';')[0]}); use {trained}, or train a "
+                "pixelcnn or pixelsnail, which take any size"
+            )
+        most, got = (f"{signal.units(each):.6g}" for each in (self.extent, size))
+        return OptionError(
+            f"size: expected at most {most} {signal.unit}s, the context of this "
+            f"{type(prior).__name__}, got {got}; give an overlap of windows (--overlap 0.5), or "
+            "train a pixelcnn or pixelsnail, which take any size"
+        )
 
     def conditions(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,11 +13,13 @@ from vocabula.budgets import DECODED_PIXELS
 from vocabula.errors import DataError, OptionError, plural
 from vocabula.priors.completion import check_completes, check_keep, known_codes
 from vocabula.priors.drawing import Drawing
+from vocabula.priors.durations import Durations
 from vocabula.priors.fitted import Attributes, FittedPriors, Texts
 from vocabula.priors.order import Order, Samples, join, level_numbers, new_seed
-from vocabula.priors.sampling import Progress
+from vocabula.priors.sampling import Progress, uniform_numbers
+from vocabula.priors.windows import draw
 from vocabula.signals import Condition
-from vocabula.signals.codes import off_positions, on_positions
+from vocabula.signals.codes import OUTSIDE, off_positions, on_positions
 from vocabula.tokenizers.code_level import rows_of
 
 
@@ -63,6 +64,7 @@ class Generator(FittedPriors):
         text: Texts | None = None,
         vectors: Tensor | None = None,
         size: Sequence[int] | None = None,
+        overlap: float | None = None,
         drawing: Drawing = Drawing(),  # noqa: B008 - frozen
         seed: int | None = None,
         start: int = 0,
@@ -77,6 +79,7 @@ class Generator(FittedPriors):
                 text=text,
                 vectors=vectors,
                 size=size,
+                overlap=overlap,
                 drawing=drawing,
                 seed=seed,
                 start=start,
@@ -93,6 +96,7 @@ class Generator(FittedPriors):
         text: Texts | None = None,
         vectors: Tensor | None = None,
         size: Sequence[int] | None = None,
+        overlap: float | None = None,
         drawing: Drawing = Drawing(),  # noqa: B008 - frozen
         seed: int | None = None,
         start: int = 0,
@@ -108,7 +112,11 @@ class Generator(FittedPriors):
             text: the caption; or n of them.
             vectors: (D,) for all or (n, D), for priors that were trained on vectors; a row of NaN
                 for none.
-            size: along each axis, such as (H, W) in pixels; None takes `extent`.
+            size: along each axis, such as (H, W) in pixels; None takes `extent`, or draws how long
+                each signal is where those of the training data differ; see `Durations`.
+            overlap: signals of one axis may be longer than the context of a prior: they are drawn
+                in windows that begin with this share of the context, in (0, 1), from the window
+                before. None: a longer one is refused.
             drawing: temperature, top_k, top_p and guidance for every level.
             seed: of the draws; None takes one from torch's own state.
             start: number of the first sample; the others follow. With the same seed,
@@ -122,13 +130,17 @@ class Generator(FittedPriors):
             DataError: an attribute, a value, a text or vectors are unknown to the priors.
         """
         _at_least({"n": (n, 1), "start": (start, 0), "batch_size": (batch_size, 1)})
+        lengths = None
+        if size is None and self.durations is not None:
+            lengths, size = self.durations, self.extent
         size = self.extent if size is None else tuple(size)
-        self.check_size(size)
+        shared = self.check_size(size, overlap)
         condition = self.conditions(n, attributes=attributes, text=text, vectors=vectors)
         self._check(drawing, condition, n)
-        return self._stream(
-            Order(n, start, condition, size, drawing, new_seed(seed), batch_size, progress)
-        )
+        order = Order(n, start, condition, size, drawing, new_seed(seed), batch_size, progress)
+        if lengths is not None:
+            order = self._with_lengths(order, lengths)
+        return self._stream(replace(order, overlap=shared))
 
     def complete(
         self,
@@ -190,14 +202,28 @@ class Generator(FittedPriors):
 
     @torch.no_grad()
     def decode(
-        self, levels: Sequence[Tensor], size: Sequence[int], condition: Condition | None = None
+        self,
+        levels: Sequence[Tensor],
+        size: Sequence[int],
+        condition: Condition | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
-        """Signals (n, C, *size) of the codes of all levels, in batches of limited size."""
+        """Signals (n, C, *size) of the codes of all levels, in batches of limited size.
+
+        Args:
+            levels: codes of each level.
+            size: along each axis.
+            condition: of the signals.
+            mask: (n, *size) booleans, where shorter signals are; None: all have `size`.
+        """
         n, known = max(1, DECODED_PIXELS // math.prod(size)), self._decoder_knows(condition)
-        parts = zip(*(codes.split(n) for codes in levels), strict=True)
-        given = (rows_of(known, slice(first, first + n)) for first in itertools.count(0, n))
-        each = zip(parts, given, strict=False)
-        return torch.cat([self.tokenizer.decode(part, own, size=size) for part, own in each])
+        found = []
+        for first in range(0, len(levels[0]), n):
+            rows = slice(first, first + n)
+            part, inside = tuple(codes[rows] for codes in levels), mask if mask is None else mask[rows]
+            own = rows_of(known, rows)
+            found.append(self.tokenizer.decode(part, own, size=size, mask=inside))
+        return torch.cat(found)
 
     @torch.no_grad()
     def log_prob(self, levels: Sequence[Tensor], condition: Condition | None = None) -> Tensor:
@@ -248,35 +274,76 @@ class Generator(FittedPriors):
             for prior in knowing or self.priors:
                 prior.check_guidance(condition)
 
+    def _with_lengths(self, order: Order, durations: Durations) -> Order:
+        """The order with a length for each signal, drawn for its attributes."""
+        given = order.condition.attributes
+        counts = durations.draw(order.count, given, seed=order.seed, start=order.start)
+        stride = self.tokenizer.strides[0]
+        return replace(order, lengths=(counts * stride).clamp(max=order.size[0]))
+
     @torch.no_grad()
     def _stream(self, order: Order) -> Iterator[Samples]:
         grids, axes = self.grids(order.size), len(self.tokenizer.strides)
-        numbers = [
-            level_numbers(order.seed, i, order.start * math.prod(grid) * len(prior.codes.slots))
-            for i, (prior, grid) in enumerate(zip(self.priors, grids, strict=True))
+        each = [
+            math.prod(grid) * len(prior.codes.slots)
+            for prior, grid in zip(self.priors, grids, strict=True)
         ]
+        numbers = [level_numbers(order.seed, i, order.start * n) for i, n in enumerate(each)]
         done, of = 0, self.positions(order.size) * -(-order.count // order.batch_size)
         for first in range(0, order.count, order.batch_size):
             rows = slice(first, min(first + order.batch_size, order.count))
+            lengths = None if order.lengths is None else order.lengths[rows]
+            size = order.size if lengths is None else (int(lengths.max()),)
             levels: list[Tensor] = []
-            for i, (prior, grid) in enumerate(zip(self.priors, grids, strict=True)):
-                given = prior.conditioning.known(order.condition.rows(rows), levels)
-                codes = prior.sample(
-                    (rows.stop - rows.start, *grid),
-                    given,
-                    **order.drawing.options(guided=given.given),
-                    generator=numbers[i],
-                    known=order.known_of(i, rows),
-                    progress=_after(done, of, order.progress),
+            for i, (prior, grid) in enumerate(zip(self.priors, self.grids(size), strict=True)):
+                drawn = uniform_numbers((rows.stop - first, each[i]), None, numbers[i])
+                levels.append(
+                    self._level(order, i, rows, grid, levels, drawn, _after(done, of, order))
                 )
-                levels.append(codes)
-                done += math.prod(grid)
+                done += math.prod(grids[i])
             found = tuple(off_positions(codes, axes) for codes in levels)
-            yield Samples(self.decode(found, order.size, order.condition.rows(rows)), found)
+            mask = None if lengths is None else torch.arange(size[0]) < lengths[:, None]
+            mask = mask if mask is None else mask.to(self.device)
+            signals = self.decode(found, size, order.condition.rows(rows), mask)
+            yield Samples(signals, found, lengths)
+
+    def _level(
+        self,
+        order: Order,
+        level: int,
+        rows: slice,
+        grid: tuple[int, ...],
+        coarser: Sequence[Tensor],
+        numbers: Tensor,
+        progress: Progress | None,
+    ) -> Tensor:
+        """The codes (b, *grid, *code_shape) of a level of some samples, -1 after their ends."""
+        prior = self.priors[level]
+        given = prior.conditioning.known(order.condition.rows(rows), coarser)
+        options = {
+            **order.drawing.options(guided=given.given),
+            "numbers": numbers,
+            "known": order.known_of(level, rows),
+            "progress": progress,
+        }
+        batch = rows.stop - rows.start
+        if len(grid) != 1:
+            return prior.sample((batch, *grid), given, **options)
+        counts = None
+        if order.lengths is not None:
+            own = {n: self.grids((n,))[level][0] for n in order.lengths[rows].unique().tolist()}
+            counts = torch.tensor([own[n] for n in order.lengths[rows].tolist()])
+            timing = torch.stack([torch.zeros_like(counts), counts], 1)
+            given = replace(given, timing=timing if prior.conditioning.timing else None)
+        codes = draw(prior, batch, grid[0], given, overlap=order.overlap, **options)
+        if counts is not None:
+            codes[torch.arange(grid[0]) >= counts[:, None]] = OUTSIDE
+        return codes
 
 
-def _after(done: int, of: int, progress: Progress | None) -> Progress | None:
+def _after(done: int, of: int, order: Order) -> Progress | None:
     """The progress of one level of one batch, as part of the whole."""
+    progress = order.progress
     if progress is None:
         return None
     return lambda position, _: progress(done + position, of)

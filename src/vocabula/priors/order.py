@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from vocabula.priors.drawing import Drawing
 from vocabula.priors.sampling import Known, Progress, check_seed
 from vocabula.signals import Condition
+from vocabula.signals.codes import OUTSIDE
 
 SKIPPED_AT_ONCE = 2**20
 
@@ -22,16 +24,35 @@ class Samples:
 
     Attributes:
         signals: (n, C, *extent), as the tokenizer decodes them.
-        levels: their codes (n, *grid, *code_shape) of each level, the coarsest first.
+        levels: their codes (n, *grid, *code_shape) of each level, the coarsest first, with -1 after
+            the end of shorter signals.
+        lengths: (n,) elements of each signal along its axis; None where all are as long as
+            `signals`.
     """
 
     signals: Tensor
     levels: tuple[Tensor, ...]
+    lengths: Tensor | None = None
 
     @property
     def images(self) -> Tensor:
         """The signals of a generator of images, (n, C, H, W) in [0, 1]."""
         return self.signals
+
+    def each(self) -> Iterator[Samples]:
+        """The samples in groups of equal lengths that follow one another, cut to their lengths."""
+        if self.lengths is None:
+            yield self
+            return
+        first = 0
+        for length, group in itertools.groupby(self.lengths.tolist()):
+            rows = slice(first, first + len(list(group)))
+            first = rows.stop
+            levels = (codes[rows] for codes in self.levels)
+            yield Samples(
+                self.signals[rows, :, :length],
+                tuple(codes[:, : _count(codes[0])] for codes in levels),
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +69,9 @@ class Order:
         batch_size: most signals at once.
         progress: called after every position, or None.
         known: codes of each level with a mask of known ones, or None.
+        lengths: (n,) elements of each signal of one axis; None: all have `size`.
+        overlap: positions of the window before that a window begins with, of signals that are
+            longer than the prior's context; None: there are none.
     """
 
     count: int
@@ -59,6 +83,8 @@ class Order:
     batch_size: int
     progress: Progress | None
     known: tuple[Known, ...] | None = None
+    lengths: Tensor | None = None
+    overlap: int | None = None
 
     def known_of(self, level: int, rows: slice) -> Known | None:
         """The known codes of some signals at a level, if there are any."""
@@ -72,10 +98,29 @@ def join(batches: Iterable[Samples]) -> Samples:
     """Join batches into one."""
     every = list(batches)
     levels = zip(*(samples.levels for samples in every), strict=True)
+    lengths = [samples.lengths for samples in every if samples.lengths is not None]
     return Samples(
-        torch.cat([samples.signals for samples in every]),
-        tuple(torch.cat(parts) for parts in levels),
+        _together([samples.signals for samples in every], 2, 0),
+        tuple(_together(parts, 1, OUTSIDE) for parts in levels),
+        torch.cat(lengths) if lengths else None,
     )
+
+
+def _together(parts: Sequence[Tensor], axis: int, fill: int) -> Tensor:
+    """Tensors in one batch; shorter ones are filled up along an axis."""
+    if all(part.shape[1:] == parts[0].shape[1:] for part in parts):
+        return torch.cat(list(parts))
+    longest = max(part.shape[axis] for part in parts)
+    filled = []
+    for part in parts:
+        shape = [*part.shape[:axis], longest - part.shape[axis], *part.shape[axis + 1 :]]
+        filled.append(torch.cat([part, part.new_full(shape, fill)], axis))
+    return torch.cat(filled)
+
+
+def _count(codes: Tensor) -> int:
+    """Positions of a signal (n, *code_shape) before `OUTSIDE`."""
+    return int((codes.flatten(1) != OUTSIDE).all(1).sum())
 
 
 def new_seed(seed: int | None) -> int:

@@ -69,17 +69,19 @@ class Prior(nn.Module, ABC):
         """Log-probability in nats of every code, given the condition and the codes before it.
 
         Args:
-            codes: (B, *grid, *code_shape) integers.
+            codes: (B, *grid, *code_shape) integers; on grids of one axis -1 after the end of
+                signals that are shorter.
             condition: the condition of the signals; missing parts count as not given.
 
         Returns:
-            The same shape as `codes`, <= 0.
+            The same shape as `codes`, <= 0; 0 after the end of a signal.
 
         Raises:
             CodeError, DataError: codes or condition do not fit the prior.
         """
-        symbols, condition = self._checked(codes, condition)
-        return self._log_probs(symbols, condition)
+        symbols, condition, inside = self._checked(codes, condition)
+        found = self._log_probs(symbols, condition)
+        return found if inside is None else found.masked_fill(~_wide(inside, found), 0)
 
     def log_prob(self, codes: Tensor, condition: Condition | None = None) -> Tensor:
         """Log-probability (B,) in nats of the codes of every signal: the sum of `log_probs`."""
@@ -90,7 +92,7 @@ class Prior(nn.Module, ABC):
         return self.loss(codes, condition)
 
     def loss(self, codes: Tensor, condition: Condition | None = None) -> Tensor:
-        """The training loss (): nats per code, the mean of ``-log_probs``.
+        """The training loss (): nats per code, the mean of ``-log_probs`` over all codes inside.
 
         In training mode attributes, text and vector of a signal are withheld together with
         probability ``conditioning.dropout``.
@@ -98,8 +100,8 @@ class Prior(nn.Module, ABC):
         Raises:
             CodeError, DataError: see `log_probs`.
         """
-        symbols, condition = self._checked(codes, condition)
-        return self._loss(symbols, self._withheld(condition, len(codes)))
+        symbols, condition, inside = self._checked(codes, condition)
+        return self._loss(symbols, self._withheld(condition, len(codes)), inside)
 
     @torch.no_grad()
     def sample(
@@ -114,6 +116,7 @@ class Prior(nn.Module, ABC):
         seed: int | None = None,
         generator: torch.Generator | None = None,
         known: Known | None = None,
+        numbers: Tensor | None = None,
         cache: bool = True,
         progress: Progress | None = None,
     ) -> Tensor:
@@ -131,6 +134,8 @@ class Prior(nn.Module, ABC):
                 results do not depend on how many are drawn at once.
             known: codes (B, *grid, *code_shape) and a mask (*grid) or (B, *grid), true where the
                 code is given; the others are drawn in order, each given all before it.
+            numbers: (B, draws or more) in [0, 1), which make the draws in place of a seed or a
+                generator.
             cache: False recomputes everything for every symbol, for comparison.
             progress: called after every position with (positions done, positions in all).
 
@@ -143,11 +148,13 @@ class Prior(nn.Module, ABC):
         """
         drawing = Drawing(temperature, top_k, top_p, guidance)
         batch, grid = self._shape(shape)
-        complete = self.conditioning.complete(condition, batch, self.device)
+        complete = self.conditioning.complete(condition, batch, self.device, grid[0])
         if guidance != 1:
             self.check_guidance(condition)
         draws = math.prod(grid) * len(self.codes.slots)
-        uniform = uniform_numbers((batch, draws), seed, generator).to(self.device)
+        if numbers is None:
+            numbers = uniform_numbers((batch, draws), seed, generator)
+        uniform = numbers[:, :draws].to(self.device)
         given = None if known is None else check_known(self, known, batch, grid)
         training = self.training
         self.eval()
@@ -284,8 +291,10 @@ class Prior(nn.Module, ABC):
 
     # --------------------------------------------------------------- internals
 
-    def _loss(self, symbols: Tensor, condition: Condition) -> Tensor:
-        return -self._log_probs(symbols, condition).mean()
+    def _loss(self, symbols: Tensor, condition: Condition, inside: Tensor | None) -> Tensor:
+        """The loss of checked symbols; `inside` (B, n) is None where all of them count."""
+        found = self._log_probs(symbols, condition)
+        return -(found if inside is None else found[inside]).mean()
 
     def _log_probs(self, symbols: Tensor, condition: Condition) -> Tensor:
         books = [torch.zeros(())] * len(self.codes.codebook_sizes)
@@ -298,11 +307,16 @@ class Prior(nn.Module, ABC):
         stacked = torch.stack(books, -1)
         return stacked.reshape(*symbols.shape[:-1], *self.codes.shape_of_code)
 
-    def _checked(self, codes: Tensor, condition: Condition | None) -> tuple[Tensor, Condition]:
+    def _checked(
+        self, codes: Tensor, condition: Condition | None
+    ) -> tuple[Tensor, Condition, Tensor | None]:
+        codes, inside = self.codes.filled(codes)
         self.codes.check(codes)
         symbols = self.codes.split(codes).to(self.device)
         self.check_grid(symbols.shape[1:-1])
-        return symbols, self.conditioning.complete(condition, len(codes), self.device)
+        counts = symbols.shape[1] if inside is None else inside.sum(1)
+        complete = self.conditioning.complete(condition, len(codes), self.device, counts)
+        return symbols, complete, None if inside is None else inside.to(self.device)
 
     def _withheld(self, condition: Condition, batch: int) -> Condition:
         dropout = self.conditioning.dropout
@@ -329,3 +343,8 @@ class Prior(nn.Module, ABC):
         length = self.conditioning.text_length
         index = {text: self.text_tokenizer.encode([text], length) for text in dict.fromkeys(texts)}
         return torch.cat([index[text] for text in texts])
+
+
+def _wide(inside: Tensor, like: Tensor) -> Tensor:
+    """Booleans (B, n) for every book of codes (B, n, *code_shape)."""
+    return inside.reshape(*inside.shape, *(1 for _ in like.shape[2:])).expand_as(like)

@@ -9,6 +9,7 @@ from typing import Any
 from vocabula import registry
 from vocabula.errors import CheckpointError
 from vocabula.priors.card import prior_card
+from vocabula.priors.durations import Durations
 from vocabula.priors.origin import Origin
 from vocabula.priors.prior import Prior
 from vocabula.priors.text import TextTokenizer
@@ -57,6 +58,8 @@ def save(
     names = {k: list(v) for k, v in prior.origin.names.items() if k != CLASS}
     if names:  # else the file is as it was before there were other attributes
         origin["names"] = names
+    if prior.origin.durations is not None:
+        origin["durations"] = prior.origin.durations.plain()
     config = {
         **prior.foreign_config(),
         "prior": settings,
@@ -99,12 +102,13 @@ def load(path: str | Path) -> Prior:
 
 def _origin(saved: Mapping[str, Any]) -> Origin:
     """The origin that a configuration describes."""
-    size = saved["image_size"]
+    size, lengths = saved["image_size"], saved.get("durations")
     names = {CLASS: saved["class_names"], **saved.get("names", {})}
     return Origin(
         str(saved["tokenizer"]),
         {name: tuple(map(str, its)) for name, its in names.items() if its},
         None if size is None else (int(size[0]), int(size[1])),
+        Durations.of_plain(lengths) if lengths is not None else None,
     )
 
 

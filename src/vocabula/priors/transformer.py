@@ -175,15 +175,17 @@ class TransformerPrior(Prior):
         """The language model, so that tensors have the names that transformers gives them."""
         return self.model
 
-    def _loss(self, symbols: Tensor, condition: Condition) -> Tensor:
-        hidden = self._hidden(symbols, condition)
+    def _loss(self, symbols: Tensor, condition: Condition, inside: Tensor | None) -> Tensor:
+        hidden, tokens = self._hidden(symbols, condition), self.vocabulary.tokens(symbols)
+        positions = symbols[..., 0].numel()
+        if inside is not None:  # the head, the widest layer, sees only what counts
+            places = inside.repeat_interleave(symbols.shape[-1], 1)
+            hidden, tokens = hidden[places][None], tokens[places]
+            positions = int(inside.sum())
         logits = self.model.get_output_embeddings()(hidden)
         wide = logits if logits.dtype == torch.float64 else logits.float()
-        total = cross_entropy(
-            wide.flatten(0, 1), self.vocabulary.tokens(symbols).flatten(), reduction="sum"
-        )
-        codes = symbols[..., 0].numel() * len(self.codes.codebook_sizes)
-        return total / codes
+        total = cross_entropy(wide.flatten(0, 1), tokens.flatten(), reduction="sum")
+        return total / (positions * len(self.codes.codebook_sizes))
 
     def _hidden(self, symbols: Tensor, condition: Condition) -> Tensor:
         """The states (B, n x S, C) from which each symbol is predicted."""

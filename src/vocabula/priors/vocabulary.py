@@ -11,17 +11,22 @@ from vocabula.signals.attributes import NOT_GIVEN
 from vocabula.signals.condition import Condition
 
 
+TIMES = 64
+"""Different times of a language model, from the start to the end of the longest signal."""
+
+
 class TokenVocabulary:
     """One vocabulary for a condition and the codes that follow it.
 
-    A sequence is ``[text] [class] [other attributes] [coarser codes] start codes``, without parts
-    that a prior does not know. Its length is the same for all: a missing class is the token "no
-    class", and so on, a missing text is padding. Tokens are numbered in the order
+    A sequence is ``[text] [class] [other attributes] [times] [coarser codes] start codes``, without
+    parts that a prior does not know. Its length is the same for all: a missing class is the token
+    "no class", and so on, a missing text is padding. Tokens are numbered in the order
 
         text | first symbol of a position | second | ... | symbols of coarser levels |
-        classes | no class | values of another attribute | no value | ... | start
+        classes | no class | values of another attribute | no value | ... | starts | totals | start
 
-    so that text tokens keep the numbers they have in ``tokenizer.json``, and without text and
+    Times are two tokens: where in the whole signal the codes start, and how long it is, in
+    `TIMES` equal steps up to the longest signal of the training data. So that text tokens keep the numbers they have in ``tokenizer.json``, and without text and
     with one book a code is its own token.
 
     Args:
@@ -45,10 +50,13 @@ class TokenVocabulary:
         for name, size in conditioning.values.items():
             self._attributes[name] = self.size
             self.size += size + 1
+        self._times = self.size
+        self.size += 2 * TIMES if conditioning.timing else 0
         self.start = self.size
         self.size += 1
         upper = sum(grid.positions * len(grid.slots) for grid in conditioning.upper)
-        self.prefix_length = conditioning.text_length + len(self._attributes) + upper + 1
+        times = 2 if conditioning.timing else 0
+        self.prefix_length = conditioning.text_length + len(self._attributes) + times + upper + 1
 
     def prefix(self, condition: Condition, batch: int, device: torch.device) -> Tensor:
         """The tokens (B, prefix_length) before the codes, of a complete condition.
@@ -63,6 +71,8 @@ class TokenVocabulary:
             values = condition.attributes[name]
             values = values.masked_fill(values == NOT_GIVEN, size)
             parts.append(values[:, None] + self._attributes[name])
+        if condition.timing is not None:
+            parts.append(self._timing(condition.timing))
         for codes, grid, offsets in zip(
             condition.upper, self.conditioning.upper, self.upper_offsets, strict=True
         ):
@@ -74,6 +84,11 @@ class TokenVocabulary:
     def tokens(self, symbols: Tensor) -> Tensor:
         """The tokens (B, n x S) of symbols (B, *grid, S)."""
         return _flat(symbols, self.offsets)
+
+    def _timing(self, timing: Tensor) -> Tensor:
+        """The tokens (B, 2) of start and total (B, 2)."""
+        steps = (timing - timing.new_tensor([0, 1])) * TIMES // self.conditioning.timing
+        return steps.clamp(max=TIMES - 1) + self._times + timing.new_tensor([0, TIMES])
 
     def _reserve(self, codes: CodeGrid) -> list[int]:
         offsets = []

@@ -152,6 +152,7 @@ def _data(
             seed=config["training"].get("seed", 0),
             text_length=known.text_length or None,
             text=text,
+            context=config.get("context", {}).get("positions"),
         )
 
     if tokens is None:

@@ -14,6 +14,8 @@ from vocabula.errors import OptionError
 if TYPE_CHECKING:
     from vocabula.signals.base import Signal
 
+OUTSIDE = -1
+"""The code of every position after the end of a signal that shares a batch with longer ones."""
 _TYPES = ((2**8, np.uint8), (2**16, np.uint16), (2**31, np.int32), (2**63, np.int64))
 
 

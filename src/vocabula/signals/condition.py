@@ -25,6 +25,8 @@ class Condition:
         text: (B, T) integer tokens of captions, padded with 0; all 0 for none.
         vectors: (B, D) floating point; a row with NaN for none.
         upper: codes (B, *grid, *code_shape) of the coarser levels, coarsest first.
+        timing: (B, 2) integers, the position of the whole signal at which the codes start, and the
+            number of its positions.
 
     Example:
         >>> given = Condition({"class": torch.tensor([3, 1]), "speaker": torch.tensor([0, 7])})
@@ -36,6 +38,7 @@ class Condition:
     text: Tensor | None = None
     vectors: Tensor | None = None
     upper: tuple[Tensor, ...] = ()
+    timing: Tensor | None = None
 
     @classmethod
     def of_class(cls, labels: Tensor) -> Condition:
@@ -56,7 +59,7 @@ class Condition:
         return self._each(lambda part: part[which])
 
     def without(self, dropped: Tensor | None = None) -> Condition:
-        """The condition with only coarser codes left where `dropped` (B,) is true.
+        """The condition with only coarser codes and times left where `dropped` (B,) is true.
 
         Coarser codes stay: finer codes have no meaning without them.
 
@@ -74,6 +77,7 @@ class Condition:
             None if self.text is None else hide(self.text, PADDING),
             None if self.vectors is None else hide(self.vectors, math.nan),
             self.upper,
+            self.timing,
         )
 
     def beside(self, other: Condition) -> Condition:
@@ -88,10 +92,11 @@ class Condition:
             joined(self.text, other.text),
             joined(self.vectors, other.vectors),
             tuple(torch.cat(pair) for pair in zip(self.upper, other.upper, strict=True)),
+            joined(self.timing, other.timing),
         )
 
     def parts(self) -> Iterator[tuple[str, Tensor]]:
-        """Every tensor with its name in messages: attributes first, coarser codes last."""
+        """Every tensor with its name in messages: attributes first, coarser codes and times last."""
         yield from self.attributes.items()
         if self.text is not None:
             yield "text", self.text
@@ -99,6 +104,8 @@ class Condition:
             yield "vectors", self.vectors
         for level, codes in enumerate(self.upper):
             yield f"upper[{level}]", codes
+        if self.timing is not None:
+            yield "timing", self.timing
 
     def check_batch(self, batch: int) -> None:
         """Check that every part has one entry for each of `batch` signals.
@@ -121,6 +128,7 @@ class Condition:
             None if self.text is None else change(self.text),
             None if self.vectors is None else change(self.vectors),
             tuple(change(codes) for codes in self.upper),
+            None if self.timing is None else change(self.timing),
         )
 
 

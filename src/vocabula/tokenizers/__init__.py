@@ -2,8 +2,8 @@
 
     image --> encoder --> quantizer --> codes --> decoder --> likelihood --> image
 
-`Tokenizer` has one level of codes, `HierarchicalTokenizer` and `MultiScaleTokenizer` several; all
-are `SignalTokenizer`s (formerly named `ImageTokenizer`).
+`Tokenizer` has one level of codes, `HierarchicalTokenizer`, `IndependentTokenizer` and
+`MultiScaleTokenizer` several; all are `SignalTokenizer`s (formerly named `ImageTokenizer`).
 
 `build_tokenizer` makes one from settings, `load` from a saved folder.
 """
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vocabula.tokenizers.gaussian import Gaussian
     from vocabula.tokenizers.gaussian_bottleneck import GaussianBottleneck
     from vocabula.tokenizers.hierarchical import HierarchicalTokenizer, Level
+    from vocabula.tokenizers.independent import IndependentLevel, IndependentTokenizer
     from vocabula.tokenizers.likelihood import Likelihood
     from vocabula.tokenizers.loading import load
     from vocabula.tokenizers.logistic_mixture import LogisticMixture
@@ -48,6 +49,8 @@ __all__ = [
     "GaussianBottleneck",
     "HierarchicalTokenizer",
     "ImageTokenizer",
+    "IndependentLevel",
+    "IndependentTokenizer",
     "Level",
     "Likelihood",
     "LogisticMixture",

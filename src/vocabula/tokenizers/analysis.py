@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from vocabula.quantizers.bottleneck import Bottleneck
+from vocabula.signals.codes import OUTSIDE
 from vocabula.tokenizers.code_level import CodeLevel
-from vocabula.tokenizers.masks import OUTSIDE, Blocks
+from vocabula.tokenizers.masks import Blocks
 from vocabula.tokenizers.tiles import Tile, gather
 from vocabula.types import Quantized, Reconstruction
 

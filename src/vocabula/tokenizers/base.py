@@ -14,6 +14,7 @@ from vocabula.functional._checks import check_tensor
 from vocabula.levels import levels_of
 from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.signals import Condition
+from vocabula.signals.codes import OUTSIDE
 from vocabula.tokenizers.analysis import (
     Analysis,
     BitsPerDim,
@@ -28,7 +29,7 @@ from vocabula.tokenizers.code_checks import check_codes, check_values, signal_si
 from vocabula.tokenizers.code_level import common_stride, rows_of
 from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.likelihood import bits_per_dim
-from vocabula.tokenizers.masks import OUTSIDE, Group, blocks_of, decoded
+from vocabula.tokenizers.masks import Group, blocks_of, decoded
 from vocabula.tokenizers.networks import Networks
 from vocabula.tokenizers.saving import Pretrained
 from vocabula.tokenizers.tiles import Tile, cut_for, gather, paint

@@ -12,6 +12,7 @@ from vocabula.quantizers.multi_scale import MultiScaleQuantizer
 from vocabula.signals import Signal
 from vocabula.tokenizers.base import SignalTokenizer
 from vocabula.tokenizers.hierarchical import HierarchicalTokenizer, Level
+from vocabula.tokenizers.independent import IndependentLevel, IndependentTokenizer
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.multi_scale import MultiScaleTokenizer
 from vocabula.tokenizers.tokenizer import Tokenizer
@@ -45,7 +46,8 @@ def build_tokenizer(
             ``signal`` names another kind of signal than images, such as ``vector``, and ``scaling``
             how its values are scaled, ``none`` or a registered name.
             For a `HierarchicalTokenizer` ``level1`` (the coarsest), ``level2``, ... each hold
-            their encoder, quantizer and decoder. Other keys are not looked at.
+            their encoder, quantizer and decoder; for an `IndependentTokenizer` each has the name
+            ``independent`` besides. Other keys are not looked at.
         channels: channels of the signal.
         attributes: number of values of each attribute of the data, for a decoder that takes them.
         names: what these values are called, where they have names.
@@ -68,8 +70,7 @@ def build_tokenizer(
         specs = {**specs, "quantizer": with_width(specs["quantizer"], channels)}
     quantizer = _build("quantizer", specs)
     settings, scaling = specs.get("signal"), specs.get("scaling")
-    signal: Signal = registry.build("signal", settings or IMAGE, path="signal", channels=channels)
-    rate: dict[str, Any] = {} if signal.sample_rate is None else {"sample_rate": signal.sample_rate}
+    signal, rate = _signal(settings, channels)
     likelihood = _likelihood(specs, **rate)
     kind = MultiScaleTokenizer if isinstance(quantizer, MultiScaleQuantizer) else Tokenizer
     return kind(
@@ -91,14 +92,32 @@ def build_tokenizer(
 
 def _hierarchical(
     tables: dict[str, Any], specs: Mapping[str, Any], channels: int, known: Mapping[str, Any]
-) -> HierarchicalTokenizer:
+) -> SignalTokenizer:
     """The levels of `tables`, the coarsest first, and the likelihood of `specs`."""
     for name, table in tables.items():
         _require_parts(table, f"{name}.")
-    likelihood = _likelihood(specs)
+    settings = specs.get("signal")
+    signal, rate = _signal(settings, channels)
+    likelihood = _likelihood(specs, **rate)
+    wired = {**known, "axes": len(signal.axes)}
+    kinds = {registry.lookup("level", table.get("name", "level")) for table in tables.values()}
+    if IndependentLevel in kinds:
+        if len(kinds) > 1:
+            raise OptionError(
+                'levels: expected the name "independent" for all levels or for none, got both; '
+                "give it to all"
+            )
+        out = likelihood.parameter_channels(channels)
+        alone = [
+            _independent(name, table, channels, out, rate, wired) for name, table in tables.items()
+        ]
+        return IndependentTokenizer(
+            alone, likelihood=likelihood, signal=signal if settings else None
+        )
     below, encoders = channels, []
     for name in reversed(tables):
-        encoder = _build("encoder", tables[name], f"{name}.", in_channels=below, dim=FEATURES)
+        sizes = {"in_channels": below, "dim": FEATURES, **rate}
+        encoder = _build("encoder", tables[name], f"{name}.", **sizes)
         encoders.append(encoder)
         below = encoder.dim
     above, levels = 0, []
@@ -107,10 +126,34 @@ def _hierarchical(
         last = position == len(tables)
         out = likelihood.parameter_channels(channels) if last else FEATURES
         dim = quantizer.dim + above
-        decoder = _build("decoder", table, f"{name}.", dim=dim, out_channels=out, **known)
+        decoder = _build("decoder", table, f"{name}.", dim=dim, out_channels=out, **wired)
         levels.append(Level(encoders.pop(), quantizer, decoder))
         above = decoder.out_channels
-    return HierarchicalTokenizer(levels, likelihood=likelihood)
+    return HierarchicalTokenizer(levels, likelihood=likelihood, signal=signal if settings else None)
+
+
+def _independent(
+    name: str,
+    table: Mapping[str, Any],
+    channels: int,
+    out: int,
+    rate: Mapping[str, Any],
+    wired: Mapping[str, Any],
+) -> IndependentLevel:
+    """One independent level: its quantizer, and networks between it and the signal."""
+    quantizer = _build("quantizer", table, f"{name}.")
+    sizes = {"in_channels": channels, "dim": quantizer.dim, **rate}
+    return IndependentLevel(
+        _build("encoder", table, f"{name}.", **sizes),
+        quantizer,
+        _build("decoder", table, f"{name}.", dim=quantizer.dim, out_channels=out, **wired),
+    )
+
+
+def _signal(settings: Any, channels: int) -> tuple[Signal, dict[str, Any]]:
+    """The kind of signal, and its sample rate as an option of networks, where it has one."""
+    signal: Signal = registry.build("signal", settings or IMAGE, path="signal", channels=channels)
+    return signal, {} if signal.sample_rate is None else {"sample_rate": signal.sample_rate}
 
 
 def _likelihood(specs: Mapping[str, Any], **wired: Any) -> Likelihood:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from operator import mul
-from typing import Annotated, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 import torch
 from annotated_types import MinLen
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, pad
+from torch.nn.functional import avg_pool1d, avg_pool2d, avg_pool3d, interpolate, pad
 
 from vocabula.errors import OptionError
 from vocabula.levels import level_name
@@ -18,7 +18,7 @@ from vocabula.nn.base import Decoder, Encoder, dtype_of
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.registry import component
-from vocabula.signals import Image
+from vocabula.signals import Image, Signal
 from vocabula.tokenizers.analysis import evaluated
 from vocabula.tokenizers.base import SignalTokenizer
 from vocabula.tokenizers.code_level import CodeLevel
@@ -77,14 +77,16 @@ class Level(nn.Module):
                 f"level decoder.dim: expected the quantizer's {quantizer.dim} and the channels "
                 f"from above, got {decoder.dim}; leave it out"
             )
-        self.join = nn.Conv2d(encoder.dim + self.context, quantizer.dim, 1)
+        layers = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+        self.join = layers[encoder.axes - 1](encoder.dim + self.context, quantizer.dim, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """The encoder's features (B, F, h, w) of what lies below (B, in_channels, H, W)."""
         features = features.to(dtype_of(self.encoder, features))
         encoded: Tensor = self.encoder(features)
         stride = self.encoder.stride
-        return encoded + of_channels(avg_pool2d(features, stride), encoded.shape[1])
+        pool = (avg_pool1d, avg_pool2d, avg_pool3d)[features.ndim - 3]
+        return encoded + of_channels(pool(features, stride), encoded.shape[1])
 
     def vectors(self, features: Tensor, context: Tensor | None = None) -> Tensor:
         """The vectors (B, h, w, D) to quantize: features (B, F, h, w) joined with the context."""
@@ -105,8 +107,8 @@ class Level(nn.Module):
 
 
 def of_channels(x: Tensor, channels: int) -> Tensor:
-    """The first channels of x (B, C, H, W), or all of them followed by zeros."""
-    return pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
+    """The first channels of x (B, C, *extent), or all of them followed by zeros."""
+    return pad(x, (*(0, 0) * (x.ndim - 2), 0, channels - x.shape[1]))
 
 
 @component("tokenizer", "hierarchical")
@@ -133,6 +135,7 @@ class HierarchicalTokenizer(SignalTokenizer):
     Args:
         levels: the parts of each level, the coarsest first.
         likelihood: the distribution of the image; None is ``Gaussian()``.
+        signal: the kind of signal; None is an image with the encoders' channels.
 
     Attributes:
         channels: C.
@@ -160,11 +163,14 @@ class HierarchicalTokenizer(SignalTokenizer):
     the same that conditions the fine codes.
     """
 
+    added_options: ClassVar[tuple[str, ...]] = ("signal",)
+
     def __init__(
         self,
         levels: Annotated[Sequence[Level], MinLen(2)],
         *,
         likelihood: Likelihood | None = None,
+        signal: Signal | None = None,
     ) -> None:
         super().__init__()
         if len(levels) < 2:
@@ -176,7 +182,7 @@ class HierarchicalTokenizer(SignalTokenizer):
         self.likelihood: Likelihood = Gaussian() if likelihood is None else likelihood
         self.scaling = None
         self.channels = levels[-1].encoder.in_channels
-        self.signal = Image(self.channels)
+        self.signal: Signal = Image(self.channels) if signal is None else signal
         factors = accumulate((level.encoder.stride for level in reversed(levels)), mul)
         self._strides = list(factors)[::-1]
         self.strides = (self._strides[0],) * len(self.signal.axes)
@@ -286,7 +292,10 @@ class HierarchicalTokenizer(SignalTokenizer):
             level, name = self._levels[i], level_name(i)
             above = self._levels[i - 1].decoder.out_channels if i else 0
             both = "the quantizer's" + (f" and {level_name(i - 1)}'s, together" if i else "")
+            axes = len(self.signal.axes)
             checks = (
+                ("encoder.axes", level.encoder.axes, "the signal's", axes),
+                ("decoder.axes", level.decoder.axes, "the signal's", axes),
                 ("encoder.in_channels", level.encoder.in_channels, source, below),
                 ("quantizer.channel_dim", level.quantizer.channel_dim, "last", -1),
                 ("decoder.stride", level.decoder.stride, "the encoder's", level.encoder.stride),

@@ -29,11 +29,8 @@ from vocabula.functional.modes import readable
 from vocabula.nn.base import Decoder, Encoder
 from vocabula.quantizers.base import Quantizer
 from vocabula.signals import Condition
-from vocabula.signals.codes import cells
+from vocabula.signals.codes import OUTSIDE, cells
 from vocabula.tokenizers.extent import cropped, padded
-
-OUTSIDE = -1
-"""The code of every book at a position outside of a signal."""
 
 T = TypeVar("T")
 

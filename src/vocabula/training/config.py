@@ -35,6 +35,7 @@ _DEFAULT_NAMES = {"likelihood": "gaussian", "data": "images", "optimizer": "adam
     "conditioning": "conditioning",
     "captions": "captions",
     "held_out": "held_out",
+    "context": "context",
 }
 
 

@@ -58,7 +58,10 @@ def prior_lines(data: PriorData, levels: Sequence[CodeLevel], chosen: Sequence[i
     known = attribute_words(data.attributes)
     known += [f"captions of at most {data.text_length} tokens"] if data.text else []
     given = f"; given {' and '.join(known)}" if known else ""
-    grids = [_codes(levels[k], arrays.grids[k] if levels[k].strides else ()) for k in chosen]
+    most = "" if arrays.counts is None else "at most "
+    grids = [
+        most + _codes(levels[k], data.fitted.grids[k] if levels[k].strides else ()) for k in chosen
+    ]
     return [
         f"data:   {plural(len(data.fitted), 'signal')} of {arrays.name}, "
         f"{len(data.held_out)} held out{given}",

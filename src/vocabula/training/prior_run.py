@@ -32,7 +32,7 @@ from vocabula.training.prior_session import METRICS, PriorSession, build_prior
 from vocabula.training.prior_trainer import PriorTrainer
 from vocabula.training.random_state import seed_everything
 from vocabula.training.session import prepare
-from vocabula.training.settings import CaptionOptions, HeldOutOptions, TrainingOptions
+from vocabula.training.settings import CaptionOptions, ContextOptions, HeldOutOptions, TrainingOptions
 from vocabula.training.subject import Subject
 from vocabula.training.workloads import make_prior_trainer, prior_workload
 
@@ -242,6 +242,7 @@ class _Trainers:
 def _read(config: RunConfig, tokenizer: SignalTokenizer, sources: Sources, seed: int) -> PriorData:
     held_out: HeldOutOptions = config.build("held_out")
     captions: CaptionOptions = config.build("captions")
+    context: ContextOptions = config.build("context")
     return read_prior_data(
         tokenizer,
         sources,
@@ -250,6 +251,7 @@ def _read(config: RunConfig, tokenizer: SignalTokenizer, sources: Sources, seed:
         seed=seed,
         vocabulary=captions.vocabulary,
         text_length=captions.length,
+        context=context.positions,
     )
 
 

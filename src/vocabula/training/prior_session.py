@@ -8,12 +8,14 @@ from typing import Any
 
 from torch import Tensor
 
+from vocabula import registry
 from vocabula.data.code_batches import train_code_batches
 from vocabula.errors import plural
 from vocabula.evaluation.code_nats import count_nats, measure_codes, order0_nats
 from vocabula.files import dump_json, output_errors, replace_file
 from vocabula.priors import CodeGrid, Origin, Prior, save
 from vocabula.priors.data import PriorData
+from vocabula.priors.durations import durations
 from vocabula.signals.attributes import CLASS
 from vocabula.training.checkpoint import Checkpoint
 from vocabula.training.config import RunConfig
@@ -199,8 +201,9 @@ def build_prior(config: RunConfig, data: PriorData) -> Prior:
     arrays, level = data.fitted.arrays, data.fitted.level
     grids = [
         CodeGrid(layout.codebook_sizes, grid, layout.code_shape)
-        for layout, grid in zip(arrays.layouts, arrays.grids, strict=True)
+        for layout, grid in zip(arrays.layouts, data.fitted.grids, strict=True)
     ]
+    kind: type[Prior] = registry.lookup("prior", config.sections["prior"]["name"])
     conditioning = config.build(
         "conditioning",
         classes=data.attributes.get(CLASS, 0),
@@ -208,9 +211,13 @@ def build_prior(config: RunConfig, data: PriorData) -> Prior:
         text_tokens=data.text.size if data.text else 0,
         text_length=data.text_length,
         upper=grids[:level],
+        timing=data.fitted.timing if kind.conditional else 0,
     )
     prior: Prior = config.build("prior", codes=grids[level], conditioning=conditioning)
-    prior.origin = Origin(data.identity["tokenizer"], data.names, data.image_size)
+    if arrays.counts is not None:
+        prior.check_grid((min(int(arrays.counts[level].min()), *grids[level].grid),))
+    lengths = durations(data.fitted)
+    prior.origin = Origin(data.identity["tokenizer"], data.names, data.image_size, lengths)
     prior.text_tokenizer = data.text
     return prior
 

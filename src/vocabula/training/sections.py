@@ -19,7 +19,10 @@ SHARED = ("likelihood", "data", "optimizer", "schedule", "training")
 OF_KIND = ("signal", "scaling")
 """Sections of kinds other than images, which configurations of images leave out."""
 
-PRIOR = ("prior", "conditioning", "captions", "held_out", "optimizer", "schedule", "training")
+PRIOR = (
+    *("prior", "conditioning", "captions", "held_out", "context"),
+    *("optimizer", "schedule", "training"),
+)
 
 WIRED = {
     "encoder": ("in_channels", "dim"),

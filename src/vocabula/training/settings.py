@@ -114,4 +114,19 @@ class HeldOutOptions:
     every: Annotated[int, Ge(1)] = 250
 
 
-__all__ = ["PARTS", "CaptionOptions", "HeldOutOptions", "Part", "Stage", "TrainingOptions"]
+@component("context", "context")
+@dataclass(kw_only=True)
+class ContextOptions:
+    """How much of a signal of one axis a prior sees at once.
+
+    Args:
+        positions: codes of the coarsest level, along the axis; of longer signals a part at random
+            is learned at each visit, and the first part is measured. None: whole signals.
+    """
+
+    component_kind: ClassVar[str] = "context"
+
+    positions: Annotated[int, Ge(1)] | None = None
+
+
+__all__ = ["PARTS", "CaptionOptions", "ContextOptions", "HeldOutOptions", "Part", "Stage", "TrainingOptions"]
