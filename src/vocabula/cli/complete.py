@@ -8,7 +8,9 @@ import typer
 
 from vocabula.cli.drawing import (
     Classes,
+    Extent,
     Guidance,
+    Overlap,
     PriorFolder,
     Seed,
     Settings,
@@ -28,6 +30,8 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula complete runs/prior a.png b.png --keep box:8,8,24,24 -n 8 -o completed/
 
   vocabula complete runs/prior photo.png --mask hole.png --paste -o filled.png
+
+  vocabula complete runs/voices voice.wav --keep first:0.5 --seconds 2 -o continued/
 """
 
 
@@ -37,7 +41,7 @@ def complete(
         list[str],
         typer.Argument(
             metavar="IMAGE...",
-            help="Pictures, all of one size.",
+            help="Pictures, all of one size, or recordings.",
             callback=existing("a picture", "nothing at that place"),
         ),
     ],
@@ -45,14 +49,18 @@ def complete(
     out: Annotated[
         str,
         typer.Option(
-            "-o", "--out", metavar="OUT", help="A .png for one grid, or a folder for a PNG each."
+            "-o",
+            "--out",
+            metavar="OUT",
+            help="A .png for one grid, or a folder for a PNG each; of recordings: a folder.",
         ),
     ],
     keep: Annotated[
         str | None,
         typer.Option(
             metavar="PART",
-            help="top:F, bottom:F, left:F, right:F (a fraction), or box:LEFT,TOP,RIGHT,BOTTOM.",
+            help="Of pictures: top:F, bottom:F, left:F, right:F (a fraction), or "
+            "box:LEFT,TOP,RIGHT,BOTTOM; of recordings: first:SECONDS.",
         ),
     ] = None,
     mask: Annotated[
@@ -61,7 +69,7 @@ def complete(
     ] = None,
     count: Annotated[int, typer.Option("-n", "--count", help="Completions of each image.")] = 4,
     paste: Annotated[
-        bool, typer.Option("--paste", help="Keep the kept pixels as they are, not as decoded.")
+        bool, typer.Option("--paste", help="Keep the kept part as it is, not as decoded.")
     ] = False,
     classes: Classes = None,
     settings: Settings = None,
@@ -71,11 +79,13 @@ def complete(
     top_p: TopP = None,
     guidance: Guidance = 1.0,
     seed: Seed = None,
+    extent: Extent = None,
+    overlap: Overlap = None,
     batch_size: BatchSize = 64,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Keep a part of images and draw the rest, in raster order.
+    """Keep a part of images and draw the rest, in raster order, or continue recordings.
 
     What is drawn knows the kept codes before it, not those after it: --keep top conditions on all
     that is kept. A grid shows what is kept, then the completions. Ctrl-C keeps the finished ones.
@@ -85,38 +95,38 @@ def complete(
     from vocabula.cli.closing import close
     from vocabula.cli.drawing import (
         chosen_attributes,
+        extent_of,
         interrupted,
         note_size,
         open_generator,
     )
-    from vocabula.errors import OptionError
-    from vocabula.files import check_apart
-    from vocabula.pipelines.complete import complete_folder, complete_grid, read_images
-    from vocabula.pipelines.keep import FORMS, keep_mask, mask_picture
-    from vocabula.pipelines.sample_kinds import is_picture
+    from vocabula.data.media import MEDIA
+    from vocabula.pipelines.complete_kinds import Completion, complete_signals
     from vocabula.pipelines.sample_options import SampleOptions
     from vocabula.priors import Drawing
 
-    if (keep is None) == (mask is None):
-        got = "neither" if keep is None else "both"
-        raise OptionError(f"--keep: expected {FORMS}, or --mask, got {got}; give one of them")
     drawing = Drawing(temperature, top_k, top_p, guidance)
-    place, files = Path(out), [Path(image).expanduser() for image in images]
+    place, files = Path(out), [Path(file).expanduser() for file in images]
     generator = open_generator(prior, device)
-    pixels = read_images(files, generator)
-    size = (int(pixels.shape[2]), int(pixels.shape[3]))
-    kept = keep_mask(keep, size) if keep is not None else mask_picture(Path(mask or ""), size)
+    size = None if extent is None else extent_of(extent, generator)
     wanted = chosen_attributes(classes, settings, generator)
-    options = SampleOptions(count, wanted, tuple(text or ()), size, drawing, seed, batch_size or 64)
-    note_size(generator, size)
-    how = {"paste": paste, "overwrite": overwrite, "progress": True}
-    if is_picture(place):
-        check_apart([place], files)
-        drawn = complete_grid(generator, pixels, kept, options, place, **how)
-    else:
-        names = [file.name for file in files]
-        drawn = complete_folder(generator, pixels, kept, options, place, names=names, **how)
+    options = SampleOptions(
+        count, wanted, tuple(text or ()), size, drawing, seed, batch_size or 64, overlap
+    )
+    what = Completion(
+        files,
+        place,
+        keep,
+        mask,
+        paste,
+        overwrite,
+        progress=True,
+        note=lambda size: note_size(generator, size),
+    )
+    drawn = complete_signals(generator, options, what)
     if not drawn.complete:
-        raise interrupted(drawn, place)
+        raise interrupted(drawn, place, generator.tokenizer.signal.plural[:-1])
     made = f"drew {plural(drawn.finished, 'completion')} with seed {drawn.seed}: {out}"
-    close(made, "draw whole images", "sample", prior, "-o", "samples.png")
+    signal = generator.tokenizer.signal
+    samples = MEDIA.of(signal.kind).samples
+    close(made, f"draw whole {signal.plural}", "sample", prior, "-o", samples)

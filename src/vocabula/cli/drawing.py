@@ -201,7 +201,7 @@ def extent_of(amount: float, generator: Generator, size: str | None = None) -> t
     return (round(elements),)
 
 
-def note_size(generator: Generator, size: tuple[int, int] | None) -> None:
+def note_size(generator: Generator, size: tuple[int, ...] | None) -> None:
     """Note if the requested size differs from the prior's training signals."""
     from vocabula.cli.console import note
 

@@ -83,7 +83,7 @@ def sample(
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw new signals: images, recordings, vectors. The same seed draws the same ones, in whatever batches.
+    """Draw new signals: images, recordings, vectors. The same seed draws the same, in any batches.
 
     Several classes, other values or texts are taken in turn. Ctrl-C keeps the finished samples and
     says how to go on.
@@ -104,23 +104,21 @@ def sample(
     from vocabula.priors import Drawing
 
     drawing = Drawing(temperature, top_k, top_p, guidance)
-    wanted = None if size is None else parse_size(size)
+    pixels = None if size is None else parse_size(size)
     place = Path(out)
     generator = open_generator(prior, device, compiled=compiled)
-    if extent is not None:
-        wanted = extent_of(extent, generator, size)
+    length = None if extent is None else extent_of(extent, generator, size)
     options = SampleOptions(
         count,
         chosen_attributes(classes, settings, generator),
         tuple(text or ()),
-        wanted,
+        pixels or length,
         drawing,
         seed,
         batch_size or 64,
         overlap,
     )
-    if extent is None:
-        note_size(generator, wanted)
+    note_size(generator, pixels)
     drawn = draw_samples(
         generator,
         options,

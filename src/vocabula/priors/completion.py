@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import torch
@@ -116,3 +117,25 @@ def fill_hidden(images: Tensor, keep: Tensor) -> Tensor:
         mean = avg_pool2d(values, 3, stride=1, padding=1) / around.clamp_min(1e-12)
         values = torch.where(fresh, mean, values)
         weight = weight + fresh.to(weight)
+
+
+@torch.no_grad()
+def known_beginning(
+    tokenizer: SignalTokenizer, x: Tensor, grids: Sequence[tuple[int, ...]], copies: int
+) -> tuple[Known, ...]:
+    """The codes of each level of beginnings (B, C, T) of one axis, as the known first of a grid.
+
+    Args:
+        tokenizer: the tokenizer, on the device of the signals.
+        x: the beginnings, of whole codes of every level.
+        grids: of the whole signals at each level.
+        copies: how often each comes, one after the other.
+    """
+    found = []
+    for codes, (count,) in zip(levels_of(tokenizer.encode(x)), grids, strict=True):
+        own = codes.repeat_interleave(copies, 0)
+        whole = own.new_zeros(len(own), count, *own.shape[2:])
+        whole[:, : own.shape[1]] = own
+        mask = torch.arange(count, device=own.device) < own.shape[1]
+        found.append((whole, mask.expand(len(own), count)))
+    return tuple(found)

@@ -18,7 +18,6 @@ from vocabula.priors.grids import LAYERS, SPREADING_LAYERS
 from vocabula.signals.attributes import CLASS
 from vocabula.signals.condition import Condition
 
-
 WAVES = 6
 """Wavelengths of times."""
 

@@ -82,7 +82,8 @@ class Durations:
         """
         names = tuple(map(str, saved["attributes"]))
         rows = tuple(tuple(map(int, row)) for row in saved["rows"])
-        if not rows or any(len(row) != len(names) + 2 or row[-2] < 1 or row[-1] < 1 for row in rows):
+        width = len(names) + 2
+        if not rows or any(len(row) != width or min(row[-2:]) < 1 for row in rows):
             raise ValueError("durations without a row, or with a wrong one")
         return cls(names, rows)
 

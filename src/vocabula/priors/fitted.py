@@ -12,8 +12,8 @@ from torch import Tensor
 
 from vocabula.errors import OptionError, picture_size
 from vocabula.priors.condition import Conditioning
-from vocabula.priors.fit import check_fit, trained_extent
 from vocabula.priors.durations import Durations
+from vocabula.priors.fit import check_fit, trained_extent
 from vocabula.priors.prior import Prior, Values
 from vocabula.priors.windows import overlap_of
 from vocabula.signals import Condition

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from vocabula.budgets import DECODED_PIXELS
-from vocabula.errors import DataError, OptionError, plural
-from vocabula.priors.completion import check_completes, check_keep, known_codes
+from vocabula.errors import DataError, plural
+from vocabula.priors.completion import check_completes, check_keep, known_beginning, known_codes
 from vocabula.priors.drawing import Drawing
 from vocabula.priors.durations import Durations
 from vocabula.priors.fitted import Attributes, FittedPriors, Texts
-from vocabula.priors.order import Order, Samples, join, level_numbers, new_seed
+from vocabula.priors.order import Order, Samples, after, at_least, join, level_numbers, new_seed
 from vocabula.priors.sampling import Progress, uniform_numbers
 from vocabula.priors.windows import draw
 from vocabula.signals import Condition
@@ -129,7 +129,7 @@ class Generator(FittedPriors):
             OptionError: an option is out of range, or a prior cannot compute such a size.
             DataError: an attribute, a value, a text or vectors are unknown to the priors.
         """
-        _at_least({"n": (n, 1), "start": (start, 0), "batch_size": (batch_size, 1)})
+        at_least({"n": (n, 1), "start": (start, 0), "batch_size": (batch_size, 1)})
         lengths = None
         if size is None and self.durations is not None:
             lengths, size = self.durations, self.extent
@@ -189,7 +189,7 @@ class Generator(FittedPriors):
         check_completes(self.tokenizer)
         x = self.tokenizer.signal.check(images)
         count, size = len(x) * copies, (int(x.shape[2]), int(x.shape[3]))
-        _at_least({"copies": (copies, 1), "batch_size": (batch_size, 1)})
+        at_least({"copies": (copies, 1), "batch_size": (batch_size, 1)})
         self.check_size(size)
         condition = self.conditions(count, attributes=attributes, text=text, vectors=vectors)
         self._check(drawing, condition, count)
@@ -199,6 +199,51 @@ class Generator(FittedPriors):
         )
         order = Order(count, 0, condition, size, drawing, new_seed(seed), batch_size, progress)
         return self._stream(replace(order, known=repeated))
+
+    def extend(
+        self,
+        beginnings: Tensor,
+        size: Sequence[int],
+        *,
+        copies: int = 1,
+        attributes: Attributes | None = None,
+        text: Texts | None = None,
+        vectors: Tensor | None = None,
+        overlap: float | None = None,
+        drawing: Drawing = Drawing(),  # noqa: B008 - frozen
+        seed: int | None = None,
+        batch_size: int = 64,
+        progress: Progress | None = None,
+    ) -> Iterator[Samples]:
+        """Continue signals of one axis from their beginnings, batch by batch.
+
+        Args:
+            beginnings: (B, C, T), T a multiple of the coarsest stride.
+            size: of the continued signals, longer than T.
+            copies: continuations of each; they follow one another.
+            attributes: see `stream`; or one value for each of B x copies continuations.
+            text: the caption; or one for each.
+            vectors: see `stream`; or one row for each.
+            overlap, drawing, seed, batch_size, progress: see `stream`.
+
+        Raises:
+            DataError: the beginnings are no such signals, or an attribute or text is unknown.
+            OptionError: an option is out of range, or a prior cannot compute such a size.
+        """
+        x, stride = self.tokenizer.signal.check(beginnings), self.tokenizer.strides[0]
+        count, size = len(x) * copies, tuple(size)
+        at_least({"copies": (copies, 1), "batch_size": (batch_size, 1)})
+        shared = self.check_size(size, overlap)
+        if x.ndim != 3 or x.shape[2] % stride or not 0 < x.shape[2] < size[0]:
+            raise DataError(
+                f"beginnings: expected (B, C, T) with T a multiple of {stride} below {size[0]}, "
+                f"got {tuple(x.shape)}; cut them"
+            )
+        condition = self.conditions(count, attributes=attributes, text=text, vectors=vectors)
+        self._check(drawing, condition, count)
+        known = known_beginning(self.tokenizer, x.to(self.device), self.grids(size), copies)
+        order = Order(count, 0, condition, size, drawing, new_seed(seed), batch_size, progress)
+        return self._stream(replace(order, known=known, overlap=shared))
 
     @torch.no_grad()
     def decode(
@@ -220,7 +265,10 @@ class Generator(FittedPriors):
         found = []
         for first in range(0, len(levels[0]), n):
             rows = slice(first, first + n)
-            part, inside = tuple(codes[rows] for codes in levels), mask if mask is None else mask[rows]
+            part, inside = (
+                tuple(codes[rows] for codes in levels),
+                mask if mask is None else mask[rows],
+            )
             own = rows_of(known, rows)
             found.append(self.tokenizer.decode(part, own, size=size, mask=inside))
         return torch.cat(found)
@@ -295,10 +343,10 @@ class Generator(FittedPriors):
             lengths = None if order.lengths is None else order.lengths[rows]
             size = order.size if lengths is None else (int(lengths.max()),)
             levels: list[Tensor] = []
-            for i, (prior, grid) in enumerate(zip(self.priors, self.grids(size), strict=True)):
+            for i, grid in enumerate(self.grids(size)):
                 drawn = uniform_numbers((rows.stop - first, each[i]), None, numbers[i])
                 levels.append(
-                    self._level(order, i, rows, grid, levels, drawn, _after(done, of, order))
+                    self._level(order, i, rows, grid, levels, drawn, after(done, of, order))
                 )
                 done += math.prod(grids[i])
             found = tuple(off_positions(codes, axes) for codes in levels)
@@ -339,20 +387,3 @@ class Generator(FittedPriors):
         if counts is not None:
             codes[torch.arange(grid[0]) >= counts[:, None]] = OUTSIDE
         return codes
-
-
-def _after(done: int, of: int, order: Order) -> Progress | None:
-    """The progress of one level of one batch, as part of the whole."""
-    progress = order.progress
-    if progress is None:
-        return None
-    return lambda position, _: progress(done + position, of)
-
-
-def _at_least(options: dict[str, tuple[int, int]]) -> None:
-    """Refuse an option that is below its least value."""
-    for name, (value, least) in options.items():
-        if int(value) != value or value < least:
-            raise OptionError(
-                f"sample.{name}: expected an integer >= {least}, got {value}; change it"
-            )

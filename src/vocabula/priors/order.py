@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vocabula.errors import OptionError
 from vocabula.priors.drawing import Drawing
 from vocabula.priors.sampling import Known, Progress, check_seed
 from vocabula.signals import Condition
@@ -154,3 +155,20 @@ def level_numbers(seed: int, level: int, skipped: int) -> torch.Generator:
         torch.rand(min(skipped, SKIPPED_AT_ONCE), dtype=torch.float64, generator=generator)
         skipped -= SKIPPED_AT_ONCE
     return generator
+
+
+def after(done: int, of: int, order: Order) -> Progress | None:
+    """The progress of one level of one batch, as part of the whole."""
+    progress = order.progress
+    if progress is None:
+        return None
+    return lambda position, _: progress(done + position, of)
+
+
+def at_least(options: dict[str, tuple[int, int]]) -> None:
+    """Refuse an option that is below its least value."""
+    for name, (value, least) in options.items():
+        if int(value) != value or value < least:
+            raise OptionError(
+                f"sample.{name}: expected an integer >= {least}, got {value}; change it"
+            )

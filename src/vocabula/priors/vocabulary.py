@@ -10,7 +10,6 @@ from vocabula.priors.condition import Conditioning
 from vocabula.signals.attributes import NOT_GIVEN
 from vocabula.signals.condition import Condition
 
-
 TIMES = 64
 """Different times of a language model, from the start to the end of the longest signal."""
 
@@ -25,9 +24,9 @@ class TokenVocabulary:
         text | first symbol of a position | second | ... | symbols of coarser levels |
         classes | no class | values of another attribute | no value | ... | starts | totals | start
 
-    Times are two tokens: where in the whole signal the codes start, and how long it is, in
-    `TIMES` equal steps up to the longest signal of the training data. So that text tokens keep the numbers they have in ``tokenizer.json``, and without text and
-    with one book a code is its own token.
+    so that text tokens keep the numbers they have in ``tokenizer.json``, and without text and
+    with one book a code is its own token. Times are two tokens: where in the whole signal the codes
+    start, and how long it is, in `TIMES` equal steps up to the longest signal of the training data.
 
     Args:
         codes: what the codes look like.

@@ -126,9 +126,7 @@ def _told(prior: Prior, condition: Condition, batch: int, start: int, count: int
     return replace(condition, timing=torch.stack([starts, totals.clamp(max=longest)], 1))
 
 
-def _new_positions(
-    progress: Progress | None, start: int, done: int, count: int
-) -> Progress | None:
+def _new_positions(progress: Progress | None, start: int, done: int, count: int) -> Progress | None:
     """The progress of the new positions of a window, as part of the whole."""
     if progress is None:
         return None

@@ -96,7 +96,7 @@ class Condition:
         )
 
     def parts(self) -> Iterator[tuple[str, Tensor]]:
-        """Every tensor with its name in messages: attributes first, coarser codes and times last."""
+        """Every tensor with its name in messages: attributes first, codes and times last."""
         yield from self.attributes.items()
         if self.text is not None:
             yield "text", self.text

@@ -210,8 +210,10 @@ class IndependentTokenizer(SignalTokenizer):
         return self._levels[-1].decoder
 
     def _codes(self, x: Tensor) -> list[Tensor]:
-        found, _ = self._descend(x, lambda quantizer, z: (quantizer.encode(z), z))
-        return found
+        return [
+            quantizer.encode(level.encoder(self._centred(x, level.encoder, WHOLE)).movedim(1, -1))
+            for level, quantizer in zip(self._levels, self._discrete("encode"), strict=True)
+        ]
 
     def _descend(
         self,

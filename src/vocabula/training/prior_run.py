@@ -32,7 +32,12 @@ from vocabula.training.prior_session import METRICS, PriorSession, build_prior
 from vocabula.training.prior_trainer import PriorTrainer
 from vocabula.training.random_state import seed_everything
 from vocabula.training.session import prepare
-from vocabula.training.settings import CaptionOptions, ContextOptions, HeldOutOptions, TrainingOptions
+from vocabula.training.settings import (
+    CaptionOptions,
+    ContextOptions,
+    HeldOutOptions,
+    TrainingOptions,
+)
 from vocabula.training.subject import Subject
 from vocabula.training.workloads import make_prior_trainer, prior_workload
 

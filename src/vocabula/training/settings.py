@@ -129,4 +129,12 @@ class ContextOptions:
     positions: Annotated[int, Ge(1)] | None = None
 
 
-__all__ = ["PARTS", "CaptionOptions", "ContextOptions", "HeldOutOptions", "Part", "Stage", "TrainingOptions"]
+__all__ = [
+    "PARTS",
+    "CaptionOptions",
+    "ContextOptions",
+    "HeldOutOptions",
+    "Part",
+    "Stage",
+    "TrainingOptions",
+]
