@@ -224,7 +224,11 @@ class Generator(FittedPriors):
             attributes: see `stream`; or one value for each of B x copies continuations.
             text: the caption; or one for each.
             vectors: see `stream`; or one row for each.
-            overlap, drawing, seed, batch_size, progress: see `stream`.
+            overlap: see `stream`.
+            drawing: see `stream`.
+            seed: see `stream`.
+            batch_size: see `stream`.
+            progress: see `stream`.
 
         Raises:
             DataError: the beginnings are no such signals, or an attribute or text is unknown.

@@ -210,10 +210,11 @@ class IndependentTokenizer(SignalTokenizer):
         return self._levels[-1].decoder
 
     def _codes(self, x: Tensor) -> list[Tensor]:
-        return [
-            quantizer.encode(level.encoder(self._centred(x, level.encoder, WHOLE)).movedim(1, -1))
-            for level, quantizer in zip(self._levels, self._discrete("encode"), strict=True)
-        ]
+        found = []
+        for level, quantizer in zip(self._levels, self._discrete("encode"), strict=True):
+            z: Tensor = level.encoder(self._centred(x, level.encoder, WHOLE))
+            found.append(quantizer.encode(z.movedim(1, -1)))
+        return found
 
     def _descend(
         self,
