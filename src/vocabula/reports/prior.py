@@ -10,7 +10,7 @@ from typing import Any
 
 from vocabula.data import read_tokens
 from vocabula.data.code_arrays import read_codes
-from vocabula.errors import CheckpointError, picture_size, plural
+from vocabula.errors import CheckpointError, OptionError, picture_size, plural
 from vocabula.evaluation.batches import counted
 from vocabula.evaluation.code_nats import (
     CodeNats,
@@ -85,11 +85,18 @@ def build_prior_report(
         CheckpointError: the folder is not what `train_prior` wrote.
         TokensError, DataError: codes or captions are missing, damaged or do not fit.
         OutputError: the file exists or cannot be written.
+        OptionError: the signals differ in length, or the prior has learned parts of them.
     """
     folder, out = Path(folder), Path(out)
     check_new_file(out, overwrite=overwrite)
     manifest = _manifest(folder)
     data = _data(generator, manifest, tokens)
+    if data.fitted.timing:
+        plural_name = generator.tokenizer.signal.plural
+        raise OptionError(
+            f"report: expected a prior of {plural_name} of one length, got one of different "
+            f"lengths; read {folder / 'metrics.json'}, and listen to vocabula sample"
+        )
     several = range(len(generator.priors))
     with counted("measuring", len(several), show=progress) as advance:
         levels = []
