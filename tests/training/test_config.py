@@ -27,6 +27,7 @@ PRESETS = [
     "photos",
     "photos-2level",
     "speech-16k",
+    "speech-2level-8k",
     "speech-8k",
     "speech-units-8k",
     "tones",

@@ -121,23 +121,15 @@ def read_prior_data(
         tokens = CaptionTokens.of(own, text, length) if text and own is not None else None
         return ConditionedCodes(codes, 0, tuple(values), tokens, tokenizer.channels, context)
 
+    _check_context(arrays, context)
     identity = {
         "tokenizer": fingerprint,
         "codes": arrays.digest()[:16],
         "held_out": other.digest()[:16],
         "captions": _digest(texts),
         "held_out_captions": _digest(other_texts),
-        "classes": str(values.get(CLASS, 0)),
-        "class_names": _digest(names.get(CLASS, ()) if CLASS in values else None),
+        **_identity_of(values, names),
     }
-    others = {name: [n, names.get(name)] for name, n in values.items() if name != CLASS}
-    if others:  # else the identity is that of earlier releases
-        identity["attributes"] = _digest(others)
-    if context is not None and arrays.extents.shape[1] != 1:
-        raise DataError(
-            f"context.positions: expected none, as {arrays.name} has signals of "
-            f"{arrays.extents.shape[1]} axes, got {context}; leave it out"
-        )
     return PriorData(
         conditioned(fitted, texts),
         conditioned(other, other_texts),
@@ -147,6 +139,28 @@ def read_prior_data(
         length,
         identity,
     )
+
+
+def _check_context(arrays: CodeArrays, context: int | None) -> None:
+    """Refuse a context for signals of several axes."""
+    axes = arrays.extents.shape[1]
+    if context is not None and axes != 1:
+        raise DataError(
+            f"context.positions: expected none, as {arrays.name} has signals of {axes} axes, got "
+            f"{context}; leave it out"
+        )
+
+
+def _identity_of(values: Mapping[str, int], names: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """What a resumed run must find unchanged of the attributes."""
+    found = {
+        "classes": str(values.get(CLASS, 0)),
+        "class_names": _digest(names.get(CLASS, ()) if CLASS in values else None),
+    }
+    others = {name: [n, names.get(name)] for name, n in values.items() if name != CLASS}
+    if others:  # else the identity is that of earlier releases
+        found["attributes"] = _digest(others)
+    return found
 
 
 def _split(

@@ -121,7 +121,7 @@ def _together(parts: Sequence[Tensor], axis: int, fill: int) -> Tensor:
 
 def _count(codes: Tensor) -> int:
     """Positions of a signal (n, *code_shape) before `OUTSIDE`."""
-    return int((codes.flatten(1) != OUTSIDE).all(1).sum())
+    return int((codes.reshape(len(codes), -1)[:, 0] != OUTSIDE).sum())
 
 
 def new_seed(seed: int | None) -> int:
