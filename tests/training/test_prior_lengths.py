@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vocabula.data.token_writer import TokenWriter
-from vocabula.errors import OptionError
+from vocabula.errors import OptionError, TokensError
 from vocabula.levels import levels_of
 from vocabula.priors import load_generator
 from vocabula.tokenizers import SignalTokenizer, build_tokenizer
@@ -24,9 +24,9 @@ TINY = {
 }
 
 
-def tokenizer_of(levels: int) -> SignalTokenizer:
+def tokenizer_of(levels: int, rate: int = 100) -> SignalTokenizer:
     torch.manual_seed(0)
-    audio = {"name": "audio", "sample_rate": 100}
+    audio = {"name": "audio", "sample_rate": rate}
     parts = {
         f"level{i + 1}": {
             "name": "independent",
@@ -109,3 +109,9 @@ def test_a_transformer_above_and_convolutions_below(tmp_path: Path) -> None:
     assert torch.equal(counts[1], 2 * counts[0]) and torch.equal(10 * counts[0], drawn.lengths)
     alone = generator.sample(5, seed=0, batch_size=1)
     np.testing.assert_array_equal(alone.levels[0], drawn.levels[0])
+
+
+def test_tokens_of_another_rate_are_refused(tmp_path: Path) -> None:
+    tokens = write(tokenizer_of(1, rate=200), tmp_path / "tokens.parquet")
+    with pytest.raises(TokensError, match="use the tokenizer that wrote them"):
+        train_prior(config("pixelcnn"), tokenizer_of(1), tokens, tmp_path / "p", progress=False)
