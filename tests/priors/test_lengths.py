@@ -17,7 +17,16 @@ from vocabula.data.code_batches import train_code_batches
 from vocabula.errors import CodeError, OptionError
 from vocabula.evaluation.code_nats import measure_codes
 from vocabula.functional.context_models import context_nats
-from vocabula.priors import CodeGrid, PixelCNN, PixelSNAIL, Prior, TransformerPrior, load, save
+from vocabula.priors import (
+    CodeGrid,
+    PixelCNN,
+    PixelSNAIL,
+    PortablePrior,
+    Prior,
+    TransformerPrior,
+    load,
+    save,
+)
 from vocabula.priors.condition import Conditioning
 from vocabula.priors.conditioned import ConditionedCodes
 from vocabula.priors.durations import Durations, durations
@@ -77,6 +86,17 @@ def test_a_padded_batch_has_the_probabilities_of_each_signal_alone(kind: str, ti
     if kind != "transformer":  # whose loss is that of the whole vocabulary
         expected = -found.sum() / (2 * sum(COUNTS))
         torch.testing.assert_close(prior.loss(codes, known), expected)
+
+
+@torch.no_grad()
+def test_a_portable_prior_takes_padded_codes() -> None:
+    torch.manual_seed(0)
+    prior = PortablePrior(GRID, hidden=8, layers=1, embedding=4).eval()
+    codes = ragged()
+    found = prior.log_probs(codes)
+    for i, count in enumerate(COUNTS):
+        torch.testing.assert_close(found[i, :count], prior.log_probs(codes[i : i + 1, :count])[0])
+        assert not found[i, count:].any()
 
 
 @torch.no_grad()
