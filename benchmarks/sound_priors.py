@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from vocabula import load, load_generator
+from vocabula.benchmark.record import record
 from vocabula.data import read_tokens
 from vocabula.data.audio_data import AudioData
-from vocabula.data.code_arrays import read_codes
+from vocabula.data.code_arrays import CodeArrays, read_codes
 from vocabula.evaluation.batches import read_batches
+from vocabula.evaluation.code_nats import count_by_book
 from vocabula.functional.mel import mel_filters
-from vocabula.priors import Drawing
+from vocabula.priors import Drawing, Generator
+from vocabula.priors.conditioned import ConditionedCodes
 from vocabula.tokenizers import SignalTokenizer
 
 PATTERN = "{digit}_{speaker}_{index}"
@@ -130,9 +132,38 @@ def nearest(samples: list[Tensor], training: Any) -> dict[str, float]:
     return {"least": min(shares), "median": float(np.median(shares))}
 
 
+def unigram(prior: str, trained: CodeArrays) -> list[float]:
+    """Nats per held-out code of each book by its frequency in the training codes."""
+    sources = json.loads((Path(prior) / "run.json").read_text())["sources"]
+    other = read_codes(read_tokens(sources["held_out"]))
+    return count_by_book(ConditionedCodes(trained), ConditionedCodes(other), 0)
+
+
 def histogram(seconds: np.ndarray) -> list[int]:
     """Counts in steps of 0.1 s up to 2.4 s."""
     return np.histogram(seconds, bins=24, range=(0, 2.4))[0].tolist()
+
+
+def drawn(
+    generator: Generator, net: Any, pairs: list[tuple[int, int]], top_p: float, trained: CodeArrays
+) -> dict[str, Any]:
+    """Samples of some digits and speakers: what is heard, how long they are, how new."""
+    digits, speakers = ([pair[i] for pair in pairs] for i in range(2))
+    samples = generator.sample(
+        len(pairs),
+        attributes={"digit": digits, "speaker": speakers},
+        seed=0,
+        drawing=Drawing(top_p=top_p if top_p < 1 else None),
+    )
+    groups = list(samples.each())
+    sounds = [x[0] for group in groups for x in group.signals]
+    codes = [own for group in groups for own in group.levels[0]]
+    rate = generator.tokenizer.signal.sample_rate or 1
+    return {
+        "recognised": heard(net, sounds, torch.tensor(digits), torch.tensor(speakers)),
+        "seconds": histogram(np.array([len(x) for x in sounds]) / rate),
+        "nearest_training_recording": nearest(codes, trained),
+    }
 
 
 def main() -> None:
@@ -143,7 +174,7 @@ def main() -> None:
     parser.add_argument("-o", "--out", required=True)
     parser.add_argument("--each", type=int, default=2, help="samples of each digit and speaker")
     parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--top-p", type=float, default=None)
+    parser.add_argument("--top-p", type=float, nargs="+", default=[1.0])
     options = parser.parse_args()
     tokenizer, generator = load(options.run), load_generator(options.prior)
     rate = tokenizer.signal.sample_rate or 1
@@ -152,42 +183,27 @@ def main() -> None:
     test, test_digits, test_speakers, _ = recordings(tokenizer, options.test)
     decoded = [tokenizer.reconstruct(x[None, None])[0, 0] for x in test]
     pairs = [(d, s) for d in range(10) for s in range(6) for _ in range(options.each)]
-    asked = {"digit": [d for d, _ in pairs], "speaker": [s for _, s in pairs]}
-    drawn = generator.sample(
-        len(pairs), attributes=asked, seed=0, drawing=Drawing(top_p=options.top_p)
-    )
-    parts = [
-        part for group in drawn.each() for part in zip(group.signals, group.levels[0], strict=True)
-    ]
-    sounds, codes = [x[0] for x, _ in parts], [c for _, c in parts]
     metrics = json.loads((Path(options.prior) / "metrics.json").read_text())
-    seconds = np.array([len(x) for x in sounds]) / rate
-    result = {
-        "command": f"benchmarks/sound_priors.py RUN PRIOR TOKENS TRAIN TEST --each {options.each}"
-        f" --epochs {options.epochs}" + (f" --top-p {options.top_p}" if options.top_p else ""),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} thread, torch "
-        f"{torch.__version__}",
-        "seed": 0,
+    trained = read_codes(read_tokens(options.tokens))
+    words = f"--each {options.each} --epochs {options.epochs}"
+    words += " --top-p " + " ".join(map(str, options.top_p))
+    figures = {
         "prior": metrics,
         "bits_per_code": metrics["nats_per_token"] / math.log(2),
         "bits_per_code_unigram": metrics["order0"] / math.log(2),
+        "nats_by_book_unigram": unigram(options.prior, trained),
         "recognised": {
             "originals": heard(net, test, test_digits, test_speakers),
             "decoded": heard(net, decoded, test_digits, test_speakers),
-            "samples": heard(
-                net, sounds, torch.tensor(asked["digit"]), torch.tensor(asked["speaker"])
-            ),
         },
-        "seconds": {
-            "step": 0.1,
-            "training": histogram(np.array([len(x) for x in waves]) / rate),
-            "samples": histogram(seconds),
-        },
-        "nearest_training_recording": nearest(codes, read_codes(read_tokens(options.tokens))),
+        "samples": {str(p): drawn(generator, net, pairs, p, trained) for p in options.top_p},
+        "seconds": histogram(np.array([len(x) for x in waves]) / rate),
         "names": {name: list(own) for name, own in names.items()},
     }
+    command = f"python benchmarks/sound_priors.py RUN PRIOR TOKENS TRAIN TEST {words}"
+    result = record("sound-priors", command, torch.get_num_threads(), figures)
     Path(options.out).write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result["recognised"], indent=1))
+    print(json.dumps({"recognised": figures["recognised"], **figures["samples"]}))
 
 
 if __name__ == "__main__":
