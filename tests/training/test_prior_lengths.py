@@ -92,6 +92,11 @@ def test_parts_of_long_recordings_are_learned(tmp_path: Path) -> None:
     assert generator.priors[0].conditioning.timing == 15
     found = generator.sample(1, size=(300,), overlap=0.5, seed=0).signals
     assert found.shape == (1, 1, 300) and bool(found.isfinite().all())
+    long = {"speaker": "long"}
+    cut = generator.sample(6, attributes=long, seed=0).lengths
+    whole = generator.sample(6, attributes=long, overlap=0.5, seed=0).lengths
+    assert cut is not None and set(cut.tolist()) == {60}
+    assert whole is not None and 100 <= int(whole.min()) < int(whole.max()) <= 150
 
 
 def test_a_transformer_above_and_convolutions_below(tmp_path: Path) -> None:

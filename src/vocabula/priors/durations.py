@@ -38,6 +38,11 @@ class Durations:
     attributes: tuple[str, ...]
     rows: tuple[tuple[int, ...], ...]
 
+    @property
+    def longest(self) -> int:
+        """Most positions of a signal."""
+        return max(row[-2] for row in self.rows)
+
     def draw(self, n: int, given: Mapping[str, Tensor], *, seed: int, start: int = 0) -> Tensor:
         """Positions (n,) of samples, drawn from the training signals that have their attributes.
 

@@ -113,7 +113,8 @@ class Generator(FittedPriors):
             vectors: (D,) for all or (n, D), for priors that were trained on vectors; a row of NaN
                 for none.
             size: along each axis, such as (H, W) in pixels; None takes `extent`, or draws how long
-                each signal is where those of the training data differ; see `Durations`.
+                each signal is where those of the training data differ (see `Durations`), at most
+                `extent` without windows.
             overlap: signals of one axis may be longer than the context of a prior: they are drawn
                 in windows that begin with this share of the context, in (0, 1), from the window
                 before. None: a longer one is refused.
@@ -133,6 +134,8 @@ class Generator(FittedPriors):
         lengths = None
         if size is None and self.durations is not None:
             lengths, size = self.durations, self.extent
+            if overlap is not None:
+                size = (lengths.longest * self.tokenizer.strides[0],)
         size = self.extent if size is None else tuple(size)
         shared = self.check_size(size, overlap)
         condition = self.conditions(n, attributes=attributes, text=text, vectors=vectors)
