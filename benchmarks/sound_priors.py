@@ -145,7 +145,12 @@ def histogram(seconds: np.ndarray) -> list[int]:
 
 
 def drawn(
-    generator: Generator, net: Any, pairs: list[tuple[int, int]], top_p: float, trained: CodeArrays
+    generator: Generator,
+    net: Any,
+    pairs: list[tuple[int, int]],
+    top_p: float,
+    guidance: float,
+    trained: CodeArrays,
 ) -> dict[str, Any]:
     """Samples of some digits and speakers: what is heard, how long they are, how new."""
     digits, speakers = ([pair[i] for pair in pairs] for i in range(2))
@@ -153,13 +158,16 @@ def drawn(
         len(pairs),
         attributes={"digit": digits, "speaker": speakers},
         seed=0,
-        drawing=Drawing(top_p=top_p if top_p < 1 else None),
+        drawing=Drawing(top_p=top_p if top_p < 1 else None, guidance=guidance),
     )
     groups = list(samples.each())
     sounds = [x[0] for group in groups for x in group.signals]
     codes = [own for group in groups for own in group.levels[0]]
     rate = generator.tokenizer.signal.sample_rate or 1
     return {
+        "count": len(pairs),
+        "top_p": top_p,
+        "guidance": guidance,
         "recognised": heard(net, sounds, torch.tensor(digits), torch.tensor(speakers)),
         "seconds": histogram(np.array([len(x) for x in sounds]) / rate),
         "nearest_training_recording": nearest(codes, trained),
@@ -175,6 +183,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=2, help="samples of each digit and speaker")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--top-p", type=float, nargs="+", default=[1.0])
+    parser.add_argument("--guidance", type=float, nargs="+", default=[1.0])
     options = parser.parse_args()
     tokenizer, generator = load(options.run), load_generator(options.prior)
     rate = tokenizer.signal.sample_rate or 1
@@ -187,6 +196,8 @@ def main() -> None:
     trained = read_codes(read_tokens(options.tokens))
     words = f"--each {options.each} --epochs {options.epochs}"
     words += " --top-p " + " ".join(map(str, options.top_p))
+    words += " --guidance " + " ".join(map(str, options.guidance))
+    drawings = [(p, g) for p in options.top_p for g in options.guidance]
     figures = {
         "prior": metrics,
         "bits_per_code": metrics["nats_per_token"] / math.log(2),
@@ -196,14 +207,14 @@ def main() -> None:
             "originals": heard(net, test, test_digits, test_speakers),
             "decoded": heard(net, decoded, test_digits, test_speakers),
         },
-        "samples": {str(p): drawn(generator, net, pairs, p, trained) for p in options.top_p},
+        "samples": [drawn(generator, net, pairs, p, g, trained) for p, g in drawings],
         "seconds": histogram(np.array([len(x) for x in waves]) / rate),
         "names": {name: list(own) for name, own in names.items()},
     }
     command = f"python benchmarks/sound_priors.py RUN PRIOR TOKENS TRAIN TEST {words}"
     result = record("sound-priors", command, torch.get_num_threads(), figures)
     Path(options.out).write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps({"recognised": figures["recognised"], **figures["samples"]}))
+    print(json.dumps([figures["recognised"], *figures["samples"]]))
 
 
 if __name__ == "__main__":
