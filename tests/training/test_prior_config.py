@@ -10,7 +10,10 @@ from vocabula.errors import OptionError
 from vocabula.training.config import explain, load_config
 from vocabula.training.preset_files import prior_preset_names
 
-SECTIONS = ("prior", "conditioning", "captions", "held_out", "optimizer", "schedule", "training")
+SECTIONS = (
+    *("prior", "conditioning", "captions", "held_out", "context"),
+    *("optimizer", "schedule", "training"),
+)
 
 
 def test_every_model_has_a_preset_of_its_name() -> None:
