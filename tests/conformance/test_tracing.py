@@ -24,7 +24,6 @@ LEARNING_ONLY = {
     "residual, dropout",
 }
 """Rows that differ from others in training alone: evaluation and export trace the same code."""
-DISTINCT = [row for row in ROWS if row.name not in LEARNING_ONLY]
 OF_PARTS = {
     "vector, normal start, no revival",  # inductor compiles it, below
     "vector, cosine, ema",
@@ -45,7 +44,9 @@ OF_PARTS = {
 
 Their graphs are traced and compared as all others. A second pass over the operations of a graph,
 one by one, makes it free of mutation and adds its backward. It has nothing new to meet in them.
+Evaluation and export, which are less, trace their parts alone.
 """
+DISTINCT = [row for row in ROWS if row.name not in LEARNING_ONLY | OF_PARTS]
 
 
 def run(quantizer: Quantizer, forward: object, seed: int) -> list[Tensor]:

@@ -96,9 +96,9 @@ def test_a_portable_prior_looks_at_earlier_books_only() -> None:
         assert same == [later <= book for later in range(3)]
 
 
-def test_a_portable_prior_refuses_a_longer_row_and_names_others() -> None:
-    with pytest.raises(OptionError, match=r"one position, got .* pixelcnn, pixelsnail or transfor"):
-        PortablePrior(CodeGrid(BOOKS, (4,)))
+def test_a_portable_prior_refuses_three_axes_and_names_others() -> None:
+    with pytest.raises(OptionError, match=r"1 or 2 axes, .* pixelcnn, pixelsnail or transformer"):
+        PortablePrior(CodeGrid(BOOKS, (2, 3, 4)))
 
 
 @pytest.mark.parametrize("kind", ["pixelcnn", "gpt2"])

@@ -163,5 +163,5 @@ def test_conditional_books_take_a_number_of_stages() -> None:
     assert torch.equal(result.codes, some)
     assert torch.equal(result.values, quantizer.decode(whole, stages=2))
     assert result.losses["commitment"][2] == 0
-    with pytest.raises(OptionError, match="expected a quantizer with a table"):
+    with pytest.raises(OptionError, match="expected codes in use in every book"):
         quantizer.prune()
