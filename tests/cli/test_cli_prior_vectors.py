@@ -60,7 +60,7 @@ def test_train_look_draw_and_report(vocabula: Callable[..., Any], tmp_path: Path
         (("sample", "prior", "-o", "x.npy", "--size", "3x3"), "size: expected none, as vectors"),
         (("sample", "prior", "-o", "x.png"), "ends in .npy or .parquet"),
         (("complete", "prior", "in.parquet", "--keep", "top:0.5", "-o", "x.png"),
-         "complete: expected a prior of images, got one of vectors"),
+         "expected a prior of images, or of signals of one axis, got one of vectors"),
     ):  # fmt: skip
         wrong = vocabula(*words)
         assert wrong.code == 2 and message in wrong.err and wrong.err.count("\n") == 1

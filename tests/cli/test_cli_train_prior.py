@@ -53,7 +53,7 @@ def test_the_last_lines_say_what_was_reached(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--model", "pixelcn"], "expected one of cifar10"),
+        (["--model", "pixelcn"], "expected one of audio-24k"),
         (["--model", "digits"], "expected the configuration of a prior, got digits"),
         (["--model", "pixelcnn", "prior.layers=0"], "prior.layers: expected an integer >= 1"),
         (["--model", "pixelcnn", "--level", "2"], "--level: expected a number in [1, 1]"),

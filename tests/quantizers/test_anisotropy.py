@@ -74,7 +74,6 @@ CASES: dict[str, tuple[Callable[[], Tensor], Callable[[], Quantizer]]] = {
     "items, moving averages": (items, vector),
     "items, product": (items, lambda: ProductQuantizer([VectorQuantizer(32, SIZE) for _ in "ab"])),
     "frames, moving averages": (frames, vector),
-    "items, Gumbel": (items, lambda: GumbelQuantizer(DIM, SIZE, initialization=KMeans())),
     "frames, Gumbel": (frames, lambda: GumbelQuantizer(DIM, SIZE, initialization=KMeans())),
 }
 

@@ -179,7 +179,7 @@ def test_learned_stages_take_no_scale() -> None:
 )
 def test_compiled_training_finds_the_scales_of_eager_training(kind, options) -> None:
     torch.manual_seed(0)
-    eager = ResidualQuantizer([KINDS[kind]() for _ in range(3)], **options)
+    eager = ResidualQuantizer([KINDS[kind]() for _ in range(2)], **options)
     before = copy.deepcopy(eager)
     traced = copy.deepcopy(eager)
     compiled = torch.compile(traced, fullgraph=True, backend="eager")
