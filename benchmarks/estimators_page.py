@@ -50,5 +50,8 @@ def rendered() -> str:
         f"{found['seed']}, equal initial weights and batches; the first {first['images']:,} test "
         f"images. {found['machine']['processor']}."
     )
-    closing = f"Measured by `{found['command']}`, in `benchmarks/results/estimators.json`."
+    closing = (
+        f"Measured by `python benchmarks/estimators.py DATA --steps {first['steps']}`, the times by "
+        "`--timing`, in `benchmarks/results/estimators.json`."
+    )
     return "\n\n".join([setting, table(found), closing])
