@@ -50,8 +50,8 @@ def rendered() -> str:
         f"{found['seed']}, equal initial weights and batches; the first {first['images']:,} test "
         f"images. {found['machine']['processor']}."
     )
+    words = f"python benchmarks/estimators.py DATA --steps {first['steps']}"
     closing = (
-        f"Measured by `python benchmarks/estimators.py DATA --steps {first['steps']}`, the times by "
-        "`--timing`, in `benchmarks/results/estimators.json`."
+        f"Measured by `{words}`, the times by `--timing`, in `benchmarks/results/estimators.json`."
     )
     return "\n\n".join([setting, table(found), closing])
