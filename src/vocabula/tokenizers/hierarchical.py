@@ -18,11 +18,9 @@ from vocabula.nn.base import Decoder, Encoder, dtype_of
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.registry import component
-from vocabula.signals import Image, Signal
+from vocabula.signals import Signal
 from vocabula.tokenizers.analysis import evaluated
-from vocabula.tokenizers.base import SignalTokenizer
-from vocabula.tokenizers.code_level import CodeLevel
-from vocabula.tokenizers.gaussian import Gaussian
+from vocabula.tokenizers.leveled import LeveledTokenizer
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.masks import WHOLE, Blocks
 from vocabula.tokenizers.tokenizer import check_fit
@@ -112,7 +110,7 @@ def of_channels(x: Tensor, channels: int) -> Tensor:
 
 
 @component("tokenizer", "hierarchical")
-class HierarchicalTokenizer(SignalTokenizer):
+class HierarchicalTokenizer(LeveledTokenizer):
     """Turns images into codes of several levels: coarse ones for the whole, fine ones for detail.
 
     ::
@@ -173,45 +171,11 @@ class HierarchicalTokenizer(SignalTokenizer):
         signal: Signal | None = None,
     ) -> None:
         super().__init__()
-        if len(levels) < 2:
-            raise OptionError(
-                f"hierarchical levels: expected at least 2, got {len(levels)}; for one level "
-                "give encoder, quantizer and decoder"
-            )
-        self.hierarchy = nn.ModuleList(levels)
-        self.likelihood: Likelihood = Gaussian() if likelihood is None else likelihood
-        self.scaling = None
-        self.channels = levels[-1].encoder.in_channels
-        self.signal: Signal = Image(self.channels) if signal is None else signal
-        factors = accumulate((level.encoder.stride for level in reversed(levels)), mul)
-        self._strides = list(factors)[::-1]
-        self.strides = (self._strides[0],) * len(self.signal.axes)
+        factors = list(accumulate((level.encoder.stride for level in reversed(levels)), mul))
+        self._hold(levels, factors[::-1], likelihood, signal, "hierarchical")
         self._check_levels()
 
     # ------------------------------------------------------------------ public
-
-    @torch.no_grad()
-    def encode(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Codes (B, h, w, *code_shape), int64, of images (B, C, H, W), one tensor per level.
-
-        The coarsest comes first; (h, w) of each as in `grids`.
-
-        Args:
-            x: images.
-            mask: (B, H, W) bool, True where an image is; codes outside are -1.
-
-        Raises:
-            DataError: wrong shape, dtype, channels or values, also of the mask.
-        """
-        return tuple(self._encode_all(x, mask))
-
-    @property
-    def levels(self) -> tuple[CodeLevel, ...]:
-        """The levels of codes, the coarsest first."""
-        return tuple(
-            CodeLevel(level_name(i), level.quantizer, (stride,) * len(self.signal.axes))
-            for i, (level, stride) in enumerate(zip(self._levels, self._strides, strict=True))
-        )
 
     def parts(self) -> dict[str, list[nn.Module]]:
         """The modules of all levels by what they are: encoder, quantizer, decoder, likelihood."""
@@ -279,10 +243,6 @@ class HierarchicalTokenizer(SignalTokenizer):
             context = blocks.each(lambda z, of=level: of.decode(z.movedim(1, -1)), joined)
         last = self._levels[-1]
         return last.decoder_input(values_of(last, context), context)
-
-    @property
-    def _last_decoder(self) -> Decoder:
-        return self._levels[-1].decoder
 
     def _check_levels(self) -> None:
         """Check that the parts fit; every message names the option to change."""

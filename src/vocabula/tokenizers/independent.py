@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Annotated, TypeVar
 
-import torch
 from annotated_types import MinLen
 from torch import Tensor, nn
 
@@ -16,11 +15,10 @@ from vocabula.nn.base import Decoder, Encoder
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.registry import component
-from vocabula.signals import Condition, Image, Signal
-from vocabula.tokenizers.base import Codes, SignalTokenizer
+from vocabula.signals import Condition, Signal
+from vocabula.tokenizers.base import Codes
 from vocabula.tokenizers.code_checks import check_codes, signal_size
-from vocabula.tokenizers.code_level import CodeLevel
-from vocabula.tokenizers.gaussian import Gaussian
+from vocabula.tokenizers.leveled import LeveledTokenizer
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.masks import WHOLE, Blocks, blocks_of
 from vocabula.tokenizers.tokenizer import Tokenizer
@@ -55,7 +53,7 @@ class IndependentLevel(nn.Module):
 
 
 @component("tokenizer", "independent")
-class IndependentTokenizer(SignalTokenizer):
+class IndependentTokenizer(LeveledTokenizer):
     """Turns signals into codes of several levels, each of which describes the whole signal.
 
     ::
@@ -105,18 +103,8 @@ class IndependentTokenizer(SignalTokenizer):
         signal: Signal | None = None,
     ) -> None:
         super().__init__()
-        if len(levels) < 2:
-            raise OptionError(
-                f"independent levels: expected at least 2, got {len(levels)}; for one level "
-                "give encoder, quantizer and decoder"
-            )
-        self.hierarchy = nn.ModuleList(levels)
-        self.likelihood: Likelihood = Gaussian() if likelihood is None else likelihood
-        self.scaling = None
-        self.channels = levels[-1].encoder.in_channels
-        self.signal: Signal = Image(self.channels) if signal is None else signal
-        self._strides = [level.encoder.stride for level in levels]
-        self.strides = (self._strides[0],) * len(self.signal.axes)
+        strides = [level.encoder.stride for level in levels]
+        self._hold(levels, strides, likelihood, signal, "independent")
         self._check_levels()
 
     # ------------------------------------------------------------------ public
@@ -134,21 +122,6 @@ class IndependentTokenizer(SignalTokenizer):
         alone.training = self.training  # its parts are in their own mode
         return alone
 
-    @torch.no_grad()
-    def encode(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Codes (B, *grid, *code_shape), int64, of signals (B, C, *extent), one tensor per level.
-
-        The coarsest comes first; the grid of each as in `grids`.
-
-        Args:
-            x: signals.
-            mask: (B, *extent) bool, True where a signal is; codes outside are -1.
-
-        Raises:
-            DataError: wrong shape, dtype, channels or values, also of the mask.
-        """
-        return tuple(self._encode_all(x, mask))
-
     def forward(
         self, x: Tensor, mask: Tensor | None = None, condition: Condition | None = None
     ) -> Reconstruction:
@@ -158,7 +131,7 @@ class IndependentTokenizer(SignalTokenizer):
         own names, such as ``level1.reconstruction``; see `SignalTokenizer`.
         """
         found = super().forward(x, mask, condition)
-        x = self.signal.check(x)
+        x = found.target  # checked
         blocks = blocks_of(mask, x.shape[0], x.shape[2:], self.strides)
         loss, losses = found.loss, dict(found.losses)
         for i, result in enumerate(found.levels[:-1]):
@@ -167,14 +140,6 @@ class IndependentTokenizer(SignalTokenizer):
             losses[f"{level_name(i)}.reconstruction"] = own
             loss = loss + own
         return replace(found, loss=loss, losses=losses)
-
-    @property
-    def levels(self) -> tuple[CodeLevel, ...]:
-        """The levels of codes, the coarsest first."""
-        return tuple(
-            CodeLevel(level_name(i), level.quantizer, (stride,) * len(self.signal.axes))
-            for i, (level, stride) in enumerate(zip(self._levels, self._strides, strict=True))
-        )
 
     def parts(self) -> dict[str, list[nn.Module]]:
         """The modules of all levels by what they are: encoder, quantizer, decoder, likelihood."""
@@ -204,10 +169,6 @@ class IndependentTokenizer(SignalTokenizer):
     @property
     def _levels(self) -> list[IndependentLevel]:
         return list(self.hierarchy)  # type: ignore[arg-type]
-
-    @property
-    def _last_decoder(self) -> Decoder:
-        return self._levels[-1].decoder
 
     def _codes(self, x: Tensor) -> list[Tensor]:
         found = []
