@@ -237,7 +237,8 @@ def main() -> None:
     options = parser.parse_args()
     if str(options.data) == "quantizers":
         both = of_quantizers([options.before, options.after], options.rounds)
-        common.write_result("between_quantizers", {"rounds": options.rounds, **both})
+        words = f"python benchmarks/between.py quantizers BEFORE AFTER --rounds {options.rounds}"
+        common.write_result("between_quantizers", {"rounds": options.rounds, **both}, words)
         return
     with tempfile.TemporaryDirectory() as place:
         run = str(Path(place) / "run")
@@ -254,7 +255,8 @@ def main() -> None:
             for checkout in (options.before, options.after)
         ]
         figures = in_turns(versions, WORKS, options.rounds)
-    common.write_result("between", {"rounds": options.rounds, **figures})
+    words = f"python benchmarks/between.py DATA BEFORE AFTER --rounds {options.rounds}"
+    common.write_result("between", {"rounds": options.rounds, **figures}, words)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,8 @@ def codewords(quantizer: VectorQuantizer, weights: Weights) -> Tensor:
         book = weights["book.basis"] @ weights["book.weight"]
     else:
         book = weights["book.weight"]
+    if "rate.share" in weights and quantizer.rate.rule.null:
+        book = torch.cat([torch.zeros_like(book[:1]), book[1:]])
     return unit(book) if quantizer.distance == "cosine" else book
 
 
@@ -76,6 +78,9 @@ def vector(quantizer: VectorQuantizer, weights: Weights, z: Tensor, codes: Tenso
     one_hot = torch.eye(len(book)).double()[codes]
     chosen = one_hot @ book
     terms = {"commitment": (inner - chosen.detach()).square().mean()}
+    if "rate.share" in weights:
+        share = weights["rate.share"] + 2.0**-20
+        terms["rate"] = (one_hot @ -(share / share.sum()).log2()).mean()
     if quantizer.book.by_gradient:
         terms["codebook"] = (inner.detach() - chosen).square().mean()
     if quantizer.diversity_weight:

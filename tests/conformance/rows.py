@@ -31,6 +31,7 @@ from vocabula.quantizers import (
     Normal,
     ProductQuantizer,
     Quantizer,
+    RateTerm,
     ResidualQuantizer,
     VectorQuantizer,
 )
@@ -130,6 +131,11 @@ ROWS = [
     Row("vector, diversity, ema", lambda: vector(diversity_weight=0.1)),
     Row("vector, orthogonality", lambda: vector(learning=Gradient(), orthogonality_weight=0.1)),
     Row("vector, stochastic", lambda: vector(sampling_temperature=0.5), random=True),
+    Row("vector, rate", lambda: vector(rate=RateTerm(0.02, decay=0.9))),
+    Row(
+        "vector, rate, null",
+        lambda: vector(rate=RateTerm(0.02, decay=0.9, null=True), learning=Gradient()),
+    ),
     Row("gumbel", lambda: GumbelQuantizer(D, 16), random=True),
     Row("gumbel, k-means", lambda: GumbelQuantizer(D, 16, initialization=KMeans()), random=True),
     Row("gumbel, soft", lambda: GumbelQuantizer(D, 16, hard=False), random=True, soft=True),
@@ -163,6 +169,12 @@ ROWS = [
         random=True,
     ),
     # Fitted once: while fits go on, an eager search is greedy and a compiled one is not.
+    Row(
+        "residual, beam, rate",
+        lambda: ResidualQuantizer(
+            several(2, initialization=KMeans(refit_until=0), rate=RateTerm(0.02, null=True)), beam=3
+        ),
+    ),
     Row(
         "residual, beam",
         lambda: ResidualQuantizer(several(2, initialization=KMeans(refit_until=0)), beam=3),

@@ -13,6 +13,7 @@ from vocabula.quantizers.learning import EMA, Gradient, LearningRule, LinearRepa
 from vocabula.quantizers.lookup_free import LookupFreeQuantizer
 from vocabula.quantizers.multi_scale import MultiScaleQuantizer
 from vocabula.quantizers.product import ProductQuantizer
+from vocabula.quantizers.rate import RateTerm
 from vocabula.quantizers.reparametrization import NetworkReparametrization
 from vocabula.quantizers.residual import ResidualQuantizer
 from vocabula.quantizers.revival import Revival
@@ -55,6 +56,7 @@ __all__ = [
     "Normal",
     "ProductQuantizer",
     "Quantizer",
+    "RateTerm",
     "ResidualQuantizer",
     "Revival",
     "Uniform",

@@ -223,6 +223,10 @@ class Quantizer(Prunable, Bottleneck):
     def _decode(self, codes: Tensor) -> Tensor:
         """Vectors (N, D) of codes (N, *code_shape), in `compute_dtype`."""
 
+    def _penalties(self, codes: Tensor) -> Tensor | None:
+        """What codes (N, *code_shape) cost beside the squared error (N,); None: nothing."""
+        return None
+
     def _update(self) -> None:
         """Apply and clear pending learning."""
 

@@ -17,7 +17,8 @@ def beam_search(z: Tensor, stages: Sequence[Stage], beam: int) -> Tensor:
     """Codes of a sum of one codeword per stage that approximates each row.
 
     At each stage every kept partial sum is extended by the stage's `candidates` for what is left,
-    and the `beam` sums of the smallest squared error are kept, ties to the earlier one.
+    and the `beam` sums of the smallest squared error are kept, ties to the earlier one. Weighted
+    bits of codes, where a stage has a rate term, count as error.
 
     Args:
         z: (N, D).
@@ -36,6 +37,7 @@ def beam_search(z: Tensor, stages: Sequence[Stage], beam: int) -> Tensor:
 def _search(z: Tensor, stages: Sequence[Stage], beam: int) -> Tensor:
     total = torch.zeros_like(z).unsqueeze(1)  # (N, kept, D)
     codes = torch.zeros_like(total[..., :0], dtype=torch.int64)  # (N, kept, books so far)
+    paid = torch.zeros_like(total[..., 0])  # (N, kept)
     for stage in stages:
         kept = total.shape[1]
         left = (z.unsqueeze(1) - total).flatten(0, 1)
@@ -43,10 +45,15 @@ def _search(z: Tensor, stages: Sequence[Stage], beam: int) -> Tensor:
         fresh = found.shape[1]
         values = stage._decode(found.flatten(0, 1)).unflatten(0, (z.shape[0], kept * fresh))
         sums = total.repeat_interleave(fresh, 1) + values
+        penalties = stage._penalties(found.flatten(0, 1))
         found = found.reshape(z.shape[0], kept * fresh, stage.books)
         chains = torch.cat([codes.repeat_interleave(fresh, 1), found], dim=-1)
-        error = (z.unsqueeze(1) - sums).square().sum(-1)
+        costs = paid.repeat_interleave(fresh, 1)
+        if penalties is not None:
+            costs = costs + penalties.reshape(costs.shape)
+        error = (z.unsqueeze(1) - sums).square().sum(-1) + costs
         best = error.sort(dim=-1, stable=True).indices[:, :beam, None]
         total = sums.gather(1, best.expand(-1, -1, sums.shape[-1]))
         codes = chains.gather(1, best.expand(-1, -1, chains.shape[-1]))
+        paid = costs.gather(1, best[..., 0])
     return codes[:, 0]

@@ -12,6 +12,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from vocabula.quantizers.rate import RateState
 from vocabula.registry import name_of
 from vocabula.types import UsageReport
 
@@ -205,6 +206,8 @@ class CollapseWatch:
         found: dict[str, str] = {}
         if report is not None and report.vectors.sum() > 0:
             found |= _findings(report, self.limits) | self._fall(report)
+            if f"{self.prefix}rate" in losses:
+                found = _without_meant(found)
         commitment = losses.get(f"{self.prefix}commitment")
         if commitment is not None and step >= self.warmup:
             found |= self._growth(float(torch.as_tensor(commitment).detach().mean()), report)
@@ -254,7 +257,14 @@ def advised(report: UsageReport, quantizer: Any) -> UsageReport:
         report = replace(report, mean_ratio=ratios[0], scale_ratio=ratios[1])
     remedies = _in_python(quantizer)
     found = _findings(report, CollapseLimits())
+    if any(isinstance(module, RateState) for module in quantizer.modules()):
+        found = _without_meant(found)
     return replace(report, advice=tuple(f"{text} {remedies[key]}" for key, text in found.items()))
+
+
+def _without_meant(found: dict[str, str]) -> dict[str, str]:
+    """The problems of a codebook with a rate term, which prefers few codes and short ones."""
+    return {key: text for key, text in found.items() if key == "commitment"}
 
 
 def _in_python(quantizer: Any) -> dict[str, str]:

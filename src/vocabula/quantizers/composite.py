@@ -150,6 +150,10 @@ class CompositeQuantizer(Quantizer):
         for part in self.distinct:
             part.update()
 
+    def _penalties(self, codes: Tensor) -> Tensor | None:
+        found = [p._penalties(c) for p, c in zip(self.parts, self._pieces(codes), strict=True)]
+        return total_penalties(found)
+
     def _lowest_code(self) -> int:
         return min(part._lowest_code() for part in self.distinct)
 
@@ -219,6 +223,12 @@ def at_least_one(owner: str, option: str, parts: Sequence[Quantizer]) -> Sequenc
     if not parts:
         raise OptionError(f"{owner}.{option}: expected one or more quantizers, got none; add one")
     return parts
+
+
+def total_penalties(found: Sequence[Tensor | None]) -> Tensor | None:
+    """The sum (N,) of what parts cost beside the squared error; None if no part does."""
+    kept = [penalties for penalties in found if penalties is not None]
+    return torch.stack(kept).sum(0) if kept else None
 
 
 def _launches(z: Tensor) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vocabula.errors import OptionError
+from vocabula.errors import CodeError, OptionError
+from vocabula.functional import readable
 from vocabula.functional.joined_draws import joined_rand, joined_randint
 from vocabula.quantizers.base import Quantizer
 from vocabula.types import Quantized
@@ -48,6 +49,20 @@ def check_stages(name: str, stages: int | None, most: int) -> int:
             "None takes all stages"
         )
     return stages
+
+
+def check_gaps(name: str, present: Tensor) -> None:
+    """Accept codes whose absent stages (N, stages) come after all present ones.
+
+    Raises:
+        CodeError: if a stage is absent before a present one.
+    """
+    gaps = readable(present[:, 1:] & ~present[:, :-1])
+    if gaps is not None and bool(gaps.any()):
+        raise CodeError(
+            f"{name}: expected {ABSENT}, for absent stages, after all present ones, got it before "
+            "a present one; drop the last stages, not the first"
+        )
 
 
 def padded(codes: Tensor, books: int) -> Tensor:

@@ -11,15 +11,21 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
-from vocabula.errors import CodeError, OptionError
-from vocabula.functional import readable, residual_codes
+from vocabula.errors import OptionError
+from vocabula.functional import residual_codes
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.beam import beam_search
-from vocabula.quantizers.composite import added_values, at_least_one, joined_codes
+from vocabula.quantizers.composite import (
+    added_values,
+    at_least_one,
+    joined_codes,
+    total_penalties,
+)
 from vocabula.quantizers.dropout import (
     ABSENT,
     absent,
     both,
+    check_gaps,
     check_stages,
     kept_stages,
     like,
@@ -63,9 +69,10 @@ class ResidualQuantizer(ScaledStages):
     and `decode` take the number of stages to use as ``stages=n``.
 
     Beam search: with ``beam > 1`` the codes are the best of `beam` partial sums kept at each
-    stage, by squared error, and never worse than the greedy ones. Temporary memory is bounded
-    by blocks of rows, except in a compiled graph, which takes all rows at once. While the first
-    batches still set a stage's codebook or scale, the search is greedy.
+    stage, by squared error (plus the weighted bits of stages with a `RateTerm`), and never worse
+    than the greedy ones. Temporary memory is bounded by blocks of rows, except in a compiled graph,
+    which takes all rows at once. While the first batches still set a stage's codebook or scale, the
+    search is greedy.
 
     Args:
         stages: quantizers of one width, first to last.
@@ -306,8 +313,7 @@ class ResidualQuantizer(ScaledStages):
         if self.beam == 1:
             return greedy
         found = padded(beam_search(z, self._placed()[: self._used], self.beam), self.books)
-        better = self._squared_error(z, found) < self._squared_error(z, greedy)
-        return torch.where(better[:, None], found, greedy)
+        return torch.where((self._cost(z, found) < self._cost(z, greedy))[:, None], found, greedy)
 
     def _at_once(self, z: Tensor) -> Tensor | None:
         """Codes (N, books) by one launch for all stages; None if that is not possible."""
@@ -324,8 +330,16 @@ class ResidualQuantizer(ScaledStages):
             total = total + stage._decode(pieces[-1])
         return padded(joined_codes(pieces), self.books)
 
-    def _squared_error(self, z: Tensor, codes: Tensor) -> Tensor:
-        return (z.double() - self._decode(codes).double()).square().sum(-1)
+    def _cost(self, z: Tensor, codes: Tensor) -> Tensor:
+        error = (z.double() - self._decode(codes).double()).square().sum(-1)
+        penalties = self._penalties(codes)
+        return error if penalties is None else error + penalties
+
+    def _penalties(self, codes: Tensor) -> Tensor | None:
+        present = self._present(codes)
+        pieces = zip(self.stages, self._cleaned(codes, present), present.unbind(-1), strict=True)
+        found = [(stage._penalties(piece), here) for stage, piece, here in pieces]
+        return total_penalties([p if p is None else torch.where(here, p, 0) for p, here in found])
 
     # ------------------------------------------------------------- absent stages
 
@@ -382,11 +396,6 @@ class ResidualQuantizer(ScaledStages):
 
     def _check_pieces(self, codes: Tensor) -> None:
         present = self._present(codes)
-        gaps = readable(present[:, 1:] & ~present[:, :-1])
-        if gaps is not None and bool(gaps.any()):
-            raise CodeError(
-                f"ResidualQuantizer: expected {ABSENT}, for absent stages, after all present ones, "
-                "got it before a present one; drop the last stages, not the first"
-            )
+        check_gaps("ResidualQuantizer", present)
         for stage, piece in zip(self.stages, self._cleaned(codes, present), strict=True):
             stage._check_codes(piece)

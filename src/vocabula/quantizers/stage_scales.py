@@ -51,6 +51,8 @@ class Stage(Protocol):
 
     def _decode(self, codes: Tensor) -> Tensor: ...
 
+    def _penalties(self, codes: Tensor) -> Tensor | None: ...
+
 
 class ScaledStage:
     """A stage in other units: ``scale q(z / scale)``.
@@ -91,6 +93,9 @@ class ScaledStage:
 
     def _decode(self, codes: Tensor) -> Tensor:
         return self.stage._decode(codes) * self.scale
+
+    def _penalties(self, codes: Tensor) -> Tensor | None:
+        return self.stage._penalties(codes)
 
 
 class Stack(nn.Module):

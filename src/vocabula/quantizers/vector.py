@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -33,6 +33,7 @@ from vocabula.quantizers.initialization import Initialization, KMeans
 from vocabula.quantizers.learning import EMA, Codebook, LearningRule
 from vocabula.quantizers.precision import KeepDtype
 from vocabula.quantizers.projection import Projection, unit
+from vocabula.quantizers.rate import RateTerm
 from vocabula.quantizers.regularization import orthogonality
 from vocabula.quantizers.revival import Revival
 from vocabula.registry import component
@@ -75,6 +76,8 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
         diversity_weight: weight of assignment_entropy + usage_kl.
         orthogonality_weight: weight of the orthogonality term (codebooks that learn by gradient).
         sampling_temperature: above 0, training draws codes from softmax(-distance^2 / it).
+        rate: a `RateTerm`: the search pays for the bits of a code, and there is no revival. The
+            mean bits of a vector are then among `losses`, without weight.
         channel_dim: where the vectors' components are.
         auto_update: apply learning at the end of each training forward pass; if False, call
             `update` once per optimizer step. Under activation checkpointing set it False.
@@ -117,6 +120,7 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
         diversity_weight: Weight = 0.0,
         orthogonality_weight: Weight = 0.0,
         sampling_temperature: Weight = 0.0,
+        rate: RateTerm | None = None,
         channel_dim: int = -1,
         auto_update: bool = True,
     ) -> None:
@@ -130,7 +134,9 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
         self.distance = distance
         self.estimator = ESTIMATORS[estimator] if isinstance(estimator, str) else estimator
         self.book = learning.codebook(initialization.start(codebook_size, width))
-        self.revival = revival.state(codebook_size, width) if revival else None
+        revived = revival is not None and rate is None
+        self.revival = revival.state(codebook_size, width) if revival and revived else None
+        self.rate = rate.state(codebook_size) if rate else None
         self.commitment_weight = commitment_weight
         self.codebook_weight = codebook_weight
         self.diversity_weight = diversity_weight
@@ -145,6 +151,11 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
             raise OptionError(
                 f"VectorQuantizer.estimator: expected a codebook that learns by gradient with "
                 f"{type(estimator).__name__}, got {learning!r}; use learning=Gradient()"
+            )
+        if rate is not None and rate.null and distance == "cosine":
+            raise OptionError(
+                "VectorQuantizer.rate: expected null=False with the cosine distance, whose "
+                "codewords have norm 1, got null=True; use the euclidean distance"
             )
         counts = torch.zeros(codebook_size, dtype=torch.float32)
         self.keep_local("pending_counts", counts, persistent=False)
@@ -173,6 +184,8 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
 
     def _codewords(self) -> Tensor:
         vectors = self.book.vectors().to(self.compute_dtype)
+        if self.rate is not None and self.rate.rule.null:
+            vectors = torch.cat([torch.zeros_like(vectors[:1]), vectors[1:]])
         return unit(vectors) if self.distance == "cosine" else vectors
 
     @property
@@ -180,7 +193,7 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
         """Whether codes come from a plain Euclidean search for the unchanged input vectors."""
         projected = not isinstance(self.project_in, nn.Identity)
         drawn = self.training and self.sampling_temperature > 0
-        return self.distance == "euclidean" and not projected and not drawn
+        return self.distance == "euclidean" and not (projected or drawn or self.rate)
 
     @torch.no_grad()
     def _fit(self, z: Tensor, mask: Tensor | None) -> Tensor:
@@ -189,6 +202,8 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
         self.book.replace(due.expand(len(counts)), vectors, counts.clamp_min(1))
         if self.revival is not None:
             self.revival.restart(due, counts)
+        if self.rate is not None:
+            self.rate.restart(due, counts)
         self._note(due)
         return due
 
@@ -215,6 +230,9 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
             self._learn(inner.detach(), codes, mask, chosen.detach())
             self._track(codes, mask, inner, chosen)
         losses = self._losses(inner, chosen, codebook, mask)
+        if self.rate is not None:
+            bits = self.rate.bits().to(self.compute_dtype)
+            losses["rate"] = masked_mean(F.embedding(codes, bits[:, None]), mask)
         values = self.project_out(self._estimated(inner, codes, chosen, codebook))
         return Quantized(values, codes, self._weigh(losses), losses)
 
@@ -227,7 +245,14 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
             Lookup(inner, codes, chosen, codebook, self.distance, learning)
         )
 
+    def _measured(self, inner: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors and codewords between which the nearest is sought."""
+        if self.rate is None:
+            return inner, codebook
+        return self.rate.vectors(inner), self.rate.codewords(codebook)
+
     def _search(self, inner: Tensor, codebook: Tensor) -> Tensor:
+        inner, codebook = self._measured(inner, codebook)
         # Rows are normalised already, and nearest is then the same by angle and by distance.
         if self.training and not self.frozen and self.sampling_temperature > 0:
             rows = distributed.item_rows(len(inner))
@@ -266,6 +291,7 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
             "assignment_entropy": self.diversity_weight,
             "usage_kl": self.diversity_weight,
             "orthogonality": self.orthogonality_weight,
+            "rate": 0.0,
         }
         return torch.stack([weights[name] * term for name, term in losses.items()]).sum()
 
@@ -290,6 +316,8 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
     def _update(self) -> None:
         counts = distributed.all_reduce_sum(self.pending_counts)
         self.book.update(counts)
+        if self.rate is not None:
+            self.rate.update(counts)
         self._gradients.count(self.codebook_weight)
         if self.revival is not None:
             self.revival.revive(self.book, counts, self.fits > self.initialization.last_fit)
@@ -301,15 +329,22 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
         """Whether the codebook can lose codewords."""
         return type(self.book).select is not Codebook.select
 
+    def _uses(self, counts: Sequence[Tensor] | None) -> list[Tensor]:
+        found = super()._uses(counts)
+        pinned = self.rate is not None and self.rate.rule.null
+        return [found[0].index_fill(0, found[0].new_zeros(1).long(), 1)] if pinned else found
+
     def _select(self, kept: Tensor) -> None:
         self.book.select(kept)
         if self.revival is not None:
             self.revival.select(kept)
+        if self.rate is not None:
+            self.rate.select(kept)
         self.pending_counts = self.pending_counts[kept.to(self.pending_counts.device)]
         self._end_fits()
 
     def _encode(self, z: Tensor) -> Tensor:
-        return nearest_codeword(self._inner(z), self._codewords())
+        return nearest_codeword(*self._measured(self._inner(z), self._codewords()))
 
     def _decode(self, codes: Tensor) -> Tensor:
         values: Tensor = self.project_out(F.embedding(codes, self._codewords()))
@@ -318,13 +353,21 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
     def candidates(self, z: Tensor, count: int) -> Tensor:
         """The `count` nearest codewords of each row, nearest first."""
         count = min(count, self.codebook_sizes[0])
-        return nearest_codewords(self._inner(z), self._codewords(), count)
+        return nearest_codewords(*self._measured(self._inner(z), self._codewords()), count)
 
     def distances(self, z: Tensor, codes: Tensor) -> Tensor:
         """Squared distances (N, c) between vectors z (N, D) and codewords of codes (N, c).
 
-        They are those of the search: after a projection, and of unit vectors for the cosine.
+        They are those of the search: after a projection, of unit vectors for the cosine, and with
+        the weighted bits of a rate term.
         """
         self._check_codes(codes)
         chosen = F.embedding(codes, self._codewords())
-        return (self._inner(z).unsqueeze(1) - chosen).square().sum(-1)
+        distances = (self._inner(z).unsqueeze(1) - chosen).square().sum(-1)
+        penalties = self._penalties(codes)
+        return distances if penalties is None else distances + penalties
+
+    def _penalties(self, codes: Tensor) -> Tensor | None:
+        if self.rate is None:
+            return None
+        return F.embedding(codes, self.rate.penalties()[:, None].to(self.compute_dtype))[..., 0]
