@@ -128,14 +128,14 @@ def test_stages_with_null_codewords_spend_no_bits_on_silence() -> None:
 def test_unequal_use_is_no_collapse() -> None:
     silence = torch.zeros(4096, 2)
     priced, plain = (VectorQuantizer(2, 64, rate=r) for r in (RateTerm(0.1, null=True), None))
-    for quantizer, problems in ((priced, 0), (plain, 1)):
+    for quantizer, told in ((priced, False), (plain, True)):
         quantizer(silence + 0.01 * torch.randn(4096, 2))
         for _ in range(200):
             quantizer(silence)
         report = quantizer.usage_report()
-        assert len(report.advice) == problems
+        assert bool(report.advice) == told
         watch = CollapseWatch(quantizer=quantizer, warmup=0)
-        assert len(watch.observe(1, report, quantizer(silence).losses)) == problems
+        assert bool(watch.observe(1, report, quantizer(silence).losses)) == told
 
 
 def test_the_beam_counts_bits() -> None:

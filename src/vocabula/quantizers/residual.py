@@ -331,9 +331,8 @@ class ResidualQuantizer(ScaledStages):
         return padded(joined_codes(pieces), self.books)
 
     def _cost(self, z: Tensor, codes: Tensor) -> Tensor:
-        error = (z.double() - self._decode(codes).double()).square().sum(-1)
-        penalties = self._penalties(codes)
-        return error if penalties is None else error + penalties
+        error, paid = (z.double() - self._decode(codes).double()).square(), self._penalties(codes)
+        return error.sum(-1) if paid is None else error.sum(-1) + paid
 
     def _penalties(self, codes: Tensor) -> Tensor | None:
         present = self._present(codes)
