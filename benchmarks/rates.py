@@ -26,7 +26,7 @@ from rates_page import rendered
 
 from vocabula import codec, load, open_source
 from vocabula.benchmark.rate import RateStudy, measure_rates, rate_figure, verdict
-from vocabula.benchmark.rate.picture_codecs import PICTURE_CODECS
+from vocabula.benchmark.rate.picture_codecs import picture_codecs
 from vocabula.codec.batching import encode_batch
 from vocabula.codec.stages import tokenizer_header
 from vocabula.codec.writer import CodedSignal, write_signals
@@ -91,7 +91,7 @@ def by_entropy(
 def smallest(images: list[np.ndarray]) -> dict[str, dict[str, float]]:
     """The sum of the smallest files of each rival, and their mean PSNR."""
     found = {}
-    for rival in PICTURE_CODECS:
+    for rival in picture_codecs():
         quality, size, psnrs = rival.qualities[0], 0, []
         for image in images:
             content = rival.encode(image, quality)

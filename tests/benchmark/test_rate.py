@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,37 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocabula import codec, open_source
-from vocabula.benchmark.rate import jpeg_beside, measure_rates, rate_figure, rate_tables, verdict
+from vocabula.benchmark.rate import (
+    bd_rate,
+    jpeg_beside,
+    measure_rates,
+    rate_figure,
+    rate_tables,
+    verdict,
+)
 from vocabula.benchmark.rate.figure import plot_limits
 from vocabula.benchmark.rate.matching import RivalPicture, log_linear, on_curve
-from vocabula.benchmark.rate.picture_codecs import JPEG, WEBP, PictureCodec
+from vocabula.benchmark.rate.picture_codecs import (
+    AVIF,
+    JPEG,
+    JPEG_XL,
+    WEBP,
+    PictureCodec,
+    picture_codecs,
+)
 from vocabula.benchmark.rate.study import Comparison, RatePoint, RateStudy
 from vocabula.errors import DataError, OptionError
+from vocabula.pipelines import learn_statistics
 from vocabula.tokenizers import SignalTokenizer, build_tokenizer
 
 NET = {"name": "vqvae", "hidden": 8, "residual_layers": 0, "downsample": 4}
 BOOK = {"name": "vector", "dim": 4, "codebook_size": 8}
 RESIDUAL = {"name": "residual", "stages": [BOOK] * 3}
-OPTIONS: dict[str, dict[str, Any]] = {"JPEG": {"optimize": True}, "WebP": {"method": 6}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"optimize": True},
+    "WebP": {"method": 6},
+    "AVIF": {"speed": 6},
+}
 
 
 def tokenizer_of(quantizer: object, channels: int = 3) -> SignalTokenizer:
@@ -65,7 +85,7 @@ def test_interpolation_is_linear_in_the_logarithm_of_the_rate() -> None:
     assert on_curve(16.0, curve) == on_curve(100.0, curve) == 40.0
 
 
-@pytest.mark.parametrize("rival", [JPEG, WEBP], ids=lambda rival: rival.name)
+@pytest.mark.parametrize("rival", [JPEG, WEBP, AVIF], ids=lambda rival: rival.name)
 def test_a_rival_gets_the_bytes_of_our_file(rival: PictureCodec) -> None:
     pixels = photograph()
     direct = {q: pillow(rival.name, pixels, q) for q in range(rival.qualities[0], 101)}
@@ -83,6 +103,23 @@ def test_a_rival_gets_the_bytes_of_our_file(rival: PictureCodec) -> None:
         found = files.at(size)
         assert found is not None
         assert min(abs(found.psnr_db - one) for one in expected) < 1e-9
+
+
+def test_jpeg_xl_is_a_rival_where_its_plugin_is() -> None:
+    assert picture_codecs() == (JPEG, WEBP, AVIF, JPEG_XL)
+    files = RivalPicture(JPEG_XL, photograph())
+    sizes = [files.size(quality) for quality in (5, 50, 95)]
+    psnrs = [files.fidelity(quality).psnr_db for quality in (5, 50, 95)]
+    assert sizes == sorted(sizes) and psnrs == sorted(psnrs)
+    assert psnrs[-1] > 33
+    grey = photograph()[..., :1]
+    assert JPEG_XL.decode(JPEG_XL.encode(grey, 95), 1).shape == grey.shape
+
+
+def test_without_the_plugins_the_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    monkeypatch.setattr("PIL.features.check", lambda name: False)
+    assert picture_codecs() == (JPEG, WEBP)
 
 
 def test_a_rival_says_what_it_cannot_reach() -> None:
@@ -113,7 +150,8 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_files_are_those_that_compress_writes(pictures: Path) -> None:
     tokenizer = tokenizer_of(RESIDUAL)
-    study = measure_rates(tokenizer, open_source(str(pictures)), jobs=2)
+    rivals = (JPEG, WEBP, AVIF)
+    study = measure_rates(tokenizer, open_source(str(pictures)), jobs=2, rivals=rivals)
     originals = [np.asarray(Image.open(path)) for path in sorted(pictures.glob("*.png"))]
     tensors = [torch.from_numpy(np.array(one)).permute(2, 0, 1) for one in originals]
     assert [point.setting for point in study.points] == [1, 2, 3]
@@ -145,7 +183,8 @@ def test_files_are_those_that_compress_writes(pictures: Path) -> None:
 @pytest.mark.slow
 def test_comparisons_are_means_over_pictures_of_equal_bytes(pictures: Path) -> None:
     tokenizer = tokenizer_of(RESIDUAL)
-    study = measure_rates(tokenizer, open_source(str(pictures)), entropy="uniform")
+    source, rivals = open_source(str(pictures)), (JPEG, WEBP)
+    study = measure_rates(tokenizer, source, entropy="uniform", rivals=rivals)
     paths = sorted(pictures.glob("*.png"))
     for found in study.comparisons:
         rival = {"JPEG": JPEG, "WebP": WEBP}[found.codec]
@@ -170,7 +209,7 @@ def test_grey_pictures_and_one_book_give_onepoint(tmp_path: Path) -> None:
     study = measure_rates(tokenizer_of(BOOK, 1), open_source(str(tmp_path), channels=1))
     assert [point.setting for point in study.points] == [1]
     assert study.one_file == () and study.one_file_comparisons == ()
-    assert len(rate_tables(study)) == 1
+    assert len(rate_tables(study)) == 2  # the files, and the times
     for point in study.curves["JPEG"]:
         size, psnr = pillow("JPEG", grey, point.setting)
         assert point.bytes == size and point.psnr_db == pytest.approx(psnr)
@@ -228,6 +267,40 @@ def test_the_verdict_follows_from_the_figures() -> None:
     text = verdict(replace(STUDY, comparisons=better))
     assert "loses nowhere" in text and "smallest files" not in text
     assert "wins nowhere" in verdict(replace(STUDY, comparisons=STUDY.comparisons[1::2]))
+
+
+def test_the_delta_rate() -> None:
+    twice = [(2.0, 30.0), (4.0, 33.0), (8.0, 36.0)]
+    once = [(rate / 2, psnr) for rate, psnr in twice]
+    assert bd_rate(twice, once) == pytest.approx(1.0)
+    assert bd_rate(once, twice) == pytest.approx(-0.5)
+    # straight lines in the logarithm, by hand: log2 of the rates differs by 1 at 30 dB and by 0 at
+    # 36 dB, and by 3/4 and 1/4 between, so by 1/2 in the mean
+    line = [(2.0, 30.0), (2 * 2**0.5, 33.0), (4.0, 36.0)]
+    assert bd_rate(line, [(1.0, 30.0), (2.0, 33.0), (4.0, 36.0)]) == pytest.approx(2**0.5 - 1)
+    assert bd_rate([*twice, (9.0, 35.0)], once) == pytest.approx(1.0)  # dearer and worse: no point
+    assert bd_rate([(1.0, 30.0)], once) is None
+    assert bd_rate([(1.0, 10.0), (2.0, 20.0)], once) is None
+
+
+def test_times_and_held_out_bits(pictures: Path) -> None:
+    tokenizer = tokenizer_of(RESIDUAL)
+    source = open_source(str(pictures))
+    known = learn_statistics(tokenizer, source)
+    study = measure_rates(tokenizer, source, statistics=known)
+    assert list(study.speeds) == ["vocabula", "JPEG", "WebP", "AVIF", "JPEG XL"]
+    assert all(s.encode_seconds > 0 and s.decode_seconds > 0 for s in study.speeds.values())
+    bits = study.code_bits
+    assert bits is not None and bits.fixed == pytest.approx(3)  # 8 codewords in every book
+    total, entropy = sum(int(counts.sum()) for counts in known.counts), 0.0
+    for counts in known.counts:
+        shares = counts[counts > 0] / counts.sum()
+        entropy += float(-(shares * np.log2(shares)).sum() * counts.sum())
+    assert bits.training == pytest.approx(entropy / total)
+    assert bits.training <= bits.held_out < bits.training + 0.1  # the same codes, one hit each more
+    assert measure_rates(tokenizer, source).code_bits is None
+    tables = {table.title: table for table in rate_tables(study)}
+    assert [row[0] for row in tables["a picture, at about our bytes"].rows] == list(study.speeds)
 
 
 def test_tables_say_what_a_rival_cannot_reach() -> None:

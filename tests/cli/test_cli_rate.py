@@ -32,7 +32,7 @@ def test_writes_figures_rows_and_a_plot(vocabula: Vocabula, saved: Path, picture
     assert point["psnr_db"] >= point["psnr_db_all_pixels"]
     with open("rates/rate.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["codec"] for row in rows} == {"vocabula", "JPEG", "WebP"}
+    assert {row["codec"] for row in rows} == {"vocabula", "JPEG", "WebP", "AVIF", "JPEG XL"}
     assert rows[0]["bytes"] == str(size)
 
 

@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import struct
+import sys
 import threading
 import warnings
 import zlib
@@ -233,7 +234,7 @@ def test_large_pictures_are_read_and_absurd_ones_refused(tmp_path: Path) -> None
         (b"%PDF-1.7", "PDF"),
         (b"8BPS\0\1", "PSD"),
         (b'<?xml version="1.0"?>\n<svg xmlns="x"/>', "SVG"),
-        (b"\xff\x0a\x00", "JPEG XL"),
+        (b"\xff\x0a\x00", "JPEG XL, damaged"),
         (b"PK\x03\x04", "a zip archive; unpack"),
         (b"<!DOCTYPE html><html>", "a web page"),
         (b"", "not a picture"),
@@ -320,3 +321,15 @@ def test_pictures_are_opened_in_one_place() -> None:
     root = Path(picture_file.__file__).parents[1]
     places = [p.name for p in root.rglob("*.py") if "Image.open(" in p.read_text(encoding="utf-8")]
     assert places == ["picture_file.py"]
+
+
+def test_jpeg_xl_is_opened_where_its_plugin_is(tmp_path: Path, monkeypatch) -> None:
+    import pillow_jxl  # noqa: F401 - registers the format
+
+    pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5
+    Image.fromarray(pixels).save(tmp_path / "a.jxl", lossless=True)
+    assert (decode(tmp_path / "a.jxl", 3) == pixels).all()
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    monkeypatch.delitem(Image.OPEN, "JXL")
+    with pytest.raises(BrokenImageError, match="JPEG XL; install pillow-jxl-plugin"):
+        decode(tmp_path / "a.jxl", 3)

@@ -58,12 +58,14 @@ def rate(
     strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure bits and fidelity of compressed files beside JPEG and WebP, or Opus and Codec2.
+    """Measure bits and fidelity of compressed files beside classical codecs.
 
     Every picture is compressed to a file of its own with each number of stages that the tokenizer
-    offers, and decoded; bytes are those of whole files, headers included. JPEG (optimized, 4:2:0)
-    and WebP (method 6) are written by Pillow in two neighbouring qualities, one of fewer and one of
-    more bytes than our file, and their figures interpolated on the logarithm of the bytes.
+    offers, and decoded; bytes are those of whole files, headers included. JPEG (optimized, 4:2:0),
+    WebP (method 6), AVIF (speed 6) and JPEG XL (effort 7, with pillow-jxl-plugin) are written by
+    Pillow in two neighbouring qualities, one of fewer and one of more bytes than our file, and
+    their figures interpolated on the logarithm of the bytes. Beside them stand BD-rates, the times
+    of a picture, and the bits of these codes under the counts of the training codes.
 
     Recordings all go into one file, and are measured by log-mel distance and STOI, in bits per
     second of payload and of the whole file. Opus and Codec2 are measured where opusenc, opusdec,

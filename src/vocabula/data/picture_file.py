@@ -28,7 +28,7 @@ from vocabula.data.picture_formats import (
     begins_like_picture,
     camera_raw,
     openable,
-    register_heic,
+    register_for,
     unopened,
 )
 from vocabula.errors import VocabulaError
@@ -127,7 +127,7 @@ def _again(
     content = file if isinstance(file, bytes) else _start(file)
     start, failure = content[:LONGEST_BEGINNING], error
     try:
-        if register_heic(start):
+        if register_for(start):
             return _with_limit(file, function)
         if start.startswith(STRIPPED):
             bare = pixels_alone(file if isinstance(file, bytes) else file.read_bytes())
@@ -161,6 +161,8 @@ def _in_words(error: Exception, file: Path | bytes, start: bytes) -> BrokenImage
             return RefusedImageError(*known)
         damaged = "damaged at its start, or of a kind that Pillow does not read"
         return BrokenImageError(damaged if begins_like_picture(start) else "not a picture")
+    if "libjxl" in str(error):  # it advises to build a library
+        return BrokenImageError("JPEG XL, damaged")
     return BrokenImageError(one_line(str(error)) or type(error).__name__)
 
 

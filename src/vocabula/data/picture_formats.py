@@ -24,7 +24,8 @@ _FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
     "QOI": ("PIL.QoiImagePlugin", (".qoi",)),
     "ICO": ("PIL.IcoImagePlugin", (".ico",)),
     "TGA": ("PIL.TgaImagePlugin", (".tga", ".icb", ".vda", ".vst")),
-    "HEIF": ("", (".heic", ".heif", ".hif")),  # from another package, see `register_heic`
+    "HEIF": ("", (".heic", ".heif", ".hif")),  # from another package, see `register`
+    "JXL": ("", (".jxl",)),  # likewise
 }
 _NAMELESS = "TGA"  # has no characteristic first bytes: the file name must tell
 
@@ -35,6 +36,7 @@ COMMON_SUFFIXES = ("jpg", "png", "webp", "avif", "tif", "gif", "bmp")
 
 _CONVERT = "convert it to PNG or JPEG"
 _HEIC = "install pillow-heif, or convert it to PNG or JPEG"
+_JXL = "install pillow-jxl-plugin, or convert it to PNG or JPEG"
 _RAW = "develop it to PNG, TIFF or JPEG"
 _RAW_SUFFIXES = (
     *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2"),
@@ -43,7 +45,6 @@ _RAW_SUFFIXES = (
 _DNG_VERSION = 50706  # a tag of TIFF files
 _OTHERS = {
     **dict.fromkeys(_RAW_SUFFIXES, ("a camera's raw file", _RAW)),
-    ".jxl": ("JPEG XL", _CONVERT),
     ".psd": ("Photoshop's PSD", _CONVERT),
     ".xcf": ("GIMP's XCF", _CONVERT),
     ".svg": ("SVG, a drawing", _CONVERT),
@@ -71,13 +72,14 @@ _OPENED = (
     rb"qoif",
     rb"\0\0\x01\0[^\0]\0",
     rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)",
+    rb"\xff\x0a|\0\0\0\x0cJXL ",
 )
 _BEGINNINGS = (
     (rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", "HEIC", _HEIC),
     (rb"....ftypavi[fs]", "AVIF", "install Pillow 11.3 or later, or convert it to PNG or JPEG"),
     (rb"....ftypcrx ", *_OTHERS[".cr3"]),
     (rb"....ftyp", "a video (MP4)", "save its frames as PNG files"),
-    (rb"\xff\x0a|\0\0\0\x0cJXL ", *_OTHERS[".jxl"]),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL", _JXL),
     (rb"\s*%!PS|\xc5\xd0\xd3\xc6", *_OTHERS[".eps"]),
     (rb"\s*%PDF", *_OTHERS[".pdf"]),
     (rb"8BPS", *_OTHERS[".psd"]),
@@ -156,23 +158,40 @@ def openable(file: Path | bytes) -> list[str]:
     """The formats that a file may be opened as, for Pillow.
 
     None of them starts another program, as PostScript does. HEIC is included if pillow-heif is
-    installed.
+    installed, and JPEG XL if pillow-jxl-plugin is.
     """
     ending = file.suffix.lower() if isinstance(file, Path) else ""
     nameless = ending in _FORMATS[_NAMELESS][1]
     return [name for name in _FORMATS if name in Image.OPEN and (nameless or name != _NAMELESS)]
 
 
-def register_heic(start: bytes) -> bool:
-    """Let pillow-heif open HEIC, if a file begins like one and it is not registered yet.
+_PLUGINS = {"HEIF": ("pillow_heif", "register_heif_opener"), "JXL": ("pillow_jxl", "")}
+"""Of formats from other packages: the module, and its function that registers them."""
+
+
+def register(name: str) -> bool:
+    """Let Pillow read and write a format of another package, HEIF or JXL.
+
+    Returns:
+        Whether it is registered now.
+    """
+    module, function = _PLUGINS[name]
+    try:
+        found = importlib.import_module(module)
+    except ImportError:
+        return False
+    if function:
+        getattr(found, function)()
+    return True
+
+
+def register_for(start: bytes) -> bool:
+    """Register the format that a file begins like, if it is another package's and not known yet.
 
     Returns:
         Whether trying again may help.
     """
-    if "HEIF" in Image.OPEN or not re.match(_BEGINNINGS[0][0], start, re.DOTALL):
-        return False
-    try:
-        importlib.import_module("pillow_heif").register_heif_opener()
-    except ImportError:
-        return False
-    return True
+    for name, pattern in zip(_PLUGINS, _OPENED[-len(_PLUGINS) :], strict=True):
+        if name not in Image.OPEN and re.match(pattern, start, re.DOTALL):
+            return register(name)
+    return False

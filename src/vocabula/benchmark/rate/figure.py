@@ -18,7 +18,7 @@ _COLOURS = ("#0b6e4f", "#c8553d", "#3d5a98", "#8e6c8a")
 _APART = 0.9  # one file for all is drawn only if it is at least this much smaller
 _AROUND = 1.8
 """The axis goes from the lowest of our rates over this to the highest times this."""
-_RIVAL_COLOURS = {"JPEG": "#8a8a8a", "WebP": "#1f1f1f"}
+_RIVAL_COLOURS = {"JPEG": "#8a8a8a", "WebP": "#1f1f1f", "AVIF": "#b5985a", "JPEG XL": "#6fa8c9"}
 
 
 def rate_figure(studies: Sequence[tuple[str, RateStudy]], title: str) -> bytes:

@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vocabula.benchmark.rate.code_bits import CodeCounter
 from vocabula.benchmark.rate.matching import Fidelity, RivalPicture, fidelity
-from vocabula.benchmark.rate.picture_codecs import PICTURE_CODECS, PictureCodec, check_channels
+from vocabula.benchmark.rate.picture_codecs import PictureCodec, check_channels, picture_codecs
+from vocabula.benchmark.rate.speed import TIMED, measure_speeds
 from vocabula.benchmark.rate.study import Picture, RateStudy, summarize
 from vocabula.codec import CodeStatistics, EntropyModel, choose_model, cut, read
 from vocabula.codec.batching import encode_batch
@@ -42,10 +44,10 @@ def measure_rates(
     limit: int | None = None,
     batch_size: int | None = None,
     jobs: int = 1,
-    rivals: Sequence[PictureCodec] = PICTURE_CODECS,
+    rivals: Sequence[PictureCodec] | None = None,
     progress: bool = False,
 ) -> RateStudy:
-    """Measure the size of whole files and the fidelity of their pictures against JPEG and WebP.
+    """Measure the size of whole files and the fidelity of their pictures against classical codecs.
 
     Every picture is written to its own file with each number of stages that the tokenizer can
     decode, and all pictures together to one file. Rivals get as many bytes per picture as our file
@@ -59,7 +61,7 @@ def measure_rates(
         limit: measure the first `limit` pictures only.
         batch_size: most pictures that are encoded at a time; None takes 64.
         jobs: threads that measure the rivals.
-        rivals: what to compare with.
+        rivals: what to compare with; None: `picture_codecs`, all that are there.
         progress: show a progress bar on a terminal.
 
     Returns:
@@ -72,12 +74,15 @@ def measure_rates(
     if jobs < 1:
         raise OptionError(f"jobs: expected an integer >= 1, got {jobs}")
     check_channels(tokenizer.channels)
-    model = choose_model(entropy, statistics_of(tokenizer, statistics))
+    rivals = picture_codecs() if rivals is None else rivals
+    known = statistics_of(tokenizer, statistics)
+    model = choose_model(entropy, known)
     header = tokenizer_header(tokenizer, model, stages=None)
     work = _Work(tokenizer, model, header, rivals)
     total = signal_count(source, limit)
     batches = read_batches(source, batch_size=batch_size, limit=limit, device=device_of(tokenizer))
     pictures: list[Picture] = []
+    counter, timed = CodeCounter(header.symbols), list[NDArray[np.uint8]]()
     with (
         tempfile.TemporaryFile() as together,
         ThreadPoolExecutor(jobs) as pool,
@@ -98,6 +103,8 @@ def measure_rates(
                 planes = torch.from_numpy(pixels.transpose(0, 3, 1, 2))
                 for i, signal in enumerate(encode_batch(tokenizer, planes)):
                     own = work.own(signal, pixels[i])
+                    counter.add(signal)
+                    timed.extend([pixels[i].copy()] * (len(timed) < TIMED))
                     waiting.append(pool.submit(work.beside, batch.paths[i], pixels[i], own))
                     finish(2 * jobs)
                     yield signal
@@ -113,6 +120,8 @@ def measure_rates(
         stages=work.stages,
         qualities={rival.name: rival.qualities for rival in rivals},
         one_file_bytes=one_file,
+        speeds=measure_speeds(tokenizer, model, rivals, timed),
+        code_bits=None if known is None else counter.bits(known),
     )
 
 

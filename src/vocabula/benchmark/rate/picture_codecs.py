@@ -1,4 +1,4 @@
-"""What a tokenizer's files are compared with: JPEG and WebP, as Pillow writes them."""
+"""What a tokenizer's files are compared with: picture formats, as Pillow writes them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import features
 
+from vocabula.data.picture_formats import register
 from vocabula.data.pixels import decode
 from vocabula.data.png import picture
 from vocabula.errors import DataError, OptionError, picture_size
 from vocabula.files import one_line
 
 CHANNELS = (1, 3)
-"""Channels of pictures that both formats hold: grey and RGB."""
+"""Channels of pictures that all formats hold: grey and RGB."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,16 @@ class PictureCodec:
     """A lossy picture format of Pillow.
 
     Attributes:
-        name: the format's name, for Pillow and for readers.
+        name: the format's name for readers.
         options: how it is written, apart from the quality.
         qualities: the qualities of its curve, rising; the first and last are its limits.
+        format: its name for Pillow; empty for `name`.
     """
 
     name: str
     options: Mapping[str, object]
     qualities: tuple[int, ...]
+    format: str = ""
 
     def encode(self, pixels: NDArray[np.uint8], quality: int) -> bytes:
         """Encode a picture as a file.
@@ -44,7 +48,7 @@ class PictureCodec:
         """
         file = io.BytesIO()
         try:
-            picture(pixels).save(file, self.name, quality=quality, **self.options)
+            picture(pixels).save(file, self.format or self.name, quality=quality, **self.options)
         except (OSError, ValueError) as reason:
             size = picture_size(*pixels.shape[:2])
             raise DataError(
@@ -63,7 +67,21 @@ JPEG = PictureCodec(
     "JPEG", {"optimize": True}, (1, 3, 5, 7, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95, 100)
 )
 WEBP = PictureCodec("WebP", {"method": 6}, (0, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100))
-PICTURE_CODECS = (JPEG, WEBP)
+AVIF = PictureCodec("AVIF", {"speed": 6, "max_threads": 1}, (1, 5, *range(10, 91, 10), 100))
+# 100 is lossless JPEG XL, another mode.
+JPEG_XL = PictureCodec(
+    "JPEG XL", {"num_threads": 1}, (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99), "JXL"
+)
+
+
+def picture_codecs() -> tuple[PictureCodec, ...]:
+    """JPEG and WebP; AVIF where Pillow has it, JPEG XL where pillow-jxl-plugin is installed."""
+    found = [JPEG, WEBP]
+    if features.check("avif"):
+        found.append(AVIF)
+    if register("JXL"):
+        found.append(JPEG_XL)
+    return tuple(found)
 
 
 def check_channels(channels: int) -> None:
@@ -74,6 +92,6 @@ def check_channels(channels: int) -> None:
     """
     if channels not in CHANNELS:
         raise OptionError(
-            f"rate: expected a tokenizer of 1 or 3 channels, which JPEG and WebP hold, got "
+            f"rate: expected a tokenizer of 1 or 3 channels, which picture formats hold, got "
             f"{channels}; compress and evaluate measure others"
         )

@@ -1,4 +1,4 @@
-"""How `vocabula rate` measures pictures: beside JPEG and WebP."""
+"""How `vocabula rate` measures pictures: beside JPEG, WebP, AVIF and JPEG XL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vocabula.benchmark.rate.base import Rates
 from vocabula.benchmark.rate.measure import measure_rates
 from vocabula.benchmark.rate.output import write_rates
 from vocabula.benchmark.rate.study import RateStudy
-from vocabula.benchmark.rate.words import rate_tables, verdict
+from vocabula.benchmark.rate.words import code_bits_sentence, rate_tables, verdict
 from vocabula.benchmark.tables import Table
 from vocabula.data import ImageSource, Source
 from vocabula.tokenizers import SignalTokenizer
@@ -32,8 +32,8 @@ class PictureRates(Rates):
         return rate_tables(study)
 
     def verdict(self, study: RateStudy) -> str:
-        """See `words.verdict`."""
-        return verdict(study)
+        """See `words.verdict` and `words.code_bits_sentence`."""
+        return " ".join(filter(None, [verdict(study), code_bits_sentence(study)]))
 
     def write(self, folder: Path, study: RateStudy, about: Mapping[str, Any]) -> None:
         """See `write_rates`."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from vocabula.benchmark.rate.bjontegaard import bd_rate
+from vocabula.benchmark.rate.code_bits import CodeBits
 from vocabula.benchmark.rate.matching import Fidelity, on_curve
+from vocabula.benchmark.rate.speed import Speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,11 @@ class RateStudy:
         one_file: our points with all pictures in one file; empty for a single picture.
         one_file_comparisons: each rival at these rates: the sum of its files on its curve, with one
             quality for all pictures.
+        bd_rates: how many more bits our files take than each rival's at equal PSNR, as a share, by
+            Bjontegaard's measure of the mean curves; None where they share no PSNR or ours is a
+            point.
+        speeds: times of a picture, by codec.
+        code_bits: bits of held-out codes; None without counts of training codes.
     """
 
     data: str
@@ -119,6 +127,9 @@ class RateStudy:
     comparisons: tuple[Comparison, ...]
     one_file: tuple[RatePoint, ...]
     one_file_comparisons: tuple[Comparison, ...]
+    bd_rates: Mapping[str, float | None] = field(default_factory=dict)
+    speeds: Mapping[str, Speed] = field(default_factory=dict)
+    code_bits: CodeBits | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain data for JSON."""
@@ -138,6 +149,8 @@ def summarize(
     stages: Sequence[int],
     qualities: Mapping[str, Sequence[int]],
     one_file_bytes: Sequence[int],
+    speeds: Mapping[str, Speed],
+    code_bits: CodeBits | None,
 ) -> RateStudy:
     """The figures of all pictures.
 
@@ -150,6 +163,8 @@ def summarize(
         qualities: qualities of each rival.
         one_file_bytes: size of one file of all pictures, for each of `stages`; empty for one
             picture.
+        speeds: times of a picture, by codec.
+        code_bits: bits of held-out codes.
     """
     pixels = sum(picture.pixels for picture in pictures)
     points = _points(pictures, stages, [picture.own for picture in pictures])
@@ -185,7 +200,14 @@ def summarize(
             for point in one_file
             for name, curve in curves.items()
         ),
+        bd_rates={name: bd_rate(_pairs(points), _pairs(curve)) for name, curve in curves.items()},
+        speeds=speeds,
+        code_bits=code_bits,
     )
+
+
+def _pairs(points: Sequence[RatePoint]) -> list[tuple[float, float]]:
+    return [(point.bits_per_pixel, point.psnr_db) for point in points]
 
 
 def _points(

@@ -16,7 +16,31 @@ def rate_tables(study: RateStudy) -> list[Table]:
     if study.one_file:
         title = f"{ONE_FOR_ALL}, beside the sum of the others' files"
         found.append(_table(title, study.one_file, study.one_file_comparisons, study.images))
+    if study.speeds:
+        found.append(_speeds(study))
     return found
+
+
+def _speeds(study: RateStudy) -> Table:
+    """Times of a picture, and bits at equal PSNR."""
+    rows = []
+    for name, speed in study.speeds.items():
+        rate = study.bd_rates.get(name)
+        times = (f"{1000 * t:.1f} ms" for t in (speed.encode_seconds, speed.decode_seconds))
+        rows.append((name, *times, "-" if rate is None else f"{rate:+.1%}"))
+    columns = ("codec", "encode", "decode", "our bits at equal PSNR (BD-rate)")
+    return Table("a picture, at about our bytes", columns, rows)
+
+
+def code_bits_sentence(study: RateStudy) -> str:
+    """What held-out codes cost, in words; empty without counts of training codes."""
+    bits = study.code_bits
+    if bits is None:
+        return ""
+    return (
+        f"Bits of a code under the counts of training: {bits.held_out:.3f} here, "
+        f"{bits.training:.3f} in training, {bits.fixed:.3f} at a fixed length."
+    )
 
 
 def _table(
