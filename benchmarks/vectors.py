@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -84,13 +83,12 @@ def peak(file: Path, out: Path, limit: int, dim: int) -> int:
 
 def once(file: str, out: str, limit: str, dim: str) -> None:
     """Encode, and print the peak memory of this process that is not the file's own pages."""
-    encode_dataset(
-        make_tokenizer(int(dim)), open_vectors(file), out, limit=int(limit), overwrite=True
-    )
-    status = Path("/proc/self/status").read_text()
-    whole = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    mapped = next(int(line.split()[1]) for line in status.splitlines() if "RssFile" in line) * 1024
-    print(json.dumps({"peak": whole - mapped}))
+    source = open_vectors(file)  # its pages stay mapped until they are counted
+    encode_dataset(make_tokenizer(int(dim)), source, out, limit=int(limit), overwrite=True)
+    lines = Path("/proc/self/status").read_text().splitlines()
+    kibibytes = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.endswith("kB")}
+    # not ru_maxrss, which begins with the memory of the process that started this one
+    print(json.dumps({"peak": (kibibytes["VmHWM"] - kibibytes["RssFile"]) * 1024}))
 
 
 def main() -> None:

@@ -240,3 +240,17 @@ def test_sizes_are_known_without_decoding(mixed: Path, tmp_path: Path) -> None:
     assert ArraySource(np.zeros((2, 5, 7, 3), np.uint8)).pixels(1) == 35
     (mixed / "8.jpg").write_bytes(b"nothing")
     assert as_parquet(mixed, tmp_path / "y.parquet").pixels(8) == 0
+
+
+@pytest.mark.parametrize("most", [2, 5])
+def test_a_smaller_number_of_tasks_under_way(most: int) -> None:
+    begun: list[int] = []
+
+    def tasks() -> Iterator[tuple[int, int]]:
+        for number in range(20):
+            begun.append(number)
+            yield number, 0
+
+    for number, result in enumerate(map_ahead(lambda task: task, tasks(), workers=2, most=most)):
+        assert result == number
+        assert len(begun) - number <= most + 1  # and the one that waits to begin

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocabula.data.order import Stream, epoch_order
+from vocabula.data.order import Stream, Turns, epoch_order
 from vocabula.data.transforms import crop_image, crop_window, flip_images
 
 
@@ -85,3 +87,9 @@ def test_flip_mirrors_left_and_right() -> None:
 def test_half_of_the_images_are_flipped() -> None:
     _, draws = Stream(10_000, seed=0).take(np.arange(10_000))
     assert (draws[:, 2] < 0.5).mean() == pytest.approx(0.5, abs=0.02)  # 4 standard deviations
+
+
+def test_turns_of_the_second_of_two_processes() -> None:
+    turns = Turns(seed=0, start=2, batch_size=6, offsets=np.array([1, 3, 5]))
+    assert list(itertools.islice(turns, 2)) == [2, 3]
+    assert turns.places(2).tolist() == [13, 15, 17]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vocabula.data.audio_opening import open_audio
 from vocabula.evaluation import evaluate
-from vocabula.evaluation.metrics import METRICS, intelligibility
+from vocabula.evaluation.metrics import METRICS, audio, intelligibility, spectra
 from vocabula.evaluation.metrics.audio import AudioFidelity
 from vocabula.evaluation.metrics.intelligibility import Intelligibility
 from vocabula.evaluation.metrics.spectra import (
@@ -83,6 +83,18 @@ def test_long_recordings_are_measured_piece_by_piece(monkeypatch: pytest.MonkeyP
     assert pieces.convergence == pytest.approx(whole.convergence, rel=1e-9)
 
 
+def test_sums_over_pieces_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = noise(2, 1, 1001, seed=1).double(), noise(2, 1, 1001, seed=2).double()
+    part = (y * x).sum(2, keepdim=True) / x.square().sum(2, keepdim=True) * x
+    wanted = 10 * (part.square().sum(2) / (part - y).square().sum(2)).log10()
+    for module in (spectra, audio):
+        monkeypatch.setattr(module, "SAMPLES", 100)
+    torch.testing.assert_close(scale_invariant_ratio(y, x), wanted[:, 0], rtol=1e-12, atol=0)
+    meter = AudioFidelity(RATE)
+    meter.add(y, x)
+    assert meter.figures()["mse"] == pytest.approx(float((y - x).square().mean()), rel=1e-12)
+
+
 def test_si_sdr_of_known_errors() -> None:
     x = torch.zeros(4, 1, 4)
     x[:, 0, 0] = 2.0
@@ -126,6 +138,35 @@ def test_passages_bound_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         meter.add(x, x)
         assert meter._length < 2 * RATE
     assert meter.mean == pytest.approx(1, abs=1e-6)
+
+
+def test_a_long_recording_is_cut_to_equal_passages(monkeypatch: pytest.MonkeyPatch) -> None:
+    pystoi = pytest.importorskip("pystoi")
+    monkeypatch.setattr(intelligibility, "SECONDS", 1)
+    monkeypatch.setattr(intelligibility, "MOST_SECONDS", 2)
+    x = speech(3.0)
+    y = x + noise(*x.shape, seed=5)
+    meter = Intelligibility(RATE)
+    meter.add(y, x)
+    halves = [(a[0, 0].double().numpy(), b[0, 0].double().numpy()) for a, b in both(x, y)]
+    wanted = [float(pystoi.stoi(*half, RATE)) for half in halves]
+    assert meter.mean == pytest.approx(sum(wanted) / 2, abs=1e-9)
+    assert abs(wanted[0] - wanted[1]) > 1e-4
+
+
+def both(x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """The halves of two sounds."""
+    return [*zip(x.chunk(2, 2), y.chunk(2, 2), strict=True)]
+
+
+def test_silence_within_a_long_recording_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pystoi")
+    monkeypatch.setattr(intelligibility, "MOST_SECONDS", 1)
+    x = torch.cat([speech(1.0), torch.zeros(1, 1, RATE)], 2)
+    meter = Intelligibility(RATE)
+    meter.add(x, x)
+    assert meter.mean == pytest.approx(1, abs=1e-6)
+    assert (meter.excluded, meter._weight) == (0, RATE)
 
 
 def test_without_pystoi_the_row_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

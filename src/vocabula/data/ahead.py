@@ -39,13 +39,13 @@ def map_ahead(
     *,
     workers: int,
     overlap: bool = True,
+    most: int | None = None,
 ) -> Generator[Result, None, None]:
     """``function(task)`` of every task, in order, computed by threads ahead of use.
 
     Threads suffice where the work releases Python's lock, as Pillow's decoders and NumPy's copies
-    do. At most 16 + 2 `workers` tasks are under way or done and not yet taken, with at most
-    `AHEAD_PIXELS` pixels together; a single task may have more. Close the iterator to stop the
-    threads before its end.
+    do. The tasks under way, or done and not yet taken, have at most `AHEAD_PIXELS` pixels together;
+    a single task may have more. Close the iterator to stop the threads before its end.
 
     Args:
         function: called in any thread; what it raises is raised here, at its task's turn.
@@ -54,6 +54,7 @@ def map_ahead(
         overlap: go on while the caller is busy with results. False: work only while the caller
             waits for more, which is faster if the caller keeps all cores busy: taking a core from
             one of its threads would make all of them wait.
+        most: tasks that are under way, or done and not yet taken; None for 16 + 2 `workers`.
 
     Yields:
         The results, in the order of the tasks.
@@ -63,7 +64,7 @@ def map_ahead(
             yield function(task)
         return
     waiting: deque[tuple[Future[Result], int]] = deque()
-    most, pixels = _SPARE_TASKS + 2 * workers, 0
+    most, pixels = most or _SPARE_TASKS + 2 * workers, 0
     pool = ThreadPoolExecutor(workers, thread_name_prefix="vocabula-read")
     try:
         for task, size in tasks:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import os
 import threading
 from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
-import numpy as np
 from annotated_types import Ge, Gt, Le
-from numpy.typing import NDArray
 
 from vocabula.budgets import CACHED_SAMPLES
 from vocabula.data.ahead import map_ahead
@@ -20,7 +17,7 @@ from vocabula.data.audio_clips import BrokenAudioError
 from vocabula.data.audio_opening import open_audio
 from vocabula.data.base import SignalData, Source
 from vocabula.data.batch import Batch
-from vocabula.data.order import Stream
+from vocabula.data.order import Stream, Turns
 from vocabula.errors import DataError, OptionError
 from vocabula.registry import component
 from vocabula.signals import Signal
@@ -102,24 +99,11 @@ class AudioData(SignalData):
             strict=self.strict,
         )
 
-    def train_batches(
-        self,
-        source: Source,
-        *,
-        batch_size: int,
-        seed: int,
-        start: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> Iterator[Batch]:
-        """Endless training batches; see `SignalData.train_batches`.
-
-        A broken recording is replaced by the next readable one.
-        """
+    def _train_batches(self, source: Source, turns: Turns) -> Iterator[Batch]:
+        """Batches in which the next readable recording replaces a broken one."""
         recordings = _recordings(source)
-        places = np.arange(rank, batch_size * world_size, world_size)
-        batches = _Batches(self, recordings, seed, batch_size * world_size, places)
-        numbers = ((number, 0) for number in itertools.count(start))
+        batches = _Batches(self, recordings, turns)
+        numbers = ((number, 0) for number in turns)
         return map_ahead(batches.batch, numbers, workers=self.workers)
 
     def extent(self, source: Source) -> tuple[int, ...]:
@@ -160,17 +144,10 @@ class AudioData(SignalData):
 class _Batches:
     """Training batches by number."""
 
-    def __init__(
-        self,
-        options: AudioData,
-        source: AudioSource,
-        seed: int,
-        global_batch: int,
-        places: NDArray[np.int64],
-    ) -> None:
-        self._source, self._global_batch, self._places = source, global_batch, places
+    def __init__(self, options: AudioData, source: AudioSource, turns: Turns) -> None:
+        self._source, self._turns = source, turns
         self._segment = options.segment_length(source)
-        self._stream = Stream(len(source), seed=seed, block_bounds=source.clips.block_bounds)
+        self._stream = Stream(len(source), seed=turns.seed, block_bounds=source.clips.block_bounds)
         self._kept: dict[int, Samples] = {}
         self._room = CACHE_LIMIT
         self._lock = threading.Lock()
@@ -178,7 +155,7 @@ class _Batches:
     def batch(self, number: int) -> Batch:
         """One batch."""
         with self._lock:
-            indices, draws = self._stream.take(number * self._global_batch + self._places)
+            indices, draws = self._stream.take(self._turns.places(number))
         rows = [self._row(int(i), float(d[0])) for i, d in zip(indices, draws, strict=True)]
         return self._source.batch_of(rows, named=False)
 

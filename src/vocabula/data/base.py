@@ -7,10 +7,13 @@ from collections.abc import Generator, Iterator, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, ClassVar, Self
 
+import numpy as np
+
 if TYPE_CHECKING:  # names and headers are read without torch
     from vocabula.signals import Signal
 
 from vocabula.data.batch import Batch
+from vocabula.data.order import Turns
 from vocabula.signals.attributes import CLASS
 
 
@@ -141,7 +144,6 @@ class SignalData(ABC):
             DataError: the data are missing, damaged or do not fit.
         """
 
-    @abstractmethod
     def train_batches(
         self,
         source: Source,
@@ -154,6 +156,8 @@ class SignalData(ABC):
     ) -> Iterator[Batch]:
         """Endless training batches, from batch number `start` on.
 
+        Epochs follow each other without a gap, so a batch may be larger than the data.
+
         Args:
             source: the signals.
             batch_size: signals to a batch and rank.
@@ -165,6 +169,12 @@ class SignalData(ABC):
         Raises:
             DataError: the signals do not fit the options.
         """
+        offsets = np.arange(rank, batch_size * world_size, world_size)
+        return self._train_batches(source, Turns(seed, start, batch_size * world_size, offsets))
+
+    @abstractmethod
+    def _train_batches(self, source: Source, turns: Turns) -> Iterator[Batch]:
+        """Endless training batches of the signals at some places of the stream."""
 
     @abstractmethod
     def extent(self, source: Source) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -19,7 +18,7 @@ from vocabula.data.base import SignalData, Source
 from vocabula.data.batch import Batch
 from vocabula.data.cache import ImageCache
 from vocabula.data.opening import open_source
-from vocabula.data.order import Stream
+from vocabula.data.order import Stream, Turns
 from vocabula.data.source import ImageSource
 from vocabula.data.transforms import crop_image, flip_images, too_small
 from vocabula.errors import DataError, VocabulaError, picture_size
@@ -92,42 +91,18 @@ class ImageData(SignalData):
             value_range=self.value_range,
         )
 
-    def train_batches(
-        self,
-        source: Source,
-        *,
-        batch_size: int,
-        seed: int,
-        start: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> Iterator[Batch]:
-        """Endless training batches, from batch number `start` on.
-
-        Epochs follow each other without a gap, so a batch may be larger than the data: items then
-        repeat, each time with a different crop.
-
-        Args:
-            source: the images.
-            batch_size: images to a batch and rank.
-            seed: of the run.
-            start: number of the first batch; a resumed run gives the number of batches it has had.
-            rank: of this process; it takes items ``rank::world_size`` of the global batch.
-            world_size: number of processes; the global batch has batch_size * world_size items.
-
-        Returns:
-            An endless iterator of batches whose images all have the same size.
+    def _train_batches(self, source: Source, turns: Turns) -> Iterator[Batch]:
+        """Batches of images of one size; an image that comes again has another crop.
 
         Raises:
             DataError: images are smaller than the crop, or differ in size and there is no crop.
         """
         images = _images(source)
         self.check_sizes(images)
-        positions = np.arange(rank, batch_size * world_size, world_size)
-        batches = _Batches(self, images, seed, batch_size * world_size, positions)
+        batches = _Batches(self, images, turns)
         if self.workers == 0:
-            return map(batches.batch, itertools.count(start))
-        return self._read_ahead(batches, start)
+            return map(batches.batch, turns)
+        return self._read_ahead(batches, turns)
 
     def extent(self, source: Source) -> tuple[int, ...]:
         """Height and width of the training images: of the crop, or of the first image."""
@@ -161,11 +136,11 @@ class ImageData(SignalData):
             return 2**62
         return CACHE_LIMIT // max(1, self.readers())
 
-    def _read_ahead(self, batches: _Batches, start: int) -> Iterator[Batch]:
+    def _read_ahead(self, batches: _Batches, turns: Turns) -> Iterator[Batch]:
         ready: DataLoader[Batch | VocabulaError] = DataLoader(
             batches,
             batch_size=None,
-            sampler=_From(start),
+            sampler=turns,
             num_workers=self.readers(),
             # otherwise the loader would draw from the generator that training uses
             generator=torch.Generator(),
@@ -195,22 +170,14 @@ class ImageData(SignalData):
 class _Batches(Dataset[Batch | VocabulaError]):
     """Training batches by number."""
 
-    def __init__(
-        self,
-        options: ImageData,
-        source: ImageSource,
-        seed: int,
-        global_batch: int,
-        positions: NDArray[np.int64],
-    ) -> None:
+    def __init__(self, options: ImageData, source: ImageSource, turns: Turns) -> None:
         self._options = options
         self._source = source
         self._cache = ImageCache(source, options.cache_limit())
-        self._global_batch = global_batch
-        self._positions = positions
+        self._turns = turns
         self._stream = Stream(
             len(source),
-            seed=seed,
+            seed=turns.seed,
             block_bounds=source.block_bounds,
             window_blocks=source.window_blocks,
         )
@@ -224,8 +191,7 @@ class _Batches(Dataset[Batch | VocabulaError]):
 
     def batch(self, number: int) -> Batch:
         """One batch."""
-        first = number * self._global_batch
-        indices, draws = self._stream.take(first + self._positions)
+        indices, draws = self._stream.take(self._turns.places(number))
         images, labels = self._images(indices, draws)
         if self._options.flip:
             images = flip_images(images, draws[:, 2])
@@ -249,16 +215,6 @@ class _Batches(Dataset[Batch | VocabulaError]):
             ]
         _check_equal(images, self._source.name)
         return np.stack(images), np.array(labels, np.int64)
-
-
-class _From:
-    """A sampler of the numbers from `start` on."""
-
-    def __init__(self, start: int) -> None:
-        self._start = start
-
-    def __iter__(self) -> Iterator[int]:
-        return itertools.count(self._start)
 
 
 def _check_equal(images: list[NDArray[Any]], name: str) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,6 +58,31 @@ def epoch_order(
         for start in range(0, len(ranges), window_blocks)
     ]
     return np.concatenate([rng.permutation(window) for window in windows])
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The places of a stream that the training batches of one process take.
+
+    Attributes:
+        seed: of the run.
+        start: number of the first batch.
+        batch_size: signals to a batch of all processes.
+        offsets: (B,) int64, which of them are this process's.
+    """
+
+    seed: int
+    start: int
+    batch_size: int
+    offsets: NDArray[np.int64]
+
+    def __iter__(self) -> Iterator[int]:
+        """The numbers of the batches, from the first on, without end."""
+        return itertools.count(self.start)
+
+    def places(self, number: int) -> NDArray[np.int64]:
+        """The places (B,) in the stream of a batch."""
+        return number * self.batch_size + self.offsets
 
 
 class Stream:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from vocabula.data.base import SignalData, Source
 from vocabula.data.batch import Batch
-from vocabula.data.order import Stream
+from vocabula.data.order import Stream, Turns
 from vocabula.data.vector_files import open_vectors
 from vocabula.data.vectors import VectorSource
 from vocabula.errors import DataError
@@ -43,24 +42,14 @@ class VectorData(SignalData):
         check_channels(source, channels)
         return source
 
-    def train_batches(
-        self,
-        source: Source,
-        *,
-        batch_size: int,
-        seed: int,
-        start: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> Iterator[Batch]:
-        """Endless training batches of finite rows; see `SignalData.train_batches`."""
+    def _train_batches(self, source: Source, turns: Turns) -> Iterator[Batch]:
+        """Batches of finite rows."""
         vectors = _vectors(source)
         rows = vectors.finite_rows()
         count = len(vectors) if rows is None else len(rows)
-        stream = Stream(count, seed=seed)
-        places = np.arange(rank, batch_size * world_size, world_size)
-        for number in itertools.count(start):
-            drawn, _ = stream.take(number * batch_size * world_size + places)
+        stream = Stream(count, seed=turns.seed)
+        for number in turns:
+            drawn, _ = stream.take(turns.places(number))
             yield batch_of(vectors, drawn if rows is None else rows[drawn])
 
     def extent(self, source: Source) -> tuple[int, ...]:

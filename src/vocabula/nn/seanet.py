@@ -146,8 +146,25 @@ def upsampling(
     return Chain([*layers, activation_of(activation, width), CausalConv1d(width, out_channels, 7)])
 
 
+class CausalDecoder(Decoder):
+    """A decoder that is a chain of causal layers.
+
+    Attributes:
+        layers: the chain.
+    """
+
+    axes: ClassVar[int] = 1
+    causal = True
+    layers: Chain
+
+    @property
+    def context(self) -> int:
+        """Positions before its own on which a hop depends."""
+        return -first_input(self.layers, 0)
+
+
 @component("decoder", "seanet")
-class SEANetDecoder(Decoder):
+class SEANetDecoder(CausalDecoder):
     """Transposed causal convolutions, each before residual units; see `SEANetEncoder`.
 
     Args:
@@ -161,9 +178,6 @@ class SEANetDecoder(Decoder):
     Shape:
         (B, dim, n) -> (B, out_channels, n hop).
     """
-
-    axes: ClassVar[int] = 1
-    causal = True
 
     def __init__(
         self,
@@ -179,11 +193,6 @@ class SEANetDecoder(Decoder):
         self.dim, self.out_channels, self.stride = dim, out_channels, prod(ratios)
         self.layers = upsampling(dim, out_channels, ratios, hidden, units, activation)
 
-    @property
-    def context(self) -> int:
-        """Positions before its own on which a hop depends."""
-        return -first_input(self.layers, 0)
-
     def forward(self, z: Tensor, *, memory: Memory | None = None) -> Tensor:
         """Decode vectors z (B, dim, n), or the next ones of a stream."""
         decoded: Tensor = self.layers(z, memory)
@@ -191,7 +200,7 @@ class SEANetDecoder(Decoder):
 
 
 @component("decoder", "seanet_film")
-class SEANetFiLMDecoder(ConditionalDecoder):
+class SEANetFiLMDecoder(CausalDecoder, ConditionalDecoder):
     """A `SEANetDecoder` in which attributes scale and shift the features of every unit.
 
     Args:
@@ -216,9 +225,6 @@ class SEANetFiLMDecoder(ConditionalDecoder):
     Source: Perez et al. 2018, "FiLM: Visual Reasoning with a General Conditioning Layer".
     """
 
-    axes: ClassVar[int] = 1
-    causal = True
-
     def __init__(
         self,
         dim: Annotated[int, Ge(1)],
@@ -239,11 +245,6 @@ class SEANetFiLMDecoder(ConditionalDecoder):
         taken = self.take(attributes, names, given)
         self.embedding = AttributeEmbedding(taken, embedding, dropout)
         self.layers = upsampling(dim, out_channels, ratios, hidden, units, activation, embedding)
-
-    @property
-    def context(self) -> int:
-        """Positions before its own on which a hop depends."""
-        return -first_input(self.layers, 0)
 
     def forward(
         self, z: Tensor, condition: Condition | None = None, *, memory: Memory | None = None

@@ -131,8 +131,51 @@ class InverseSTFT(nn.Module):
         return added[:, 0, 0, self.before : self.before + count * self.hop]
 
 
+class FrameDecoder(Decoder):
+    """A decoder of blocks over frames and an inverse STFT.
+
+    A subclass calls `_hold` in its constructor, and `_decoded` in its forward pass.
+
+    Attributes:
+        frames: the blocks.
+        head: the inverse STFT.
+    """
+
+    axes: ClassVar[int] = 1
+    masked: ClassVar[bool] = True
+    frames: ConvNeXt
+    head: InverseSTFT
+
+    @property
+    def context(self) -> int:
+        """Frames on each side on which the samples of a hop depend."""
+        return self.frames.context + self.head.context
+
+    def rest(self, memory: Memory) -> Tensor | None:
+        """The last hops of a stream."""
+        return self.head.rest(memory)
+
+    def _hold(self, dim: int, frames: ConvNeXt, head: InverseSTFT, *, causal: bool) -> None:
+        """Set the parts, and what follows from them."""
+        self.frames, self.head = frames, head
+        self.dim, self.out_channels, self.stride = dim, head.channels, head.hop
+        self.causal, self.lookahead = causal, head.context
+
+    def _decoded(
+        self,
+        z: Tensor,
+        mask: Tensor | None,
+        memory: Memory | None,
+        embedded: Tensor | None = None,
+    ) -> Tensor:
+        """The wave of vectors z (B, dim, n), modulated by vectors (B, width) if there are any."""
+        rows = self.frames(z.transpose(1, 2), mask, embedded, memory)
+        wave: Tensor = self.head(rows, mask, memory)
+        return wave
+
+
 @component("decoder", "vocos")
-class VocosDecoder(Decoder):
+class VocosDecoder(FrameDecoder):
     """A ConvNeXt over frames and an inverse STFT.
 
     Args:
@@ -158,9 +201,6 @@ class VocosDecoder(Decoder):
     vocoders", without its adversary.
     """
 
-    axes: ClassVar[int] = 1
-    masked: ClassVar[bool] = True
-
     def __init__(
         self,
         dim: Annotated[int, Ge(1)],
@@ -173,31 +213,22 @@ class VocosDecoder(Decoder):
         causal: bool = False,
     ) -> None:
         super().__init__()
-        self.dim, self.out_channels, self.stride = dim, out_channels, hop
-        self.frames = ConvNeXt(dim, hidden, blocks, causal=causal)
-        self.head = InverseSTFT(hidden, out_channels, hop, window, owner="decoder vocos")
-        self.causal, self.lookahead = causal, self.head.context
-
-    @property
-    def context(self) -> int:
-        """Frames on each side on which the samples of a hop depend."""
-        return self.frames.context + self.head.context
-
-    def rest(self, memory: Memory) -> Tensor | None:
-        """The last hops of a stream."""
-        return self.head.rest(memory)
+        self._hold(
+            dim,
+            ConvNeXt(dim, hidden, blocks, causal=causal),
+            InverseSTFT(hidden, out_channels, hop, window, owner="decoder vocos"),
+            causal=causal,
+        )
 
     def forward(
         self, z: Tensor, *, mask: Tensor | None = None, memory: Memory | None = None
     ) -> Tensor:
         """Decode vectors z (B, dim, n), of which a mask (B, n) says which are a signal's."""
-        rows = self.frames(z.transpose(1, 2), mask, None, memory)
-        wave: Tensor = self.head(rows, mask, memory)
-        return wave
+        return self._decoded(z, mask, memory)
 
 
 @component("decoder", "vocos_film")
-class VocosFiLMDecoder(ConditionalDecoder):
+class VocosFiLMDecoder(FrameDecoder, ConditionalDecoder):
     """A `VocosDecoder` in which attributes scale and shift the features of every block.
 
     Args:
@@ -221,9 +252,6 @@ class VocosFiLMDecoder(ConditionalDecoder):
         OptionError: the window is shorter than the hop; see also `ConditionalDecoder.take`.
     """
 
-    axes: ClassVar[int] = 1
-    masked: ClassVar[bool] = True
-
     def __init__(
         self,
         dim: Annotated[int, Ge(1)],
@@ -241,22 +269,15 @@ class VocosFiLMDecoder(ConditionalDecoder):
         jitter: Annotated[float, Ge(0), Lt(1)] = 0.0,
     ) -> None:
         super().__init__()
-        self.dim, self.out_channels, self.stride = dim, out_channels, hop
         taken = self.take(attributes, names, given)
         self.embedding = AttributeEmbedding(taken, hidden, dropout)
         self.jitter = TimeJitter(jitter)
-        self.frames = ConvNeXt(dim, hidden, blocks, causal=causal, embedding=hidden)
-        self.head = InverseSTFT(hidden, out_channels, hop, window, owner="decoder vocos_film")
-        self.causal, self.lookahead = causal, self.head.context
-
-    @property
-    def context(self) -> int:
-        """Frames on each side on which the samples of a hop depend."""
-        return self.frames.context + self.head.context
-
-    def rest(self, memory: Memory) -> Tensor | None:
-        """The last hops of a stream."""
-        return self.head.rest(memory)
+        self._hold(
+            dim,
+            ConvNeXt(dim, hidden, blocks, causal=causal, embedding=hidden),
+            InverseSTFT(hidden, out_channels, hop, window, owner="decoder vocos_film"),
+            causal=causal,
+        )
 
     def forward(
         self,
@@ -268,6 +289,4 @@ class VocosFiLMDecoder(ConditionalDecoder):
     ) -> Tensor:
         """Decode vectors z (B, dim, n) of signals with the attributes of a condition."""
         z = self.jitter(z, mask)
-        rows = self.frames(z.transpose(1, 2), mask, self.embedded(condition, z), memory)
-        wave: Tensor = self.head(rows, mask, memory)
-        return wave
+        return self._decoded(z, mask, memory, self.embedded(condition, z))

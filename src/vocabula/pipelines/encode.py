@@ -1,15 +1,17 @@
-"""Encodes images to a file of codes."""
+"""Encodes the signals of a source to a file of codes."""
 
 from __future__ import annotations
 
 import os
 from contextlib import closing
+from typing import Any
 
-from vocabula.data import Source
+from vocabula.data import Batch, Source
 from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import OptionError
 from vocabula.evaluation.batches import counted, read_batches, signal_count
 from vocabula.levels import levels_of
+from vocabula.pipelines.at_once import map_at_once, threads_for
 from vocabula.signals.attributes import CLASS
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference
@@ -72,19 +74,23 @@ def encode_dataset(
         crops=source.crops,
         overwrite=overwrite,
     )
-    written = 0
     with (
         writer,
         inference(tokenizer) as device,
         counted("encoding", total, show=progress) as advance,
         closing(batches),
     ):
-        for batch in batches:
+
+        def rows_of(batch: Batch) -> tuple[Any, ...]:
+            """The codes and what else is known of signals, as `TokenWriter.extend` takes them."""
             levels = levels_of(tokenizer.encode(batch.values.to(device)))
-            size = batch.values.shape[2:]
             further = {n: v.numpy() for n, v in batch.attributes.items() if n in source.names}
             labels = further.pop(CLASS)
-            writer.extend(levels, batch.paths, labels, size, further)
-            written += len(batch.paths)
-            advance(len(batch.paths))
-    return written
+            return levels, batch.paths, labels, batch.values.shape[2:], further
+
+        with closing(map_at_once(rows_of, batches, threads=threads_for(tokenizer))) as parts:
+            for part in parts:
+                before = writer.count
+                writer.extend(*part)
+                advance(writer.count - before)
+    return writer.count

@@ -29,7 +29,7 @@ from vocabula.tokenizers.code_checks import check_codes, check_values, signal_si
 from vocabula.tokenizers.code_level import common_stride, rows_of
 from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.likelihood import bits_per_dim
-from vocabula.tokenizers.masks import Group, blocks_of, decoded
+from vocabula.tokenizers.masks import Blocks, Group, blocks_of, decoded
 from vocabula.tokenizers.networks import Networks
 from vocabula.tokenizers.saving import Pretrained
 from vocabula.tokenizers.tiles import Tile, cut_for, gather, paint
@@ -92,7 +92,10 @@ class SignalTokenizer(Pretrained, Networks):
         """
         x = self.signal.check(x)
         self.check_condition(condition, x.shape[0], "forward")
-        blocks = blocks_of(mask, x.shape[0], x.shape[2:], self.strides)
+        return self._trained(x, blocks_of(mask, x.shape[0], x.shape[2:], self.strides), condition)
+
+    def _trained(self, x: Tensor, blocks: Blocks, condition: Condition | None) -> Reconstruction:
+        """The training pass of checked images x."""
         y = self._scaled(x)
 
         def narrow(quantizer: Bottleneck, vectors: Tensor) -> tuple[Quantized, Tensor]:

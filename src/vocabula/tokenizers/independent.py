@@ -20,7 +20,7 @@ from vocabula.tokenizers.base import Codes
 from vocabula.tokenizers.code_checks import check_codes, signal_size
 from vocabula.tokenizers.leveled import LeveledTokenizer
 from vocabula.tokenizers.likelihood import Likelihood
-from vocabula.tokenizers.masks import WHOLE, Blocks, blocks_of
+from vocabula.tokenizers.masks import WHOLE, Blocks
 from vocabula.tokenizers.tokenizer import Tokenizer
 from vocabula.types import Reconstruction
 
@@ -61,7 +61,8 @@ class IndependentTokenizer(LeveledTokenizer):
         x --> encoder 1 --> quantizer 1 --> codes 1 --> decoder 1 --> signal (coarse)
         x --> encoder 2 --> quantizer 2 --> codes 2 --> decoder 2 --> signal (fine)
 
-    The losses of all levels are summed. As no level depends on another, a fine level cannot take
+    The losses of all levels are summed; those of coarse levels have names of their own, such as
+    ``level1.reconstruction``. As no level depends on another, a fine level cannot take
     over what a coarse one should hold, which lets the coarse codes collapse in a dependent
     hierarchy (`HierarchicalTokenizer`). A prior draws the coarse codes, and another the fine ones
     given these; decoding uses the finest level that is given.
@@ -122,18 +123,10 @@ class IndependentTokenizer(LeveledTokenizer):
         alone.training = self.training  # its parts are in their own mode
         return alone
 
-    def forward(
-        self, x: Tensor, mask: Tensor | None = None, condition: Condition | None = None
-    ) -> Reconstruction:
-        """Reconstruct signals and compute the training loss, the sum over the levels.
-
-        `losses` holds the finest level's ``reconstruction``, and those of the others under their
-        own names, such as ``level1.reconstruction``; see `SignalTokenizer`.
-        """
-        found = super().forward(x, mask, condition)
-        x = found.target  # checked
-        blocks = blocks_of(mask, x.shape[0], x.shape[2:], self.strides)
-        loss, losses = found.loss, dict(found.losses)
+    def _trained(self, x: Tensor, blocks: Blocks, condition: Condition | None) -> Reconstruction:
+        """The training pass, with the reconstruction of every level."""
+        found = super()._trained(x, blocks, condition)
+        x, loss, losses = found.target, found.loss, dict(found.losses)
         for i, result in enumerate(found.levels[:-1]):
             parameters = self.level(i)._describe(result.values, x.shape[2:], condition, blocks)
             own = self.likelihood.loss_inside(parameters, x, blocks)

@@ -18,11 +18,8 @@ from vocabula.tokenizers.gaussian import Gaussian
 from vocabula.tokenizers.likelihood import Likelihood
 
 
-class LeveledTokenizer(SignalTokenizer):
-    """Turns signals into codes of several levels, the coarsest first.
-
-    A subclass calls `_hold` in its constructor.
-    """
+class SeveralLevels(SignalTokenizer):
+    """Turns signals into one tensor of codes per level."""
 
     @torch.no_grad()
     def encode(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -38,6 +35,13 @@ class LeveledTokenizer(SignalTokenizer):
             DataError: wrong shape, dtype, channels or values, also of the mask.
         """
         return tuple(self._encode_all(x, mask))
+
+
+class LeveledTokenizer(SeveralLevels):
+    """Turns signals into codes of several levels, each with its own networks.
+
+    A subclass calls `_hold` in its constructor.
+    """
 
     @property
     def levels(self) -> tuple[CodeLevel, ...]:

@@ -21,6 +21,7 @@ from vocabula.signals import Condition, Signal
 from vocabula.tokenizers.analysis import evaluated
 from vocabula.tokenizers.base import Codes
 from vocabula.tokenizers.code_level import CodeLevel
+from vocabula.tokenizers.leveled import SeveralLevels
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.masks import WHOLE, Blocks
 from vocabula.tokenizers.scaling import Scaling
@@ -30,7 +31,7 @@ T = TypeVar("T")
 
 
 @component("tokenizer", "multi_scale")
-class MultiScaleTokenizer(Tokenizer):
+class MultiScaleTokenizer(SeveralLevels, Tokenizer):  # type: ignore[misc]
     """Turns signals into codes of several scales, each a level of its own, and back.
 
     ::
@@ -105,19 +106,6 @@ class MultiScaleTokenizer(Tokenizer):
         return self.quantizer
 
     # ------------------------------------------------------------------ public
-
-    @torch.no_grad()
-    def encode(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, ...]:  # type: ignore[override]
-        """Codes (B, *grid, *code_shape), int64, of signals (B, C, *extent), one tensor per scale.
-
-        Args:
-            x: signals.
-            mask: (B, *extent) bool, True where a signal is; codes outside are -1.
-
-        Raises:
-            DataError: wrong shape, dtype, channels or values, also of the mask.
-        """
-        return tuple(self._encode_all(x, mask))
 
     @property
     def levels(self) -> tuple[CodeLevel, ...]:

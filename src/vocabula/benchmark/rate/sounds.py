@@ -121,7 +121,8 @@ def measure_sounds(
 
     file = io.BytesIO()
     write_signals(file, header, [model], signals(), jobs=jobs)
-    joined = torch.cat(originals, 1)
+    recordings, joined = len(originals), torch.cat(originals, 1)
+    originals.clear()  # a second copy
     least = least_stages(tokenizer, joined=model.joins)
     points = [
         _own(file.getvalue(), stages, tokenizer, model, joined, jobs)
@@ -132,8 +133,8 @@ def measure_sounds(
     return SoundStudy(
         data=source.name,
         entropy=entropy if isinstance(entropy, str) else model.id.name.lower(),
-        recordings=len(originals),
-        skipped=total - len(originals),
+        recordings=recordings,
+        skipped=total - recordings,
         seconds=signal.units(joined.shape[1:]),
         points=tuple(points),
         curves={

@@ -10,7 +10,12 @@ from torch import Tensor
 from vocabula.errors import plural
 from vocabula.evaluation.metrics.base import Fidelity, Figures, Row, Tile, in_form
 from vocabula.evaluation.metrics.intelligibility import INSTALL, Intelligibility
-from vocabula.evaluation.metrics.spectra import SECONDS, SpectralDistance, scale_invariant_ratio
+from vocabula.evaluation.metrics.spectra import (
+    SAMPLES,
+    SECONDS,
+    SpectralDistance,
+    scale_invariant_ratio,
+)
 from vocabula.evaluation.metrics.squared_errors import Spread
 from vocabula.signals import Signal
 
@@ -44,7 +49,8 @@ class AudioFidelity(Fidelity):
 
     def add(self, output: Tensor, signals: Tensor) -> None:
         """Measure reconstructions (B, C, T)."""
-        self._spread.add(output, signals)
+        for pair in zip(*(x.split(SAMPLES, 2) for x in (output, signals)), strict=True):
+            self._spread.add(*pair)
         self._spectra.add(output, signals)
         self._understood.add(output, signals)
         ratios = scale_invariant_ratio(output, signals)

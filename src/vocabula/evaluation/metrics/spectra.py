@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,8 @@ OVERLAP = 4
 """Windows that hold a sample."""
 FRAMES = 2**14
 """Frames that are compared at a time: memory does not depend on the length of a recording."""
+SAMPLES = 2**20
+"""Samples of a recording that are compared at a time, for the same reason."""
 _SMALLEST = 8
 
 
@@ -46,7 +48,7 @@ class Resolution:
         return cls(window, max(1, size // OVERLAP), filters.double())
 
     def frames(self, x: Tensor) -> Iterator[Tensor]:
-        """Magnitudes (B, W // 2 + 1, n) of signals (B, T), some frames at a time.
+        """Magnitudes (B, W // 2 + 1, n), float64, of signals (B, T), some frames at a time.
 
         Frame k has its middle at sample k hop. Outside a signal is silence.
         """
@@ -55,7 +57,7 @@ class Resolution:
         for first in range(0, total, FRAMES):
             after = min(total, first + FRAMES)
             begin, end = first * self.hop - size // 2, (after - 1) * self.hop + size
-            piece = x[:, max(0, begin) : end]
+            piece = x[:, max(0, begin) : end].double()
             found = magnitudes(piece, window, self.hop, before=max(0, -begin))
             yield found[:, :, : after - first]
 
@@ -83,7 +85,7 @@ class SpectralDistance:
     def add(self, output: Tensor, signals: Tensor) -> None:
         """Take in reconstructions and originals (B, C, T); each channel is a recording."""
         self._heard = self._heard or bool(signals.any())
-        pairs = [x.double().flatten(0, 1) for x in (output, signals)]
+        pairs = [x.flatten(0, 1) for x in (output, signals)]
         for number, one in enumerate(self._resolutions):
             for found, wanted in zip(*map(one.frames, pairs), strict=True):
                 apart = (one.decibels(found) - one.decibels(wanted)).abs()
@@ -121,10 +123,16 @@ def scale_invariant_ratio(output: Tensor, signals: Tensor) -> Tensor:
     Source: Le Roux, Wisdom, Erdogan and Hershey 2019, "SDR - half-baked or well done?", without
     taking away the mean first.
     """
-    y, x = (part.double().flatten(1) for part in (output, signals))
-    energy = x.square().sum(1)
-    part = ((y * x).sum(1) / energy)[:, None] * x
-    wanted, wrong = part.square().sum(1), (part - y).square().sum(1)
+    parts = [x.flatten(1).split(SAMPLES, 1) for x in (output, signals)]
+    pairs = [*zip(*parts, strict=True)]
+
+    def total(of: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        return torch.stack([of(y.double(), x.double()).sum(1) for y, x in pairs]).sum(0)
+
+    energy = total(lambda y, x: x.square())
+    factor = total(lambda y, x: y * x) / energy
+    wanted = total(lambda y, x: (factor[:, None] * x).square())
+    wrong = total(lambda y, x: (factor[:, None] * x - y).square())
     ratio = 10 * (wanted / wrong).log10()
     exact = torch.where(wrong == 0, torch.where(wanted > 0, 100.0, -100.0), ratio)
     return torch.where(energy > 0, exact.clamp(-100, 100), torch.nan)
