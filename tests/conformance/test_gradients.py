@@ -121,5 +121,8 @@ def test_codes_are_nearest_in_float64() -> None:
         if isinstance(quantizer, VectorQuantizer):
             z = data(300)
             inner = quantizer._inner(z).double()
-            squares = (inner[:, None] - quantizer.codebook.double()).square().sum(-1)
-            assert torch.equal(quantizer.encode(z), squares.argmin(-1)), row.name
+            costs = (inner[:, None] - quantizer.codebook.double()).square().sum(-1)
+            if quantizer.rate is not None:
+                share = quantizer.rate.share.double() + 2.0**-20
+                costs = costs - quantizer.rate.rule.weight * (share / share.sum()).log2()
+            assert torch.equal(quantizer.encode(z), costs.argmin(-1)), row.name
