@@ -71,9 +71,7 @@ def measure_rates(
         DataError: no picture can be read, or the channels differ from the tokenizer's.
         OptionError: the tokenizer is continuous or of other channels, or an option is out of range.
     """
-    if jobs < 1:
-        raise OptionError(f"jobs: expected an integer >= 1, got {jobs}")
-    check_channels(tokenizer.channels)
+    _check(tokenizer.channels, jobs)
     rivals = picture_codecs() if rivals is None else rivals
     known = statistics_of(tokenizer, statistics)
     model = choose_model(entropy, known)
@@ -123,6 +121,12 @@ def measure_rates(
         speeds=measure_speeds(tokenizer, model, rivals, timed),
         code_bits=None if known is None else counter.bits(known),
     )
+
+
+def _check(channels: int, jobs: int) -> None:
+    if jobs < 1:
+        raise OptionError(f"jobs: expected an integer >= 1, got {jobs}")
+    check_channels(channels)
 
 
 @dataclass(frozen=True)
