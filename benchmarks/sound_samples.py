@@ -26,7 +26,7 @@ from vocabula.evaluation.batches import read_batches
 from vocabula.reports.sounds import spectrogram
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402 - after the choice of a backend
+import matplotlib.pyplot as plt
 
 STAGES = (1, 4, 8)
 

@@ -1,7 +1,7 @@
 """Attention with dropout in bounded memory, for training a Transformer on a CPU.
 
-Without a fused kernel, which on a CPU takes no dropout, torch keeps the B H L^2 weights of a layer's
-attention three times over until the backward pass: 64 sequences of 800 tokens, 4 heads and 4 layers
+Without a fused kernel, which on a CPU takes no dropout, torch keeps the B H L^2 weights of a layer
+three times over until the backward pass: 64 sequences of 800 tokens, 4 heads and 4 layers
 take 8 GB. Here the heads of long sequences are computed one by one, and again in the backward pass,
 so that the weights of one head of one layer are there at a time.
 
