@@ -37,3 +37,17 @@ def test_the_smallest_root_mean_square_error(at_once: int, monkeypatch: pytest.M
     assert nearest_by_values(near, large).distances.item() == pytest.approx(
         1e-3 / math.sqrt(3 * 64 * 64), rel=1e-3
     )
+
+
+def test_signals_of_different_lengths() -> None:
+    """Shares and errors are those of the longer signal of a pair, by hand."""
+    samples = [torch.tensor([[1, 2, -1, -1], [5, 5, 5, 5]])]
+    training = [torch.tensor([[1, 2, 3, -1, -1], [1, 9, -1, -1, -1], [5, 5, 5, 5, 6]])]
+    found = nearest_by_codes(samples, training)
+    assert found.indices.tolist() == [0, 2]
+    assert found.distances.tolist() == pytest.approx([1 / 3, 1 / 5])
+    waves = [torch.tensor([[3.0, 4.0]])]
+    others = [torch.tensor([[3.0]]), torch.tensor([[3.0, 0.0, 0.0, 3.0]])]
+    near = nearest_by_values(waves, others)
+    assert near.indices.tolist() == [1]  # (16 + 9) / 4 < 16 / 2
+    assert near.distances.item() == pytest.approx((25 / 4) ** 0.5)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from vocabula.budgets import NEAREST_VALUES
+from vocabula.signals.codes import OUTSIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,33 +27,62 @@ class Nearest:
 
 
 def nearest_by_codes(levels: Sequence[Tensor], others: Sequence[Tensor]) -> Nearest:
-    """The signals with the fewest different codes.
+    """The signals with the smallest share of different codes.
 
     Args:
-        levels: (n, ...) codes of each level.
-        others: (N, ...) codes of each level, to find the nearest among.
+        levels: (n, ...) codes of each level, with -1 after shorter signals of one axis.
+        others: (N, ...) codes of each level, to find the nearest among, likewise.
 
     Returns:
-        The distance is the fraction of codes that differ, over all levels.
+        The distance is the share of codes that differ, over all levels; of signals of different
+        lengths of the codes of the longer one.
     """
-    flat = torch.cat([codes.flatten(1) for codes in levels], 1)
-    found = torch.cat([codes.flatten(1) for codes in others], 1)
+    pairs = [_as_long(own, other) for own, other in zip(levels, others, strict=True)]
+    flat = torch.cat([own.flatten(1) for own, _ in pairs], 1)
+    found = torch.cat([other.flatten(1) for _, other in pairs], 1)
     rows = max(1, NEAREST_VALUES // found.numel())
-    least = [(part[:, None] != found).sum(-1).min(1) for part in flat.to(found.dtype).split(rows)]
-    counts = torch.cat([one.values for one in least])
-    return Nearest(torch.cat([one.indices for one in least]), counts.double() / flat.shape[1])
+    inside = (found != OUTSIDE).sum(1)
+    least = []
+    for part in flat.to(found.dtype).split(rows):
+        longer = torch.maximum((part != OUTSIDE).sum(1)[:, None], inside)
+        least.append(((part[:, None] != found).sum(-1).double() / longer).min(1))
+    distances, indices = (torch.cat(each) for each in zip(*least, strict=True))
+    return Nearest(indices, distances)
 
 
-def nearest_by_values(signals: Tensor, others: Tensor) -> Nearest:
+def nearest_by_values(signals: Sequence[Tensor], others: Sequence[Tensor]) -> Nearest:
     """The signals with the smallest root mean square error.
 
     Args:
-        signals: (n, C, *extent).
-        others: (N, C, *extent), to find the nearest among.
+        signals: (C, *extent) each; of one axis they may differ in length. Shorter ones are
+            continued by 0.
+        others: to find the nearest among, likewise.
     """
-    flat, found = signals.flatten(1).double(), others.flatten(1)
+    longest = max(x.shape[-1] for x in (*signals, *others))
+    flat = _stacked(signals, longest).double()
     rows = max(1, NEAREST_VALUES // flat.shape[1])
     # chunk by chunk in float64: the usual |a|^2 - 2ab + |b|^2 would be inexact for near copies
-    parts = [torch.cdist(flat, part.double()) for part in found.split(rows)]
-    least = torch.cat(parts, 1).min(1)
-    return Nearest(least.indices, least.values / flat.shape[1] ** 0.5)
+    chunks = (others[first : first + rows] for first in range(0, len(others), rows))
+    parts = [torch.cdist(flat, _stacked(chunk, longest).double()) for chunk in chunks]
+    values = torch.tensor([x.numel() for x in signals])
+    longer = torch.maximum(values[:, None], torch.tensor([x.numel() for x in others]))
+    least = (torch.cat(parts, 1) / longer.double().sqrt()).min(1)
+    return Nearest(least.indices, least.values)
+
+
+def _as_long(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes (n, count, ...) of two groups of signals, with -1 up to the longer count."""
+    if one.shape[1:] == other.shape[1:]:
+        return one, other
+    count = max(one.shape[1], other.shape[1])
+    made = []
+    for codes in (one, other):
+        longer = codes.new_full((len(codes), count, *codes.shape[2:]), OUTSIDE)
+        longer[:, : codes.shape[1]] = codes
+        made.append(longer)
+    return made[0], made[1]
+
+
+def _stacked(signals: Sequence[Tensor], longest: int) -> Tensor:
+    """Signals as rows of values, continued by 0."""
+    return torch.stack([pad(x, (0, longest - x.shape[-1])).flatten() for x in signals])

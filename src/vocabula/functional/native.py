@@ -32,6 +32,8 @@ __all__ = [
     "nearest",
     "ready",
     "record_usage",
+    "residual_codes",
+    "residual_sum",
     "rounds",
     "searches",
 ]
@@ -43,6 +45,12 @@ _ARGUMENTS = {
     "vocabula_nearest": [
         *(_POINTER, _SIZE, _POINTER, _SIZE, _SIZE),
         *(ctypes.c_int32, _POINTER, _POINTER),
+    ],
+    "vocabula_residual": [
+        *(_POINTER, _SIZE, _SIZE, _POINTER, _POINTER, _SIZE, _POINTER),
+    ],
+    "vocabula_residual_sum": [
+        *(_POINTER, _SIZE, _SIZE, _POINTER, _POINTER, _SIZE, _POINTER),
     ],
     "vocabula_record_usage": [
         *(_POINTER, _SIZE, _SIZE, _POINTER, _SIZE, _POINTER),
@@ -82,6 +90,8 @@ class _Kernel:
         status = getattr(self.library, function)(*arguments, instructions.encode(), self.parallel)
         if status == 1:
             raise MemoryError(f"{function}: no memory for its workspace; use a smaller codebook")
+        if status == 3:
+            raise IndexError(f"{function}: expected codes in their books; check them first")
         if status != 0:
             raise RuntimeError(f"{function}: this processor has no {instructions}")
 
@@ -186,6 +196,64 @@ def nearest(z: Tensor, codebook: Tensor, cosine: bool, distances: Tensor | None 
     if count > 0:
         _kernel().call("vocabula_nearest", dim, *arguments)
     return codes
+
+
+def residual_codes(z: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
+    """Return the (N, stages) codes of z (N, D), each of what the stages before leave.
+
+    Args:
+        z: float32 on the CPU.
+        codebooks: (K, D) of each stage, likewise; the sizes may differ.
+
+    Raises:
+        ShapeError: a dtype, shape or device is another.
+    """
+    rows, books = _plain(z), [_plain(book) for book in codebooks]
+    count, dim = rows.shape
+    codes = rows.new_empty((count, len(books)), dtype=torch.int64)
+    arguments = (
+        *(_address("z", rows, torch.float32, count, dim), count, dim, *_tables(books, dim)),
+        _address("codes", codes, torch.int64, count, len(books)),
+    )
+    if count > 0:
+        _kernel().call("vocabula_residual", dim, *arguments)
+    return codes
+
+
+def residual_sum(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
+    """Return the (N, D) sums of the codewords of codes (N, stages); -1 adds none.
+
+    Args:
+        codes: int64 on the CPU.
+        codebooks: (K, D) of each stage, float32 on the CPU; the sizes may differ.
+
+    Raises:
+        IndexError: a code is too large for its book.
+        ShapeError: a dtype, shape or device is another.
+    """
+    codes, books = codes.contiguous(), [_plain(book) for book in codebooks]
+    count, dim = codes.shape[0], books[0].shape[1]
+    values = books[0].new_empty((count, dim))
+    arguments = (
+        *(_address("codes", codes, torch.int64, count, len(books)), count, dim),
+        *(*_tables(books, dim), _address("values", values, torch.float32, count, dim)),
+    )
+    if count > 0:
+        _kernel().call("vocabula_residual_sum", dim, *arguments)
+    return values
+
+
+def _tables(books: Sequence[Tensor], dim: int) -> tuple[Any, Any, int]:
+    """The addresses and sizes of codebooks (K, dim), K and dim at least 1, and their number."""
+    sizes = [len(book) for book in books]
+    if not books or dim == 0 or 0 in sizes:
+        raise ShapeError(
+            f"codebooks: expected (K, D) with K, D >= 1, got {[tuple(b.shape) for b in books]}; "
+            "fill them"
+        )
+    pairs = zip(books, sizes, strict=True)
+    places = [_address("codebook", book, torch.float32, size, dim) for book, size in pairs]
+    return (_POINTER * len(books))(*places), (_SIZE * len(books))(*sizes), len(books)
 
 
 def rounds(z: Tensor, levels: tuple[int, ...]) -> bool:

@@ -24,6 +24,7 @@ class Memory:
 
     Attributes:
         frames: what an inverse STFT remembers, by the layer.
+        scales: a number of frames and what it divides their sum by, by the layer.
 
     Example:
         >>> layer, memory = CausalConv1d(1, 1, 3), Memory()
@@ -36,11 +37,15 @@ class Memory:
     def __init__(self) -> None:
         self._kept: dict[nn.Module, Tensor] = {}
         self.frames: dict[nn.Module, Any] = {}
+        self.scales: dict[nn.Module, tuple[int, Tensor]] = {}
 
-    def extended(self, layer: nn.Module, x: Tensor, count: int) -> Tensor:
-        """Inputs x (B, C, T) of a layer behind the `count` inputs before them."""
-        x = torch.cat([self._kept.get(layer, _silence(x, count)), x], dim=-1)
-        self._kept[layer] = x[..., x.shape[-1] - count :]
+    def extended(self, layer: nn.Module, x: Tensor, count: int, dim: int = -1) -> Tensor:
+        """Inputs x of a layer behind the `count` inputs before them, with time at `dim`."""
+        kept = self._kept.get(layer)
+        if kept is None:
+            kept = torch.zeros_like(x.narrow(dim, 0, 1)).repeat_interleave(count, dim)
+        x = torch.cat([kept, x], dim)
+        self._kept[layer] = x.narrow(dim, x.shape[dim] - count, count)
         return x
 
 
@@ -178,7 +183,3 @@ def _behind(layer: nn.Module, x: Tensor, count: int, memory: Memory | None) -> T
     if memory is not None:
         return memory.extended(layer, x, count)
     return pad(x, (count, 0))
-
-
-def _silence(x: Tensor, count: int) -> Tensor:
-    return x.new_zeros(*x.shape[:-1], count)

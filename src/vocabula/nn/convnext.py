@@ -8,12 +8,14 @@ gives what its signals alone give.
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.functional import conv1d, gelu, pad
+from torch.nn.functional import conv1d, gelu, linear, pad
 
 from vocabula.nn.causal import Memory
 
 KERNEL = 7
 """Frames that a convolution takes."""
+_FEW = 4
+"""So many frames are multiplied out: to prepare a convolution costs more than they do."""
 _FIRST_SCALE = 0.1
 """At first a block's share of the sum: small, so that deep stacks begin near the identity."""
 
@@ -26,7 +28,7 @@ class Spread(nn.Conv1d):
         outputs: channels out.
         kernel: frames that it takes.
         causal: it takes its own frame and those before it, else as many on both sides.
-        groups: groups of channels.
+        groups: 1, or as many as channels: each is then convolved alone.
     """
 
     def __init__(
@@ -41,9 +43,21 @@ class Spread(nn.Conv1d):
     ) -> Tensor:
         """Convolve rows (B, n, inputs) of which a mask (B, n) says which are a signal's."""
         seen = rows if mask is None else rows * mask.unsqueeze(-1)
-        x = seen.transpose(1, 2)
-        x = pad(x, self.around) if memory is None else memory.extended(self, x, self.around[0])
+        if memory is None:
+            return self._convolved(pad(seen.transpose(1, 2), self.around))
+        seen = memory.extended(self, seen, self.around[0], dim=1)
+        if rows.shape[1] <= _FEW:
+            return self._multiplied(seen)
+        return self._convolved(seen.transpose(1, 2))
+
+    def _convolved(self, x: Tensor) -> Tensor:
         return conv1d(x, self.weight, self.bias, groups=self.groups).transpose(1, 2)
+
+    def _multiplied(self, rows: Tensor) -> Tensor:
+        windows = rows.unfold(1, self.kernel_size[0], 1)  # (B, n, inputs, kernel)
+        if self.groups == 1:
+            return linear(windows.flatten(2), self.weight.flatten(1), self.bias)
+        return (windows * self.weight[:, 0]).sum(-1) + self.bias
 
 
 class ConvNeXtBlock(nn.Module):

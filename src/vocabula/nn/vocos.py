@@ -106,29 +106,38 @@ class InverseSTFT(nn.Module):
         kept, past = memory.frames.get(self, (frames[:, :, :0], 0))
         frames = torch.cat([kept, frames], dim=2)
         ready = max(0, frames.shape[2] - past - self.context)
-        wave = self._wave(frames)[..., past * self.hop : (past + ready) * self.hop]
+        count = frames.shape[2]
+        scaled, scale = memory.scales.get(self, (0, frames))
+        if scaled != count:  # each push of as many frames has the same
+            memory.scales[self] = (count, scale := self._scale(count))
+        wave = self._added(frames) / scale
+        wave = wave[..., past * self.hop : (past + ready) * self.hop]
         first = max(0, past + ready - self.context)
         memory.frames[self] = (frames[:, :, first:], past + ready - first)
         return wave
 
     def _wave(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
         """Frames (B, channels, n, window) overlapped, added and scaled: (B, channels, n hop)."""
-        batch, _, count, _ = frames.shape
-        weight = self.curve.float().square().expand(1, count, self.window)
         if mask is not None:
             frames = frames * mask[:, None, :, None]
-            weight = weight * mask[:, :, None]
-        wave = self._added(frames.flatten(0, 1)).unflatten(0, (batch, -1))
-        total = self._added(weight).unsqueeze(1)
-        # beyond the end of a signal no frame adds: 0 / 1
-        return wave / torch.where(total > 0, total, 1.0)
+        return self._added(frames) / self._scale(frames.shape[2], mask)
+
+    def _scale(self, count: int, mask: Tensor | None = None) -> Tensor:
+        """What overlapping windows of `count` frames add up to: (B or 1, 1, count hop)."""
+        weight = self.curve.float().square().expand(1, 1, count, self.window)
+        if mask is not None:
+            weight = weight * mask[:, None, :, None]
+        total = self._added(weight)
+        return torch.where(total > 0, total, 1.0)  # beyond a signal's end no frame adds: 0 / 1
 
     def _added(self, frames: Tensor) -> Tensor:
-        """Frames (B, n, window) overlapped and added: (B, n hop)."""
-        count = frames.shape[1]
+        """Frames (B, channels, n, window) overlapped and added: (B, channels, n hop)."""
+        batch, channels, count, _ = frames.shape
         whole = (count - 1) * self.hop + self.window
-        added = fold(frames.transpose(1, 2), (1, whole), (1, self.window), stride=(1, self.hop))
-        return added[:, 0, 0, self.before : self.before + count * self.hop]
+        columns = frames.flatten(0, 1).transpose(1, 2)
+        added = fold(columns, (1, whole), (1, self.window), stride=(1, self.hop))
+        here = slice(self.before, self.before + count * self.hop)
+        return added[:, 0, 0, here].unflatten(0, (batch, channels))
 
 
 class FrameDecoder(Decoder):

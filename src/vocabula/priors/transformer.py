@@ -94,6 +94,8 @@ class TransformerPrior(Prior):
             )
         from transformers import AutoModelForCausalLM
 
+        from vocabula.priors.bounded_attention import NAME
+
         self.compiled = False
         self.vocabulary = TokenVocabulary(codes, conditioning)
         length = self.vocabulary.prefix_length + codes.positions * len(codes.slots)
@@ -112,7 +114,9 @@ class TransformerPrior(Prior):
             inner,
             dropout,
         )
-        self.model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+        self.model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            config, attn_implementation=NAME
+        )
         self.model.register_load_state_dict_post_hook(_restore_tables)
 
     def symbol_logits(self, symbols: Tensor, condition: Condition) -> list[Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vocabula.errors import OptionError
-from vocabula.functional import readable
+from vocabula.functional import native, readable
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.collapse import advised
 from vocabula.quantizers.stage_scales import Stage
@@ -69,6 +69,32 @@ class CompositeQuantizer(Quantizer):
         if len(books) < len(self.parts) or len(shapes) != 1:
             return None
         return torch.stack([book.codebook.to(self.compute_dtype) for book in books])
+
+    def _tables(self, z: Tensor) -> list[Tensor] | None:
+        """The codebooks (K, D) of the parts if a compiled kernel takes them all, else None.
+
+        Args:
+            z: a tensor of the device and the dtype that are asked for.
+        """
+        if torch.compiler.is_compiling() or not native.searches(z):
+            return None
+        books = [part for part in self.parts if isinstance(part, VectorQuantizer) and part.plain]
+        if len(books) < len(self.parts):
+            return None
+        tables = [book.codebook for book in books]
+        return tables if all(map(native.searches, tables)) else None
+
+    def _compiled_codes(self, z: Tensor, used: int) -> Tensor | None:
+        """The residual codes (N, used) by the first parts in one call; None if none takes them."""
+        tables = self._tables(z)
+        return None if tables is None else native.residual_codes(z, tables[:used])
+
+    def _compiled_sum(self, codes: Tensor) -> Tensor | None:
+        """The sums (N, D) of the codewords of codes (N, books), likewise; without gradients."""
+        tables = None if torch.is_grad_enabled() else self._tables(self.anchor)
+        if tables is None or not codes.is_cpu or codes.shape[-1] != len(tables):
+            return None
+        return native.residual_sum(codes, tables)
 
     @property
     def parts(self) -> list[Quantizer]:
@@ -167,6 +193,12 @@ class CompositeQuantizer(Quantizer):
         """Let each part check its own codes among (N, books)."""
         for part, piece in zip(self.parts, self._pieces(codes), strict=True):
             part._check_codes(piece)
+
+    def _check_each(self, pieces: Sequence[Tensor]) -> None:
+        """Let each part check its codes; those of a single book lie in it, as was checked."""
+        for part, piece in zip(self.parts, pieces, strict=True):
+            if not isinstance(part, VectorQuantizer):
+                part._check_codes(piece)
 
     def _pieces(self, codes: Tensor) -> list[Tensor]:
         """Codes (N, books) as the parts want them: (N, *part.code_shape) each."""

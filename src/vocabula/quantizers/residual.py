@@ -15,12 +15,7 @@ from vocabula.errors import OptionError
 from vocabula.functional import residual_codes
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.beam import beam_search
-from vocabula.quantizers.composite import (
-    added_values,
-    at_least_one,
-    joined_codes,
-    total_penalties,
-)
+from vocabula.quantizers.composite import added_values, at_least_one, joined_codes, total_penalties
 from vocabula.quantizers.dropout import (
     ABSENT,
     absent,
@@ -297,6 +292,9 @@ class ResidualQuantizer(ScaledStages):
         return self._search(z)
 
     def _decode(self, codes: Tensor) -> Tensor:
+        compiled = self._compiled_sum(codes)
+        if compiled is not None:
+            return compiled
         present = self._present(codes)
         pieces = zip(self._placed(), self._cleaned(codes, present), present.unbind(-1), strict=True)
         total = torch.zeros(codes.shape[0], self.dim, dtype=self.compute_dtype, device=codes.device)
@@ -309,7 +307,8 @@ class ResidualQuantizer(ScaledStages):
     @torch.no_grad()
     def _search(self, z: Tensor) -> Tensor:
         """Codes (N, books) of z (N, D): the beam's if they are better than the greedy ones."""
-        greedy = self._greedy(z)
+        codes = self._compiled_codes(z, self._used)
+        greedy = self._greedy(z) if codes is None else padded(codes, self.books)
         if self.beam == 1:
             return greedy
         found = padded(beam_search(z, self._placed()[: self._used], self.beam), self.books)
@@ -396,5 +395,4 @@ class ResidualQuantizer(ScaledStages):
     def _check_pieces(self, codes: Tensor) -> None:
         present = self._present(codes)
         check_gaps("ResidualQuantizer", present)
-        for stage, piece in zip(self.stages, self._cleaned(codes, present), strict=True):
-            stage._check_codes(piece)
+        self._check_each(self._cleaned(codes, present))

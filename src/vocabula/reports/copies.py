@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from vocabula.evaluation.nearest import nearest_by_codes, nearest_by_values
-from vocabula.priors import Generator, Samples
+from vocabula.priors import Generator
 from vocabula.priors.data import PriorData
 from vocabula.reports.samples import (
     MOST_COMPARED,
     Compared,
+    DrawnRows,
     Neighbour,
     decode_codes,
     decoded_places,
@@ -35,7 +35,7 @@ class Copies:
 
 
 def find_copies(
-    generator: Generator, data: PriorData, drawn: Samples, batch_size: int, *, nearness: str
+    generator: Generator, data: PriorData, drawn: DrawnRows, batch_size: int, *, nearness: str
 ) -> Copies:
     """Compare samples with the training signals nearest to them.
 
@@ -48,20 +48,21 @@ def find_copies(
     """
     arrays, signals = data.fitted.arrays, generator.tokenizer.signal.plural
     levels = range(len(arrays.levels))
-    training = [torch.from_numpy(arrays.levels[k].astype(np.int32)) for k in levels]
-    own = nearest_by_codes([codes.cpu() for codes in drawn.levels], training)
-    places = np.arange(min(len(data.held_out), len(drawn.images)))
+    training = [arrays.codes(k).int() for k in levels]
+    samples = [x.cpu() for x in drawn.signals]
+    own = nearest_by_codes([codes.cpu() for codes in drawn.samples.levels], training)
+    places = np.arange(min(len(data.held_out), len(samples)))
     other = nearest_by_codes([data.held_out.arrays.codes(k, places) for k in levels], training)
-    decoded = decoded_places(len(arrays), drawn.signals[0].numel())
+    decoded = decoded_places(len(arrays), max(x.numel() for x in samples))
     reconstructions = decode_codes(generator, data, decoded, batch_size)
-    by_values = nearest_by_values(drawn.signals.cpu(), reconstructions)
+    by_values = nearest_by_values(samples, reconstructions)
     figures = {
         "code_distance": float(own.distances.median()),
         "code_distance_held_out": float(other.distances.median()),
         "copies": float((own.distances == 0).double().mean()),
         "copies_held_out": float((other.distances == 0).double().mean()),
     }
-    last = len(drawn.signals) - 1
+    last = len(samples) - 1
     shown = np.unique(np.linspace(0, last, MOST_COMPARED).round().astype(int))
     nearest = own.indices[shown].numpy()
     signal_of = decode_codes(generator, data, nearest, batch_size)
@@ -72,7 +73,7 @@ def find_copies(
         by_codes = Neighbour(signal_of[k], path, float(own.distances[i]))
         path = str(arrays.paths[decoded[place]])
         near = Neighbour(reconstructions[place], path, far)
-        compared.append(Compared(i, drawn.signals[i], by_codes, near))
+        compared.append(Compared(i, samples[i], by_codes, near))
     note = _note(figures, signals, len(arrays), len(decoded), nearness)
     return Copies(figures, note, compared)
 

@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vocabula.data import read_tokens
 from vocabula.data.code_arrays import read_codes
-from vocabula.errors import CheckpointError, OptionError, picture_size, plural
+from vocabula.errors import CheckpointError, picture_size, plural
 from vocabula.evaluation.batches import counted
 from vocabula.evaluation.code_nats import (
     CodeNats,
@@ -30,8 +32,9 @@ from vocabula.reports.curves import training_curves
 from vocabula.reports.page import render, settings_rows, versions
 from vocabula.reports.pictures import data_uri, heat
 from vocabula.reports.plots import bars
-from vocabula.reports.samples import draw_rows
+from vocabula.reports.samples import DrawnRows, draw_rows
 from vocabula.reports.views import VIEWS
+from vocabula.signals import Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +88,11 @@ def build_prior_report(
         CheckpointError: the folder is not what `train_prior` wrote.
         TokensError, DataError: codes or captions are missing, damaged or do not fit.
         OutputError: the file exists or cannot be written.
-        OptionError: the signals differ in length, or the prior has learned parts of them.
     """
     folder, out = Path(folder), Path(out)
     check_new_file(out, overwrite=overwrite)
     manifest = _manifest(folder)
     data = _data(generator, manifest, tokens)
-    if data.fitted.timing:
-        plural_name = generator.tokenizer.signal.plural
-        raise OptionError(
-            f"report: expected a prior of {plural_name} of one length, got one of different "
-            f"lengths; read {folder / 'metrics.json'}, and listen to vocabula sample"
-        )
     several = range(len(generator.priors))
     with counted("measuring", len(several), show=progress) as advance:
         levels = []
@@ -105,11 +101,12 @@ def build_prior_report(
             advance(1)
     view = VIEWS.of(generator.tokenizer.signal.kind)()
     drawn = draw_rows(generator, data, samples, seed, batch_size, show=progress)
-    copies = find_copies(generator, data, drawn.samples, batch_size, nearness=view.nearness)
+    copies = find_copies(generator, data, drawn, batch_size, nearness=view.nearness)
     figures = {"levels": [_figures(level) for level in levels], **copies.figures}
     context = {
         **_header(folder, generator, data, levels, copies.figures),
-        "samples_note": f"Drawn with seed {seed}, temperature 1 and no guidance.",
+        "samples_note": f"Drawn with seed {seed}, temperature 1 and no guidance."
+        + _lengths_in_words(drawn, data),
         "copies_note": copies.note,
         "sample_templates": view.sample_templates,
         **view.samples(drawn, copies.compared),
@@ -168,6 +165,22 @@ def _data(
     if read_codes(file).digest().startswith(manifest["codes"]):
         return read(tokens, said["held_out"])
     return read(manifest["data"], tokens)
+
+
+def _lengths_in_words(drawn: DrawnRows, data: PriorData) -> str:
+    """How long samples and training signals are, where that differs."""
+    if drawn.samples.lengths is None:
+        return ""
+    samples = _span(np.array([x.shape[-1] for x in drawn.signals]), drawn.signal)
+    training = _span(data.fitted.arrays.extents[:, 0], drawn.signal)
+    return f" They last {samples}; training {drawn.signal.plural} {training}."
+
+
+def _span(lengths: np.ndarray, signal: Signal) -> str:
+    """The least, the largest and the median of lengths in words."""
+    found = (lengths.min(), lengths.max(), np.median(lengths))
+    least, most, half = (f"{signal.units((int(n),)):.2f}" for n in found)
+    return f"{least} to {most} {signal.unit}s, half of them at most {half}"
 
 
 def _measure(generator: Generator, data: PriorData, batch_size: int) -> LevelNats:
@@ -254,6 +267,7 @@ def _level_context(number: int, level: LevelNats, levels: Sequence[LevelNats]) -
         ("the prior", reference),
     ]
     flat = nats.by_position.flatten()
+    flat = flat[~flat.isnan()]  # positions that no held-out signal reaches
     picture = ""
     if nats.by_position.ndim == 2:
         low, high = float(flat.min()), float(flat.max())

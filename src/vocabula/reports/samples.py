@@ -22,6 +22,7 @@ MOST_COMPARED = 16
 MOST_DECODED = 10_000
 """Training signals that samples are compared with by their values at most."""
 _MOST_VALUES = 2**27
+_OVERLAP = 0.5  # of windows, where a prior has learned parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,11 @@ class DrawnRows:
     def row_of(self, number: int) -> str:
         """What a sample is conditioned on."""
         return self.names[number // self.columns]
+
+    @property
+    def signals(self) -> list[Tensor]:
+        """Every sample (C, *extent), as long as it was drawn."""
+        return [x for group in self.samples.each() for x in group.signals]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +100,28 @@ def draw_rows(
     columns = max(1, -(-count // len(names)))
     total = columns * len(names)
     each = [i for i in range(len(names)) for _ in range(columns)]
-    positions = generator.positions(generator.extent) * -(-total // batch_size)
+    size, overlap = _whole(generator, data)
+    positions = generator.positions(size or generator.extent) * -(-total // batch_size)
     with counted("sampling", positions, show=show) as advance:
         drawn = generator.sample(
             total,
             attributes={name: [own[i] for i in each] for name, own in attributes.items()},
             text=None if texts is None else [texts[i] for i in each],
+            size=size,
+            overlap=overlap,
             seed=seed,
             batch_size=batch_size,
             progress=lambda done, of: advance(1),
         )
     return DrawnRows(names, columns, drawn, generator.tokenizer.signal)
+
+
+def _whole(generator: Generator, data: PriorData) -> tuple[tuple[int, ...] | None, float | None]:
+    """The size and the overlap of windows of samples, where the prior has learned parts."""
+    if data.fitted.context is None:
+        return None, None
+    longest = (int(data.fitted.arrays.extents.max()),)
+    return None if generator.durations is not None else longest, _OVERLAP
 
 
 def _conditions(
@@ -133,15 +150,22 @@ def decoded_places(count: int, values: int) -> np.ndarray:
 @torch.no_grad()
 def decode_codes(
     generator: Generator, data: PriorData, places: np.ndarray, batch_size: int
-) -> Tensor:
-    """Some training signals (n, C, *extent), decoded from their codes."""
-    arrays = data.fitted.arrays
-    parts = []
+) -> list[Tensor]:
+    """Some training signals (C, *extent), decoded from their codes."""
+    arrays, tokenizer = data.fitted.arrays, generator.tokenizer
+    found: list[Tensor] = []
     for first in range(0, len(places), batch_size):
         part = places[first : first + batch_size]
         levels = [arrays.codes(k, part).to(generator.device) for k in range(len(arrays.levels))]
-        codes = [off_positions(level, len(generator.tokenizer.strides)) for level in levels]
+        codes = [off_positions(level, len(tokenizer.strides)) for level in levels]
         values = {name: torch.from_numpy(own[part]) for name, own in arrays.attributes.items()}
-        condition = generator.tokenizer.known(values, data.names)
-        parts.append(generator.tokenizer.decode(codes, condition, size=generator.extent).cpu())
-    return torch.cat(parts)
+        condition = tokenizer.known(values, data.names)
+        if not data.fitted.timing:
+            found += tokenizer.decode(codes, condition, size=generator.extent).cpu()
+            continue
+        lengths = arrays.extents[part, 0].tolist()  # these have one axis
+        size, each = max(lengths), torch.tensor(lengths, device=generator.device)
+        mask = torch.arange(size, device=each.device) < each[:, None]
+        signals = tokenizer.decode(codes, condition, size=(size,), mask=mask).cpu()
+        found += [x[:, :length] for x, length in zip(signals, lengths, strict=True)]
+    return found

@@ -40,7 +40,7 @@ class EncoderStream:
         self._memory: Memory | None = Memory()
         self._rest: Tensor | None = None
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def push(self, samples: Tensor) -> Tensor:
         """The codes (B, n, *code_shape) of the hops that are now complete; n may be 0.
 
@@ -69,7 +69,7 @@ class EncoderStream:
         self._rest = samples[..., whole:]
         return self._codes(samples[..., :whole])
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def flush(self) -> Tensor:
         """The codes of the last samples, continued to a whole hop by the last one; ends the stream.
 
@@ -111,7 +111,7 @@ class DecoderStream:
         self._memory: Memory | None = Memory()
         self._signals = 1
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def push(self, codes: Tensor, *, total: int | None = None) -> Tensor:
         """The samples (B, C, T) that are now known: `Decoder.lookahead` hops wait for more.
 
@@ -137,7 +137,7 @@ class DecoderStream:
         made = decoder(values.to(dtype_of(decoder, values)), *known, memory=self._memory)
         return self._cut(made, total)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def flush(self, *, total: int | None = None) -> Tensor:
         """The last samples (B, C, T), which waited for further codes; ends the stream.
 

@@ -3,8 +3,8 @@
  * First pass: float32 scores |e|^2 / 2 - z.e about a common center; of each row the best group of
  * CODES codewords and the least score outside of it. A rigorous bound on the rounding says whether
  * that group must hold the nearest codeword: then float64 decides inside the group. The few other
- * rows make a second pass, in which every codeword within the bound is measured in float64. The
- * result is that of a float64 brute force, ties to the lowest index.
+ * rows make a second pass, in which every codeword within the bound is measured in float64. Of few
+ * rows every codeword is. The result is that of a float64 brute force, ties to the lowest index.
  *
  * Plain C with no Python: the library is loaded with ctypes, and threads are torch's own, through
  * the function `torch_parallel_for` that the caller hands over.
@@ -27,6 +27,7 @@
 #define NEAR_PANELS 128      /* panels of 8 coordinates that fit the nearest cache, 24 KiB */
 #define CHUNK (4 << 20)      /* most floats of a codebook laid out at a time: 16 MiB */
 #define BLOCK_ROWS (1 << 14) /* most rows whose state is kept at a time: half a MiB */
+#define FEW_ROWS 4           /* so many rows do not repay making the codebook ready */
 
 typedef float eight __attribute__((vector_size(32)));
 typedef float loose __attribute__((vector_size(32), aligned(4), may_alias));
@@ -154,10 +155,10 @@ static int all_finite(const search *s, int64_t row)
 typedef struct {
     const char *name;
     int64_t width;
-    range scan, settle, measure;
+    range scan, settle, measure, one_by_one;
 } instructions;
 
-#define SET(x, width) {#x, width, scan_##x, settle_##x, measure_rows_##x}
+#define SET(x, width) {#x, width, scan_##x, settle_##x, measure_rows_##x, one_by_one_##x}
 static const instructions sets[] = {
 #ifdef X86
     SET(avx512, 64), SET(avx2, 16),
@@ -302,6 +303,11 @@ EXPORT int32_t vocabula_nearest(const float *z, int64_t count, const float *code
     search s = {.z = z, .codebook = codebook, .codes = codes, .distances = distances,
                 .dim = dim, .size = size};
     s.failed = &failed;
+    if (count <= FEW_ROWS && !cosine) {
+        set->one_by_one(0, count, &s);
+        if (distances) set->measure(0, count, &s);
+        return 0;
+    }
     s.center = calloc((size_t)dim, sizeof(float));
     s.half = scratch((size_t)padded);
     s.inverse = cosine ? scratch_bytes((size_t)size * sizeof(double)) : 0;

@@ -137,6 +137,14 @@ TARGET static int64_t NAME(nearest_of)(const search *s, int64_t row, int64_t fro
     return code;
 }
 
+/* The nearest codewords of the rows [begin, end), each of which measures all of them. */
+TARGET static void NAME(one_by_one)(int64_t begin, int64_t end, void *context)
+{
+    const search *s = context;
+    for (int64_t row = begin; row < end; row++)
+        s->codes[row] = NAME(nearest_of)(s, row, 0, s->size);
+}
+
 /* The nearest codeword of a group, by float32 scores from the panel where they are clear. */
 TARGET static int64_t NAME(nearest_in_group)(const search *s, int64_t row, const float *x,
                                              int64_t group, double bound)

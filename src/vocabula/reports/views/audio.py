@@ -67,11 +67,13 @@ class AudioView(View):
         assert isinstance(signal, Audio), "the kind of signal chose this view"
         rate = signal.sample_rate
         rows: list[dict[str, Any]] = [{"name": name, "sounds": []} for name in drawn.names]
-        for number, wave in enumerate(drawn.samples.signals):
+        for number, wave in enumerate(drawn.signals):
             # the first columns of every row can be played
             column = number % drawn.columns
             plays = column * len(rows) < MOST_PLAYERS
-            rows[number // drawn.columns]["sounds"].append(sound_of(wave, rate, "", plays=plays))
+            long = "" if drawn.samples.lengths is None else f"{wave.shape[-1] / rate:.2f} s"
+            sound = sound_of(wave, rate, long, plays=plays)
+            rows[number // drawn.columns]["sounds"].append(sound)
         return {"rows": rows, "comparisons": [_comparison(one, rate) for one in compared]}
 
 
