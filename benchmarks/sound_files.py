@@ -77,6 +77,17 @@ def nats(prior: PortablePrior, signals: list[CodedSignal]) -> torch.Tensor:
     return torch.stack(losses)
 
 
+@torch.no_grad()
+def begin_at_frequencies(prior: PortablePrior, signals: list[CodedSignal]) -> None:
+    """Let every network predict how often its symbols occur: later books hardly allow more."""
+    for slot, network in enumerate(prior.networks):
+        symbols = np.concatenate([signal.streams[slot].reshape(-1) for signal in signals])
+        counts = torch.from_numpy(np.bincount(symbols, minlength=prior.codes.symbol_sizes[slot]))
+        logits = (counts + 1).log()
+        network.last.bias.copy_(logits - logits.mean())
+        network.last.weight.mul_(0.1)
+
+
 def learn(
     tokenizer: SignalTokenizer, signals: list[CodedSignal], minutes: float, seed: int
 ) -> tuple[PortablePrior, dict[str, Any]]:
@@ -88,7 +99,11 @@ def learn(
     sizes = tokenizer.levels[0].codebook_sizes
     codes = CodeGrid(sizes, (32,), tokenizer.levels[0].code_shape)
     prior = PortablePrior(codes, hidden=96, layers=2, embedding=16, reach=4)
-    optimizer = torch.optim.AdamW(prior.parameters(), RATE, weight_decay=DECAY)
+    begin_at_frequencies(prior, [signals[i] for i in kept])
+    biases = [p for p in prior.parameters() if p.dim() < 2]
+    others = [p for p in prior.parameters() if p.dim() > 1]
+    groups = [{"params": others, "weight_decay": DECAY}, {"params": biases, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, RATE)
     averaged = copy.deepcopy(prior)
     best, state, started, step = math.inf, prior.state_dict(), time.process_time(), 0
     while (spent := (time.process_time() - started) / 60) < minutes:
