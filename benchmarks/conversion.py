@@ -1,12 +1,12 @@
 """Voices exchanged: who is heard, and whether the digit is kept.
 
-    vocabula train DATA/train --preset speech-units-8k --out RUN
+    vocabula train DATA/train --preset speech-voices-8k --out RUN
     python benchmarks/speech.py DATA --out WEIGHTS
     python benchmarks/conversion.py DATA RUN WEIGHTS
 
-Every recording of DATA/test is encoded once and decoded as each of the speakers. Recognisers of
-speaker and digit, which were trained on originals of the train folder, judge. Controls: the
-recording's own speaker, and the codes of all recordings shuffled.
+Every recording of DATA/test is encoded once and decoded as each of the speakers. Two recognisers of
+speaker and digit, which were trained on originals of the train folder, judge; see ``speech.py``.
+Controls: the recording's own speaker, and the codes of all recordings shuffled.
 """
 
 from __future__ import annotations
@@ -17,40 +17,66 @@ from typing import Any
 
 import torch
 from common import write
-from speech import accuracies, heard, pictures, recognisers, recordings, share, trained
+from speech import (
+    Nets,
+    accuracies,
+    decoded,
+    heard,
+    pictures,
+    recordings,
+    saved_judges,
+    share,
+    shuffled,
+    trained,
+)
 from torch import Tensor
 
 from vocabula import load
 from vocabula.benchmark import record
-from vocabula.signals import Condition
 from vocabula.tokenizers import SignalTokenizer
 
 
-@torch.inference_mode()
-def converted(
-    tokenizer: SignalTokenizer, codes: list[Tensor], lengths: list[int], speakers: Tensor
-) -> list[Tensor]:
-    """Codes (n, ...) of recordings decoded in the voices of speakers (N,), as waves (T,)."""
-    found = []
-    for own, length, speaker in zip(codes, lengths, speakers, strict=True):
-        condition = Condition({"speaker": speaker[None]})
-        wave: Tensor = tokenizer.decode(own[None], condition, size=(length,))
-        # as a file of 16 bits holds it
-        found.append((wave[0, 0].clamp(-1, 1) * 2**15).round() / 2**15)
-    return found
+def voices(
+    tokenizer: SignalTokenizer, codes: list[Tensor], lengths: list[int], speaker: Tensor
+) -> dict[str, Tensor]:
+    """Pictures of all recordings in every other voice, in their own, and of shuffled codes."""
+    count = tokenizer.decoder_attributes["speaker"]
+    others = [
+        pictures(decoded(tokenizer, codes, lengths, (speaker + step) % count))
+        for step in range(1, count)
+    ]
+    mixed = decoded(tokenizer, shuffled(codes), lengths, (speaker + 1) % count)
+    own = decoded(tokenizer, codes, lengths, speaker)
+    return {"others": torch.cat(others), "own": pictures(own), "mixed": pictures(mixed)}
 
 
-def shuffled(codes: list[Tensor]) -> list[Tensor]:
-    """The codes of all recordings in another order, in as many recordings of the same lengths."""
-    joined = torch.cat(codes)
-    order = torch.randperm(len(joined), generator=torch.Generator().manual_seed(0))
-    return list(joined[order].split([len(own) for own in codes]))
+def shares(
+    nets: Nets, seen: dict[str, Tensor], known: dict[str, Tensor], count: int
+) -> dict[str, dict[str, float]]:
+    """What one judge hears in pictures of `voices`."""
+    speaker, digit = known["speaker"], known["digit"]
+    targets = torch.cat([(speaker + step) % count for step in range(1, count)])
+    voice = heard(nets["speaker"], seen["others"])
+    return {
+        "converted": {
+            "target_heard": share(voice == targets),
+            "source_heard": share(voice == speaker.repeat(count - 1)),
+            "digit_heard": share(heard(nets["digit"], seen["others"]) == digit.repeat(count - 1)),
+        },
+        "own_speaker": {
+            "speaker_heard": share(heard(nets["speaker"], seen["own"]) == speaker),
+            "digit_heard": share(heard(nets["digit"], seen["own"]) == digit),
+        },
+        "shuffled_codes": {
+            "target_heard": share(heard(nets["speaker"], seen["mixed"]) == (speaker + 1) % count),
+            "digit_heard": share(heard(nets["digit"], seen["mixed"]) == digit),
+        },
+    }
 
 
 def judged(data: Path, run: Path, weights: Path) -> dict[str, Any]:
     """All shares."""
-    tokenizer = load(run).eval()
-    nets = recognisers(data, weights, 0)
+    tokenizer, judges = load(run).eval(), saved_judges(weights)
     waves, known, source = recordings(data / "test")
     own_names = tokenizer.known({"speaker": known["speaker"]}, {"speaker": source.names["speaker"]})
     assert own_names is not None, "the decoder takes the speaker"
@@ -58,32 +84,14 @@ def judged(data: Path, run: Path, weights: Path) -> dict[str, Any]:
     assert torch.equal(speaker, known["speaker"]), "the recognisers number speakers alike"
     with torch.inference_mode():
         codes = [tokenizer.encode(wave[None, None])[0] for wave in waves]
-    lengths, count = [len(wave) for wave in waves], tokenizer.decoder_attributes["speaker"]
-    kept: dict[str, list[Tensor]] = {"target": [], "source": [], "digit": []}
-    for step in range(1, count):
-        target = (speaker + step) % count
-        x = pictures(converted(tokenizer, codes, lengths, target))
-        voice = heard(nets["speaker"], x)
-        kept["target"].append(voice == target)
-        kept["source"].append(voice == speaker)
-        kept["digit"].append(heard(nets["digit"], x) == known["digit"])
-    found = {f"{name}_heard": share(torch.cat(right)) for name, right in kept.items()}
-    own = pictures(converted(tokenizer, codes, lengths, speaker))
-    mixed = pictures(converted(tokenizer, shuffled(codes), lengths, (speaker + 1) % count))
+    seen = voices(tokenizer, codes, [len(wave) for wave in waves], speaker)
+    count = tokenizer.decoder_attributes["speaker"]
     return {
         "recordings": len(waves),
         "conversions": len(waves) * (count - 1),
-        "originals": accuracies(nets, data),
-        "converted": found,
-        "own_speaker": {
-            "speaker_heard": share(heard(nets["speaker"], own) == speaker),
-            "digit_heard": share(heard(nets["digit"], own) == known["digit"]),
-        },
-        "shuffled_codes": {
-            "target_heard": share(heard(nets["speaker"], mixed) == (speaker + 1) % count),
-            "digit_heard": share(heard(nets["digit"], mixed) == known["digit"]),
-        },
         "bits_per_second": tokenizer.bits_per_unit,
+        "originals": accuracies(judges, data),
+        "judges": {judge: shares(nets, seen, known, count) for judge, nets in judges.items()},
     }
 
 

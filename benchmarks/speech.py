@@ -3,8 +3,10 @@
     python benchmarks/speech.py DATA --out WEIGHTS
 
 DATA has folders ``train`` and ``test`` of recordings at 8 kHz, named DIGIT_SPEAKER_INDEX.wav.
-Small convolutional networks on log-mel pictures of the first second; trained on the originals of
-the train folder with shifts in time and loudness, measured on those of the test folder.
+Two judges of different architecture, convolutions and a recurrent network, each with a network for
+the digit and one for the speaker. They see log-mel pictures of the first second, are trained on the
+originals of the train folder with shifts in time and loudness, and measured on those of the test
+folder.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,14 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, cross_entropy, pad
+from torch.nn.utils.rnn import pad_sequence
 
 from vocabula.benchmark import record
 from vocabula.data.audio import AudioSource
 from vocabula.data.audio_opening import open_audio
 from vocabula.functional.mel import frame_count, log_mel, magnitudes, mel_filters
+from vocabula.signals import Condition
+from vocabula.tokenizers import SignalTokenizer
 
 RATE = 8000
 LABELS = "{digit}_{speaker}_{index}"
@@ -63,11 +68,36 @@ def recogniser(classes: int) -> nn.Module:
     )
 
 
-def fit(net: nn.Module, x: Tensor, labels: Tensor, steps: int) -> nn.Module:
+class Recurrent(nn.Module):
+    """A GRU in both directions over pictures (N, 1, 40, 100), two frames a step."""
+
+    def __init__(self, classes: int, width: int = 96) -> None:
+        super().__init__()
+        self.frames = nn.GRU(2 * BANDS, width, batch_first=True, bidirectional=True)
+        self.last = nn.Sequential(nn.Dropout(0.2), nn.Linear(4 * width, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, classes)."""
+        rows = x[:, 0].transpose(1, 2).unflatten(1, (FRAMES // 2, 2)).flatten(2)
+        seen, _ = self.frames(rows)
+        found: Tensor = self.last(torch.cat([seen.mean(1), seen.amax(1)], 1))
+        return found
+
+
+JUDGES: dict[str, tuple[Callable[[int], nn.Module], float]] = {
+    "convolutions": (recogniser, 4e-3),
+    "recurrent": (Recurrent, 2e-3),
+}
+"""The architectures, each with its learning rate."""
+QUESTIONS = {"digit": 10, "speaker": 6}
+"""The number of answers to each."""
+
+
+def fit(net: nn.Module, x: Tensor, labels: Tensor, steps: int, rate: float) -> nn.Module:
     """Train with one-cycle AdamW on batches of 64, shifted in time and loudness."""
     generator = torch.Generator().manual_seed(0)
-    optimizer = torch.optim.AdamW(net.parameters(), 4e-3, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
+    optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
     silence = float(x.min())
     net.train()
     for _ in range(steps):
@@ -99,31 +129,96 @@ def recordings(place: Path) -> tuple[list[Tensor], dict[str, Tensor], AudioSourc
     return waves, {name: torch.from_numpy(values) for name, values in known.items()}, source
 
 
-def recognisers(data: Path, weights: Path | None, steps: int) -> dict[str, nn.Module]:
-    """Networks for digit and speaker, read or trained."""
-    saved = None if weights is None or not weights.exists() else load_file(weights)
-    x, known = torch.empty(0), dict[str, Tensor]()
-    if saved is None:
-        waves, known, _ = recordings(data / "train")
-        x = pictures(waves)
-    nets = {}
-    for name, classes in (("digit", 10), ("speaker", 6)):
-        torch.manual_seed(0)
-        nets[name] = recogniser(classes)
-        if saved is None:
-            fit(nets[name], x, known[name], steps)
-        else:
-            own = {k.partition("/")[2]: v for k, v in saved.items() if k.startswith(name)}
-            nets[name].load_state_dict(own)
-            nets[name].eval()
-    return nets
+Nets = dict[str, nn.Module]
+"""The networks of one judge, by question."""
 
 
-def accuracies(nets: dict[str, nn.Module], data: Path) -> dict[str, float]:
-    """The share of originals of the test folder in which each network hears what is said."""
-    waves, known, _ = recordings(data / "test")
+def trained_judges(data: Path, steps: int) -> dict[str, Nets]:
+    """Every judge, trained on the originals of the train folder."""
+    waves, known, _ = recordings(data / "train")
     x = pictures(waves)
-    return {name: share(heard(net, x) == known[name]) for name, net in nets.items()}
+    judges: dict[str, Nets] = {}
+    for judge, (build, rate) in JUDGES.items():
+        judges[judge] = {}
+        for question, answers in QUESTIONS.items():
+            torch.manual_seed(0)
+            judges[judge][question] = fit(build(answers), x, known[question], steps, rate)
+    return judges
+
+
+def saved_judges(weights: Path) -> dict[str, Nets]:
+    """Every judge, read from a file."""
+    saved = load_file(weights)
+    judges: dict[str, Nets] = {}
+    for judge, (build, _) in JUDGES.items():
+        judges[judge] = {}
+        for question, answers in QUESTIONS.items():
+            net, place = build(answers), f"{judge}/{question}/"
+            own = {k.removeprefix(place): v for k, v in saved.items() if k.startswith(place)}
+            net.load_state_dict(own)
+            judges[judge][question] = net.eval()
+    return judges
+
+
+def save_judges(judges: dict[str, Nets], weights: Path) -> None:
+    """Write every judge to a file."""
+    tensors = {
+        f"{judge}/{question}/{name}": value.contiguous()
+        for judge, nets in judges.items()
+        for question, net in nets.items()
+        for name, value in net.state_dict().items()
+    }
+    save_file(tensors, weights)
+
+
+def accuracies(judges: dict[str, Nets], data: Path) -> dict[str, Any]:
+    """The share of originals of the test folder in which each judge hears what is said."""
+    waves, known, _ = recordings(data / "test")
+    return answers(judges, pictures(waves), known)
+
+
+def answers(judges: dict[str, Nets], x: Tensor, known: dict[str, Tensor]) -> dict[str, Any]:
+    """The share of pictures in which each judge hears the digit and the speaker."""
+    return {
+        judge: {question: share(heard(net, x) == known[question]) for question, net in nets.items()}
+        for judge, nets in judges.items()
+    }
+
+
+def shuffled(codes: list[Tensor]) -> list[Tensor]:
+    """The codes of all recordings in another order, in as many recordings of the same lengths."""
+    joined = torch.cat(codes)
+    order = torch.randperm(len(joined), generator=torch.Generator().manual_seed(0))
+    return list(joined[order].split([len(own) for own in codes]))
+
+
+@torch.inference_mode()
+def decoded(
+    tokenizer: SignalTokenizer,
+    codes: list[Tensor],
+    lengths: list[int],
+    speakers: Tensor | None = None,
+) -> list[Tensor]:
+    """Codes (n, ...) of recordings as waves (T,), as files of 16 bits hold them.
+
+    Args:
+        tokenizer: of sound.
+        codes: of each recording.
+        lengths: T of each.
+        speakers: (N,) whose voices a conditional decoder is to use.
+    """
+    order = sorted(range(len(codes)), key=lengths.__getitem__)
+    waves: dict[int, Tensor] = {}
+    for start in range(0, len(order), 32):
+        rows = order[start : start + 32]
+        own = pad_sequence([codes[i] for i in rows], batch_first=True, padding_value=-1)
+        times = torch.tensor([lengths[i] for i in rows])
+        mask = torch.arange(int(times.max())) < times[:, None]
+        condition = None if speakers is None else Condition({"speaker": speakers[rows]})
+        y = tokenizer.decode(own, condition, mask=mask)[:, 0]
+        y = (y.clamp(-1, 1) * 2**15).round() / 2**15
+        waves |= {i: wave[:length] for i, wave, length in zip(rows, y, times.tolist(), strict=True)}
+    return [waves[i] for i in range(len(codes))]
 
 
 def share(right: Tensor) -> float:
@@ -179,16 +274,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     options = parser.parse_args()
     started = time.process_time()
-    nets = recognisers(options.data, None, options.steps)
+    judges = trained_judges(options.data, options.steps)
     seconds = round(time.process_time() - started, 1)
-    tensors = {f"{n}/{k}": v for n, net in nets.items() for k, v in net.state_dict().items()}
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, options.out)
+    save_judges(judges, options.out)
     figures = {
         "data": "DATA",
         "steps": options.steps,
-        "parameters": sum(p.numel() for p in nets["digit"].parameters()),
+        "parameters": {
+            judge: sum(p.numel() for p in nets["digit"].parameters())
+            for judge, nets in judges.items()
+        },
         "cpu_seconds": seconds,
-        "test_accuracy": accuracies(nets, options.data),
+        "test_accuracy": accuracies(judges, options.data),
     }
     print(figures)
     words = f"python benchmarks/speech.py DATA --out WEIGHTS --steps {options.steps}"

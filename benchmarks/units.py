@@ -43,6 +43,8 @@ TRAIN_LINES, TEST_LINES = 160, 60
 PROBED = 120
 """Sentences of the train folder that the speaker probe learns from; the others test it."""
 HOP = 160
+CODEWORDS = 64
+"""Of k-means, as many as the preset has."""
 Features = Callable[[torch.Tensor], NDArray[Any]]
 Clips = list[tuple[str, torch.Tensor]]
 
@@ -134,33 +136,38 @@ def moments(wave: torch.Tensor) -> NDArray[Any]:
 
 @torch.inference_mode()
 def measured(run: Path, train: Clips, test: Clips, said: Alignment) -> dict[str, Any]:
-    """The figures of a run, and of k-means on MFCC that are normalized alike."""
+    """The figures of a run."""
     tokenizer = load(run).eval()
     size = tokenizer.levels[0].codebook_sizes[0]
     assert isinstance(tokenizer, Tokenizer) and isinstance(tokenizer.encoder, MelEncoder)
-    normalized = tokenizer.encoder.normalized
 
     def of_tokenizer(wave: torch.Tensor) -> NDArray[Any]:
         found: NDArray[Any] = tokenizer.encode(wave[None, None])[0].numpy()
         return found
 
     units = [of_tokenizer(wave) for _, wave in test]
-    clusters = [clustered(train, size, seed, normalized=normalized) for seed in range(3)]
     return {
         "training": trained(run),
-        "normalized": normalized,
+        "normalized": tokenizer.encoder.normalized,
         "codewords": size,
         "frames_per_second": RATE / HOP,
         "units": figures(matched(test, units, said, size)),
         "shuffled_units": figures(matched(test, shuffle(units), said, size)),
-        "mfcc_kmeans": [
+        "speaker_probe": speaker_probe(train, histogram(of_tokenizer, size)),
+    }
+
+
+def rivals(train: Clips, test: Clips, said: Alignment, size: int, normalized: bool) -> Any:
+    """The figures of k-means on MFCC, three seeds, and the speaker probe of the first."""
+    clusters = [clustered(train, size, seed, normalized=normalized) for seed in range(3)]
+    return {
+        "normalized": normalized,
+        "codewords": size,
+        "seeds": [
             figures(matched(test, [codes(wave) for _, wave in test], said, size))
             for codes in clusters
         ],
-        "speaker_probe": {
-            "units_histogram": speaker_probe(train, histogram(of_tokenizer, size)),
-            "mfcc_kmeans_histogram": speaker_probe(train, histogram(clusters[0], size)),
-        },
+        "speaker_probe": speaker_probe(train, histogram(clusters[0], size)),
     }
 
 
@@ -189,6 +196,7 @@ def main() -> None:
             "mfcc_mean_and_deviation": speaker_probe(train, moments),
         },
         "runs": [measured(run, train, test, said) for run in options.runs],
+        "mfcc_kmeans": [rivals(train, test, said, CODEWORDS, way) for way in (True, False)],
     }
     print(content)
     words = "python benchmarks/units.py measure OUT RUN..."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import one_hot
@@ -98,3 +99,36 @@ def test_mulaw_has_true_bits_per_sample() -> None:
     same = logits[:, :, :1].expand(-1, -1, 256)
     total = likelihood.log_prob(same, every).exp().sum()
     assert float(total) == pytest.approx(1, rel=1e-5)
+
+
+def test_envelopes_are_the_correlation_over_time_of_a_band() -> None:
+    windows, options = (64, 256), {"wave_weight": 0.0, "mel_weight": 0.0}
+    spectral = Spectral(windows=windows, envelope_weight=2.0, **options)
+    x, y = noise(2, 1000), noise(2, 1000, seed=5)
+    rows = []  # 25.6 ms are 205 samples: the window of 256, a frame every 64
+    for wave in (x, y):
+        spectrum = magnitudes(wave[:, 0], torch.hann_window(256), 64, before=128)
+        rows.append((mel_filters(8000, 256, 32) @ spectrum).double().numpy())
+    wanted = [
+        1 - np.corrcoef(rows[0][i, b], rows[1][i, b])[0, 1] for i in (0, 1) for b in range(32)
+    ]
+    assert float(spectral.loss(y, x)) == pytest.approx(2 * np.mean(wanted), rel=1e-4)
+    # loudness is no difference, and a plain loss is added to
+    assert float(spectral.loss(x / 2, x)) == pytest.approx(0, abs=1e-4)
+    both = Spectral(windows=windows, envelope_weight=2.0).loss(y, x)
+    assert float(both) == pytest.approx(
+        float(Spectral(windows=windows).loss(y, x) + spectral.loss(y, x)), rel=1e-5
+    )
+
+
+def test_envelopes_of_padding_and_silence() -> None:
+    spectral = Spectral(windows=(32,), wave_weight=0.0, mel_weight=0.0, envelope_weight=1.0)
+    x, y = noise(3, 400), noise(3, 400, seed=5)
+    mask = torch.arange(400) < torch.tensor([160, 160, 0])[:, None]
+    whole = spectral.loss(y[:2, :, :160], x[:2, :, :160])
+    torch.testing.assert_close(spectral.loss(y, x, mask), whole)
+    zero = torch.zeros(1, 1, 400)
+    assert float(spectral.loss(zero, zero)) == 0
+    zero.requires_grad_()
+    (gradient,) = torch.autograd.grad(spectral.loss(zero, x[:1]), zero)
+    assert torch.isfinite(gradient).all()

@@ -30,6 +30,7 @@ PRESETS = [
     "speech-2level-8k",
     "speech-8k",
     "speech-units-8k",
+    "speech-voices-8k",
     "tones",
     "vectors",
     "vectors-vqvae",

@@ -11,6 +11,7 @@ so a sine of amplitude 1 has magnitude 1 at its frequency. A Hann window is used
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -22,12 +23,22 @@ _TINY = 1e-14
 """Added to a power: the gradient of a magnitude of 0 stays finite."""
 
 
-def mel_of_hertz(hertz: float) -> float:
+Number = TypeVar("Number", float, Tensor)
+
+
+def mel_of_hertz(hertz: Number) -> Number:
     """2595 log10(1 + f / 700).
 
     Source: O'Shaughnessy 1987, "Speech Communication".
     """
+    if isinstance(hertz, Tensor):
+        return 2595 * torch.log10(1 + hertz / 700)
     return 2595 * math.log10(1 + hertz / 700)
+
+
+def hertz_of_mel(mel: Number) -> Number:
+    """700 (10^(m / 2595) - 1): the inverse of `mel_of_hertz`."""
+    return 700 * (10 ** (mel / 2595) - 1)
 
 
 def mel_filters(sample_rate: int, window: int, bands: int) -> Tensor:
@@ -48,7 +59,7 @@ def mel_filters(sample_rate: int, window: int, bands: int) -> Tensor:
     step = sample_rate / window
     top = mel_of_hertz(sample_rate / 2)
     mels = torch.linspace(0, top, bands + 2, dtype=torch.float64)
-    edges = 700 * (10 ** (mels / 2595) - 1)
+    edges = hertz_of_mel(mels)
     centre = edges[1:-1, None]
     low = torch.minimum(edges[:-2, None], centre - step)
     high = torch.maximum(edges[2:, None], centre + step)

