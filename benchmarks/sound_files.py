@@ -91,7 +91,7 @@ def begin_at_frequencies(prior: PortablePrior, signals: list[CodedSignal]) -> No
 def learn(
     tokenizer: SignalTokenizer, signals: list[CodedSignal], minutes: float, seed: int
 ) -> tuple[PortablePrior, dict[str, Any]]:
-    """A portable prior: averaged weights, by the best of checks on a twentieth of the recordings."""
+    """A portable prior: averaged weights, the best by a twentieth of the recordings."""
     torch.manual_seed(seed)
     chance = np.random.default_rng(seed)
     order = chance.permutation(len(signals))

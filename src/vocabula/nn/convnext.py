@@ -57,7 +57,8 @@ class Spread(nn.Conv1d):
         windows = rows.unfold(1, self.kernel_size[0], 1)  # (B, n, inputs, kernel)
         if self.groups == 1:
             return linear(windows.flatten(2), self.weight.flatten(1), self.bias)
-        return (windows * self.weight[:, 0]).sum(-1) + self.bias
+        found = (windows * self.weight[:, 0]).sum(-1)
+        return found if self.bias is None else found + self.bias
 
 
 class ConvNeXtBlock(nn.Module):
