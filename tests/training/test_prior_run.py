@@ -374,7 +374,6 @@ def test_bad_settings_and_data_leave_nothing_behind(
         ("held_out.share=0.9", r"held_out\.share: expected a number > 0 and <= 0\.5"),
         ("training.accumulate=3", r"batch_size: expected a multiple of 3"),
         ("training.stages=[{train=['encoder'], steps=1}]", r"stages: expected none for a prior"),
-        ("training.exchange=0.5", r"exchange: expected 0 for a prior"),
         ("prior.layer=3", r"prior\.layer: unknown option.*did you mean 'layers'"),
     ):
         with pytest.raises(OptionError, match=message):

@@ -266,11 +266,10 @@ def _check_options(config: RunConfig) -> None:
             f"model: expected the configuration of a prior, got {config.preset}, that of a "
             f"tokenizer; choose one of {', '.join(prior_preset_names())}"
         )
-    for option, none in (("stages", "none"), ("exchange", "0")):
-        if config.sections["training"].get(option):
-            raise OptionError(
-                f"training.{option}: expected {none} for a prior, got some; it is for tokenizers"
-            )
+    if config.sections["training"].get("stages"):
+        raise OptionError(
+            "training.stages: expected none for a prior, got some; they are for tokenizers"
+        )
 
 
 def _chosen(level: int | None, levels: int) -> list[int]:

@@ -56,8 +56,6 @@ class TrainingOptions:
         max_minutes: stop in good order after this many minutes of training, those before --resume
             included; the schedule ends then too. 0 is no limit.
         memory_check: measure a step before the run, and refuse a run that has not enough memory.
-        exchange: weight of a loss of a tokenizer whose decoder takes attributes: decoded with those
-            of other signals, codes are to be the same again; 0 is off. A prior has none.
     """
 
     component_kind: ClassVar[str] = "training"
@@ -78,7 +76,6 @@ class TrainingOptions:
     threads: Annotated[int, Ge(0), Le(1024)] = 0
     max_minutes: Annotated[float, Ge(0)] = 0.0
     memory_check: bool = True
-    exchange: Annotated[float, Ge(0)] = 0.0
 
 
 @component("captions", "captions")

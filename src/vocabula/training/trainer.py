@@ -12,10 +12,9 @@ from torch import Tensor
 from vocabula.data import Batch
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.bottleneck import Bottleneck
-from vocabula.tokenizers import SignalTokenizer, Tokenizer
+from vocabula.tokenizers import SignalTokenizer
 from vocabula.training.base import BaseTrainer
 from vocabula.training.checkpoint import Checkpoint
-from vocabula.training.exchange import check_exchange, exchange_loss
 from vocabula.training.measures import code_figures, step_figures
 from vocabula.training.optimizers import OptimizerSettings
 from vocabula.training.schedules import Schedule
@@ -58,7 +57,6 @@ class Trainer(BaseTrainer[Batch | Tensor]):
             schedule=schedule,
             accelerator=accelerator,
         )
-        check_exchange(tokenizer, options.exchange)
         self.tokenizer = tokenizer
         for module in tokenizer.modules():
             if isinstance(module, Quantizer):
@@ -94,11 +92,7 @@ class Trainer(BaseTrainer[Batch | Tensor]):
             inputs = [part.values, part.mask, known]
         result: Reconstruction = self.call(*inputs)
         self._codes.append([level.codes for level in result.levels])
-        weight, loss, figures = self.options.exchange, result.loss, step_figures(result, part.mask)
-        if weight and known is not None and isinstance(self.tokenizer, Tokenizer):
-            apart = exchange_loss(self.tokenizer, result, known)
-            loss, figures["losses/exchange"] = loss + weight * apart, apart.detach()
-        return loss, figures
+        return result.loss, step_figures(result, part.mask)
 
     def finish_step(self) -> dict[str, Tensor]:
         """Let the codebooks learn; the perplexities of the step's codes."""
