@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 
@@ -153,7 +154,11 @@ def test_kmeans_fits_the_same_data_by_seed() -> None:
 
 
 @pytest.mark.slow
-def test_a_suite_leaves_out_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suite_leaves_out_what_is_not_installed(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `vocabula benchmark`, in its own tests, starts and ends a team itself.
+    monkeypatch.setattr(suites, "Team", lambda *_: nullcontext(team))
     monkeypatch.setattr(search, "QUICK", ((4, 16, 256),))
     monkeypatch.setattr(search, "FAR", (4, 16, 256, 1000))
     monkeypatch.setattr(suites, "installed", lambda name: name in (OURS, "cdist"))

@@ -228,15 +228,15 @@ def prepare(row: Row, *, training: bool = True, auto_update: bool = True) -> Qua
 
     K-means fits again at the steps 0, 1, 2, 4 and 8, so the next two steps are ordinary ones.
     """
-    quantizer = copy.deepcopy(_prepared(row.name))
+    quantizer = copy.deepcopy(_prepared(row))
     quantizer.auto_update = auto_update
     return quantizer.train(training)
 
 
 @functools.cache
-def _prepared(name: str) -> Quantizer:
+def _prepared(row: Row) -> Quantizer:
     torch.manual_seed(0)
-    quantizer = BY_NAME[name].make()
+    quantizer = row.make()
     for seed in range(6):
         quantizer(data(100, seed=100 + seed))
     return quantizer

@@ -9,7 +9,9 @@ import torch
 
 from conformance.rows import ROWS, Row, data, prepare, total
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+if not torch.cuda.is_available():
+    pytest.skip("no GPU", allow_module_level=True)
+
 by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 CALM = [row for row in ROWS if not row.random]
 by_calm_row = pytest.mark.parametrize("row", CALM, ids=lambda row: row.name)

@@ -2,37 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from conformance.rows import BY_NAME, ROWS, Row, data, prepare
-from vocabula.quantizers import Quantizer
+from conformance.rows import BY_NAME, ROWS, Row, data, prepare, vector
+from vocabula.quantizers import Gradient, Quantizer
 
-by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 LEARNING_ONLY = {
     "vector, normal start, no revival",
     "vector, gradient",
     "vector, cosine, ema",
-    "vector, diversity, ema",
+    "vector, rotation",
+    "vector, diveq",
     "vector, diveq, noise",
+    "vector, index backpropagation",
+    "vector, diversity",
+    "vector, diversity, ema",
+    "vector, orthogonality",
     "vector, stochastic",
     "gumbel, k-means",
     "gumbel, soft",
     "gumbel, annealed",
     "residual, ema",
     "residual, dropout",
+    "residual, structured dropout",
 }
-"""Rows that differ from others in training alone: evaluation and export trace the same code."""
+"""Rows that search and look up as others do: evaluation and export meet no code of their own."""
 OF_PARTS = {
     "vector, normal start, no revival",  # inductor compiles it, below
+    "vector, gradient",
+    "vector, cosine",
     "vector, cosine, ema",
+    "vector, low-dimensional",
+    "vector, rotation",
+    "vector, diveq",
+    "vector, diversity",
     "vector, diversity, ema",
+    "vector, orthogonality",
+    "vector, stochastic",
+    "gumbel",
+    "gumbel, soft",
+    "lookup free",
     "lookup free, several books",
     "finite scalar, symmetric",
     "finite scalar, clamped",
     "finite scalar, projected",
+    "residual",
     "residual, ema",
+    "residual, index backpropagation",
+    "residual, dropout",
+    "residual, lookup free",
+    "residual, spherical",
+    "residual, finite scalar",
+    "conditional residual",
+    "multi-scale",
+    "product",
+}
+"""Rows each part of which another row trains, or `OPTIONS`, which has many parts at once.
+
+Their graphs are traced and compared as all others. A second pass over the operations of a graph,
+one by one, makes it free of mutation and adds its backward. It has nothing new to meet in them.
+Evaluation and export, which are less, trace their parts alone.
+"""
+OPTIONS = Row(
+    "vector, many options",
+    lambda: vector(
+        codebook_dim=3,
+        distance="cosine",
+        learning=Gradient(),
+        estimator="rotation",
+        diversity_weight=0.1,
+        orthogonality_weight=0.1,
+        sampling_temperature=0.5,
+    ),
+    random=True,
+)
+OF_OTHERS = {
+    "lookup free, several books",
+    "finite scalar, symmetric",
+    "finite scalar, clamped",
+    "finite scalar, projected",
     "residual, index backpropagation",
     "residual, lookup free",
     "residual, finite scalar",
@@ -40,13 +92,17 @@ OF_PARTS = {
     "multi-scale",
     "product",
 }
-"""Rows each part of which another row trains.
+"""Rows the parts of which other rows export."""
+DISTINCT = [row for row in ROWS if row.name not in LEARNING_ONLY | OF_OTHERS]
 
-Their graphs are traced and compared as all others. A second pass over the operations of a graph,
-one by one, makes it free of mutation and adds its backward. It has nothing new to meet in them.
-Evaluation and export, which are less, trace their parts alone.
-"""
-DISTINCT = [row for row in ROWS if row.name not in LEARNING_ONLY | OF_PARTS]
+
+def with_backward(*arguments: object) -> object:
+    """The backend "aot_eager", which then would search the least memory between the passes."""
+    from functorch.compile import nop
+    from torch._dynamo.backends.common import aot_autograd
+    from torch._functorch.partitioners import default_partition
+
+    return aot_autograd(fw_compiler=nop, partition_fn=default_partition)(*arguments)
 
 
 def run(quantizer: Quantizer, forward: object, seed: int) -> list[Tensor]:
@@ -60,7 +116,7 @@ def run(quantizer: Quantizer, forward: object, seed: int) -> list[Tensor]:
     return [*outputs, *(p.grad for p in quantizer.parameters() if p.grad is not None)]
 
 
-def agree(row: Row, training: bool, backend: str) -> None:
+def agree(row: Row, training: bool, backend: str | Callable[..., object]) -> None:
     eager, traced = (prepare(row, training=training) for _ in "ab")
     compiled = torch.compile(traced, fullgraph=True, backend=backend)
     for seed in range(3 if training else 1):  # with k-means again before the third
@@ -73,9 +129,9 @@ def agree(row: Row, training: bool, backend: str) -> None:
 
 
 @pytest.mark.slow
-@by_row
+@pytest.mark.parametrize("row", [*ROWS, OPTIONS], ids=lambda row: row.name)
 def test_training_compiles_to_one_graph(row: Row) -> None:
-    agree(row, True, "eager" if row.name in OF_PARTS else "aot_eager")
+    agree(row, True, "eager" if row.name in OF_PARTS else with_backward)
 
 
 @pytest.mark.slow
@@ -85,7 +141,7 @@ def test_evaluation_compiles_to_one_graph(row: Row) -> None:
 
 
 def test_rows_that_are_named_exist() -> None:
-    assert BY_NAME.keys() > LEARNING_ONLY | OF_PARTS
+    assert BY_NAME.keys() > LEARNING_ONLY | OF_PARTS | OF_OTHERS
 
 
 @pytest.mark.slow

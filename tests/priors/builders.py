@@ -43,6 +43,16 @@ CONDITIONS = ("nothing", "class", "text", "upper", "everything")
 every_prior = pytest.mark.parametrize("kind", PRIORS)
 every_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=list(GRIDS))
 every_condition = pytest.mark.parametrize("given", CONDITIONS)
+every_pair = pytest.mark.parametrize(
+    ("kind", "grid", "given"),
+    [
+        pytest.param(kind, GRIDS[grid], given, id=f"{kind}-{grid}-{given}")
+        for i, kind in enumerate(PRIORS)
+        for j, given in enumerate(CONDITIONS)
+        for grid in [list(GRIDS)[(i + j) % 3]]
+    ],
+)
+"""Twenty of the sixty, in which any two of a kind, a grid and a condition meet."""
 
 
 def two_books(grid: tuple[int, ...]) -> CodeGrid:

@@ -10,8 +10,8 @@ import torch
 from priors.builders import (
     condition,
     conditioning,
-    every_condition,
     every_grid,
+    every_pair,
     every_prior,
     make,
     random_codes,
@@ -25,9 +25,7 @@ from vocabula.priors.ring import RingConvolution
 
 
 @pytest.mark.slow
-@every_condition
-@every_grid
-@every_prior
+@every_pair
 def test_the_cache_changes_no_code(kind: str, grid: tuple[int, ...], given: str) -> None:
     prior = make(kind, two_books(grid), conditioning(given, grid))
     wanted = condition(given, grid, 3)
@@ -41,9 +39,7 @@ def test_the_cache_changes_no_code(kind: str, grid: tuple[int, ...], given: str)
         assert not torch.equal(cached, prior.sample((3, *grid), wanted, **(options | {"seed": 6})))
 
 
-@every_condition
-@every_grid
-@every_prior
+@every_pair
 def test_cached_logits_are_those_of_a_full_pass(
     kind: str, grid: tuple[int, ...], given: str
 ) -> None:

@@ -27,7 +27,7 @@ from vocabula.quantizers import (
 )
 from vocabula.quantizers.anisotropy import VectorSample, ratios
 
-DIM, SIZE, BATCH, STEPS = 64, 64, 128, 300
+DIM, SIZE, BATCH, STEPS = 64, 64, 128, 200
 
 
 def cone() -> Tensor:

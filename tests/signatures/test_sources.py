@@ -71,25 +71,42 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "settings"), WRONG)
-def test_checks_refuse_alike_before_and_after_the_import(
-    kind: str, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code = (
-        "import sys\nfrom vocabula import registry\nfrom vocabula.errors import OptionError\n"
-        f"try:\n    registry.check({kind!r}, {settings!r})\n"
-        "except OptionError as error:\n    print(error)\n"
-        "assert 'torch' not in sys.modules"
-    )
+REFUSE = """
+import sys
+from vocabula import registry
+from vocabula.errors import OptionError
+for kind, settings in {wrong}:
+    try:
+        registry.check(kind, settings)
+        print("nothing")
+    except OptionError as error:
+        print(error)
+    assert "torch" not in sys.modules
+"""
+
+
+@pytest.fixture(scope="module")
+def refused_before() -> list[str]:
+    """What a process that imports no component says of each of `WRONG`, a line each."""
+    code = REFUSE.replace("{wrong}", repr(WRONG))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("place", range(len(WRONG)))
+def test_checks_refuse_alike_before_and_after_the_import(
+    place: int, refused_before: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, settings = WRONG[place]
     for declared in ALL:
         registry.lookup(*declared)
     ours = {name: registry.lookup(kind, name) for name in DECLARED[kind]}  # and no other test's
     monkeypatch.setitem(registry._COMPONENTS, kind, ours)
     with pytest.raises(OptionError) as refused:
         registry.check(kind, settings)
-    assert done.stdout.strip() == str(refused.value)
+    assert len(refused_before) == len(WRONG)
+    assert refused_before[place] == str(refused.value)
 
 
 def test_a_component_of_a_user_is_listed_and_found_beside_the_declared_ones() -> None:

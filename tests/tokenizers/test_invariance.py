@@ -64,9 +64,9 @@ def _clear(tokenizer: SignalTokenizer, vectors: Tensor) -> Tensor:
 def test_codes_depend_on_rounding_at_most(name: str, size: int, threads: int) -> None:
     tokenizer, x = ready(name)
     with torch.no_grad():
-        vectors, codes = tokenizer.vectors(x), tokenizer.encode(x)
+        vectors, codes = (f(x)[: 32 * size] for f in (tokenizer.vectors, tokenizer.encode))
         torch.set_num_threads(threads)
-        parts = x.split(size)
+        parts = x[: 32 * size].split(size)
         again = torch.cat([tokenizer.vectors(part) for part in parts])
         codes_again = torch.cat([tokenizer.encode(part) for part in parts])
     assert (again - vectors).abs().max() < ROUNDING * vectors.abs().max()

@@ -178,7 +178,7 @@ def test_reconstruct_changes_no_state_in_training_mode() -> None:
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.parametrize(
     ("training", "quantizer", "backend"),
-    [(True, VECTOR, "aot_eager"), (True, VAE, "aot_eager"), (False, VAE, "eager")],
+    [(True, VECTOR, "aot_eager"), (True, VAE, "eager"), (False, VAE, "eager")],
 )
 def test_compiles_without_a_graph_break(training: bool, quantizer: Any, backend: str) -> None:
     tokenizer = small(quantizer=quantizer).train(training)

@@ -17,8 +17,15 @@ VECTOR = {"name": "vector", "dim": 6, "codebook_size": 16, "initialization": "no
 FLAT = {"encoder": NETWORK, "decoder": NETWORK, "quantizer": VECTOR}
 RESIDUAL = FLAT | {"quantizer": {"name": "residual", "stages": [VECTOR] * 2}}
 SPECS = {"flat": FLAT, "two levels": {"level1": FLAT, "level2": RESIDUAL}}
+
+
+def forward(tokenizer: SignalTokenizer, x: Tensor) -> tuple[Tensor, Tensor]:
+    result = tokenizer(x)
+    return result.output, result.loss
+
+
 CALLS: dict[str, Callable[..., Any]] = {
-    "forward": lambda tokenizer, x: (tokenizer(x).output, tokenizer(x).loss),
+    "forward": forward,
     "encode": lambda tokenizer, x: tokenizer.encode(x),
     "decode": lambda tokenizer, *codes: tokenizer.decode(codes),
 }

@@ -169,7 +169,7 @@ def test_a_killed_run_resumes_to_identical_bits(tmp_path: Path, sections: dict[s
         process = start(run)
         reached = last_step(run) + moments.randrange(6)
         while attempt and last_step(run) < reached and process.is_alive():
-            time.sleep(0.001)
+            time.sleep(0.004)
         process.join(moments.uniform(0, 0.04))  # a moment within a step or a save
         if not process.is_alive():
             break
