@@ -12,9 +12,15 @@ import pytest
 
 from processes import on_instructions
 from vocabula import codec
-from vocabula.codec import native
+from vocabula.codec import native, portable
 
 from . import everywhere
+
+
+@pytest.fixture(autouse=True)
+def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How much the portable model computes at a time is as before after each test."""
+    monkeypatch.setattr(portable, "CHUNK_BYTES", portable.CHUNK_BYTES)
 
 
 @functools.cache
