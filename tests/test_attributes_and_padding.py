@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vocabula.cli.main import main
 from vocabula.data import Batch, SignalData, Source, read_tokens
 from vocabula.data.collate import collate
-from vocabula.data.order import Stream
+from vocabula.data.order import Stream, Turns
 from vocabula.errors import DataError, OptionError
 from vocabula.evaluation import evaluate
 from vocabula.nn import Encoder
@@ -124,22 +124,11 @@ class ClipData(SignalData):
     def open(self, path_or_name: Any, *, channels: int | None = None) -> Source:
         return Clips(64, 0)
 
-    def train_batches(
-        self,
-        source: Source,
-        *,
-        batch_size: int,
-        seed: int,
-        start: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> Iterator[Batch]:
+    def _train_batches(self, source: Source, turns: Turns) -> Iterator[Batch]:
         assert isinstance(source, Clips)
-        stream, number = Stream(len(source), seed=seed), start
-        while True:
-            places = np.arange(rank, batch_size * world_size, world_size)
-            yield source.batch(stream.take(number * batch_size * world_size + places)[0])
-            number += 1
+        stream = Stream(len(source), seed=turns.seed)
+        for number in turns:
+            yield source.batch(stream.take(turns.places(number))[0])
 
     def extent(self, source: Source) -> tuple[int, ...]:
         return (30,)

@@ -71,8 +71,11 @@ def nearest_by_values(signals: Sequence[Tensor], others: Sequence[Tensor]) -> Ne
 
 
 def _as_long(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Codes (n, count, ...) of two groups of signals, with -1 up to the longer count."""
-    if one.shape[1:] == other.shape[1:]:
+    """Codes (n, count, ...) of two groups of signals, with -1 up to the longer count.
+
+    Codes of signals without axes stay as they are, with or without an axis of one position.
+    """
+    if one[0].numel() == other[0].numel():
         return one, other
     count = max(one.shape[1], other.shape[1])
     made = []

@@ -29,7 +29,7 @@ def bd_rate(own: Points, other: Points) -> float | None:
         Bjontegaard 2001, VCEG-M33, with the piecewise cubics of JVET common test conditions.
 
     Example:
-        >>> bd_rate([(2.0, 30.0), (4.0, 33.0)], [(1.0, 30.0), (2.0, 33.0)])
+        >>> round(bd_rate([(2.0, 30.0), (4.0, 33.0)], [(1.0, 30.0), (2.0, 33.0)]), 3)
         1.0
     """
     curves = [_rising(points) for points in (own, other)]
