@@ -34,8 +34,7 @@ def jpeg_beside(
         image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
         own = len(to_bytes(image[None], tokenizer))
         rival = RivalPicture(JPEG, pixels)
-        fitting = rival.fitting(own)
-        quality = JPEG.qualities[0] if fitting is None else fitting
+        quality = rival.quality_for(own)
         return Rival(JPEG.name, rival.pixels(quality), rival.size(quality), own)
 
     return beside

@@ -114,6 +114,11 @@ class RivalPicture:
             low, high = (middle, high) if self.size(middle) <= size else (low, middle)
         return low
 
+    def quality_for(self, size: int) -> int:
+        """The highest quality whose file has at most `size` bytes, or the lowest of all."""
+        fitting = self.fitting(size)
+        return self._codec.qualities[0] if fitting is None else fitting
+
     def at(self, size: int) -> Fidelity | None:
         """The rival's fidelity at a file size.
 

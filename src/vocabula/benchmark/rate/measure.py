@@ -118,7 +118,7 @@ def measure_rates(
         stages=work.stages,
         qualities={rival.name: rival.qualities for rival in rivals},
         one_file_bytes=one_file,
-        speeds=measure_speeds(tokenizer, model, rivals, timed),
+        speeds=measure_speeds(tokenizer, model, rivals, timed, [p.qualities for p in pictures]),
         code_bits=None if known is None else counter.bits(known),
     )
 
@@ -164,12 +164,13 @@ class _Work:
         self, path: str, pixels: NDArray[np.uint8], own: tuple[tuple[int, Fidelity], ...]
     ) -> Picture:
         """The rivals' files of a picture, on their curves and at our file sizes."""
-        curves, matched = {}, {}
+        curves, matched, qualities = {}, {}, {}
         for rival in self.rivals:
             files = RivalPicture(rival, pixels)
             curves[rival.name] = tuple((files.size(q), files.fidelity(q)) for q in rival.qualities)
             matched[rival.name] = tuple(files.at(size) for size, _ in own)
-        return Picture(path, pixels.shape[0] * pixels.shape[1], own, curves, matched)
+            qualities[rival.name] = files.quality_for(own[-1][0])
+        return Picture(path, pixels.shape[0] * pixels.shape[1], own, curves, matched, qualities)
 
 
 def _cut_size(file: BinaryIO, stages: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vocabula.benchmark.rate.matching import RivalPicture
 from vocabula.benchmark.rate.picture_codecs import PictureCodec
 from vocabula.codec import EntropyModel, read, to_bytes
 from vocabula.tokenizers import SignalTokenizer
@@ -41,6 +40,7 @@ def measure_speeds(
     model: EntropyModel,
     rivals: Sequence[PictureCodec],
     pictures: Sequence[NDArray[np.uint8]],
+    qualities: Sequence[Mapping[str, int]],
 ) -> dict[str, Speed]:
     """Time our files with all stages, and each rival's of the nearest size below, or its smallest.
 
@@ -52,6 +52,7 @@ def measure_speeds(
         model: the entropy model.
         rivals: what to compare with.
         pictures: (H, W, C) each, at least one.
+        qualities: each rival's quality for each of these pictures, or for more.
     """
     ours: list[tuple[float, float]] = []
     theirs: dict[str, list[tuple[float, float]]] = {rival.name: [] for rival in rivals}
@@ -63,9 +64,7 @@ def measure_speeds(
         _, decode = _timed(read, content, tokenizer, models=[model])
         ours.append((encode, decode))
         for rival in rivals:
-            fitting = RivalPicture(rival, pixels).fitting(len(content))
-            quality = rival.qualities[0] if fitting is None else fitting
-            file, encode = _timed(rival.encode, pixels, quality)
+            file, encode = _timed(rival.encode, pixels, qualities[i][rival.name])
             _, decode = _timed(rival.decode, file, pixels.shape[2])
             theirs[rival.name].append((encode, decode))
     return {

@@ -25,6 +25,8 @@ class Picture:
         own: size and fidelity of our file, at each rate of the tokenizer.
         rivals: the same for each rival's qualities, by the rival's name.
         matched: each rival's fidelity at each file size in `own`; None where it has no such file.
+        qualities: each rival's highest quality whose file has at most the bytes of our last one, or
+            its lowest where none has.
     """
 
     path: str
@@ -32,6 +34,7 @@ class Picture:
     own: tuple[tuple[int, Fidelity], ...]
     rivals: Mapping[str, tuple[tuple[int, Fidelity], ...]]
     matched: Mapping[str, tuple[Fidelity | None, ...]]
+    qualities: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
