@@ -60,13 +60,17 @@ class CompositeQuantizer(Quantizer):
         for part in distinct:
             part.auto_update = False
 
+    def _plain_books(self) -> list[VectorQuantizer]:
+        """The parts, if a plain Euclidean search serves each; else none."""
+        books = [part for part in self.parts if isinstance(part, VectorQuantizer) and part.plain]
+        return books if len(books) == len(self.parts) else []
+
     def _codebooks_at_once(self, z: Tensor) -> Tensor | None:
         """The codebooks (parts, K, D) if one launch on a GPU can search them all, else None."""
         if not _launches(z):
             return None
-        books = [part for part in self.parts if isinstance(part, VectorQuantizer) and part.plain]
-        shapes = {book.codebook.shape for book in books}
-        if len(books) < len(self.parts) or len(shapes) != 1:
+        books = self._plain_books()
+        if len({book.codebook.shape for book in books}) != 1:
             return None
         return torch.stack([book.codebook.to(self.compute_dtype) for book in books])
 
@@ -78,11 +82,8 @@ class CompositeQuantizer(Quantizer):
         """
         if torch.compiler.is_compiling() or not native.searches(z):
             return None
-        books = [part for part in self.parts if isinstance(part, VectorQuantizer) and part.plain]
-        if len(books) < len(self.parts):
-            return None
-        tables = [book.codebook for book in books]
-        return tables if all(map(native.searches, tables)) else None
+        tables = [book.codebook for book in self._plain_books()]
+        return tables if tables and all(map(native.searches, tables)) else None
 
     def _compiled_codes(self, z: Tensor, used: int) -> Tensor | None:
         """The residual codes (N, used) by the first parts in one call; None if none takes them."""
