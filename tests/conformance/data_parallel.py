@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import functools
 import json
 import traceback
 from collections.abc import Callable
@@ -37,8 +36,11 @@ class Model(nn.Module):
         return self.last(result.values).sum() + result.loss
 
 
-def learned(row: Row, rank: int, call: Callable[[Model], nn.Module], *, quiet: bool) -> State:
-    """The state after two updates from three micro-batches each, and what is reported."""
+def learned(row: Row, rank: int, call: Callable[[Model], nn.Module]) -> State:
+    """The state after two updates from three micro-batches each, and what is reported.
+
+    A wrapped model is synchronised in each pass of the first update, in the last of the second.
+    """
     torch.manual_seed(0)
     model = Model(prepare(row, auto_update=False))
     quantizer = model.inside["quantizer"]
@@ -49,7 +51,7 @@ def learned(row: Row, rank: int, call: Callable[[Model], nn.Module], *, quiet: b
     for update in range(2):
         for micro in range(3):
             torch.manual_seed(10 * update + micro + 100 * rank)
-            waits = quiet and micro < 2 and isinstance(wrapped, DistributedDataParallel)
+            waits = update and micro < 2 and isinstance(wrapped, DistributedDataParallel)
             with wrapped.no_sync() if waits else contextlib.nullcontext():
                 wrapped(data(20, seed=6 * update + 2 * micro + rank) + 3 * rank).backward()
         quantizer.update()
@@ -62,15 +64,10 @@ def learned(row: Row, rank: int, call: Callable[[Model], nn.Module], *, quiet: b
     return {**quantizer.state_dict(), **counted, **figures}
 
 
-@functools.cache
-def learned_alone(row: Row, rank: int) -> State:
-    return learned(row, rank, lambda model: model, quiet=False)
-
-
-def same_with_and_without(row: Row, rank: int, *, quiet: bool) -> None:
+def same_with_and_without(row: Row, rank: int) -> None:
     """Wrapping a model changes nothing that its quantizer counts or learns from vectors."""
-    alone = learned_alone(row, rank)
-    wrapped = learned(row, rank, DistributedDataParallel, quiet=quiet)
+    alone = learned(row, rank, lambda model: model)
+    wrapped = learned(row, rank, DistributedDataParallel)
     assert alone.keys() == wrapped.keys()
     differing = [name for name, t in alone.items() if not torch.equal(t, wrapped[name])]
     assert not differing, f"{differing} differ"
@@ -112,9 +109,7 @@ def work(rank: int, folder: str) -> None:
         timeout=datetime.timedelta(seconds=60),
     )
     jobs: dict[str, Callable[[], None]] = {
-        f"{row.name}: {quiet}": lambda r=row, q=quiet: same_with_and_without(r, rank, quiet=q)
-        for row in ROWS
-        for quiet in (False, True)
+        row.name: lambda row=row: same_with_and_without(row, rank) for row in ROWS
     }
     jobs |= {name: lambda job=job: job(rank) for name, job in BY_HAND.items()}
     failed = {}

@@ -95,7 +95,7 @@ def learned(job: Job, rank: int = 0, ranks: int = 1, *, eager: bool = False) -> 
     quantizer = QUANTIZERS[job.name]()
     call: Callable[..., Quantized] = quantizer
     if job.compiled and not eager:
-        call = torch.compile(quantizer, fullgraph=True, backend="aot_eager", dynamic=True)
+        call = torch.compile(quantizer, fullgraph=True, backend="eager", dynamic=True)
     torch.manual_seed(rank)
     for step in range(job.steps):
         mask = marked(step)[rank::ranks] if job.masked else None
