@@ -16,15 +16,7 @@ from typing import Any
 import torch.multiprocessing
 
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(
-    [
-        "vocabula.cli.main",
-        "vocabula.pipelines.compress",
-        "vocabula.training.run",
-        "sklearn.datasets",
-        "torch._dynamo",
-    ]
-)
+FORKED.set_forkserver_preload(["preloaded"])
 
 
 def spawn(work: Callable[..., None], *arguments: Any, ranks: int = 2) -> None:
