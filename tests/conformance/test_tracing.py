@@ -55,13 +55,19 @@ OF_PARTS = {
     "residual, index backpropagation",
     "residual, structured dropout",
     "residual, beam",
+    "residual, beam, rate",
+    "residual, shared book",
     "residual, lookup free",
     "residual, spherical",
     "residual, finite scalar",
+    "residual, finite scalar, beam",
     "conditional residual",
+    "conditional residual, preselection",
     "multi-scale",
+    "multi-scale, a book each",
     "multi-scale, dropout",
     "product",
+    "product, dropout",
 }
 """Rows each part of which another row trains, or `OPTIONS`, which has many parts at once.
 
@@ -90,8 +96,11 @@ OF_OTHERS = {
     "residual, index backpropagation",
     "residual, lookup free",
     "residual, finite scalar",
+    "residual, finite scalar, beam",
+    "residual, beam, rate",
     "conditional residual",
     "multi-scale",
+    "multi-scale, a book each",
     "product",
 }
 """Rows the parts of which other rows export."""
