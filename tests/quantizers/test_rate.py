@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vocabula import RateTerm, ResidualQuantizer, VectorQuantizer, load
+from vocabula import KMeans, RateTerm, ResidualQuantizer, VectorQuantizer, load
 from vocabula.errors import OptionError
 from vocabula.functional import nearest_codeword
 from vocabula.quantizers import CollapseWatch
@@ -190,3 +190,76 @@ def test_the_plain_search_is_that_of_equal_shares() -> None:
     quantizer = VectorQuantizer(4, 16, rate=RateTerm(10.0)).eval()
     z = torch.randn(500, 4)
     assert torch.equal(quantizer.encode(z), nearest_codeword(z, quantizer.codebook))
+
+
+def test_each_context_has_its_own_table() -> None:
+    quantizer = VectorQuantizer(1, 2, rate=RateTerm(0.5, contexts=2)).eval()
+    quantizer.codebook = torch.tensor([[0.0], [1.0]])
+    quantizer.rate.share.copy_(torch.tensor([[0.5, 0.5], [15 / 16, 1 / 16]]))
+    # After silence both cost 1 bit: the threshold is 1/2. After activity they cost .093 and 4
+    # bits: z^2 + .0465 = (z - 1)^2 + 2 at z = 1.477.
+    z = torch.tensor([[0.49], [0.51], [1.47], [1.48]])
+    assert quantizer.encode(z).tolist() == [0, 1, 1, 1]
+    quantizer.activity = torch.full((4,), 0.1)
+    assert quantizer.encode(z).tolist() == [0, 0, 0, 1]
+    assert quantizer.candidates(z, 2)[:, 0].tolist() == [0, 0, 0, 1]
+    quantizer.activity = torch.tensor([0.0, 0.1])
+    found = quantizer.distances(z[:2], torch.tensor([[0, 1], [0, 1]]))
+    assert torch.allclose(found[1] - found[0], torch.tensor([-0.43345 + 0.0, 1.48]), atol=0.03)
+
+
+def test_stages_learn_tables_for_silence_and_for_activity() -> None:
+    torch.manual_seed(0)
+    rate = RateTerm(0.02, null=True, contexts=4)
+    books = [VectorQuantizer(4, 16, rate=rate, initialization=KMeans(refit_until=0)) for _ in "ab"]
+    stack = ResidualQuantizer(books, beam=4)
+    z = torch.randn(4096, 4) * (torch.rand(4096, 1) < 0.3)
+    for _ in range(200):
+        stack(z)
+    stack.eval()
+    table = books[1].rate.bits()
+    assert 2 * table[0, 0] < table[-1, 0]  # little follows silence
+    codes = stack.encode(z)
+    assert torch.equal(codes, stack(z).codes)
+    first = stack.stages[0].decode(codes[:, 0]).square().sum(-1)
+    context = (1 + first / 0.02).log2().div(2).ceil().clamp(0, 3).long()
+    paid = 0.02 * (books[0].rate.bits()[0][codes[:, 0]] + table[context, codes[:, 1]])
+    assert torch.allclose(stack._penalties(codes), paid, atol=1e-5)
+
+
+def test_tables_follow_from_the_coarser_level() -> None:
+    rate = {"name": "rate", "weight": 1e-3, "contexts": 4}
+    level = {
+        "name": "linear",
+        "encoder": {"name": "lapped", "downsample": 2, "dim": 4},
+        "quantizer": {"name": "vector", "dim": 4, "codebook_size": 16, "rate": rate},
+    }
+    decoder = {"name": "lapped", "downsample": 2}
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(
+        {
+            "level1": level | {"decoder": decoder | {"out_channels": 1}},
+            "level2": level | {"decoder": decoder | {"added": 1}},
+        },
+        1,
+    )
+    x = torch.rand(4, 1, 32, 32)
+    x[..., 16:] = 0.5
+    for _ in range(20):
+        tokenizer(x)
+    assert (tokenizer.levels[1].quantizer.rate.share.std(1) > 0).sum() > 1
+    fine = tokenizer.eval().encode(x)[1]
+    assert torch.equal(tokenizer(x).levels[1].codes, fine)
+
+
+def test_the_weight_spreads_in_training_alone() -> None:
+    quantizer = VectorQuantizer(2, 4, rate=RateTerm(0.5, spread=4.0))
+    rate = quantizer.rate
+    seen = []
+    for _ in range(64):
+        seen.append((rate.penalties()[0] / rate.eval().penalties()[0]).item())
+        rate.train()
+        rate.update(torch.ones(4))
+    assert 0.25 <= min(seen) < 0.27 and 3.7 < max(seen) <= 4
+    halves = sum(one < 1 for one in seen)
+    assert 31 <= halves <= 33

@@ -26,6 +26,7 @@ PRESETS = [
     "image-256-3level",
     "photos",
     "photos-2level",
+    "photos-rd",
     "speech-16k",
     "speech-2level-8k",
     "speech-8k",

@@ -30,6 +30,8 @@ EXAMPLES = """[bold]Examples[/bold]
 
   vocabula compress runs/first photo.png --target-bpp 0.4     as many stages as fit
 
+  vocabula compress runs/rd photo.png --quality 65 --effort 1 with a rate term
+
   vocabula compress runs/first photo.png --entropy portable --prior runs/prior
 
   vocabula compress runs/first photo.png --lossless           returns the exact pixels
@@ -79,7 +81,25 @@ def compress(
             "--target-bpp",
             metavar="X",
             help="Keep the most stages for which a file has at most X bits per pixel, per "
-            "vector, or per second of sound.",
+            "vector, or per second of sound; with a rate term, choose the highest quality instead.",
+        ),
+    ] = None,
+    quality: Annotated[
+        float | None,
+        typer.Option(
+            "--quality",
+            metavar="Q",
+            help="0 (smallest) to 100: how much bits weigh in the search of a tokenizer with a "
+            "rate term; default: 50, as in training.",
+        ),
+    ] = None,
+    effort: Annotated[
+        int | None,
+        typer.Option(
+            "--effort",
+            metavar="N",
+            help="0 or 1: encode each signal once, or twice to save bits, with a rate term; "
+            "default: 0.",
         ),
     ] = None,
     lossless: Annotated[
@@ -118,6 +138,8 @@ def compress(
             entropy=model,
             stages=stages,
             target_bpp=target_bpp,
+            quality=quality,
+            effort=effort,
             lossless=lossless,
             batch_size=batch_size,
             jobs=default_jobs(jobs),

@@ -12,6 +12,7 @@ from vocabula.nn.base import Decoder, Encoder
 from vocabula.nn.conditional import AttributeEmbedding, ConditionalDecoder
 from vocabula.nn.film import FiLMBlock, FiLMDecoder
 from vocabula.nn.identity import IdentityDecoder, IdentityEncoder
+from vocabula.nn.lapped import LappedDecoder, LappedEncoder
 from vocabula.nn.mel import MelEncoder
 from vocabula.nn.mlp import MLPDecoder, MLPEncoder, PerceptronBlock
 from vocabula.nn.normalization import GroupNorm
@@ -35,6 +36,8 @@ __all__ = [
     "GroupNorm",
     "IdentityDecoder",
     "IdentityEncoder",
+    "LappedDecoder",
+    "LappedEncoder",
     "MLPDecoder",
     "MLPEncoder",
     "MelEncoder",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from vocabula.codec.models import EntropyModel
 from vocabula.errors import OptionError
+from vocabula.pipelines.rate_search import Spending, spending
 from vocabula.roles import Role
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
@@ -62,6 +63,7 @@ class Options:
     statistics: CodeStatistics | None = None
     stages: int | None = None
     target_bpp: float | None = None
+    spending: Spending = field(default_factory=Spending)
     lossless: bool = False
     batch_size: int | None = None
     jobs: int = 1
@@ -113,6 +115,8 @@ def compress_files(
     statistics: CodeStatistics | None = None,
     stages: int | None = None,
     target_bpp: float | None = None,
+    quality: float | None = None,
+    effort: int | None = None,
     lossless: bool = False,
     batch_size: int | None = None,
     jobs: int = 1,
@@ -140,7 +144,10 @@ def compress_files(
             takes the tokenizer's own.
         stages: keep only this many first stages of a residual quantizer.
         target_bpp: keep the most stages with which a file has at most this many bits per unit: per
-            pixel, per vector, per second.
+            pixel, per vector, per second. For pictures and a rate term, the highest quality for
+            which that holds is chosen instead, for each picture.
+        quality: 0 to 100; how much bits weigh in the search of a rate term, see `Spending`.
+        effort: 0 or 1; see `Spending`.
         lossless: also store the exact pixels of images, which decompression then returns.
         batch_size: most signals of a batch; None takes what suits the kind.
         jobs: threads that code, in addition to the network.
@@ -163,12 +170,18 @@ def compress_files(
         if value is not None and value < 1:
             raise OptionError(f"{option}: expected an integer >= 1, got {value}")
     tokenizer.refuse_condition("compress")
+    spent = spending(tokenizer, quality, effort)
     if stages is not None and target_bpp is not None:
         raise OptionError("compress: expected stages or a target rate, got both; give one of them")
-    if target_bpp is not None and not target_bpp > 0:
+    if target_bpp is not None and not 0 < target_bpp < float("inf"):
         raise OptionError(
             f"target rate: expected bits per {tokenizer.signal.unit} above 0, got {target_bpp:g}; "
-            "raise it"
+            "give a number such as 0.5"
+        )
+    if quality is not None and target_bpp is not None:
+        raise OptionError(
+            "compress: expected quality or a target rate, got both; give one of them: the target "
+            "chooses the quality"
         )
     if lossless and (stages is not None or target_bpp is not None):
         raise OptionError(
@@ -180,6 +193,7 @@ def compress_files(
         statistics=statistics,
         stages=stages,
         target_bpp=target_bpp,
+        spending=spent,
         lossless=lossless,
         batch_size=batch_size,
         jobs=jobs,

@@ -16,9 +16,9 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vocabula.budgets import BATCH_POSITIONS, GROUP_PICTURES, GROUP_PIXELS
-from vocabula.codec.batching import encode_batch
 from vocabula.codec.choice import choose_model
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
@@ -39,6 +39,12 @@ from vocabula.pipelines.compress import Closeness, Compressed, Compression, File
 from vocabula.pipelines.fidelity import Fidelity
 from vocabula.pipelines.gathering import Picture, gather_pictures
 from vocabula.pipelines.picture_targets import checked_size, takes_all, targets_of
+from vocabula.pipelines.rate_search import (
+    Spending,
+    encode_spending,
+    rate_states,
+    search_quality,
+)
 from vocabula.pipelines.target_rate import at_rate
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of
@@ -55,6 +61,7 @@ class _Job:
     models: Sequence[EntropyModel]
     header: Header
     target_bpp: float | None
+    spending: Spending
     overwrite: bool
     pictures: Sequence[Picture]
     profiles: Sequence[bytes]
@@ -65,6 +72,11 @@ class _Job:
         """The job with the colour profiles of these pictures in its header."""
         attached = {**self.header.attachments, **profile_attachment(self.profiles[pictures])}
         return replace(self, header=replace(self.header, attachments=attached))
+
+    @property
+    def cuts(self) -> bool:
+        """Whether files are cut to the target rate, and not encoded for it."""
+        return self.target_bpp is not None and not rate_states(self.tokenizer)
 
 
 class PictureCompression(Compression):
@@ -132,6 +144,7 @@ def _job(
         models,
         header,
         options.target_bpp,
+        options.spending,
         options.overwrite,
         pictures,
         profiles,
@@ -201,12 +214,33 @@ def _signals(job: _Job, batch_size: int) -> Iterator[tuple[int, CodedSignal]]:
             pixels = torch.from_numpy(np.stack([*decoded.values()])).permute(0, 3, 1, 2)
             numbers = [*decoded]
             decoded.clear()
-            signals = encode_batch(job.tokenizer, pixels, lossless=job.header.lossless)
+            signals = _encoded(job, numbers, pixels)
             for i, image, signal in zip(numbers, pixels, signals, strict=True):
                 if fidelity is not None:
                     fidelity.look(i, image, signal)
                 yield i, signal
             del pixels, image, signal, signals  # nothing else keeps it alive
+
+
+def _encoded(job: _Job, numbers: Sequence[int], pixels: Tensor) -> list[CodedSignal]:
+    """The codes of a batch of pictures, with the quality that the target rate allows each."""
+    tokenizer, exact = job.tokenizer, job.header.lossless
+    if job.target_bpp is None or job.cuts:
+        return encode_spending(tokenizer, pixels, job.spending, lossless=exact)
+    found = []
+    for number, image in zip(numbers, pixels.split(1), strict=True):
+        alone = job.of(slice(number, number + 1))
+        most = job.target_bpp * math.prod(job.pictures[number].size) / 8
+        tries: dict[float, list[CodedSignal]] = {}
+
+        def make(quality: float, image=image, alone=alone, tries=tries) -> int:  # type: ignore[no-untyped-def]
+            spent = replace(alone.spending, quality=quality)
+            tries[quality] = encode_spending(tokenizer, image, spent)
+            return write_signals(io.BytesIO(), alone.header, alone.models, tries[quality])
+
+        quality = search_quality(make, most, job.pictures[number].path)
+        found += tries[quality]
+    return found
 
 
 def _has_room_beside(tokenizer: SignalTokenizer) -> bool:
@@ -284,7 +318,7 @@ def _measure(job: _Job, file_of: Callable[[int], Path | bytes]) -> None:
 
     def kept(number: int) -> int:
         header = job.header
-        if job.target_bpp is not None:
+        if job.cuts:
             header = inspect(file_of(number), limits=NO_LIMITS).header
         return sum(len(stage.symbols) for stage in header.stages[: header.kept])
 
@@ -329,7 +363,7 @@ def _together(
     attachments = {**named.header.attachments, **name_attachment(names)}
     named = replace(named, header=replace(named.header, attachments=attachments))
     with output_errors(target), new_file(target, overwrite=job.overwrite) as hidden:
-        if job.target_bpp is None:
+        if not job.cuts:
             with open(hidden, "xb") as file:
                 size = write_signals(file, named.header, job.models, signals(), jobs=jobs)
         else:
@@ -343,7 +377,7 @@ def _coded(job: _Job, signals: Iterable[CodedSignal], target: Path, *, jobs: int
     file = io.BytesIO()
     write_signals(file, job.header, job.models, signals, jobs=jobs)
     content = file.getvalue()
-    if job.target_bpp is None:
+    if job.target_bpp is None or not job.cuts:
         return content
     least = least_stages(job.tokenizer, joined=job.models[0].joins)
     return at_rate(content, job.target_bpp, least, target)

@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 
 from torch import Tensor
 
-from vocabula.codec.batching import codes_of, regrouped
+from vocabula.codec.batching import regrouped
 from vocabula.codec.choice import choose_model
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import inspect
@@ -29,6 +29,7 @@ from vocabula.evaluation.batches import read_batches
 from vocabula.files import check_apart, check_new_file, new_file, output_errors
 from vocabula.pipelines.compress import Closeness, Compressed, Compression, Files, Options
 from vocabula.pipelines.picture_targets import takes_all, targets_of
+from vocabula.pipelines.rate_search import levels_spending
 from vocabula.pipelines.signal_fidelity import SignalFidelity
 from vocabula.pipelines.target_rate import at_rate
 from vocabula.signals import Signal
@@ -170,7 +171,7 @@ class _Job:
         values = self._values(names)
         batches = values if tokenizer.strides else regrouped(values, tokenizer)
         for x in batches:
-            levels = codes_of(tokenizer, x)
+            levels = levels_spending(tokenizer, x, self.options.spending)
             if fidelity is not None:
                 fidelity.look(x, levels)
             for signal in to_signals(levels, x.shape[2:]):

@@ -44,9 +44,12 @@ class Quantizer(Prunable, Bottleneck):
         channel_dim: where the vectors' components are, in `forward`, `encode` and `decode`.
         auto_update: whether learning is applied at the end of each training forward pass.
         frozen: whether learning is off even in training mode; see `freeze`.
+        activity: (N,) for the next vectors, the squared size of what is decoded around each of them
+            already, which chooses the table of a `RateTerm` with contexts; None is silence.
     """
 
     anchor: Tensor
+    activity: Tensor | None = None
 
     def __init__(
         self,

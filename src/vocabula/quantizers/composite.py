@@ -13,6 +13,7 @@ from vocabula.errors import OptionError
 from vocabula.functional import native, readable
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.collapse import advised
+from vocabula.quantizers.contexts import has_contexts, show
 from vocabula.quantizers.stage_scales import Stage
 from vocabula.quantizers.vector import VectorQuantizer
 from vocabula.types import Quantized, UsageReport
@@ -57,6 +58,7 @@ class CompositeQuantizer(Quantizer):
         distinct = list(dict.fromkeys(parts))
         self.quantizers = nn.ModuleList(distinct)
         self._order = tuple(distinct.index(part) for part in parts)
+        self.contextual = any(has_contexts(part) for part in distinct)
         for part in distinct:
             part.auto_update = False
 
@@ -176,6 +178,19 @@ class CompositeQuantizer(Quantizer):
     def _update(self) -> None:
         for part in self.distinct:
             part.update()
+
+    def _show(self, part: Quantizer, decoded: Tensor | None) -> None:
+        """Tell a part, before it searches, what (N, *) the codes before it decode to."""
+        if self.contextual:
+            show(part, self.activity, decoded)
+
+    def _show_rows(self, index: int, rows: slice, decoded: Tensor) -> None:
+        """Tell a part what a beam (n kept, D) of some rows decodes to, those of a row together."""
+        if self.contextual:
+            here = None if self.activity is None else self.activity[rows]
+            if here is not None:
+                here = here.repeat_interleave(len(decoded) // len(here))
+            show(self.parts[index], here, decoded)
 
     def _penalties(self, codes: Tensor) -> Tensor | None:
         found = [p._penalties(c) for p, c in zip(self.parts, self._pieces(codes), strict=True)]

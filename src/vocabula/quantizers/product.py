@@ -13,7 +13,13 @@ from torch import Tensor
 from vocabula.errors import OptionError
 from vocabula.functional import nearest_of_books
 from vocabula.quantizers.base import Quantizer
-from vocabula.quantizers.composite import CompositeQuantizer, at_least_one, joined_codes
+from vocabula.quantizers.composite import (
+    CompositeQuantizer,
+    at_least_one,
+    joined_codes,
+    total_penalties,
+)
+from vocabula.quantizers.contexts import penalties_in_order
 from vocabula.quantizers.dropout import ABSENT, both, kept_parts, like
 from vocabula.quantizers.foreign import FOREIGN_OPTIONS
 from vocabula.registry import component
@@ -104,10 +110,10 @@ class ProductQuantizer(CompositeQuantizer):
             [None] * len(self.widths) if codes is None else self._cleaned(codes, present)
         )
         places = zip(self.parts, self._slices(z), given, self._each(present), strict=True)
-        results = [
-            _where(here, part._quantize(piece, both(here, mask), code))
-            for part, piece, code, here in places
-        ]
+        results: list[Quantized] = []
+        for part, piece, code, here in places:
+            self._show(part, results[-1].values if results else None)
+            results.append(_where(here, part._quantize(piece, both(here, mask), code)))
         weighted = [r.loss * (w / self.dim) for r, w in zip(results, self.widths, strict=True)]
         return Quantized(
             values=torch.cat([r.values for r in results], dim=-1),
@@ -162,8 +168,22 @@ class ProductQuantizer(CompositeQuantizer):
         codes = self._at_once(z)
         if codes is not None:
             return codes
-        slices = zip(self.parts, self._slices(z), strict=True)
-        return joined_codes([part._encode(piece) for part, piece in slices])
+        pieces: list[Tensor] = []
+        before: Tensor | None = None
+        for part, piece in zip(self.parts, self._slices(z), strict=True):
+            self._show(part, before)
+            pieces.append(part._encode(piece))
+            before = part._decode(pieces[-1]) if self.contextual else None
+        return joined_codes(pieces)
+
+    def _penalties(self, codes: Tensor) -> Tensor | None:
+        if not self.contextual:
+            return super()._penalties(codes)
+        present = self._present(codes)
+        pieces, rows = self._cleaned(codes, present), self._each(present)
+        return total_penalties(
+            penalties_in_order(self.parts, pieces, rows, self.activity, added=False)
+        )
 
     def _decode(self, codes: Tensor) -> Tensor:
         present = self._present(codes)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from vocabula.quantizers.precision import KeepDtype
@@ -15,6 +17,8 @@ from vocabula.registry import component
 
 #: Added to every averaged share: no code costs more than about 20 bits.
 LEAST_SHARE = 2.0**-20
+GOLDEN = (5**0.5 - 1) / 2
+"""Its multiples fill an interval evenly, modulo 1."""
 
 
 @component("rate", "rate")
@@ -35,6 +39,12 @@ class RateTerm:
     Args:
         weight: lambda, squared error (summed over components) that one bit is worth.
         decay: weight of the past in the averaged shares.
+        contexts: count tables C. A vector's table follows from its activity a, the squared size of
+            what is decoded around it already, by coarser levels, earlier stages or the part before:
+            table min(C - 1, ceil(log4(1 + a / weight))). Decoding needs no table.
+        spread: in training the weight changes from update to update, between weight / spread and
+            weight spread, all ratios alike, so that one model serves many rates. All codebooks that
+            learn together change together.
         null: whether codeword 0 is pinned to the zero vector, so that "nothing here" costs few bits
             wherever it is frequent; for residual stages and latents around zero.
 
@@ -47,6 +57,8 @@ class RateTerm:
     weight: Annotated[float, Gt(0)]
     decay: Annotated[float, Ge(0), Lt(1)] = 0.99
     null: bool = False
+    contexts: Annotated[int, Ge(1), Le(16)] = 1
+    spread: Annotated[float, Ge(1)] = 1.0
 
     def state(self, codebook_size: int) -> RateState:
         """The state for a codebook of this size."""
@@ -57,45 +69,98 @@ class RateState(KeepDtype, nn.Module):
     """The averaged shares of the codes; see `RateTerm`.
 
     Attributes:
-        share: (K,) float32, sums to 1.
+        share: (K,) float32, sums to 1; (C, K) with C > 1 contexts, where each row does.
         scale: a factor on the weight, 1 unless a caller wants files smaller (above) or better.
     """
 
     kept_buffers = ("share",)
     share: Tensor
+    updates: Tensor
 
     def __init__(self, rule: RateTerm, codebook_size: int) -> None:
         super().__init__()
         self.rule = rule
         self.scale = 1.0
-        self.register_buffer(
-            "share", torch.full((codebook_size,), 1 / codebook_size, dtype=torch.float32)
-        )
+        shape = (codebook_size,) if rule.contexts == 1 else (rule.contexts, codebook_size)
+        self.register_buffer("share", torch.full(shape, 1 / codebook_size, dtype=torch.float32))
+        if rule.spread > 1:
+            self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
     def bits(self) -> Tensor:
-        """Bits (K,) of each code, float32."""
+        """Bits of each code (K,), or (C, K), float32."""
         share = self.share + LEAST_SHARE
-        return -(share / share.sum()).log2()
+        return -(share / share.sum(-1, keepdim=True)).log2()
 
     def penalties(self) -> Tensor:
-        """What each code (K,) adds to the squared error: ``scale * weight * bits``."""
-        return self.scale * self.rule.weight * self.bits()
+        """What each code adds to the squared error (K,), or (C, K): ``scale * weight * bits``."""
+        return self.scale * self.rule.weight * self.bits() * self._factor()
 
-    def vectors(self, z: Tensor) -> Tensor:
-        """Vectors (..., D) as the search takes them: (..., D + 1), 0 in the last place."""
-        return F.pad(z, (0, 1))
+    def _factor(self) -> Tensor | float:
+        """What multiplies the weight at this update; 1 outside training."""
+        if self.rule.spread == 1 or not self.training:
+            return 1.0
+        place = (self.updates.double() * GOLDEN).frac() * 2 - 1
+        return (place * math.log(self.rule.spread)).exp().float()
 
-    def codewords(self, codebook: Tensor) -> Tensor:
-        """The codebook (K, D) as the search takes it: (K, D + 1)."""
-        return torch.cat([codebook, self.penalties().sqrt().to(codebook)[:, None]], 1)
+    def contexts(self, activity: Tensor | None, rows: int) -> Tensor | None:
+        """The table (N,) of each of `rows` vectors of an activity (N,); None for a single table."""
+        if self.rule.contexts == 1:
+            return None
+        if activity is None:
+            return torch.zeros(rows, dtype=torch.int64, device=self.share.device)
+        found = (1 + activity.detach() / self.rule.weight).log2().div(2).ceil()
+        return found.clamp(0, self.rule.contexts - 1).long()
+
+    def of_codes(self, values: Tensor, codes: Tensor, contexts: Tensor | None) -> Tensor:
+        """The entries (N,) of a table (K,), or (C, K), of codes (N,) in contexts (N,)."""
+        return values[codes] if contexts is None else values[contexts, codes]
+
+    def search(
+        self,
+        find: Callable[[Tensor, Tensor], Tensor],
+        z: Tensor,
+        codebook: Tensor,
+        contexts: Tensor | None,
+    ) -> Tensor:
+        """What a search `find` gives (N, ...) for vectors z (N, D) and a codebook (K, D).
+
+        It is called with one more dimension: 0 in the vectors and sqrt(penalty) in the codebook;
+        once for all rows, or once for the rows of each context.
+        """
+        vectors, roots = F.pad(z, (0, 1)), self.penalties().sqrt().to(codebook)
+        if contexts is None:
+            return find(vectors, torch.cat([codebook, roots[:, None]], 1))
+        found: Tensor | None = None
+        for table, root in enumerate(roots):
+            rows = (contexts == table).nonzero()[:, 0]
+            if len(rows) == 0 and (found is not None or table + 1 < len(roots)):
+                continue
+            one = find(vectors[rows], torch.cat([codebook, root[:, None]], 1))
+            if found is None:
+                found = one.new_zeros((len(z), *one.shape[1:]))
+            found[rows] = one
+        assert found is not None, "there is a table"
+        return found
+
+    def counted(self, codes: Tensor, size: int, mask: Tensor | None, contexts: Tensor) -> Tensor:
+        """Hits (C, K) of codes (N,) in contexts (N,), by the weights or the mask (N,)."""
+        weight = torch.ones_like(codes, dtype=torch.float32) if mask is None else mask.float()
+        flat = torch.zeros(self.share.numel(), device=codes.device)
+        return flat.index_add_(0, contexts * size + codes, weight).view_as(self.share)
 
     @torch.no_grad()
     def update(self, counts: Tensor) -> None:
-        """Average the shares of an update; `counts` (K,) are the hits over all processes."""
-        total = counts.sum()
+        """Average the shares of an update.
+
+        Args:
+            counts: the hits over all processes (K,), or (C, K); a table without any stays.
+        """
+        total = counts.sum(-1, keepdim=True)
         fresh = counts / total.clamp_min(torch.finfo(counts.dtype).tiny)
         decay = torch.where(total > 0, torch.full_like(total, self.rule.decay), 1.0)
         self.share.mul_(decay).add_((1 - decay) * fresh)
+        if self.rule.spread > 1:
+            self.updates += 1
 
     @torch.no_grad()
     def restart(self, where: Tensor, counts: Tensor) -> None:
@@ -105,5 +170,5 @@ class RateState(KeepDtype, nn.Module):
 
     def select(self, kept: Tensor) -> None:
         """Keep only the codewords `kept` (K',)."""
-        share = self.share[kept]
-        self.share = share / share.sum()
+        share = self.share[..., kept]
+        self.share = share / share.sum(-1, keepdim=True)

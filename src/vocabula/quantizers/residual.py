@@ -16,6 +16,7 @@ from vocabula.functional import residual_codes
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.beam import beam_search
 from vocabula.quantizers.composite import added_values, at_least_one, joined_codes, total_penalties
+from vocabula.quantizers.contexts import penalties_in_order
 from vocabula.quantizers.dropout import (
     ABSENT,
     absent,
@@ -277,6 +278,7 @@ class ResidualQuantizer(ScaledStages):
                 stage = self._fit(i, left, both(here, mask), due)
                 if searched and piece is not None:  # those codes belong to the scales before
                     piece = torch.where(due, stage._encode(left), piece)
+            self._show(self.stages[i], total)
             results.append(stage._quantize(left, both(here, mask), piece))
             values = added_values(stage, left, results[-1])
             total = total + (values if here is None else torch.where(here[:, None], values, 0))
@@ -311,7 +313,8 @@ class ResidualQuantizer(ScaledStages):
         greedy = self._greedy(z) if codes is None else padded(codes, self.books)
         if self.beam == 1:
             return greedy
-        found = padded(beam_search(z, self._placed()[: self._used], self.beam), self.books)
+        found = beam_search(z, self._placed()[: self._used], self.beam, self._show_rows)
+        found = padded(found, self.books)
         return torch.where((self._cost(z, found) < self._cost(z, greedy))[:, None], found, greedy)
 
     def _at_once(self, z: Tensor) -> Tensor | None:
@@ -324,7 +327,8 @@ class ResidualQuantizer(ScaledStages):
         if codes is not None:
             return codes
         total, pieces = torch.zeros_like(z), []
-        for stage in self._placed()[: self._used]:
+        for own, stage in zip(self.stages, self._placed()[: self._used], strict=False):
+            self._show(own, total)
             pieces.append(stage._encode(z - total))
             total = total + stage._decode(pieces[-1])
         return padded(joined_codes(pieces), self.books)
@@ -335,9 +339,9 @@ class ResidualQuantizer(ScaledStages):
 
     def _penalties(self, codes: Tensor) -> Tensor | None:
         present = self._present(codes)
-        pieces = zip(self.stages, self._cleaned(codes, present), present.unbind(-1), strict=True)
-        found = [(stage._penalties(piece), here) for stage, piece, here in pieces]
-        return total_penalties([p if p is None else torch.where(here, p, 0) for p, here in found])
+        pieces = self._cleaned(codes, present)
+        seen = (present.unbind(-1), self.activity)
+        return total_penalties(penalties_in_order(self.stages, pieces, *seen, added=True))
 
     # ------------------------------------------------------------- absent stages
 

@@ -158,6 +158,8 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
                 "codewords have norm 1, got null=True; use the euclidean distance"
             )
         counts = torch.zeros(codebook_size, dtype=torch.float32)
+        if self.rate is not None:
+            counts = torch.zeros_like(self.rate.share)
         self.keep_local("pending_counts", counts, persistent=False)
         self.keep_fits(initialization)
         self._gradients = GradientWatch()
@@ -231,8 +233,8 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
             self._track(codes, mask, inner, chosen)
         losses = self._losses(inner, chosen, codebook, mask)
         if self.rate is not None:
-            bits = self.rate.bits().to(self.compute_dtype)
-            losses["rate"] = masked_mean(F.embedding(codes, bits[:, None]), mask)
+            bits = self.rate.of_codes(self.rate.bits(), codes, self._contexts(len(codes)))
+            losses["rate"] = masked_mean(bits.to(self.compute_dtype)[:, None], mask)
         values = self.project_out(self._estimated(inner, codes, chosen, codebook))
         return Quantized(values, codes, self._weigh(losses), losses)
 
@@ -245,19 +247,29 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
             Lookup(inner, codes, chosen, codebook, self.distance, learning)
         )
 
-    def _measured(self, inner: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors and codewords between which the nearest is sought."""
+    def _contexts(self, rows: int) -> Tensor | None:
+        """The table of the rate term (N,) of each of `rows` vectors; None for a single one."""
+        return None if self.rate is None else self.rate.contexts(self.activity, rows)
+
+    def _found_by(
+        self, find: Callable[[Tensor, Tensor], Tensor], inner: Tensor, codebook: Tensor
+    ) -> Tensor:
+        """What a search gives for vectors (N, width), in which bits count if there is a rate."""
         if self.rate is None:
-            return inner, codebook
-        return self.rate.vectors(inner), self.rate.codewords(codebook)
+            return find(inner, codebook)
+        return self.rate.search(find, inner, codebook, self._contexts(len(inner)))
 
     def _search(self, inner: Tensor, codebook: Tensor) -> Tensor:
-        inner, codebook = self._measured(inner, codebook)
         # Rows are normalised already, and nearest is then the same by angle and by distance.
         if self.training and not self.frozen and self.sampling_temperature > 0:
             rows = distributed.item_rows(len(inner))
-            return sample_codeword(inner, codebook, self.sampling_temperature, item_rows=rows)
-        return nearest_codeword(inner, codebook)
+            temperature = self.sampling_temperature
+
+            def draw(z: Tensor, book: Tensor) -> Tensor:
+                return sample_codeword(z, book, temperature, item_rows=rows)
+
+            return self._found_by(draw, inner, codebook)
+        return self._found_by(nearest_codeword, inner, codebook)
 
     def _losses(
         self, inner: Tensor, chosen: Tensor, codebook: Tensor, mask: Tensor | None
@@ -309,13 +321,20 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
         else:
             counts, sums = code_statistics(inner, codes, size, mask)
             self.book.accumulate(sums)
-        self.pending_counts.add_(counts)
+        self._count(counts, codes, mask)
         if self.revival is not None:
             self.revival.observe(inner, mask, chosen)
 
+    def _count(self, counts: Tensor, codes: Tensor, mask: Tensor | None) -> None:
+        """Keep the hits (K,) of codes (N,) for the next update, for each context alone."""
+        contexts = self._contexts(len(codes))
+        if contexts is not None and self.rate is not None:
+            counts = self.rate.counted(codes, len(counts), mask, contexts)
+        self.pending_counts.add_(counts)
+
     def _update(self) -> None:
         counts = distributed.all_reduce_sum(self.pending_counts)
-        self.book.update(counts)
+        self.book.update(counts.sum(0) if counts.ndim > 1 else counts)
         if self.rate is not None:
             self.rate.update(counts)
         self._gradients.count(self.codebook_weight)
@@ -340,11 +359,11 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
             self.revival.select(kept)
         if self.rate is not None:
             self.rate.select(kept)
-        self.pending_counts = self.pending_counts[kept.to(self.pending_counts.device)]
+        self.pending_counts = self.pending_counts[..., kept.to(self.pending_counts.device)]
         self._end_fits()
 
     def _encode(self, z: Tensor) -> Tensor:
-        return nearest_codeword(*self._measured(self._inner(z), self._codewords()))
+        return self._found_by(nearest_codeword, self._inner(z), self._codewords())
 
     def _decode(self, codes: Tensor) -> Tensor:
         values: Tensor = self.project_out(F.embedding(codes, self._codewords()))
@@ -353,7 +372,11 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
     def candidates(self, z: Tensor, count: int) -> Tensor:
         """The `count` nearest codewords of each row, nearest first."""
         count = min(count, self.codebook_sizes[0])
-        return nearest_codewords(*self._measured(self._inner(z), self._codewords()), count)
+
+        def find(inner: Tensor, codebook: Tensor) -> Tensor:
+            return nearest_codewords(inner, codebook, count)
+
+        return self._found_by(find, self._inner(z), self._codewords())
 
     def distances(self, z: Tensor, codes: Tensor) -> Tensor:
         """Squared distances (N, c) between vectors z (N, D) and codewords of codes (N, c).
@@ -370,4 +393,8 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
     def _penalties(self, codes: Tensor) -> Tensor | None:
         if self.rate is None:
             return None
-        return F.embedding(codes, self.rate.penalties()[:, None].to(self.compute_dtype))[..., 0]
+        contexts = self._contexts(len(codes))
+        if contexts is not None and codes.ndim > 1:
+            contexts = contexts[:, None].expand_as(codes)
+        penalties = self.rate.penalties().to(self.compute_dtype)
+        return self.rate.of_codes(penalties, codes, contexts)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vocabula.tokenizers.hierarchical import HierarchicalTokenizer, Level
     from vocabula.tokenizers.independent import IndependentLevel, IndependentTokenizer
     from vocabula.tokenizers.likelihood import Likelihood
+    from vocabula.tokenizers.linear_level import LinearLevel
     from vocabula.tokenizers.loading import load
     from vocabula.tokenizers.logistic_mixture import LogisticMixture
     from vocabula.tokenizers.mulaw import MuLaw
@@ -53,6 +54,7 @@ __all__ = [
     "IndependentTokenizer",
     "Level",
     "Likelihood",
+    "LinearLevel",
     "LogisticMixture",
     "MuLaw",
     "MultiScaleTokenizer",

@@ -11,7 +11,7 @@ from vocabula.levels import level_names
 from vocabula.quantizers.multi_scale import MultiScaleQuantizer
 from vocabula.signals import Signal
 from vocabula.tokenizers.base import SignalTokenizer
-from vocabula.tokenizers.hierarchical import HierarchicalTokenizer, Level
+from vocabula.tokenizers.hierarchical import HierarchicalTokenizer
 from vocabula.tokenizers.independent import IndependentLevel, IndependentTokenizer
 from vocabula.tokenizers.likelihood import Likelihood
 from vocabula.tokenizers.multi_scale import MultiScaleTokenizer
@@ -127,7 +127,8 @@ def _hierarchical(
         out = likelihood.parameter_channels(channels) if last else FEATURES
         dim = quantizer.dim + above
         decoder = _build("decoder", table, f"{name}.", dim=dim, out_channels=out, **wired)
-        levels.append(Level(encoders.pop(), quantizer, decoder))
+        kind = registry.lookup("level", table.get("name", "level"))
+        levels.append(kind(encoders.pop(), quantizer, decoder))
         above = decoder.out_channels
     return HierarchicalTokenizer(levels, likelihood=likelihood, signal=signal if settings else None)
 

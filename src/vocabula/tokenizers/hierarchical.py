@@ -17,6 +17,7 @@ from vocabula.levels import level_name
 from vocabula.nn.base import Decoder, Encoder, dtype_of
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.bottleneck import Bottleneck
+from vocabula.quantizers.contexts import has_contexts
 from vocabula.registry import component
 from vocabula.signals import Signal
 from vocabula.tokenizers.analysis import evaluated
@@ -222,11 +223,27 @@ class HierarchicalTokenizer(LeveledTokenizer):
         def values_of(level: Level, context: Tensor | None) -> Tensor:
             seen = [features.pop()] if context is None else [features.pop(), context]
             z = blocks.each(lambda *parts: level.vectors(*parts).movedim(-1, 1), *seen)
+            level.quantizer.activity = self._activity(level, context)
             one, values = narrow(level.quantizer, z.movedim(1, -1))
+            level.quantizer.activity = None
             found.append(one)
             return values
 
         return found, self._through(values_of, blocks)
+
+    def _activity(self, level: Level, context: Tensor | None) -> Tensor | None:
+        """How much what coarser levels decoded varies within each position of theirs: (B h w,).
+
+        None unless the level has a rate term whose tables follow from it.
+        """
+        if context is None or not has_contexts(level.quantizer):
+            return None
+        above = self._levels[self._levels.index(level) - 1]
+        stride, detached = above.decoder.stride, context.detach()
+        pool = (avg_pool1d, avg_pool2d, avg_pool3d)[context.ndim - 3]
+        varied = pool(detached.square(), stride) - pool(detached, stride).square()
+        each = varied.clamp_min(0).sum(1, keepdim=True)
+        return interpolate(each, scale_factor=float(stride), mode="nearest").flatten()
 
     def _ascend(self, values: Sequence[Tensor]) -> Tensor:
         left = list(values)

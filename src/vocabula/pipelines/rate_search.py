@@ -1,0 +1,174 @@
+"""How compression spends bits with a rate term: its quality, and the search for a file's size."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vocabula.codec.batching import codes_of, encode_batch
+from vocabula.codec.layouts import to_signals
+from vocabula.codec.writer import CodedSignal
+from vocabula.errors import OptionError
+from vocabula.quantizers.base import Quantizer
+from vocabula.quantizers.composite import CompositeQuantizer
+from vocabula.quantizers.rate import RateState
+from vocabula.quantizers.vector import VectorQuantizer
+from vocabula.tokenizers import SignalTokenizer
+
+LOWEST, TRAINED, HIGHEST = 0, 50, 100
+"""Qualities; at `TRAINED` bits weigh what they weighed in training."""
+RANGE = 16.0
+"""By how much bits weigh more at the lowest quality, and less at the highest."""
+PRIOR = 64.0
+"""Codes that the shares of training count for beside those of a signal."""
+STEPS = 9
+"""Files tried in the search for a size; the last differ by 1 % of the weight of bits."""
+EFFORTS = (0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """How the search for codes spends bits; it needs quantizers with a `RateTerm`.
+
+    Attributes:
+        quality: from 0, the smallest files, to 100; 50 weighs bits as in training.
+        effort: 0 counts the bits of a code as in training; 1 encodes each signal twice, at last
+            with the bits that its own codes suggest.
+    """
+
+    quality: float = TRAINED
+    effort: int = 0
+
+    @property
+    def scale(self) -> float:
+        """What multiplies the weight of bits: 16 at quality 0, 1 at 50, 1/16 at 100."""
+        return float(RANGE ** ((TRAINED - self.quality) / (HIGHEST - TRAINED)))
+
+
+def spending(tokenizer: SignalTokenizer, quality: float | None, effort: int | None) -> Spending:
+    """The checked options of a command, with their defaults.
+
+    Raises:
+        OptionError: one is out of range, or given without a rate term in the tokenizer.
+    """
+    if quality is not None and not LOWEST <= quality <= HIGHEST:
+        raise OptionError(
+            f"quality: expected a number from {LOWEST} to {HIGHEST}, got {quality:g}; "
+            f"{TRAINED} weighs bits as in training"
+        )
+    if effort is not None and effort not in EFFORTS:
+        raise OptionError(
+            f"effort: expected one of {', '.join(map(str, EFFORTS))}, got {effort}; more takes "
+            "longer and saves bits"
+        )
+    given = "quality" if quality is not None else "effort" if effort is not None else None
+    if given and not rate_states(tokenizer):
+        raise OptionError(
+            f"{given}: expected a tokenizer whose quantizers have a rate term, such as that of the "
+            f"preset photos-rd, got one without; leave --{given} out, or choose --stages"
+        )
+    return Spending(TRAINED if quality is None else quality, effort or 0)
+
+
+def rate_states(tokenizer: SignalTokenizer) -> list[RateState]:
+    """The averaged shares of all codebooks with a rate term."""
+    return [module for module in tokenizer.modules() if isinstance(module, RateState)]
+
+
+@contextlib.contextmanager
+def weighing(tokenizer: SignalTokenizer, scale: float) -> Iterator[None]:
+    """Within the block, bits weigh `scale` times as much as in training."""
+    states = rate_states(tokenizer)
+    before = [state.scale for state in states]
+    for state in states:
+        state.scale = scale
+    try:
+        yield
+    finally:
+        for state, own in zip(states, before, strict=True):
+            state.scale = own
+
+
+def levels_spending(tokenizer: SignalTokenizer, x: Tensor, spent: Spending) -> Sequence[Tensor]:
+    """The codes of each level of a batch (B, C, *extent), with bits as they weigh."""
+    if not rate_states(tokenizer):
+        return codes_of(tokenizer, x)
+    with weighing(tokenizer, spent.scale):
+        levels = codes_of(tokenizer, x)
+        if spent.effort == 0:
+            return levels
+        with suggested(tokenizer, levels):
+            return codes_of(tokenizer, x)
+
+
+def encode_spending(
+    tokenizer: SignalTokenizer, x: Tensor, spent: Spending, *, lossless: bool = False
+) -> list[CodedSignal]:
+    """The coded signals of a batch (B, C, *extent), as `encode_batch`, with bits as they weigh."""
+    if not rate_states(tokenizer) or lossless:
+        with weighing(tokenizer, spent.scale):
+            return encode_batch(tokenizer, x, lossless=lossless)
+    parts = x.split(1) if spent.effort else [x]
+    found = [levels_spending(tokenizer, part, spent) for part in parts]
+    return to_signals([torch.cat(level) for level in zip(*found, strict=True)], x.shape[2:])
+
+
+def books_of(quantizer: Quantizer) -> list[Quantizer]:
+    """The quantizer that each book of codes belongs to, in their order."""
+    if isinstance(quantizer, CompositeQuantizer):
+        return [book for part in quantizer.parts for book in books_of(part)]
+    return [quantizer] * quantizer.books
+
+
+@contextlib.contextmanager
+def suggested(tokenizer: SignalTokenizer, levels: Sequence[Tensor]) -> Iterator[None]:
+    """Within the block the shares of codes are those of some codes and, a little, of training."""
+    before: list[tuple[RateState, Tensor]] = []
+    books = [book for level in tokenizer.levels for book in books_of(level.quantizer)]
+    columns = [
+        column
+        for level, codes in zip(tokenizer.levels, levels, strict=True)
+        for column in codes.reshape(-1, level.quantizer.books).T
+    ]
+    try:
+        for book, codes in zip(books, columns, strict=True):
+            if not isinstance(book, VectorQuantizer) or book.rate is None:
+                continue
+            state = book.rate
+            before.append((state, state.share.clone()))
+            counts = torch.bincount(codes, minlength=len(state.share)).to(state.share)
+            state.share.copy_((counts + PRIOR * state.share) / (counts.sum() + PRIOR))
+        yield
+    finally:
+        for state, share in reversed(before):
+            state.share.copy_(share)
+
+
+def search_quality(size_of: Callable[[float], int], most: float, what: object) -> float:
+    """The highest quality whose file has at most `most` bytes.
+
+    Args:
+        size_of: bytes of the file of a quality.
+        most: bytes that it may have.
+        what: the file, for the error.
+
+    Raises:
+        OptionError: the file of the lowest quality is too large.
+    """
+    low, high = float(LOWEST), float(HIGHEST)
+    least = size_of(low)
+    if least > most:
+        raise OptionError(
+            f"{what}: expected at most {most:.0f} bytes, got {least} with the lowest quality; "
+            "raise the target or use another tokenizer"
+        )
+    if size_of(high) <= most:
+        return high
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if size_of(middle) <= most else (low, middle)
+    return low
