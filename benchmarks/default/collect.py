@@ -52,11 +52,10 @@ def allowed(licence: str) -> bool:
 
 
 def shrunk(picture: Image.Image) -> Image.Image | None:
-    """The picture in at most half its size, antialiased; None if that is too small or not opaque."""
+    """The picture in at most half its size; None if that is too small, or it is not opaque."""
     picture = ImageOps.exif_transpose(picture)
-    if "A" in picture.getbands() or "transparency" in picture.info:
-        if np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
-            return None
+    if picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
+        return None
     factor = max(SHRINK, max(picture.size) / LONGEST)
     width, height = (int(side / factor) for side in picture.size)
     if min(width, height) < SHORTEST:

@@ -1,4 +1,4 @@
-"""Pictures in unpacked Debian packages and in installed Python packages, with author and licence."""
+"""Pictures in unpacked Debian and installed Python packages, with author and licence."""
 
 from __future__ import annotations
 
