@@ -13,7 +13,12 @@ import pytest
 
 from vocabula.data import TokenRecord, read_tokens, write_tokens
 from vocabula.data.code_arrays import read_codes, value_count
-from vocabula.data.code_batches import code_batches, split_codes, train_code_batches
+from vocabula.data.code_batches import (
+    code_batches,
+    size_batches,
+    split_codes,
+    train_code_batches,
+)
 from vocabula.errors import DataError, TokensError
 from vocabula.signals import CodeSpec
 
@@ -46,12 +51,29 @@ def test_codes_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert arrays.digest() != arrays.take(np.array([1, 0, 2, 3, 4])).digest()
 
 
-def test_different_grids_are_refused_by_name(tmp_path: Path) -> None:
-    path = written(tmp_path / "t.parquet", [record(0), record(1), record(2, grid=(3, 3))])
-    with pytest.raises(
-        DataError, match=r"2 x 3 x 2 of 0\.png and 3 x 3 x 2 of 2\.png; enc.*--crop 64 --crops 12"
-    ):
-        read_codes(read_tokens(path))
+def test_different_grids_are_arrays_of_their_own(tmp_path: Path) -> None:
+    records = [record(0), record(1, grid=(3, 1)), record(2)]
+    path = written(tmp_path / "t.parquet", records)
+    arrays = read_codes(read_tokens(path))
+    assert arrays.sizes is not None and arrays.sizes[0].tolist() == [[2, 3], [3, 1], [2, 3]]
+    assert arrays.grids == ((3, 3),) and arrays.counts is None
+    for codes, expected in zip(arrays.levels[0], records, strict=True):
+        assert np.array_equal(codes, expected.codes)
+    filled = arrays.codes(0, np.array([1, 2]))
+    assert filled.shape == (2, 3, 3, 2)
+    assert filled[0, :, 1:].unique().tolist() == [-1] == filled[1, 2].unique().tolist()
+    assert filled[0, :, 0, 1].tolist() == [1, 1, 1] and filled[1, 1, 2, 1] == 2
+    window = arrays.window(0, 1, (1, -1), (4, 3))
+    assert window[:2, 1, 1].tolist() == [1, 1]
+    assert window[2:].unique().tolist() == [-1] == window[:, 0].unique().tolist()
+    assert arrays.window(0, 1, (9, 0), (2, 2)).unique().tolist() == [-1]
+    taken = arrays.take(np.array([1]))
+    assert taken.grids == ((3, 1),) and taken.digest() != arrays.digest()
+    together = list(size_batches(arrays, 6))
+    assert [batch.indices.tolist() for batch in together] == [[0], [2], [1]]
+    assert [tuple(batch.levels[0].shape) for batch in together] == [(1, 2, 3, 2)] * 2 + [
+        (1, 3, 1, 2)
+    ]
 
 
 def test_no_records_and_negative_labels_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from vocabula.errors import OptionError
 from vocabula.priors import CodeGrid, Condition, Conditioning, PortablePrior, load, save
 from vocabula.priors.context import SKEW, causal_places
 from vocabula.priors.fixed_point import curve, integers, stepped, values
+from vocabula.priors.interleaved import known_places, scale_and_kind
 
 TINY = {
     "one book": (CodeGrid((3,), (2, 2)), ()),
@@ -23,9 +25,11 @@ TINY = {
     "series of books": (CodeGrid((2, 3), (3,)), ()),
     "series, coarser": (CodeGrid((3,), (4,)), (CodeGrid((4,), (2,)),)),
 }
+GRIDS = [name for name, (codes, _) in TINY.items() if len(codes.grid) == 2]
+CASES = [(name, "raster") for name in TINY] + [(name, "interleaved") for name in GRIDS]
 
 
-def make(codes: CodeGrid, upper: tuple[CodeGrid, ...] = (), **options: int) -> PortablePrior:
+def make(codes: CodeGrid, upper: tuple[CodeGrid, ...] = (), **options: Any) -> PortablePrior:
     """A prior in float64 and evaluation mode, with weights that are not small."""
     torch.manual_seed(1)
     small = {"hidden": 12, "layers": 1, "embedding": 5, "reach": 2, **options}
@@ -40,21 +44,21 @@ def condition_of(upper: tuple[CodeGrid, ...], batch: int) -> Condition | None:
     return Condition(upper=tuple(torch.full((batch, *u.grid), 2) for u in upper)) if upper else None
 
 
-@pytest.mark.parametrize("name", TINY)
-def test_probabilities_of_all_sequences_sum_to_one(name: str) -> None:
+@pytest.mark.parametrize(("name", "order"), CASES)
+def test_probabilities_of_all_sequences_sum_to_one(name: str, order: str) -> None:
     codes, upper = TINY[name]
     ranges = [range(k) for _ in range(codes.positions) for k in codes.codebook_sizes]
     every = torch.tensor(list(itertools.product(*ranges)))
     every = every.reshape(-1, *codes.grid, *codes.shape_of_code)
-    prior = make(codes, upper)
+    prior = make(codes, upper, order=order)
     total = prior.log_prob(every, condition_of(upper, len(every))).exp().sum()
     assert abs(total.item() - 1) < 1e-12
 
 
-@pytest.mark.parametrize("name", TINY)
-def test_the_cache_changes_nothing(name: str) -> None:
+@pytest.mark.parametrize(("name", "order"), CASES)
+def test_the_cache_changes_nothing(name: str, order: str) -> None:
     codes, upper = TINY[name]
-    prior = make(codes, upper)
+    prior = make(codes, upper, order=order)
     drawn = [
         prior.sample((4, *codes.grid), condition_of(upper, 4), seed=3, cache=cache)
         for cache in (True, False)
@@ -89,6 +93,57 @@ def test_it_looks_at_nothing_later_and_at_all_within_reach() -> None:
                 assert not changed[0]  # an earlier book knows nothing of a later one
             for y, x in changed[book]:
                 assert x + SKEW * y > c + SKEW * r
+
+
+def test_in_interleaved_order_grids_double_and_context_is_on_all_sides() -> None:
+    """Of 8 x 8 positions: corners, then midpoints of four, of rows and of columns, three times."""
+    row, column = torch.arange(64) // 8, torch.arange(64) % 8
+    scale, kind = scale_and_kind(row, column)
+    rank = (-3 * scale + kind).reshape(8, 8)
+    order = rank.flatten().argsort(stable=True)
+    assert [divmod(i, 8) for i in order[:6].tolist()] == [
+        (0, 0), (4, 4), (0, 4), (4, 0), (2, 2), (2, 6)
+    ]  # fmt: skip
+    assert len(order[-48:]) == int((scale == 0).sum())  # three quarters have direct neighbours
+    around = [(-1, 0), (0, -1), (0, 1), (1, 0)]
+    corners = [(-1, -1), (-1, 1), (1, -1), (1, 1)]
+    assert known_places(0, 1) == corners or known_places(0, 2)[:4] == corners
+    assert known_places(1, 2)[:4] == around and set(known_places(2, 2)[:8]) == {*around, *corners}
+    for k, reach in itertools.product(range(3), (1, 2, 3)):
+        at = {0: (3, 3), 1: (4, 3), 2: (3, 4)}[k]
+        places = [(at[0] + d, at[1] + r) for d, r in known_places(k, reach)]
+        assert all(rank[place] < rank[at] for place in places if max(place) < 8)
+
+
+def test_in_interleaved_order_it_looks_at_nothing_later() -> None:
+    """By changing one code at a time: within a book by rank, and book after book."""
+    upper = (CodeGrid((4,), (3, 3)),)
+    prior = make(CodeGrid((4, 3), (6, 6)), upper, reach=3, layers=2, order="interleaved")
+    torch.manual_seed(0)
+    codes = torch.stack([torch.randint(k, (6, 6)) for k in (4, 3)], -1)
+    place = torch.arange(36)
+    scale, kind = scale_and_kind(place // 6, place % 6)
+    rank = (-3 * scale + kind).reshape(6, 6)
+    given = Condition(upper=(torch.ones(1, 3, 3, dtype=torch.long),))
+
+    def logits(codes: Tensor) -> list[Tensor]:
+        return [part[0] for part in prior.symbol_logits(prior.codes.split(codes[None]), given)]
+
+    with torch.inference_mode():
+        before, seen = logits(codes), torch.zeros(6, 6, dtype=torch.long)
+        for r, c, book in itertools.product(range(6), range(6), range(2)):
+            other = codes.clone()
+            other[r, c, book] = (other[r, c, book] + 1) % (4, 3)[book]
+            after = logits(other)
+            changed = [(a != b).any(-1) for a, b in zip(after, before, strict=True)]
+            assert bool((rank[changed[book]] > rank[r, c]).all())
+            seen += changed[book] * (book == 0)
+            if book == 0:  # the next book sees all places around
+                beside = ((place // 6 - r).abs() <= 1) & ((place % 6 - c).abs() <= 1)
+                assert torch.equal(changed[1].flatten(), beside)
+            else:
+                assert not bool(changed[0].any())
+    assert int(seen[3, 4]) >= 8 and int(seen[0, 0]) == 0
 
 
 def test_in_a_series_it_looks_back_along_the_axis() -> None:

@@ -68,8 +68,7 @@ def encode(
 ) -> None:
     """Encode signals to codes: codes, shape, path and label of each, and the tokenizer's hash.
 
-    A prior learns from codes of one grid: of images of several sizes take equal squares, with
-    --crop or --resize.
+    A prior learns from images of any sizes; --crop and --resize make equal squares of them.
     """
     from pathlib import Path
 

@@ -51,7 +51,8 @@ def offered_models(
         return [in_float]
     device = device_of(tokenizer)
     has_float64 = device.type != "mps"
-    return [PortableModel(portable, device if has_float64 else "cpu"), in_float]
+    place = device if has_float64 else "cpu"
+    return [PortableModel(portable, place, falls_back=True), in_float]
 
 
 def choose_model(

@@ -64,23 +64,29 @@ class IntegerNetwork:
     Args:
         network: the trained network.
         device: where to compute; all devices give the same result.
+        summed: how many embeddings are added up to an input, at most.
 
     Raises:
         OptionError: some sum could reach 2^52, or a weight is not finite.
     """
 
-    def __init__(self, network: SymbolNetwork, device: torch.device) -> None:
-        self._first = _layer(network.first, device)
+    def __init__(self, network: SymbolNetwork, device: torch.device, summed: int = 1) -> None:
+        self._firsts = [_layer(layer, device) for layer in network.firsts]
         self._phases = [frozen_values(table, device) for table in network.phases]
         self._inner = [_layer(layer, device) for layer in network.inner]
         self._outer = [_layer(layer, device) for layer in network.outer]
         self._last = _layer(network.last, device)
-        for layer in (self._first, *self._inner, *self._outer, self._last):
+        for layer in self._firsts:
+            _check_bound(layer, summed)
+        for layer in (*self._inner, *self._outer, self._last):
             _check_bound(layer)
 
-    def logits(self, x: Tensor, phases: Sequence[Tensor]) -> Tensor:
-        """Logits (M, V) in 2^-8, of embeddings (M, inputs) in 2^-8; all integers in float64."""
-        h = _apply(self._first, x)
+    def logits(self, x: Tensor, phases: Sequence[Tensor], kind: int = 0) -> Tensor:
+        """Logits (M, V) in 2^-8, of embeddings (M, inputs) in 2^-8; all integers in float64.
+
+        The positions (M,) are of one kind, see `Context.kinds`.
+        """
+        h = _apply(self._firsts[kind], x)
         for table, phase in zip(self._phases, phases, strict=True):
             h = h + table[phase]
         h = _bounded(h)
@@ -92,7 +98,7 @@ class IntegerNetwork:
         """All integers of the network, for a checksum."""
         for tensor in self._phases:
             yield _bytes(tensor)
-        for layer in (self._first, *self._inner, *self._outer, self._last):
+        for layer in (*self._firsts, *self._inner, *self._outer, self._last):
             yield from map(_bytes, layer)
 
 
@@ -120,9 +126,9 @@ def _integers(x: Tensor, bits: int, end: float) -> Tensor:
     return integers(x.cpu(), bits, end)
 
 
-def _check_bound(layer: Layer) -> None:
+def _check_bound(layer: Layer, summed: int = 1) -> None:
     """Refuse a layer if any input could make one of its sums inexact in float64."""
-    largest = float(layer[0].abs().sum(1).max()) * _STATE
+    largest = float(layer[0].abs().sum(1).max()) * _STATE * summed
     if largest >= LARGEST:
         raise OptionError(
             f"portable: expected sums below 2^52, got up to {largest:.3g} from "

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vocabula.codec.adaptive import AdaptiveModel
 from vocabula.codec.coder import Decoder, Encoder
 from vocabula.codec.integer_network import IntegerNetwork, frozen_values, weights_of
 from vocabula.codec.layout import ModelId
@@ -19,11 +20,14 @@ from vocabula.codec.models import StreamModel, long_hash, short_hash
 from vocabula.codec.rows import cumulative_rows, shares_of
 from vocabula.codec.span import Block, Codes
 from vocabula.codec.table import PRECISION
+from vocabula.codec.words import WORD, bad_words
 from vocabula.errors import CodecError, OptionError
 from vocabula.priors.codes import Slot
 from vocabula.priors.context import Context, as_planes, is_series
-from vocabula.priors.portable import PortablePrior
+from vocabula.priors.portable import PortablePrior, by_kind
 
+_ADAPTIVE = b"\1"
+"""What precedes a message of the adaptive model; a network's messages are whole words."""
 CHUNK_BYTES = 2**25
 """What the inputs and the probabilities of positions that are computed at a time take."""
 
@@ -48,6 +52,8 @@ class PortableModel(StreamModel):
     Args:
         priors: one for each level of the tokenizer, the coarsest first.
         device: where to compute; files do not depend on it.
+        falls_back: whether the adaptive model, without counts, codes a stage of a segment where
+            its message is shorter.
 
     Raises:
         OptionError: a prior is of another kind or has other levels, its sums could exceed what
@@ -63,8 +69,15 @@ class PortableModel(StreamModel):
 
     id = ModelId.PORTABLE
 
-    def __init__(self, priors: Sequence[PortablePrior], device: torch.device | str = "cpu") -> None:
-        self._device = torch.device(device)
+    def __init__(
+        self,
+        priors: Sequence[PortablePrior],
+        device: torch.device | str = "cpu",
+        *,
+        falls_back: bool = False,
+    ) -> None:
+        self._device, self._falls_back = torch.device(device), falls_back
+        self._adaptive = AdaptiveModel()
         self._levels: list[_Level] = []
         first, parts = 0, []
         for prior in priors:
@@ -82,7 +95,9 @@ class PortableModel(StreamModel):
                     "coarsest first"
                 )
             table = frozen_values(prior.table, self._device)
-            networks = [IntegerNetwork(network, self._device) for network in prior.networks]
+            summed = max(len(grid.slots) for grid in (prior.codes, *prior.upper))
+            summed = summed if prior.order == "interleaved" else 1
+            networks = [IntegerNetwork(network, self._device, summed) for network in prior.networks]
             books = len(prior.codes.codebook_sizes)
             self._levels.append(_Level(prior, table, networks, range(first, first + books)))
             first += books
@@ -97,6 +112,22 @@ class PortableModel(StreamModel):
         computed = max(self._bytes(prior, slot) for slot in slots) * block.positions(stage)
         places = sum(count * prior.decoding_bytes(grid) for count, grid in runs)
         return 4 * min(CHUNK_BYTES, computed) + places
+
+    def encode(self, block: Block, stage: int) -> bytes:
+        """See `EntropyModel.encode`."""
+        content = super().encode(block, stage)
+        if not self._falls_back:
+            return content
+        other = _ADAPTIVE + self._adaptive.encode(block, stage)
+        return min(content, other, key=len)
+
+    def decode(self, block: Block, stage: int, content: bytes) -> list[Codes]:
+        """See `EntropyModel.decode`."""
+        if len(content) % WORD != len(_ADAPTIVE):
+            return super().decode(block, stage, content)
+        if not content.startswith(_ADAPTIVE):
+            raise bad_words()
+        return self._adaptive.decode(block, stage, content[len(_ADAPTIVE) :])
 
     def _write(self, encoder: Encoder, block: Block, stage: int, stream: int) -> None:
         coded = _Stream(self, block, stage, stream)
@@ -150,8 +181,12 @@ class PortableModel(StreamModel):
     def weights(self, context: Context, stream: int, slot: int, which: Tensor) -> NDArray[np.int64]:
         """Integers (M, V) in proportion to the probabilities of a symbol of positions (M,)."""
         level = self.level(stream)
-        x = level.table[context.rows(slot, which)].flatten(1)
-        return weights_of(level.networks[slot].logits(x, context.phases(which)))
+
+        def logits(part: Tensor | slice, kind: int) -> Tensor:
+            x = context.inputs(level.table, slot, part, kind)
+            return level.networks[slot].logits(x, context.phases(part), kind)
+
+        return weights_of(by_kind(context, which, logits))
 
     def chunk(self, stream: int, slot: int) -> int:
         """How many positions to compute at a time."""
@@ -160,7 +195,7 @@ class PortableModel(StreamModel):
     @staticmethod
     def _bytes(prior: PortablePrior, slot: int) -> int:
         """Bytes that a symbol's inputs and probabilities take per position."""
-        inputs: int = prior.networks[slot].first.in_features
+        inputs: int = max(layer.in_features for layer in prior.networks[slot].firsts)
         return 8 * (inputs + 4 * prior.codes.symbol_sizes[slot])
 
 
@@ -257,6 +292,8 @@ def _content(
     shape: dict[str, object] = {"levels": grids, "factors": factors, "reach": prior.reach}
     if is_series(prior.codes):
         shape["axes"] = 1
+    if prior.order != "raster":
+        shape["order"] = prior.order
     yield json.dumps(shape, separators=(",", ":")).encode()
     yield table.cpu().numpy().astype("<i4").tobytes()
     for network in networks:

@@ -323,14 +323,13 @@ def _decoded(
     decoding = prior.decoding(count, grid, condition)
     slots = prior.codes.slots
     symbols = torch.zeros(count, math.prod(grid), len(slots), dtype=torch.long)
-    for position in range(math.prod(grid)):
+    for position, number in prior.visits(grid):
         here = symbols[:, position]
-        for number, slot in enumerate(slots):
-            if slot.size > 1:
-                logits = prior.codes.forbid(decoding.logits().cpu(), number, here)
-                symbol = step(_rows(logits), None if known is None else known[:, position, number])
-                here[:, number] = torch.from_numpy(symbol.astype(np.int64))
-            decoding.push(here[:, number].to(prior.device, copy=True))
+        if slots[number].size > 1:
+            logits = prior.codes.forbid(decoding.logits().cpu(), number, here)
+            symbol = step(_rows(logits), None if known is None else known[:, position, number])
+            here[:, number] = torch.from_numpy(symbol.astype(np.int64))
+        decoding.push(here[:, number].to(prior.device, copy=True))
     codes = prior.codes.join(symbols).reshape(count, math.prod(grid), -1).permute(2, 0, 1).numpy()
     if (codes.max((1, 2)) >= prior.codes.codebook_sizes).any():
         raise bad_words()  # digits that occur in no code

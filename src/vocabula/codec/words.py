@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from vocabula.errors import CodecError
 
+WORD = 4
+"""Bytes of a word."""
+
 
 def words_of(content: bytes) -> NDArray[np.uint32]:
     """Bytes as words.
@@ -14,7 +17,7 @@ def words_of(content: bytes) -> NDArray[np.uint32]:
     Raises:
         CodecError: their number is no multiple of 4.
     """
-    if len(content) % 4:
+    if len(content) % WORD:
         raise bad_words()
     return np.frombuffer(content, "<u4").astype(np.uint32)
 

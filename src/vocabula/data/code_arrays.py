@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,32 +25,37 @@ from vocabula.signals.codes import OUTSIDE, CodeSpec, on_positions
 
 @dataclass(frozen=True, slots=True)
 class CodeArrays:
-    """The codes of many signals: of equal grids, or of grids of one axis and any lengths.
+    """The codes of many signals, of equal grids or of any.
 
-    Shorter grids are filled up; `codes` marks what is outside with -1.
+    Shorter grids of one axis are filled up; different grids of several axes are arrays of their
+    own. `codes` marks what is outside a signal with -1.
 
     Attributes:
         name: where they were read from.
         layouts: what the codes of each level are, the coarsest first.
         levels: (N, *grid, *code_shape) integers of each level, of the smallest type; signals
-            without axes have one position, a grid of (1,).
+            without axes have one position, a grid of (1,). Where `sizes` are given, (N,) arrays
+            (*grid, *code_shape).
         attributes: (N,) int64 values of each attribute by name, -1 where there is none.
         extents: (N, axes) int64, the size of each signal along each axis.
         paths: (N,) where each signal came from.
         crops: the number of squares cut from each picture.
         signal: the name of the kind of signal.
         counts: (N,) int64 positions of each signal at each level; None where all grids are equal.
+        sizes: (N, axes) int64 grid of each signal at each level, where those of several axes
+            differ; else None.
     """
 
     name: str
     layouts: tuple[CodeSpec, ...]
-    levels: tuple[NDArray[np.integer], ...]
+    levels: tuple[NDArray[Any], ...]
     attributes: Mapping[str, NDArray[np.int64]]
     extents: NDArray[np.int64]
     paths: NDArray[np.object_]
     crops: int = 1
     signal: str = IMAGE
     counts: tuple[NDArray[np.int64], ...] | None = None
+    sizes: tuple[NDArray[np.int64], ...] | None = None
 
     @property
     def origins(self) -> list[str]:
@@ -64,6 +70,8 @@ class CodeArrays:
     @property
     def grids(self) -> tuple[tuple[int, ...], ...]:
         """The positions of each level along its axes, those of the longest signal."""
+        if self.sizes is not None:
+            return tuple(tuple(sizes.max(0).tolist()) for sizes in self.sizes)
         return tuple(
             codes.shape[1 : codes.ndim - len(layout.code_shape)]
             for codes, layout in zip(self.levels, self.layouts, strict=True)
@@ -78,14 +86,24 @@ class CodeArrays:
             extents=self.extents[indices],
             paths=self.paths[indices],
             counts=self.counts and tuple(counts[indices] for counts in self.counts),
+            sizes=self.sizes and tuple(sizes[indices] for sizes in self.sizes),
         )
+
+    def mixed(self) -> CodeArrays:
+        """The same codes, each grid of several axes an array of its own."""
+        if self.sizes is not None:
+            return self
+        sizes = tuple(np.tile(np.array(grid), (len(self), 1)) for grid in self.grids)
+        return replace(self, levels=tuple(map(_apart, self.levels)), sizes=sizes)
 
     def codes(self, level: int, indices: NDArray[np.int64] | slice = slice(None)) -> Tensor:
         """The codes of one level, (B, *grid, *code_shape) int64, with -1 after shorter signals.
 
-        The grid is that of the longest of these signals.
+        The grid is that of the longest of these signals, along each axis.
         """
         stored = self.levels[level][indices]
+        if self.sizes is not None:
+            return self._filled(stored, self.sizes[level][indices].max(0, initial=1))
         if self.counts is None:
             return torch.from_numpy(stored.astype(np.int64))
         counts = self.counts[level][indices]
@@ -93,16 +111,48 @@ class CodeArrays:
         codes[np.arange(codes.shape[1]) >= counts[:, None]] = OUTSIDE
         return torch.from_numpy(codes)
 
+    def window(self, level: int, signal: int, corner: Sequence[int], size: Sequence[int]) -> Tensor:
+        """Codes (*size, *code_shape) int64 of a level of a signal, with -1 outside the signal.
+
+        Args:
+            level: index of the level.
+            signal: index of the signal.
+            corner: where the window begins, along each axis; below 0 it is outside.
+            size: of the window.
+        """
+        stored = self.levels[level][signal]
+        found = np.full((*size, *self.layouts[level].code_shape), OUTSIDE, np.int64)
+        spans = [
+            (max(at, 0), max(0, at, min(at + n, whole)))
+            for at, n, whole in zip(corner, size, stored.shape, strict=False)
+        ]
+        into = tuple(slice(a - at, b - at) for (a, b), at in zip(spans, corner, strict=True))
+        found[into] = stored[tuple(slice(a, b) for a, b in spans)]
+        return torch.from_numpy(found)
+
+    def _filled(self, stored: NDArray[Any], grid: NDArray[np.int64]) -> Tensor:
+        """Grids of different sizes in one tensor."""
+        shape = next((codes.shape[len(grid) :] for codes in stored), ())
+        filled = np.full((len(stored), *grid.tolist(), *shape), OUTSIDE, np.int64)
+        for row, codes in zip(filled, stored, strict=True):
+            row[tuple(slice(n) for n in codes.shape[: len(grid)])] = codes
+        return torch.from_numpy(filled)
+
     def digest(self) -> str:
         """SHA-256 (hex) of codes and attributes, which a resumed run must find unchanged."""
         total = hashlib.sha256()
         each = sorted(self.attributes.items())
         named = [("" if name == CLASS else name, values) for name, values in each]
         named += [("positions", counts) for counts in self.counts or ()]
-        for name, array in [*(("", level) for level in self.levels), *named]:
+        levels = [("", codes) for level in self.levels for codes in self._whole(level)]
+        for name, array in [*levels, *named]:
             total.update(f"{name}{array.dtype}{array.shape}".encode())
             total.update(np.ascontiguousarray(array).data)
         return total.hexdigest()
+
+    def _whole(self, level: NDArray[Any]) -> Iterable[NDArray[Any]]:
+        """The arrays that a level is made of."""
+        return [level] if self.sizes is None else level
 
 
 def read_codes(tokens: TokenFile) -> CodeArrays:
@@ -110,27 +160,24 @@ def read_codes(tokens: TokenFile) -> CodeArrays:
 
     Raises:
         TokensError: the file has no records, or a record is wrong.
-        DataError: the codes of two records differ in their grid, of more than one axis, or a label
-            is negative.
+        DataError: a label is negative.
     """
     kind = stored_type(tokens.levels)
     found: list[TokenBatch] = []
     for batch in tokens.batches():
-        start = found[0] if found else batch
-        for codes, first in zip(batch.levels, start.levels, strict=True):
-            if codes.shape[1:] != first.shape[1:] and batch.extents.shape[1] != 1:
-                raise _different(tokens, start.paths[0], first, batch.paths[0], codes)
         for name, values in batch.attributes.items():
             _refuse_negative(tokens, batch, name, values)
         found.append(replace(batch, levels=tuple(codes.astype(kind) for codes in batch.levels)))
     if not found:
         raise TokensError(f"{tokens.path}: expected codes, got no record; encode some signals")
     each = list(zip(*(batch.levels for batch in found), strict=True))
+    axes = found[0].extents.shape[1]
+    differ = any(len({codes.shape[1:] for codes in parts}) > 1 for parts in each)
     return CodeArrays(
         str(tokens.path),
         tokens.levels,
         tuple(
-            on_positions(_joined(codes), spec.code_shape)
+            _apart(*codes) if differ and axes > 1 else on_positions(_joined(codes), spec.code_shape)
             for codes, spec in zip(each, tokens.levels, strict=True)
         ),
         {name: np.concatenate([b.attributes[name] for b in found]) for name in tokens.names},
@@ -138,7 +185,8 @@ def read_codes(tokens: TokenFile) -> CodeArrays:
         np.concatenate([batch.paths for batch in found]),
         tokens.crops,
         tokens.signal,
-        _counts(each),
+        _positions(each, 1) if differ and axes == 1 else None,
+        _positions(each, axes) if differ and axes > 1 else None,
     )
 
 
@@ -156,16 +204,23 @@ def _joined(parts: Sequence[NDArray[np.integer]]) -> NDArray[np.integer]:
     return joined
 
 
-def _counts(
-    levels: Sequence[Sequence[NDArray[np.integer]]],
-) -> tuple[NDArray[np.int64], ...] | None:
-    """The positions of each signal at each level, where they differ at some level."""
-    if all(len({codes.shape[1:] for codes in parts}) == 1 for parts in levels):
-        return None
-    return tuple(
-        np.concatenate([np.full(len(codes), codes.shape[1], np.int64) for codes in parts])
-        for parts in levels
-    )
+def _apart(*parts: NDArray[np.integer]) -> NDArray[Any]:
+    """Codes (N,) of one level, an array for each signal."""
+    found = np.empty(sum(map(len, parts)), object)
+    for place, codes in enumerate(chain(*parts)):
+        found[place] = codes
+    return found
+
+
+def _positions(
+    levels: Sequence[Sequence[NDArray[np.integer]]], axes: int
+) -> tuple[NDArray[np.int64], ...]:
+    """The positions of each signal at each level: (N,) along a single axis, else (N, axes)."""
+    found = []
+    for parts in levels:
+        sizes = np.repeat([codes.shape[1 : 1 + axes] for codes in parts], [*map(len, parts)], 0)
+        found.append(sizes[:, 0] if axes == 1 else sizes)
+    return tuple(found)
 
 
 def _refuse_negative(
@@ -178,18 +233,6 @@ def _refuse_negative(
             f"{tokens.path}: {batch.paths[row]}: expected a {one} >= 0 or none, got "
             f"{values[row]}; correct the {several} and encode again"
         )
-
-
-def _different(
-    tokens: TokenFile, path: str, codes: NDArray[np.integer], other: str, found: NDArray[np.integer]
-) -> DataError:
-    shapes = [" x ".join(map(str, array.shape[1:])) for array in (codes, found)]
-    words = ["encode", "RUN", tokens.source or "DATA", "-o", str(tokens.path)]
-    command = shlex.join(["vocabula", *words, "--crop", "64", "--crops", "12", "--overwrite"])
-    return DataError(
-        f"{tokens.path}: expected codes of one grid, got {shapes[0]} of {path} and {shapes[1]} of "
-        f"{other}; encode images of one size, or equal squares of them: {command} (or --resize 64)"
-    )
 
 
 def value_count(arrays: CodeArrays, attribute: str, names: Sequence[str] | None) -> int:

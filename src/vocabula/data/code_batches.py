@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -62,7 +62,8 @@ class CodeBatch:
     """Codes with their attributes, indices and random numbers.
 
     Attributes:
-        levels: (B, *grid, *code_shape) int64 of each level.
+        levels: (B, *grid, *code_shape) int64 of each level; none where grids of several axes
+            differ, of which `CodeArrays.window` cuts parts.
         attributes: (B,) int64 values of each attribute by name, -1 where there is none.
         indices: (B,) int64, positions in the arrays.
         draws: (B,) float32 in [0, 1), a random number of this visit to the signal.
@@ -103,7 +104,7 @@ def train_code_batches(
     number = start
     while arrays.counts is None:
         indices, draws = stream.take(number * size + places)
-        yield _batch(arrays, indices, draws[:, 0])
+        yield batch_of(arrays, indices, draws[:, 0])
         number += 1
     counts, block = arrays.counts[0], -1
     while True:
@@ -113,20 +114,45 @@ def train_code_batches(
             by_length = np.argsort(counts[indices], kind="stable").reshape(SORTED, size)
             order = generator(seed, block, stream=_LENGTHS).permutation(SORTED)
         rows = by_length[order[number % SORTED]][places]
-        yield _batch(arrays, indices[rows], draws[rows, 0])
+        yield batch_of(arrays, indices[rows], draws[rows, 0])
         number += 1
 
 
 def code_batches(arrays: CodeArrays, batch_size: int) -> Iterator[CodeBatch]:
-    """All codes once, in order."""
+    """All codes once, in order; see `size_batches` where grids of several axes differ."""
     for first in range(0, len(arrays), batch_size):
         indices = np.arange(first, min(first + batch_size, len(arrays)))
-        yield _batch(arrays, indices, np.zeros(len(indices), np.float32))
+        yield batch_of(arrays, indices)
 
 
-def _batch(arrays: CodeArrays, indices: NDArray[np.int64], draws: NDArray[np.float32]) -> CodeBatch:
+def size_batches(arrays: CodeArrays, most: int) -> Iterator[CodeBatch]:
+    """All signals once, those of equal grids together, in batches of limited positions.
+
+    Args:
+        arrays: codes whose grids of several axes differ.
+        most: positions of the finest level in a batch, unless one signal has more.
+    """
+    assert arrays.sizes is not None, "equal grids have `code_batches`"
+    finest = arrays.sizes[-1]
+    kinds, which = np.unique(np.concatenate(arrays.sizes, 1), axis=0, return_inverse=True)
+    for kind in range(len(kinds)):
+        alike = np.flatnonzero(which.reshape(-1) == kind)
+        together = max(1, most // int(finest[alike[0]].prod()))
+        for first in range(0, len(alike), together):
+            indices = alike[first : first + together]
+            batch = batch_of(arrays, indices)
+            levels = (arrays.codes(level, indices) for level in range(len(arrays.levels)))
+            yield replace(batch, levels=tuple(levels))
+
+
+def batch_of(
+    arrays: CodeArrays, indices: NDArray[np.int64], draws: NDArray[np.float32] | None = None
+) -> CodeBatch:
+    """The signals at some indices, with the random numbers of a visit; None: without."""
+    draws = np.zeros(len(indices), np.float32) if draws is None else draws
+    levels = range(len(arrays.levels)) if arrays.sizes is None else ()
     return CodeBatch(
-        tuple(arrays.codes(level, indices) for level in range(len(arrays.levels))),
+        tuple(arrays.codes(level, indices) for level in levels),
         {name: torch.from_numpy(own[indices]) for name, own in arrays.attributes.items()},
         torch.from_numpy(indices),
         torch.from_numpy(np.ascontiguousarray(draws)),

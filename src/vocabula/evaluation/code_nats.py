@@ -13,7 +13,6 @@ from vocabula.data.order import generator
 from vocabula.functional.context_models import context_nats
 from vocabula.priors import Prior
 from vocabula.priors.conditioned import ConditionedCodes
-from vocabula.signals.codes import OUTSIDE
 
 MOST_COUNTED = 2**22
 """Codes of each book that the models of counts are fitted on at most."""
@@ -27,8 +26,8 @@ class CodeNats:
         signals: how many signals were measured.
         nats_per_token: mean of -log p over all codes.
         bits_per_dim: bits of a signal's codes divided by the number of its values.
-        by_position: (*grid) nats per code at each position, over the signals that reach it; NaN
-            where none does.
+        by_position: (*grid) nats per code at each position of signals, or of the windows that they
+            are measured in, over those that reach it; NaN where none does.
         by_book: (books,) nats per code of each book.
     """
 
@@ -55,10 +54,12 @@ def measure_codes(
     prior.eval()
     total, counts = torch.zeros(()), torch.zeros(())
     try:
-        for codes, condition in data.batches(batch_size):
+        for codes, condition, counted in data.batches(batch_size):
             nats = -prior.log_probs(codes, condition.without() if withheld else condition)
-            total = _added(total, nats.cpu().double().sum(0))
-            counts = _added(counts, (codes != OUTSIDE).double().sum(0))
+            shape = (*counted.shape, *(1 for _ in codes.shape[counted.ndim :]))
+            count = counted.double().reshape(shape)
+            total = _added(total, (nats.cpu().double() * count).sum(0), counted.ndim - 1)
+            counts = _added(counts, count.expand(nats.shape).sum(0), counted.ndim - 1)
     finally:
         prior.train(training)
     axes = len(prior.codes.grid)
@@ -73,13 +74,14 @@ def measure_codes(
     )
 
 
-def _added(total: Tensor, more: Tensor) -> Tensor:
-    """The sum of two grids of one axis, of which one may be longer, or of equal grids."""
-    if total.shape[:1] == more.shape[:1] or not total.ndim:
+def _added(total: Tensor, more: Tensor, axes: int) -> Tensor:
+    """The sum of two grids with the same first corner, of which each may be larger."""
+    if total.shape[:axes] == more.shape[:axes] or not total.ndim:
         return total + more
-    short, long = sorted((total, more), key=len)
-    found = long.clone()
-    found[: len(short)] += short
+    grid = [max(pair) for pair in zip(total.shape[:axes], more.shape[:axes], strict=True)]
+    found = total.new_zeros(*grid, *total.shape[axes:])
+    for part in (total, more):
+        found[tuple(slice(n) for n in part.shape[:axes])] += part
     return found
 
 

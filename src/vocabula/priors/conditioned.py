@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vocabula.data.code_arrays import CodeArrays
-from vocabula.data.code_batches import CodeBatch, code_batches
+from vocabula.data.code_batches import CodeBatch, code_batches, size_batches
 from vocabula.priors import TextTokenizer
+from vocabula.priors.crops import Crops
 from vocabula.signals import Condition
 from vocabula.signals.codes import OUTSIDE
 
@@ -60,6 +62,27 @@ class CaptionTokens:
         chosen = (draws.double() * count).long().minimum(count - 1)
         return self.tokens[self.rows[self.first[indices] + chosen]]
 
+    def corners(self, extent: Sequence[int]) -> ConditionedCodes:
+        """The first crop of each signal that has a whole one, as signals of equal grids.
+
+        Args:
+            extent: of a crop, along each axis.
+
+        Raises:
+            DataError: no signal has one.
+        """
+        if self.crops is None:
+            return self
+        own = self.take(replace(self.crops, reach=0).fitting(self.arrays))
+        start = (0,) * len(extent)
+        levels = [
+            np.stack([own.arrays.window(k, i, start, grid).numpy() for i in range(len(own))])
+            for k, grid in enumerate(self.grids)
+        ]
+        extents = np.tile(np.array(extent), (len(own), 1))
+        arrays = replace(own.arrays, levels=tuple(levels), sizes=None, extents=extents)
+        return replace(own, arrays=arrays, crops=None)
+
     def take(self, indices: NDArray[np.int64]) -> CaptionTokens:
         """The captions of some signals."""
         chosen = torch.from_numpy(indices)
@@ -77,6 +100,7 @@ class ConditionedCodes:
         captions: text conditions, or None.
         channels: channels of the signals.
         context: positions of the coarsest level that are seen at once; None: whole signals.
+        crops: the windows that are seen of signals of different sizes along several axes.
     """
 
     arrays: CodeArrays
@@ -85,21 +109,32 @@ class ConditionedCodes:
     captions: CaptionTokens | None = None
     channels: int = 1
     context: int | None = None
+    crops: Crops | None = None
 
     def __len__(self) -> int:
         """The number of signals."""
         return len(self.arrays)
 
     def of(self, batch: CodeBatch) -> tuple[Tensor, Condition]:
-        """Codes (B, *grid, *code_shape) of a batch and their condition."""
+        """Codes (B, *grid, *code_shape) of a training batch and their condition."""
+        if self.crops is None:
+            return self._conditioned(batch, batch.levels)
+        codes, condition = self._conditioned(
+            batch, self.crops.train_levels(self.arrays, batch, self.level)
+        )
+        return codes, replace(condition, margin=self.crops.margin(self.level))
+
+    def _conditioned(self, batch: CodeBatch, levels: Sequence[Tensor]) -> tuple[Tensor, Condition]:
+        """The codes of the level, of those of all levels, and their condition."""
         text = None
         if self.captions is not None:
             text = self.captions.drawn(batch.indices, batch.draws)
         attributes = {name: batch.attributes[name] for name in self.attributes}
-        levels, timing = batch.levels, None
+        timing = None
         if self.timing:
             levels, timing = self._parts(batch)
-        condition = Condition(attributes, text, upper=levels[: self.level], timing=timing)
+        upper = tuple(levels[: self.level])
+        condition = Condition(attributes, text, upper=upper, timing=timing)
         return levels[self.level], condition
 
     @property
@@ -113,6 +148,8 @@ class ConditionedCodes:
     def grids(self) -> tuple[tuple[int, ...], ...]:
         """The positions of each level along its axes that are seen at once, at most."""
         grids = self.arrays.grids
+        if self.crops is not None:
+            return tuple(map(self.crops.grid, range(len(grids))))
         if self.context is None or self.context >= grids[0][0]:
             return grids
         return tuple((self.context * (grid[0] // grids[0][0]),) for grid in grids)
@@ -142,9 +179,50 @@ class ConditionedCodes:
         step = self.arrays.grids[self.level][0] // self.arrays.grids[0][0]
         return tuple(levels), torch.stack([starts * step, totals], 1)
 
-    def batches(self, size: int) -> Iterator[tuple[Tensor, Condition]]:
-        """All signals once, in order, each with its first caption."""
-        return (self.of(batch) for batch in code_batches(self.arrays, size))
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Condition, Tensor]]:
+        """All signals once, each with its first caption, and where its codes count (B, *grid).
+
+        Signals of different sizes along several axes come as their `Crops` say: whole, those of
+        equal grids together and as many positions as in `size` windows, or in windows.
+        """
+        if self.crops is None:
+            plain = (self.of(batch) for batch in code_batches(self.arrays, size))
+            yield from ((*one, self._inside(one[0])) for one in plain)
+        elif self.crops.whole:
+            most = size * math.prod(self.crops.grid(len(self.arrays.levels) - 1))
+            for batch in size_batches(self.arrays, most):
+                codes, condition = self._conditioned(batch, batch.levels)
+                yield codes, condition, self._inside(codes)
+        else:
+            for batch, levels, counted in self.crops.tiles(self.arrays, self.level, size):
+                yield *self._conditioned(batch, levels), counted
+
+    def _inside(self, codes: Tensor) -> Tensor:
+        """Where signals have codes, (B, *grid)."""
+        shape = self.arrays.layouts[self.level].code_shape
+        found = codes != OUTSIDE
+        return found.flatten(found.ndim - len(shape)).all(-1) if shape else found
+
+    def corners(self, extent: Sequence[int]) -> ConditionedCodes:
+        """The first crop of each signal that has a whole one, as signals of equal grids.
+
+        Args:
+            extent: of a crop, along each axis.
+
+        Raises:
+            DataError: no signal has one.
+        """
+        if self.crops is None:
+            return self
+        own = self.take(replace(self.crops, reach=0).fitting(self.arrays))
+        start = (0,) * len(extent)
+        levels = [
+            np.stack([own.arrays.window(k, i, start, grid).numpy() for i in range(len(own))])
+            for k, grid in enumerate(self.grids)
+        ]
+        extents = np.tile(np.array(extent), (len(own), 1))
+        arrays = replace(own.arrays, levels=tuple(levels), sizes=None, extents=extents)
+        return replace(own, arrays=arrays, crops=None)
 
     def take(self, indices: NDArray[np.int64]) -> ConditionedCodes:
         """The signals at some indices."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
@@ -126,13 +127,14 @@ class Places:
     Attributes:
         size: length of the flat array.
         signal, row, column: (N,) of every position, grid after grid in raster order.
+        height, width: (signals,) of every grid.
     """
 
     def __init__(self, runs: Runs, margin: Place, device: torch.device) -> None:
         above, beside = margin
         counts = torch.tensor([count for count, _ in runs])
         sides = torch.tensor([grid for _, grid in runs]).repeat_interleave(counts, 0).to(device)
-        height, width = sides.unbind(1)
+        self.height, self.width = height, width = sides.unbind(1)
         self._stride = width + 2 * beside
         areas = (height + 2 * above) * self._stride
         self._first = areas.cumsum(0) - areas + above * self._stride + beside
@@ -150,6 +152,12 @@ class Places:
     def around(self, at: Tensor, signal: Tensor, down: Tensor, right: Tensor) -> Tensor:
         """The indices (M, T) of places (T,) around positions (M,)."""
         return at[:, None] + down * self._stride[signal][:, None] + right
+
+    def near(self, signal: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        """The indices (M, T) of places in signals (M,); 0, which is a margin, of those outside."""
+        own = signal[:, None]
+        inside = (row >= 0) & (row < self.height[own]) & (column >= 0) & (column < self.width[own])
+        return self.at(own, row, column).masked_fill(~inside, 0)
 
 
 class Plane:
@@ -192,12 +200,16 @@ class Plane:
         flat = self.places.around(at, signal, down, right) + source * self.places.size
         return self._rows.flatten()[flat]
 
+    def rows(self, sources: slice, flat: Tensor) -> Tensor:
+        """Table rows (sources, M, T) of some symbols of flat places (M, T)."""
+        return self._rows[sources, flat]
+
     def inside(self, which: Tensor | slice) -> Tensor:
         """Flat places (M,) of positions."""
         return self._inside[which]
 
 
-class Context:
+class Context(ABC):
     """The symbols of some signals, and the context that predictions take from them.
 
     Args:
@@ -205,13 +217,72 @@ class Context:
         upper: what those of coarser levels look like.
         factors: positions to one coarser position, along each axis, for each coarser level; see
             `step_between`.
-        reach: how far away symbols of the same book are looked at.
+        margin: how far outside a grid its symbols are looked at, down and to the right.
         runs: the signals' grids.
         coarse: for each coarser level its grids, and symbols (N, S) of all its positions.
         device: of the tensors.
 
+    Attributes:
+        own: the symbols of the signals' own level.
+
     Raises:
         OptionError: grids of a coarser level do not cover the signals' own grids.
+    """
+
+    def __init__(
+        self,
+        codes: CodeGrid,
+        upper: Sequence[CodeGrid],
+        factors: Sequence[tuple[Fraction, Fraction]],
+        margin: Place,
+        runs: Runs,
+        coarse: Sequence[tuple[Runs, Tensor]],
+        device: torch.device,
+    ) -> None:
+        self.own = Plane(runs, codes.symbol_sizes, 0, margin, device)
+        first = table_rows(codes)
+        self._factors = factors
+        self._coarse: list[Plane] = []
+        for grid, (its_runs, symbols), its_factors in zip(upper, coarse, factors, strict=True):
+            _check_covered(runs, its_runs, its_factors)
+            plane = Plane(its_runs, grid.symbol_sizes, first, coarse_margin(grid), device)
+            for source in range(symbols.shape[1]):
+                plane.put(source, slice(None), symbols[:, source])
+            self._coarse.append(plane)
+            first += table_rows(grid)
+
+    @property
+    def positions(self) -> int:
+        """Positions of all signals N."""
+        return len(self.own.places.row)
+
+    @abstractmethod
+    def wave(self) -> Tensor:
+        """(N,) the order of prediction: after all positions with a lower number."""
+
+    @abstractmethod
+    def kinds(self, which: Tensor | slice) -> list[tuple[int, Tensor | slice]]:
+        """Positions by the kind of places that they look at, each with its own first layer."""
+
+    @abstractmethod
+    def inputs(self, table: Tensor, slot: int, which: Tensor | slice, kind: int) -> Tensor:
+        """Embeddings (M, inputs) of what a symbol of positions (M,) of a kind looks at."""
+
+    def phases(self, which: Tensor | slice) -> list[Tensor]:
+        """For each coarser level, the index of positions (M,) among its f x f fine positions."""
+        row, column = self.own.places.row[which], self.own.places.column[which]
+        return [
+            phase(row, down) * phases_of(right) + phase(column, right)
+            for down, right in self._factors
+        ]
+
+
+class RasterContext(Context):
+    """The context of predictions in raster order, where all symbols before are known.
+
+    Args:
+        codes, upper, factors, runs, coarse, device: see `Context`.
+        reach: how far away symbols of the same book are looked at.
     """
 
     def __init__(
@@ -224,49 +295,41 @@ class Context:
         coarse: Sequence[tuple[Runs, Tensor]],
         device: torch.device,
     ) -> None:
-        self._factors = factors
+        super().__init__(codes, upper, factors, margin(codes, reach), runs, coarse, device)
         self._taps = [
             torch.tensor(own_taps(codes, slot, reach), device=device).T
             for slot in range(len(codes.slots))
         ]
-        self.own = Plane(runs, codes.symbol_sizes, 0, margin(codes, reach), device)
-        first, around = table_rows(codes), coarse_places(codes)
-        self._coarse: list[tuple[Plane, Tensor]] = []
-        for grid, (its_runs, symbols), its_factors in zip(upper, coarse, factors, strict=True):
-            _check_covered(runs, its_runs, its_factors)
-            plane = Plane(its_runs, grid.symbol_sizes, first, margin(grid, 1), device)
-            for source in range(symbols.shape[1]):
-                plane.put(source, slice(None), symbols[:, source])
-            taps = [Tap(s, *place) for s in range(len(grid.slots)) for place in around]
-            self._coarse.append((plane, torch.tensor(taps, device=device).T))
-            first += table_rows(grid)
-
-    @property
-    def positions(self) -> int:
-        """Positions of all signals N."""
-        return len(self.own.places.row)
+        around = coarse_places(codes)
+        self._coarse_taps = [
+            torch.tensor([Tap(s, *at) for s in range(len(grid.slots)) for at in around]).T.to(
+                device
+            )
+            for grid in upper
+        ]
 
     def wave(self) -> Tensor:
-        """(N,) the order of prediction: after all positions with a lower number."""
+        """(N,) by column and row; see `Context`."""
         return self.own.places.column + SKEW * self.own.places.row
 
-    def rows(self, slot: int, which: Tensor | slice) -> Tensor:
+    def kinds(self, which: Tensor | slice) -> list[tuple[int, Tensor | slice]]:
+        """All are of one kind; see `Context`."""
+        return [(0, which)]
+
+    def inputs(self, table: Tensor, slot: int, which: Tensor | slice, kind: int) -> Tensor:
+        """Embeddings (M, inputs); see `Context`."""
+        return table[self._rows(slot, which)].flatten(1)
+
+    def _rows(self, slot: int, which: Tensor | slice) -> Tensor:
         """Rows (M, T) of the embedding table that a symbol of positions (M,) looks at."""
         places = self.own.places
         signal, row, column = (x[which] for x in (places.signal, places.row, places.column))
         found = [self.own.look(self.own.inside(which), signal, self._taps[slot])]
-        for (plane, its_taps), (down, right) in zip(self._coarse, self._factors, strict=True):
+        levels = zip(self._coarse, self._coarse_taps, self._factors, strict=True)
+        for plane, its_taps, (down, right) in levels:
             at = plane.places.at(signal, coarser(row, down), coarser(column, right))
             found.append(plane.look(at, signal, its_taps))
         return torch.cat(found, 1)
-
-    def phases(self, which: Tensor | slice) -> list[Tensor]:
-        """For each coarser level, the index of positions (M,) among its f x f fine positions."""
-        row, column = self.own.places.row[which], self.own.places.column[which]
-        return [
-            phase(row, down) * phases_of(right) + phase(column, right)
-            for down, right in self._factors
-        ]
 
 
 def _check_covered(runs: Runs, coarse: Runs, factors: tuple[Fraction, Fraction]) -> None:
@@ -285,6 +348,11 @@ def margin(codes: CodeGrid, reach: int) -> Place:
     if len(codes.grid) == 2:
         return reach, reach
     return (0, reach) if is_series(codes) else (1, 1)
+
+
+def coarse_margin(codes: CodeGrid) -> Place:
+    """The `margin` of a coarser level."""
+    return margin(codes, 1)
 
 
 def table_rows(codes: CodeGrid) -> int:

@@ -17,9 +17,10 @@ from vocabula.data import DataWarning, TokenFile, read_tokens
 from vocabula.data.captions import Captions, read_captions
 from vocabula.data.code_arrays import CodeArrays, read_codes, value_count
 from vocabula.data.code_batches import split_codes
-from vocabula.errors import DataError
+from vocabula.errors import DataError, plural
 from vocabula.priors import TextTokenizer
 from vocabula.priors.conditioned import CaptionTokens, ConditionedCodes
+from vocabula.priors.crops import crops_of
 from vocabula.priors.sources import Sources
 from vocabula.signals.attributes import CLASS
 from vocabula.tokenizers import SignalTokenizer
@@ -59,6 +60,11 @@ class PriorData:
             return None
         return int(sizes[0, 0]), int(sizes[0, 1])
 
+    def corners(self, extent: Sequence[int]) -> PriorData:
+        """The same data with signals of equal grids; see `ConditionedCodes.corners`."""
+        fitted, held_out = self.fitted.corners(extent), self.held_out.corners(extent)
+        return replace(self, fitted=fitted, held_out=held_out)
+
     def of_level(self, level: int) -> PriorData:
         """The same data with another level to predict."""
         fitted, held_out = replace(self.fitted, level=level), replace(self.held_out, level=level)
@@ -76,6 +82,8 @@ def read_prior_data(
     text_length: int | None = None,
     text: TextTokenizer | None = None,
     context: int | None = None,
+    reach: int = 0,
+    whole: bool = True,
 ) -> PriorData:
     """Read and check everything that a prior learns from.
 
@@ -88,12 +96,15 @@ def read_prior_data(
         vocabulary: most tokens of the captions.
         text_length: tokens per caption; None: those of the longest training caption, at most 64.
         text: the captions' tokenizer; None learns one from the training captions.
-        context: positions of the coarsest level that are seen at once; None: whole signals.
+        context: positions of the coarsest level that are seen at once, along each axis; None: whole
+            signals, or of pictures of different sizes crops, see `crops_of`.
+        reach: how many positions around a crop the prior sees; see `Prior.surround`.
+        whole: whether it takes any grid; see `Prior.any_grid`.
 
     Raises:
         TokensError: a file is missing, damaged, or made by another tokenizer.
-        DataError: grids differ, attributes do not fit the names of their values, captions are
-            missing, or there are too few signals.
+        DataError: grids do not fit crops, attributes do not fit the names of their values, captions
+            are missing, or there are too few signals.
     """
     fingerprint = tokenizer.fingerprint()
     new = text is None
@@ -119,9 +130,17 @@ def read_prior_data(
 
     def conditioned(codes: CodeArrays, own: Captions | None) -> ConditionedCodes:
         tokens = CaptionTokens.of(own, text, length) if text and own is not None else None
-        return ConditionedCodes(codes, 0, tuple(values), tokens, tokenizer.channels, context)
+        found = ConditionedCodes(codes, 0, tuple(values), tokens, tokenizer.channels)
+        if crops is None:
+            return replace(found, context=context)
+        fits = crops.fitting(codes)
+        found = replace(found, crops=crops)
+        return found if len(fits) == len(codes) else found.take(fits)
 
     _check_context(arrays, context)
+    crops = None
+    if arrays.sizes is not None:
+        crops = crops_of(arrays, tokenizer, reach=reach, whole=whole, positions=context)
     identity = {
         "tokenizer": fingerprint,
         "codes": arrays.digest()[:16],
@@ -142,12 +161,12 @@ def read_prior_data(
 
 
 def _check_context(arrays: CodeArrays, context: int | None) -> None:
-    """Refuse a context for signals of several axes."""
+    """Refuse a context for signals of equal grids of several axes, or without axes."""
     axes = arrays.extents.shape[1]
-    if context is not None and axes != 1:
+    if context is not None and axes != 1 and arrays.sizes is None:
         raise DataError(
-            f"context.positions: expected none, as {arrays.name} has signals of {axes} axes, got "
-            f"{context}; leave it out"
+            f"context.positions: expected none, as {arrays.name} has signals of one size and "
+            f"{plural(axes, 'axis', 'axes')}, got {context}; leave it out"
         )
 
 
@@ -187,7 +206,9 @@ def _split(
 def _other(file: TokenFile, arrays: CodeArrays, most: int, seed: int) -> CodeArrays:
     """Up to a number of codes from a file of held-out tokens that fit the grids of `arrays`."""
     other = read_codes(file)
-    if other.grids != arrays.grids and not _shorter(other, arrays):
+    if arrays.sizes is not None:
+        other = other.mixed()
+    elif other.grids != arrays.grids and not _shorter(other, arrays):
         raise DataError(
             f"{other.name}: expected codes of grid {arrays.grids}, as in {arrays.name}, got "
             f"{other.grids}; encode signals of the same size"

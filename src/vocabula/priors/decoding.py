@@ -16,7 +16,7 @@ from vocabula.signals import Condition
 class Decoding(ABC):
     """A decoding in progress: the symbols so far, and the state for the next logits.
 
-    Symbols are pushed in the order of `CodeGrid`. Pushing a known symbol without asking for its
+    Symbols are pushed in the order of `Model.visits`. Pushing a known symbol without asking for its
     logits saves cost where possible.
     """
 
@@ -41,6 +41,9 @@ class Model(Protocol):
     def symbol_logits(self, symbols: Tensor, condition: Condition) -> Sequence[Tensor]:
         """Logits of every symbol given all before it; see `Prior`."""
 
+    def visits(self, grid: Sequence[int]) -> Sequence[tuple[int, int]]:
+        """The order in which symbols are decoded; see `Prior`."""
+
     def decoding(self, batch: int, grid: Sequence[int], condition: Condition) -> Decoding:
         """Start cached decoding; see `Prior`."""
 
@@ -59,16 +62,18 @@ class Recomputing(Decoding):
         self._prior, self._condition = prior, condition
         slots = len(prior.codes.slots)
         self._symbols = torch.zeros(batch, *grid, slots, dtype=torch.long, device=prior.device)
-        self._flat = self._symbols.view(batch, -1)
+        self._flat = self._symbols.view(batch, -1, slots)
+        self._visits = prior.visits(grid)
         self._next = 0
 
     def logits(self) -> Tensor:
         """Logits (B, V) of the next symbol."""
-        position, slot = divmod(self._next, self._symbols.shape[-1])
+        position, slot = self._visits[self._next]
         logits = self._prior.symbol_logits(self._symbols, self._condition)[slot]
         return logits.flatten(1, -2)[:, position]
 
     def push(self, symbol: Tensor) -> None:
         """Append a symbol (B,)."""
-        self._flat[:, self._next] = symbol
+        position, slot = self._visits[self._next]
+        self._flat[:, position, slot] = symbol
         self._next += 1

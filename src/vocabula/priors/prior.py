@@ -56,6 +56,8 @@ class Prior(nn.Module, ABC):
     component_kind = "prior"
     conditional: ClassVar[bool] = True
     """Whether the kind of prior can learn classes and texts."""
+    any_grid: ClassVar[bool] = True
+    """Whether it computes grids of any size, whatever it was trained on."""
 
     def __init__(self, codes: CodeGrid, conditioning: Conditioning) -> None:
         super().__init__()
@@ -274,12 +276,26 @@ class Prior(nn.Module, ABC):
     def decoding_bytes(self, grid: Sequence[int]) -> int:
         """Approximate memory that `decoding` takes for each signal of a grid."""
 
+    def visits(self, grid: Sequence[int]) -> list[tuple[int, int]]:
+        """The order of decoding a grid: positions in raster order, and the symbol of each."""
+        slots = range(len(self.codes.slots))
+        return [(position, slot) for position in range(math.prod(grid)) for slot in slots]
+
     def check_grid(self, grid: Sequence[int]) -> None:
         """Refuse a grid that the model cannot compute; any grid is fine unless overridden.
 
         Raises:
             OptionError: the model cannot compute such a grid.
         """
+
+    @classmethod
+    def surround(cls, settings: Mapping[str, Any]) -> int:
+        """How many positions around a crop a prior of some settings needs in training.
+
+        With 0 it learns a crop as if it were a whole signal. Otherwise `loss` takes codes with a
+        margin, see `Condition`.
+        """
+        return 0
 
     def foreign_config(self) -> Mapping[str, Any]:
         """Entries of config.json that another library needs; none unless overridden."""

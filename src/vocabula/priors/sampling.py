@@ -63,25 +63,24 @@ def draw_codes(
     slots, positions = len(codes.slots), math.prod(request.grid)
     symbols = torch.zeros(batch, positions, slots, dtype=torch.long, device=prior.device)
     given, mask, whole = _known_symbols(prior, request)
-    for position in range(positions):
+    for done, (position, slot) in enumerate(prior.visits(request.grid), start=1):
         here = symbols[:, position]
-        for slot in range(slots):
-            if whole[position]:
-                symbol = given[:, position, slot]
-            else:
-                logits = decoding.logits()
-                if guided:
-                    with_condition, without = logits.chunk(2)
-                    logits = guide(with_condition, without, request.drawing.guidance)
-                logits = codes.forbid(logits, slot, here)
-                number = request.uniform[:, position * slots + slot]
-                symbol = request.drawing.draw(logits, number)
-                if request.known is not None:
-                    symbol = torch.where(mask[:, position], given[:, position, slot], symbol)
-            here[:, slot] = symbol
-            decoding.push(torch.cat([symbol, symbol]) if guided else symbol)
-        if progress is not None:
-            progress(position + 1, positions)
+        if whole[position]:
+            symbol = given[:, position, slot]
+        else:
+            logits = decoding.logits()
+            if guided:
+                with_condition, without = logits.chunk(2)
+                logits = guide(with_condition, without, request.drawing.guidance)
+            logits = codes.forbid(logits, slot, here)
+            number = request.uniform[:, position * slots + slot]
+            symbol = request.drawing.draw(logits, number)
+            if request.known is not None:
+                symbol = torch.where(mask[:, position], given[:, position, slot], symbol)
+        here[:, slot] = symbol
+        decoding.push(torch.cat([symbol, symbol]) if guided else symbol)
+        if progress is not None and done % slots == 0:
+            progress(done // slots, positions)
     return codes.join(symbols.view(batch, *request.grid, slots))
 
 

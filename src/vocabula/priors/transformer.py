@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Lt
@@ -67,6 +67,8 @@ class TransformerPrior(Prior):
     Source: Ramesh et al. 2021, "Zero-Shot Text-to-Image Generation" (DALL-E): text and codes as
     one sequence, padding a token. Radford et al. 2019 (GPT-2); Touvron et al. 2023 (Llama).
     """
+
+    any_grid: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -100,8 +100,9 @@ def build_prior_report(
             levels.append(_measure(generator, data.of_level(k), batch_size))
             advance(1)
     view = VIEWS.of(generator.tokenizer.signal.kind)()
-    drawn = draw_rows(generator, data, samples, seed, batch_size, show=progress)
-    copies = find_copies(generator, data, drawn, batch_size, nearness=view.nearness)
+    shown = data.corners(generator.extent)  # as large as samples
+    drawn = draw_rows(generator, shown, samples, seed, batch_size, show=progress)
+    copies = find_copies(generator, shown, drawn, batch_size, nearness=view.nearness)
     figures = {"levels": [_figures(level) for level in levels], **copies.figures}
     context = {
         **_header(folder, generator, data, levels, copies.figures),
@@ -157,6 +158,8 @@ def _data(
             text_length=known.text_length or None,
             text=text,
             context=config.get("context", {}).get("positions"),
+            reach=generator.priors[0].surround(config["prior"]),
+            whole=generator.priors[0].any_grid,
         )
 
     if tokens is None:

@@ -12,6 +12,8 @@ from torch import Tensor
 from vocabula.errors import DataError
 from vocabula.signals.attributes import CLASS, NOT_GIVEN
 
+Axes = tuple[int, ...]
+"""A number for each axis."""
 PADDING = 0
 """The text token that fills a caption up; a caption of nothing else says: no text given."""
 
@@ -27,6 +29,9 @@ class Condition:
         upper: codes (B, *grid, *code_shape) of the coarser levels, coarsest first.
         timing: (B, 2) integers, the position of the whole signal at which the codes start, and the
             number of its positions.
+        margin: along each axis, how many positions on both sides of the codes are known context,
+            which is not predicted; () for none. Coarser codes have theirs in proportion, and what
+            is outside the signal is -1.
 
     Example:
         >>> given = Condition({"class": torch.tensor([3, 1]), "speaker": torch.tensor([0, 7])})
@@ -39,6 +44,7 @@ class Condition:
     vectors: Tensor | None = None
     upper: tuple[Tensor, ...] = ()
     timing: Tensor | None = None
+    margin: Axes = ()
 
     @classmethod
     def of_class(cls, labels: Tensor) -> Condition:
@@ -78,6 +84,7 @@ class Condition:
             None if self.vectors is None else hide(self.vectors, math.nan),
             self.upper,
             self.timing,
+            self.margin,
         )
 
     def beside(self, other: Condition) -> Condition:
@@ -93,6 +100,7 @@ class Condition:
             joined(self.vectors, other.vectors),
             tuple(torch.cat(pair) for pair in zip(self.upper, other.upper, strict=True)),
             joined(self.timing, other.timing),
+            self.margin,
         )
 
     def parts(self) -> Iterator[tuple[str, Tensor]]:
@@ -129,6 +137,7 @@ class Condition:
             None if self.vectors is None else change(self.vectors),
             tuple(change(codes) for codes in self.upper),
             None if self.timing is None else change(self.timing),
+            self.margin,
         )
 
 

@@ -59,6 +59,7 @@ def prior_lines(data: PriorData, levels: Sequence[CodeLevel], chosen: Sequence[i
     known += [f"captions of at most {data.text_length} tokens"] if data.text else []
     given = f"; given {' and '.join(known)}" if known else ""
     most = "" if arrays.counts is None else "at most "
+    most = "crops of " if data.fitted.crops else most
     grids = [
         most + _codes(levels[k], data.fitted.grids[k] if levels[k].strides else ()) for k in chosen
     ]

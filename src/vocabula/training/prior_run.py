@@ -248,6 +248,8 @@ def _read(config: RunConfig, tokenizer: SignalTokenizer, sources: Sources, seed:
     held_out: HeldOutOptions = config.build("held_out")
     captions: CaptionOptions = config.build("captions")
     context: ContextOptions = config.build("context")
+    settings = config.sections["prior"]
+    kind: type[Prior] = registry.lookup("prior", settings["name"])
     return read_prior_data(
         tokenizer,
         sources,
@@ -257,6 +259,8 @@ def _read(config: RunConfig, tokenizer: SignalTokenizer, sources: Sources, seed:
         vocabulary=captions.vocabulary,
         text_length=captions.length,
         context=context.positions,
+        reach=kind.surround(settings),
+        whole=kind.any_grid,
     )
 
 

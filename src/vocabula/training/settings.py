@@ -117,11 +117,13 @@ class HeldOutOptions:
 @component("context", "context")
 @dataclass(kw_only=True)
 class ContextOptions:
-    """How much of a signal of one axis a prior sees at once.
+    """How much of a signal a prior sees at once.
 
     Args:
-        positions: codes of the coarsest level, along the axis; of longer signals a part at random
-            is learned at each visit, and the first part is measured. None: whole signals.
+        positions: codes of the coarsest level, along each axis; of larger signals a part at random
+            is learned at each visit. Of signals of one axis the first part is measured; None:
+            whole signals. Signals of several axes are cropped where they differ in size, and then
+            None: 16 codes of the finest level.
     """
 
     component_kind: ClassVar[str] = "context"
