@@ -80,13 +80,50 @@ def portable(found: dict) -> Iterator[str]:
     )
 
 
+def orders(found: dict) -> Iterator[str]:
+    """Both orders of the portable prior on photographs, with and without coarser codes."""
+    machine, counting = found["machine"], found["counting_bits_per_code"]
+    yield (
+        "The finest level of `photos-2level`, two books of 16, on "
+        f"{found['photographs'][1]} held-out photographs of two orientations; priors of "
+        f"{found['steps']} steps on crops; `{found['command']}`. Seconds of one core for the "
+        f"finest level of a picture of 768 x 512, 49,152 codes ({machine['processor']})."
+    )
+    yield ""
+    yield row("order", "coarser codes", "parameters", "bits a code", "write", "read")
+    yield row("---", "---", *["---:"] * 4)
+    for one in found["priors"]:
+        picture = one["picture"]
+        yield row(
+            one["order"],
+            "seen" if one["coarser_levels"] else "not seen",
+            f"{one['parameters']:,}",
+            f"{one['held_out_bits_per_code']:.3f}",
+            f"{picture['write_seconds']:.2f} s",
+            f"{picture['read_seconds']:.2f} s",
+        )
+    yield ""
+    yield (
+        f"By frequency a code takes {counting['order0']:.3f} bits, given its left neighbour "
+        f"{counting['left']:.3f}, by the adaptive model with a file for each photograph "
+        f"{found['adaptive_bits_per_code']:.3f}."
+    )
+
+
 def main() -> None:
     """Rewrite the measured blocks of the page."""
-    found, network = result("codec-speed"), result("portable")
-    if found is None or network is None:
-        raise SystemExit("run benchmarks/codec_speed.py and benchmarks/portable.py first")
+    found, network, both = (result(n) for n in ("codec-speed", "portable", "portable-orders"))
+    if found is None or network is None or both is None:
+        raise SystemExit(
+            "run benchmarks/{codec_speed,portable,portable_orders}.py first"
+        )
     text = PAGE.read_text(encoding="utf-8")
-    blocks = {"coders": coders(found), "portable": portable(network), "speed": speed(found)}
+    blocks = {
+        "coders": coders(found),
+        "portable": portable(network),
+        "orders": orders(both),
+        "speed": speed(found),
+    }
     for name, lines in blocks.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         before, rest = text.split(begin)

@@ -66,8 +66,9 @@ class Level:
         tensors: dict[str, Any],
         *,
         series: bool = False,
+        interleaved: bool = False,
     ) -> None:
-        self.series = series
+        self.series, self.interleaved = series, interleaved
         self.reach, self.sizes = reach, books
         self.symbols = [
             (book, size, unit)
@@ -90,8 +91,9 @@ class Level:
             blocks.append((self.layer(s, f"inner.{number}"), self.layer(s, f"outer.{number}")))
         while f"networks.{s}.phases.{len(phases)}" in self.tensors:
             phases.append(values(self.tensors[f"networks.{s}.phases.{len(phases)}"]))
+        kinds = [f"first.{k}" for k in range(3)] if self.interleaved else ["first"]
         return {
-            "first": self.layer(s, "first"),
+            "first": [self.layer(s, name) for name in kinds],
             "blocks": blocks,
             "phases": phases,
             "last": self.layer(s, "last"),
@@ -105,8 +107,8 @@ def apply(layer: tuple[Any, Any], x: list[int]) -> list[int]:
     ]
 
 
-def logits(net: dict[str, Any], x: list[int], phases: list[int]) -> list[int]:
-    h = apply(net["first"], x)
+def logits(net: dict[str, Any], x: list[int], phases: list[int], kind: int = 0) -> list[int]:
+    h = apply(net["first"][kind], x)
     for table, phase in zip(net["phases"], phases, strict=True):
         h = [a + b for a, b in zip(h, table[phase], strict=True)]
     h = bounded(h)
@@ -124,6 +126,36 @@ def steps(found: list[int], highest: int) -> list[int]:
     widths = [1 + y * (2**24 - len(share)) // sum(share) for y in share]
     widths[share.index(max(share))] += 2**24 - sum(widths)
     return [0, *accumulate(widths)]
+
+
+def scale_and_kind(y: int, x: int) -> tuple[int, int]:
+    """e and k of a position in interleaved order."""
+    if y == x == 0:
+        return 30, 0
+    e = 0
+    while y % 2 ** (e + 1) == 0 and x % 2 ** (e + 1) == 0:
+        e += 1
+    odd = (y >> e & 1, x >> e & 1)
+    return e, {(1, 1): 0, (0, 1): 1, (1, 0): 2}[odd]
+
+
+def interleaved_places(kind: int, reach: int) -> list[tuple[int, int]]:
+    """(u, v) of the places in the own book."""
+    least = {0: lambda u, v: u and v, 1: lambda u, v: u != v, 2: lambda u, v: u or v}[kind]
+    span = range(-reach, reach + 1)
+    found = [(u, v) for u in span for v in span if u * u + v * v <= reach * (reach + 1)]
+    return sorted((u * u + v * v, u, v) for u, v in found if least(u % 2, v % 2))
+
+
+def sum_of(rows: list[list[int]]) -> list[int]:
+    return [sum(column) for column in zip(*rows, strict=True)]
+
+
+def wave_of(level: Level, y: int, x: int) -> int:
+    if not level.interleaved:
+        return x + 3 * y
+    e, kind = scale_and_kind(y, x)
+    return 3 * (30 - e) + kind
 
 
 class Portable:
@@ -151,22 +183,33 @@ class Portable:
         own = [s for s, (its, _, _) in enumerate(level.symbols) if its == book]
         nets = {s: level.network(s) for s in own}
         codes = dict.fromkeys(places, 0)
-        for wave in sorted({x + 3 * y for _, y, x in places}):
-            here = [place for place in places if place[2] + 3 * place[1] == wave]
+        waves = [wave_of(level, y, x) for _, y, x in places]
+        for wave in sorted(set(waves)):
+            here = [place for place, its in zip(places, waves, strict=True) if its == wave]
             for s in own:
                 for place in here:
                     rows = self.taps(level, s, place, symbols)
-                    phases = []
+                    phases, e, kind = [], 0, 0
+                    if level.interleaved:
+                        e, kind = scale_and_kind(*place[1:])
+                        rows = self.interleaved_taps(level, s, place, symbols)
                     start, offset = 0, level.rows
                     for upper in self.levels[:number]:
                         streams = known[start : start + upper.books]
                         its, phase = self.coarse(upper, streams, place, grids, offset)
+                        if level.interleaved:  # the books of a place are added up
+                            its = [its[place::9] for place in range(9)]
                         rows += its
                         phases.append(phase)
                         start, offset = start + upper.books, offset + upper.rows
-                    x = [value for row in rows for value in level.table[row]]
+                    if level.interleaved:
+                        phases.append(min(e, 3))
+                        rows = [sum_of([level.table[row] for row in group]) for group in rows]
+                        x = [value for group in rows for value in group]
+                    else:
+                        x = [value for row in rows for value in level.table[row]]
                     highest = (level.sizes[book] - 1 - codes[place]) // level.symbols[s][2]
-                    found = steps(logits(nets[s], x, phases), highest)
+                    found = steps(logits(nets[s], x, phases, kind), highest)
                     symbols[s, *place] = message.symbol(found)
                     codes[place] += symbols[s, *place] * level.symbols[s][2]
         return [codes[place] for place in places]
@@ -191,6 +234,26 @@ class Portable:
                 rows += [offset + symbols.get((j, i, y + d, x + e), size) for d, e in where]
             offset += size + 1
         return rows
+
+    def interleaved_taps(self, level: Level, s: int, place: Any, symbols: Any) -> list[list[int]]:
+        """Groups of rows of the table that are added up."""
+        i, y, x = place
+        book, offsets, offset = level.symbols[s][0], [], 0
+        for _, size, _ in level.symbols:
+            offsets.append(offset)
+            offset += size + 1
+
+        def row(j: int, d: int, e: int) -> int:
+            return offsets[j] + symbols.get((j, i, y + d, x + e), level.symbols[j][1])
+
+        e, kind = scale_and_kind(y, x)
+        own = [j for j, (its, _, _) in enumerate(level.symbols) if its == book]
+        before = [j for j, (its, _, _) in enumerate(level.symbols) if its < book]
+        known = interleaved_places(kind, level.reach)
+        groups = [[row(j, u << e, v << e) for j in own] for _, u, v in known]
+        groups += [[row(j, 0, 0)] for j in range(s)]
+        around = [(d, e) for d in (-1, 0, 1) for e in (-1, 0, 1) if d or e]
+        return groups + ([[row(j, d, e) for j in before] for d, e in around] if book else [])
 
     def coarse(
         self, upper: Level, streams: Any, place: Any, grids: Grids, offset: int

@@ -116,7 +116,8 @@ def _as_specified(prior: PortablePrior) -> Level:
     tensors: dict[str, Any] = {n: t.tolist() for n, t in prior.state_dict().items()}
     sizes, largest = list(prior.codes.codebook_sizes), prior.codes.largest_symbol
     series = len(prior.codes.grid) == 1 and prior.codes.grid != (1,)
-    return Level(sizes, largest, prior.reach, tensors, series=series)
+    interleaved = prior.order == "interleaved"
+    return Level(sizes, largest, prior.reach, tensors, series=series, interleaved=interleaved)
 
 
 @pytest.mark.slow
@@ -224,6 +225,26 @@ def test_codes_that_are_nearly_always_zero_cost_their_entropy() -> None:
     block = Block(((256,),), (((1, (1000, 1000)),),), [codes.flatten().numpy().astype(np.uint32)])
     nats = -float(shares[0].log() * (10**6 - 1000) + shares[1].log() * 1000)
     assert PortableModel([prior]).bits(block, 0) == pytest.approx(nats / math.log(2), rel=0.01)
+
+
+def test_the_specification_knows_the_interleaved_order() -> None:
+    """A stage is decoded from the words that the library wrote, by the document alone."""
+    small = {"hidden": 6, "layers": 1, "embedding": 3, "reach": 2, "order": "interleaved"}
+    coarse, fine = CodeGrid((5, 4), (2, 3)), CodeGrid((6, 20), (4, 6), largest_symbol=5)
+    first = trained(PortablePrior(coarse, **small))
+    second = trained(PortablePrior(fine, Conditioning(upper=(coarse,)), **small))
+    rng = np.random.default_rng(0)
+    block = Block(((5, 4), (6, 20)), (((1, (3, 3)),), ((1, (6, 6)),)))
+    block.codes = [rng.integers(0, k, 9).astype(np.uint32) for k in (5, 4)]
+    block.codes += [rng.integers(0, k, 36).astype(np.uint32) for k in (6, 20)]
+    content = PortableModel([first, second]).encode(block, 1)
+    message = specified.Message(content)
+    specification = Portable([_as_specified(first), _as_specified(second)])
+    known = [([(3, 3)], codes.tolist()) for codes in block.codes[:2]]
+    for stream in (2, 3):
+        found = specification.codes(message, stream, [(6, 6)], known)
+        assert found == block.codes[stream].tolist()
+        known.append(([(6, 6)], found))
 
 
 def test_tables_by_their_definitions() -> None:

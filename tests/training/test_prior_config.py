@@ -16,12 +16,18 @@ SECTIONS = (
 )
 
 
-def test_every_model_has_a_preset_of_its_name() -> None:
-    assert prior_preset_names() == ["pixelcnn", "pixelsnail", "portable", "transformer"]
+def test_every_model_has_a_preset() -> None:
+    assert prior_preset_names() == [
+        "pixelcnn",
+        "pixelsnail",
+        "portable",
+        "portable-photos",
+        "transformer",
+    ]
     for name in prior_preset_names():
         config = load_config(name)
         assert tuple(config.sections) == SECTIONS
-        assert config.sections["prior"]["name"] == name
+        assert config.sections["prior"]["name"] == name.split("-")[0]
         assert config.description
 
 

@@ -51,7 +51,8 @@ def train_prior(
     model: Annotated[
         str,
         typer.Option(
-            help="pixelcnn, pixelsnail, transformer, portable or a .toml file; see vocabula config."
+            help="pixelcnn, pixelsnail, transformer, portable, portable-photos or a .toml file; "
+            "see vocabula config."
         ),
     ],
     out: Annotated[str, typer.Option("-o", "--out", metavar="PRIOR", help="The folder to write.")],

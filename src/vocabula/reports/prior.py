@@ -274,7 +274,8 @@ def _level_context(number: int, level: LevelNats, levels: Sequence[LevelNats]) -
     picture = ""
     if nats.by_position.ndim == 2:
         low, high = float(flat.min()), float(flat.max())
-        scaled = (nats.by_position.numpy() - low) / max(high - low, 1e-9)
+        reached = nats.by_position.nan_to_num(low).numpy()
+        scaled = (reached - low) / max(high - low, 1e-9)
         picture = data_uri(heat(scaled))
     several = len(nats.by_book) > 1
     return {
