@@ -80,7 +80,7 @@ def own(
 ) -> tuple[list[dict[str, float]], dict[str, float]]:
     """The curve of a tokenizer's files, and the CPU seconds of a picture at quality 50."""
     found, seconds = [], {"encode": 0.0, "decode": 0.0}
-    header = tokenizer_header(tokenizer, model)
+    header = tokenizer_header(tokenizer, model, stages=None)
     for quality in QUALITIES:
         sizes, outputs = [], []
         for image in images:

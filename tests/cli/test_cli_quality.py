@@ -20,7 +20,7 @@ Vocabula = Callable[..., Any]
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lapped transform with a codebook of smooth pictures and a rate term."""
     torch.manual_seed(0)
-    rate = {"name": "rate", "weight": 0.01, "null": True}
+    rate = {"name": "rate", "weight": 0.01, "null": True, "contexts": 2}
     quantizer = {"name": "vector", "dim": 12, "codebook_size": 64, "rate": rate}
     net = {"name": "lapped", "downsample": 4}
     tokenizer = build_tokenizer({"encoder": net, "decoder": net, "quantizer": quantizer}, 3)

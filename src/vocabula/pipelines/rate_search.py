@@ -15,7 +15,8 @@ from vocabula.codec.writer import CodedSignal
 from vocabula.errors import OptionError
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.composite import CompositeQuantizer
-from vocabula.quantizers.rate import RateState
+from vocabula.quantizers.rate import LEAST_SHARE, RateState
+from vocabula.quantizers.residual import ResidualQuantizer
 from vocabula.quantizers.vector import VectorQuantizer
 from vocabula.tokenizers import SignalTokenizer
 
@@ -25,6 +26,8 @@ RANGE = 16.0
 """By how much bits weigh more at the lowest quality, and less at the highest."""
 PRIOR = 64.0
 """Codes that the shares of training count for beside those of a signal."""
+BEAM = 4
+"""Partial sums of residual stages that effort 1 keeps."""
 STEPS = 9
 """Files tried in the search for a size; the last differ by 1 % of the weight of bits."""
 EFFORTS = (0, 1)
@@ -126,24 +129,40 @@ def books_of(quantizer: Quantizer) -> list[Quantizer]:
 
 @contextlib.contextmanager
 def suggested(tokenizer: SignalTokenizer, levels: Sequence[Tensor]) -> Iterator[None]:
-    """Within the block the shares of codes are those of some codes and, a little, of training."""
+    """Within the block the shares of codes are those of some codes and, a little, of training.
+
+    A table of a context is multiplied by how much more frequent each code is than in training. Sums
+    of stages are found by a beam of `BEAM` at least.
+    """
     before: list[tuple[RateState, Tensor]] = []
+    sums = [part for part in tokenizer.modules() if isinstance(part, ResidualQuantizer)]
+    beams = [part.beam for part in sums]
     books = [book for level in tokenizer.levels for book in books_of(level.quantizer)]
     columns = [
         column
         for level, codes in zip(tokenizer.levels, levels, strict=True)
         for column in codes.reshape(-1, level.quantizer.books).T
     ]
+    statistics = tokenizer.code_statistics
+    known = statistics and [torch.from_numpy(each) + 1 for each in statistics.counts]
     try:
-        for book, codes in zip(books, columns, strict=True):
+        for part in sums:
+            part.beam = max(BEAM, part.beam)
+        for number, (book, codes) in enumerate(zip(books, columns, strict=True)):
             if not isinstance(book, VectorQuantizer) or book.rate is None:
                 continue
             state = book.rate
             before.append((state, state.share.clone()))
-            counts = torch.bincount(codes, minlength=len(state.share)).to(state.share)
-            state.share.copy_((counts + PRIOR * state.share) / (counts.sum() + PRIOR))
+            share = state.share.reshape(-1, state.share.shape[-1]) + LEAST_SHARE
+            usual = known[number].to(share) if known and len(share) > 1 else share.mean(0)
+            usual = usual / usual.sum()
+            counts = torch.bincount(codes, minlength=len(usual)).to(share)
+            found = share * (counts + PRIOR * usual) / usual
+            state.share.copy_((found / found.sum(-1, keepdim=True)).view_as(state.share))
         yield
     finally:
+        for part, beam in zip(sums, beams, strict=True):
+            part.beam = beam
         for state, share in reversed(before):
             state.share.copy_(share)
 
