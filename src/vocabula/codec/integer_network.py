@@ -146,11 +146,16 @@ def _bounded(x: Tensor) -> Tensor:
 
 
 def _curve(x: Tensor) -> Tensor:
-    """The activation by its table, and the identity above it."""
-    top = _CURVE - 1
-    inside = x.clamp(-_CURVE, top).long() + _CURVE
-    table = torch.from_numpy(curve_table()).to(x.device)
-    return _bounded(table[inside] + (x - top).clamp_min(0))
+    """The activation of bounded values by its table."""
+    return _curve_of_states(x.device)[x.long() + _STATE]
+
+
+@functools.cache
+def _curve_of_states(device: torch.device) -> Tensor:
+    """(2^16,) the activation of all bounded values: `curve_table`, and the identity above it."""
+    x, top = np.arange(-_STATE, _STATE), _CURVE - 1
+    inside = curve_table()[x.clip(-_CURVE, top) + _CURVE]
+    return torch.from_numpy((inside + (x - top).clip(0)).clip(-_STATE, _STATE - 1)).to(device)
 
 
 def _bytes(x: Tensor) -> bytes:

@@ -108,7 +108,7 @@ class CodeGrid:
         """Number of positions n of the training grid."""
         return math.prod(self.grid)
 
-    @property
+    @functools.cached_property
     def slots(self) -> tuple[Slot, ...]:
         """The symbols of one position, in order."""
         return tuple(
@@ -117,7 +117,7 @@ class CodeGrid:
             for slot in _digits(book, size, self.largest_symbol)
         )
 
-    @property
+    @functools.cached_property
     def symbol_sizes(self) -> tuple[int, ...]:
         """Number of values of each symbol of a position."""
         return tuple(slot.size for slot in self.slots)

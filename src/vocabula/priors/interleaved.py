@@ -96,33 +96,32 @@ class InterleavedContext(Context):
         self._around, self._cells = _offsets(AROUND, device), _offsets(COARSE, device)
         books = [slot.book for slot in codes.slots]
         self._books = [slice(books.index(b), len(books) - books[::-1].index(b)) for b in books]
-        self._starts = torch.zeros(len(self.own.places.height), 2, dtype=torch.long, device=device)
+        self._scale, self._kind = scale_and_kind(self.own.places.row, self.own.places.column)
 
     def shift(self, starts: Tensor) -> None:
         """Say where in a larger signal (B, 2) each signal begins, as scales count from there."""
-        self._starts = starts.to(self.own.places.row.device)
+        places = self.own.places
+        down, right = starts.to(places.row.device)[places.signal].unbind(1)
+        self._scale, self._kind = scale_and_kind(places.row + down, places.column + right)
 
     def wave(self) -> Tensor:
         """(N,) by scale and kind; see `Context`."""
-        scale, kind = self._scale_and_kind(slice(None))
-        return (COARSEST - scale) * KINDS + kind
+        return (COARSEST - self._scale) * KINDS + self._kind
 
     def kinds(self, which: Tensor | slice) -> list[tuple[int, Tensor | slice]]:
         """One for each of the three; see `Context`."""
-        _, kind = self._scale_and_kind(which)
+        kind = self._kind[which]
         every = torch.arange(self.positions, device=kind.device)[which]
         return [(k, every[kind == k]) for k in kind.unique().tolist()]
 
     def phases(self, which: Tensor | slice) -> list[Tensor]:
         """Also the scale; see `Context`."""
-        scale, _ = self._scale_and_kind(which)
-        return [*super().phases(which), scale.clamp(max=SCALES - 1)]
+        return [*super().phases(which), self._scale[which].clamp(max=SCALES - 1)]
 
     def inputs(self, table: Tensor, slot: int, which: Tensor | slice, kind: int) -> Tensor:
         """Embeddings (M, inputs); see `Context`."""
         places, book = self.own.places, self._books[slot]
         signal, row, column = (x[which] for x in (places.signal, places.row, places.column))
-        scale, _ = self._scale_and_kind(which)
 
         def seen(plane: Plane, sources: slice, at: tuple[Tensor, Tensor]) -> Tensor:
             rows = plane.rows(sources, plane.places.near(signal, *at))
@@ -131,7 +130,7 @@ class InterleavedContext(Context):
         def around(row: Tensor, column: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
             return row[:, None] + offsets[0], column[:, None] + offsets[1]
 
-        step = (1 << scale)[:, None]
+        step = (1 << self._scale[which])[:, None]
         down, right = self._known[kind] * step[None]
         found = [seen(self.own, book, (row[:, None] + down, column[:, None] + right))]
         if slot:
@@ -143,11 +142,6 @@ class InterleavedContext(Context):
             cell = around(coarser(row, above), coarser(column, beside), self._cells)
             found.append(seen(plane, slice(None), cell))
         return torch.cat(found, 1)
-
-    def _scale_and_kind(self, which: Tensor | slice) -> tuple[Tensor, Tensor]:
-        places = self.own.places
-        down, right = self._starts[places.signal[which]].unbind(1)
-        return scale_and_kind(places.row[which] + down, places.column[which] + right)
 
 
 def _offsets(places: Sequence[Place], device: torch.device) -> Tensor:
