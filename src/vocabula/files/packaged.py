@@ -70,11 +70,11 @@ def packaged_as(run: str | os.PathLike[str]) -> Packaged | None:
     Raises:
         CheckpointError: it is ``default``, and this build of the package carries none.
     """
-    known = packaged()
-    if isinstance(run, str) and run in known:
-        return known[run]
-    if run != DEFAULT or not isinstance(run, str):
+    if not isinstance(run, str):
         return None
+    known = packaged()
+    if run != DEFAULT:
+        return known.get(run)
     if CURRENT not in known:
         raise CheckpointError(
             f"{DEFAULT}: expected the tokenizer {CURRENT} in the package, got a build of vocabula "
