@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli.inputs import existing
+from vocabula.cli.inputs import check_run, checked, existing
 from vocabula.cli.runs import (
     BatchSize,
     Device,
@@ -15,12 +15,15 @@ from vocabula.cli.runs import (
     Jobs,
     Overwrite,
     Prior,
-    Run,
     Stages,
     Strict,
 )
+from vocabula.errors import OptionError
+from vocabula.files.packaged import DEFAULT
 
 EXAMPLES = """[bold]Examples[/bold]
+
+  vocabula compress photo.png                                 with the package's own tokenizer
 
   vocabula compress runs/first photo.png                      writes photo.vcb
 
@@ -43,23 +46,50 @@ EXAMPLES = """[bold]Examples[/bold]
 ARRAYS = (".npy", ".npz", ".parquet", ".csv")
 
 
-def _existing(context: typer.Context, files: list[str]) -> list[str]:
-    """The files, after a check that they are there."""
+def _checked(context: typer.Context, words: list[str]) -> list[str]:
+    """The words, after a check that the run and the files are there; see `split_run`."""
+    if context.resilient_parsing:
+        return words
+    run, files = split_run(words)
+    checked(check_run)(context, run)
     arrays = [file for file in files if Path(file).suffix.lower() in ARRAYS]
     existing("a picture file")(context, [file for file in files if file not in arrays])
     existing("a file of vectors")(context, arrays)
-    return files
+    return words
+
+
+def split_run(words: list[str]) -> tuple[str, list[str]]:
+    """The run and the files: before a picture file no run means the package's own tokenizer.
+
+    Raises:
+        OptionError: there is a run but no file.
+    """
+    from vocabula.data.picture_formats import IMAGE_SUFFIXES
+
+    first = Path(words[0]).expanduser()
+    if first.is_file() or (first.suffix.lower() in IMAGE_SUFFIXES and not first.is_dir()):
+        return DEFAULT, words
+    if len(words) > 1:
+        return words[0], words[1:]
+    if first.is_dir() and not (first / "config.json").is_file():
+        raise OptionError(
+            f"compress: expected a RUN or a picture file first, got the folder {words[0]}; name "
+            f"the tokenizer before it: vocabula compress {DEFAULT} {words[0]}"
+        )
+    raise OptionError(
+        f"compress: expected files after the run {words[0]}, got none; name the picture files"
+    )
 
 
 def compress(
-    run: Run,
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILES...",
-            help="Pictures and folders of them; for a tokenizer of vectors .npy, .npz, .parquet "
-            "and .csv files.",
-            callback=_existing,
+            metavar="[RUN] FILES...",
+            help="A run's folder or a saved tokenizer; without one, and as default, the package's "
+            "own for photographs. Then pictures and folders of them; for a tokenizer of vectors "
+            ".npy, .npz, .parquet and .csv files.",
+            callback=_checked,
         ),
     ],
     out: Annotated[
@@ -72,7 +102,7 @@ def compress(
             "a folder for one file each; default: beside each input.",
         ),
     ] = None,
-    entropy: Entropy = "adaptive",
+    entropy: Entropy = None,
     prior: Prior = None,
     stages: Stages = None,
     target_bpp: Annotated[
@@ -125,10 +155,11 @@ def compress(
     from vocabula.data.media import MEDIA
     from vocabula.pipelines.compress import COMPRESSION, compress_files
 
+    run, files = split_run(files)
     tokenizer = open_run(run, device)
     compression = COMPRESSION.of(tokenizer.signal.kind)()
     fidelity = compression.closeness()
-    model = open_entropy(tokenizer, entropy, prior)
+    model = open_entropy(tokenizer, entropy, prior, run)
     total = compression.count(files)
     with plain_warnings(), keeping_finished(), counted("compressing", total) as advance:
         written = compress_files(
@@ -161,9 +192,12 @@ NAMED = 3
 
 
 def _opening(run: str, files: list[Path], out: str | None, prior: str | None) -> tuple[str, ...]:
-    """The command that opens what was written."""
+    """The command that opens what was written; files of the package's tokenizer need no RUN."""
+    from vocabula.files.packaged import packaged_as
+
     words = "open" if len(files) <= NAMED or out is not None else "open the first"
     if len(files) > NAMED:
         files = files[:NAMED] if out is None else [Path(out)]
     options = ["--prior", prior] if prior is not None else []
-    return (words, "decompress", run, *map(str, files), *options)
+    named = [] if packaged_as(run) else [run]
+    return (words, "decompress", *named, *map(str, files), *options)

@@ -26,17 +26,15 @@ def counts(
     vocabula train does so at its end. Files that were compressed with other counts need those to be
     opened, so existing ones are replaced with --overwrite only.
     """
-    from pathlib import Path
-
     from vocabula.cli.closing import close
     from vocabula.cli.reading import open_data, reading_data
-    from vocabula.cli.runs import counted, open_run
+    from vocabula.cli.runs import counted, folder_beside, open_run
     from vocabula.files import check_new_file
     from vocabula.pipelines import learn_statistics
     from vocabula.tokenizers.code_statistics import FILE
 
-    folder = Path(run).expanduser()
-    check_new_file(folder / FILE, overwrite=overwrite)
+    file = folder_beside(run, FILE)
+    check_new_file(file, overwrite=overwrite)
     with reading_data():
         tokenizer = open_run(run, device)
         source = open_data(data, tokenizer, run, strict=strict, value_range=value_range)
@@ -44,6 +42,6 @@ def counts(
             statistics = learn_statistics(
                 tokenizer, source, batch_size=batch_size, limit=limit, advance=advance
             )
-    statistics.save(folder)
-    made = f"counted {plural(int(statistics.counts[0].sum()), 'code')} a book: {folder / FILE}"
+    statistics.save(file.parent)
+    made = f"counted {plural(int(statistics.counts[0].sum()), 'code')} a book: {file}"
     close(made, "compress with them", "compress", run, "PICTURES", "-o", "compressed")

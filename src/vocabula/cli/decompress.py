@@ -13,6 +13,8 @@ from vocabula.errors import plural
 
 EXAMPLES = """[bold]Examples[/bold]
 
+  vocabula decompress photo.vcb -o decoded.png                of the package's own tokenizer
+
   vocabula decompress runs/first photo.vcb -o decoded.png
 
   vocabula decompress runs/first photo.vcb                    writes photo.png beside it
@@ -39,8 +41,8 @@ def decompress(
         list[str],
         typer.Argument(
             metavar="[RUN] FILES...",
-            help="A run's folder or a saved tokenizer, which files of vocabula blocks do not need; "
-            "and files that vocabula compress or blocks wrote.",
+            help="A run's folder or a saved tokenizer, which files of the package's own tokenizer "
+            "and of vocabula blocks do not need; and files that vocabula compress or blocks wrote.",
             callback=checked_words,
         ),
     ],
@@ -77,15 +79,20 @@ def decompress(
     )
     from vocabula.codec import offered_models
     from vocabula.errors import OptionError
+    from vocabula.files.packaged import packaged_as
     from vocabula.pipelines.decompress import decompress_files, decompression_for
     from vocabula.pipelines.targets import list_files
 
     run, files = split_run(files)
+    run = packaged_run(files) if run is None else run
     if run is None and prior is not None:
         raise OptionError(
             f"--prior: expected a run with it, got none; name the run that compressed {files[0]}"
         )
     tokenizer = None if run is None else open_run(run, device)
+    own = None if run is None else packaged_as(run)
+    if own is not None and prior is None:
+        prior = str(own.prior)
     models = [] if tokenizer is None else offered_models(tokenizer, prior=prior)
     with keeping_finished(), counted("decompressing", len(list_files(files))) as advance:
         written = decompress_files(
@@ -124,3 +131,29 @@ def split_run(words: list[str]) -> tuple[str | None, list[str]]:
             f"decompress: expected files after the run {words[0]}, got none; name the .vcb files"
         )
     return words[0], words[1:]
+
+
+def packaged_run(files: list[str]) -> str | None:
+    """The name of the package's tokenizer that made the first file; None of files of others.
+
+    Raises:
+        CodecError: a tokenizer of another release of the package made it.
+    """
+    from vocabula.codec.reader import Reader, opened
+    from vocabula.errors import CodecError
+    from vocabula.files.packaged import packaged, packaged_of
+    from vocabula.pipelines.targets import list_files
+
+    for path, _ in list_files(files)[:1]:
+        with opened(path) as (file, name):
+            header = Reader(file, name).header
+        own = packaged_of(header.fingerprint)
+        if own is not None:
+            return own.name
+        if header.packaged:
+            carried = ", ".join(packaged()) or "none"
+            raise CodecError(
+                f"{path}: expected a tokenizer that this build carries ({carried}), got a file of "
+                f"{header.packaged}, which another release of vocabula carries; update vocabula"
+            )
+    return None

@@ -94,9 +94,10 @@ def open_generator(prior: str, device: str = "auto", *, compiled: bool = False) 
         OptionError: the device does not exist, or there is nothing to compile.
     """
     from vocabula.cli.runs import move_to
+    from vocabula.files.packaged import prior_folder
     from vocabula.priors import TransformerPrior, load_generator
 
-    generator = move_to(load_generator(Path(prior).expanduser()), device)
+    generator = move_to(load_generator(prior_folder(prior)), device)
     if compiled:
         transformers = [part for part in generator.priors if isinstance(part, TransformerPrior)]
         if not transformers:

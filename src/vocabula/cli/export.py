@@ -62,10 +62,11 @@ def export(
     from vocabula.cli.runs import open_run
     from vocabula.errors import OptionError
     from vocabula.files import check_new_folder
+    from vocabula.files.packaged import run_folder
     from vocabula.files.run_files import is_prior
     from vocabula.pipelines.export import export_prior, export_tokenizer
 
-    folder = Path(run).expanduser()
+    folder = run_folder(run)
     check_new_folder(Path(out), overwrite=overwrite)
     if is_prior(folder):
         if data is not None:
@@ -108,13 +109,14 @@ def _held_out(
     from vocabula.cli.reading import open_data
     from vocabula.data import default_evaluation
     from vocabula.errors import DataError
+    from vocabula.files.packaged import run_folder
     from vocabula.files.run_files import read_manifest
 
     if data is not None:
         return open_data(
             data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
         )
-    trained = read_manifest(Path(run).expanduser()).get("data")
+    trained = read_manifest(run_folder(run)).get("data")
     chosen = default_evaluation(trained) if isinstance(trained, str) else None
     if chosen is None:
         return None

@@ -23,15 +23,18 @@ EXAMPLES = """[bold]Examples[/bold]
 def info(run: Run) -> None:
     """Print what a run, a tokenizer or a prior is: model, codes, data, command and progress."""
     from vocabula.cli.facts import print_facts
+    from vocabula.files.packaged import packaged_as, run_folder
     from vocabula.files.run_files import is_prior, is_unfinished, read_log, read_manifest
 
-    folder = Path(run).expanduser()
+    folder, own = run_folder(run), packaged_as(run)
     if is_prior(folder):
         rows = prior_rows(folder)
     elif is_unfinished(folder):
         rows = [("tokenizer", "not saved yet: the run has not ended")]
     else:
         rows = model_rows(_summary(run))
+    if own is not None:
+        rows.append(("in the package", f"{own.name}, with its prior: {own.prior}"))
     rows += run_rows(read_manifest(folder), read_log(folder / "log.jsonl"))
     print_facts(rows)
 
@@ -39,11 +42,12 @@ def info(run: Run) -> None:
 def _summary(run: str) -> Summary:
     """The summary that a saved tokenizer stores; the tokenizer is loaded if it has none."""
     from vocabula.cli.runs import open_run
+    from vocabula.files.packaged import run_folder
     from vocabula.tokenizers.saved_folder import read_tokenizer_config
     from vocabula.tokenizers.saved_summary import saved_summary
     from vocabula.tokenizers.summary import summarize
 
-    folder = Path(run).expanduser()
+    folder = run_folder(run)
     saved = saved_summary(folder, read_tokenizer_config(folder))
     return summarize(open_run(run, "cpu")) if saved is None else saved
 

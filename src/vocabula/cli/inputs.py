@@ -50,10 +50,11 @@ def check_run(run: str) -> None:
     Raises:
         CheckpointError: see `read_tokenizer_config`.
     """
+    from vocabula.files.packaged import run_folder
     from vocabula.files.run_files import is_prior, is_unfinished
     from vocabula.tokenizers.saved_folder import read_tokenizer_config
 
-    folder = Path(run).expanduser()
+    folder = run_folder(run)
     if not is_prior(folder) and not is_unfinished(folder):
         read_tokenizer_config(folder)
 

@@ -42,7 +42,7 @@ def rows(found: Inspection) -> list[tuple[str, str]]:
     table = [
         ("format", f"version {VERSION}"),
         ("signals", f"{found.what}{_sizes(found)}"),
-        ("tokenizer", header.fingerprint or "none"),
+        ("tokenizer", " ".join(filter(None, (header.packaged, header.fingerprint))) or "none"),
         ("entropy model", ", ".join(models)),
         *([("build", f"torch {header.build}")] if header.build else []),
         ("stages", held if header.kept == len(header.stages) else f"{held}, cut"),

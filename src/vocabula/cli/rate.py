@@ -78,10 +78,16 @@ def rate(
     from vocabula.cli.console import say
     from vocabula.cli.facts import print_table
     from vocabula.cli.reading import open_data, reading_data
-    from vocabula.cli.runs import default_jobs, keeping_finished, open_entropy, open_run
+    from vocabula.cli.runs import (
+        default_jobs,
+        folder_beside,
+        keeping_finished,
+        open_entropy,
+        open_run,
+    )
     from vocabula.files import check_new_folder, new_folder
 
-    folder = Path(run).expanduser() / "rate" if out is None else Path(out)
+    folder = folder_beside(run, "rate") if out is None else Path(out)
     check_new_folder(folder, overwrite=overwrite)
     with keeping_finished(), reading_data():
         tokenizer = open_run(run, device)
@@ -92,7 +98,7 @@ def rate(
                 "no classical codec is known for them"
             )
         rates = RATES.of(kind.kind)()
-        model = open_entropy(tokenizer, entropy, prior)
+        model = open_entropy(tokenizer, entropy, prior, run)
         source = open_data(
             data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
         )

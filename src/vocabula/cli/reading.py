@@ -123,9 +123,10 @@ def say_split(data: str, *, held_out: bool) -> None:
 
 def _kept(run: str, names: Sequence[str]) -> dict[str, Any]:
     """Options of [data] that the run states."""
+    from vocabula.files.packaged import run_folder
     from vocabula.files.run_files import read_manifest
 
-    config = read_manifest(Path(run).expanduser()).get("config", {}) if names else {}
+    config = read_manifest(run_folder(run)).get("config", {}) if names else {}
     data = config.get("data", {}) if isinstance(config, dict) else {}
     return {name: data[name] for name in names if isinstance(data, dict) and name in data}
 

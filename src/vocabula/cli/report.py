@@ -80,10 +80,12 @@ def report(
     """
     from vocabula.cli.closing import close
     from vocabula.cli.reading import check_apart_from
+    from vocabula.cli.runs import folder_beside
+    from vocabula.files.packaged import run_folder
     from vocabula.files.run_files import is_prior
 
-    folder = Path(run).expanduser()
-    page = Path(out) if out is not None else folder / "report.html"
+    folder = run_folder(run)
+    page = Path(out) if out is not None else folder_beside(run, "report.html")
     if data is not None:
         check_apart_from(data, page)
     of_images = {
@@ -137,6 +139,7 @@ def _report_run(
     check_data(data)
     from vocabula.benchmark.rate import jpeg_beside
     from vocabula.evaluation.alignment import read_alignment
+    from vocabula.files.packaged import run_folder
     from vocabula.reports import build_report
 
     with reading_data():
@@ -144,7 +147,7 @@ def _report_run(
         source = open_data(
             data, tokenizer, run, held_out=True, strict=strict, value_range=value_range
         )
-        folder = Path(run).expanduser()
+        folder = run_folder(run)
         if options["alignment"] is not None:
             options["alignment"] = read_alignment(options["alignment"])
         if tokenizer.signal.kind == "image":

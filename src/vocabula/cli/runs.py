@@ -21,7 +21,9 @@ M = TypeVar("M", "SignalTokenizer", "Generator")
 Run = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="A run's folder or a saved tokenizer.", callback=checked(check_run)
+        metavar="RUN",
+        help="A run's folder, a saved tokenizer, or default.",
+        callback=checked(check_run),
     ),
 ]
 Data = Annotated[
@@ -90,11 +92,12 @@ Stages = Annotated[
     ),
 ]
 Entropy = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="adaptive (learns as it goes), static (counts of training codes; see vocabula "
-        "counts), portable (a portable prior, --prior; opens on every machine), prior (any "
-        "prior, --prior; opens on the same build of torch only) or uniform (fixed length)."
+        help="adaptive (the usual one; learns as it goes), static (counts of training codes; see "
+        "vocabula counts), portable (a portable prior, --prior; opens on every machine), prior "
+        "(any prior, --prior; opens on the same build of torch only) or uniform (fixed length); "
+        "with the package's own tokenizer by default portable, with its own prior."
     ),
 ]
 Prior = Annotated[
@@ -123,10 +126,11 @@ def open_run(run: str, device: str = "auto") -> SignalTokenizer:
         CheckpointError: there is none, or it is damaged.
         OptionError: the device does not exist.
     """
+    from vocabula.files.packaged import run_folder
     from vocabula.files.run_files import is_unfinished, read_manifest
     from vocabula.tokenizers import load
 
-    folder = Path(run).expanduser()
+    folder = run_folder(run)
     if is_unfinished(folder):
         command = read_manifest(folder).get("command", "vocabula train ...")
         raise CheckpointError(
@@ -155,8 +159,17 @@ def move_to(model: M, device: str) -> M:
         ) from None
 
 
-def open_entropy(tokenizer: SignalTokenizer, entropy: str, prior: str | None) -> EntropyModel:
+def open_entropy(
+    tokenizer: SignalTokenizer, entropy: str | None, prior: str | None, run: str
+) -> EntropyModel:
     """The entropy model that the options name.
+
+    Args:
+        tokenizer: the tokenizer of the codes.
+        entropy: the model's name; None for the usual one: adaptive, or with a tokenizer of the
+            package its portable prior.
+        prior: the folder of a prior.
+        run: the RUN that names the tokenizer.
 
     Raises:
         OptionError: there is no such model, or it does not use the prior that is given.
@@ -165,7 +178,13 @@ def open_entropy(tokenizer: SignalTokenizer, entropy: str, prior: str | None) ->
     from vocabula.codec import ENTROPIES, NETWORKS, choose_model, offered_models
     from vocabula.codec.known_models import statistics_of
     from vocabula.errors import OptionError
+    from vocabula.files.packaged import packaged_as
 
+    own = packaged_as(run)
+    if entropy is None:
+        entropy = "adaptive" if own is None or prior is not None else "portable"
+    if own is not None and prior is None and entropy in NETWORKS:
+        prior = str(own.prior)
     if prior is not None and entropy in ENTROPIES:
         raise OptionError(
             f"--prior: expected --entropy {' or '.join(NETWORKS)} with it, got {entropy}; add one, "
@@ -173,6 +192,22 @@ def open_entropy(tokenizer: SignalTokenizer, entropy: str, prior: str | None) ->
         )
     offered = offered_models(tokenizer, prior=prior)
     return choose_model(entropy, statistics_of(tokenizer), offered)
+
+
+def folder_beside(run: str, name: str) -> Path:
+    """The place of an output inside a run's folder.
+
+    Raises:
+        OptionError: the RUN is a tokenizer of the package, which nothing is written into.
+    """
+    from vocabula.files.packaged import packaged_as
+
+    if packaged_as(run) is not None:
+        raise OptionError(
+            f"{run}: expected a place for {name}, got none, and nothing is written into the "
+            "package; name one (-o), or use a RUN of your own"
+        )
+    return Path(run).expanduser() / name
 
 
 def limits_of(max_memory: int | None) -> Limits | None:

@@ -16,7 +16,7 @@ PREFIX = 10
 HASH = 32
 MODEL_HASH = 8
 LONGEST_BUILD = 64
-"""Bytes of the name of a build."""
+"""Bytes of the name of a build, or of a tokenizer of the package."""
 PIXEL_STRIDES = (1, 1)
 
 
@@ -119,6 +119,11 @@ class Header:
     def build(self) -> str:
         """The build that the entropy model's network ran on; empty where none is named."""
         return self.attachments.get(Attachment.BUILD, b"").decode()
+
+    @property
+    def packaged(self) -> str:
+        """The name of the tokenizer, if it came with the package; else empty."""
+        return self.attachments.get(Attachment.PACKAGED, b"").decode()
 
     @property
     def names(self) -> list[str]:

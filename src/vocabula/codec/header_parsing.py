@@ -107,7 +107,8 @@ def parse_header(content: bytes, name: str, limits: Limits) -> Header:
     signal = kind_in_file(kind, attachments, name)
     _check_extents(stages, signal, name)
     _check_names(attachments, signal, name, limits)
-    _check_build(attachments, name)
+    _check_word(attachments, Attachment.BUILD, "build", name)
+    _check_word(attachments, Attachment.PACKAGED, "name of a tokenizer", name)
     _check_pixels(stages, models, signal.exact, channels, name)
     return Header(tokenizer, kind, channels, models, tuple(stages), kept, attachments)
 
@@ -165,18 +166,18 @@ def _check_names(
         raise damaged(name, "names that end with a zero byte", "a cut one")
 
 
-def _check_build(attachments: Mapping[int, bytes], name: str) -> None:
-    content = attachments.get(Attachment.BUILD)
+def _check_word(attachments: Mapping[int, bytes], kind: int, what: str, name: str) -> None:
+    content = attachments.get(kind)
     if content is None:
         return
     if not 1 <= len(content) <= LONGEST_BUILD:
-        raise damaged(name, f"a build of 1 to {LONGEST_BUILD} bytes", str(len(content)))
+        raise damaged(name, f"a {what} of 1 to {LONGEST_BUILD} bytes", str(len(content)))
     try:
         printable = content.decode().isprintable()
     except UnicodeDecodeError:
         printable = False
     if not printable:  # messages show it: it must not hold characters that move a terminal's cursor
-        raise damaged(name, "a build in printable UTF-8", "other bytes")
+        raise damaged(name, f"a {what} in printable UTF-8", "other bytes")
 
 
 def _parse_stage(body: Unpacker, models: int, name: str, limits: Limits) -> Stage:

@@ -41,6 +41,7 @@ class Attachment(enum.IntEnum):
     SIGNAL = 5  # the axes and the name of a kind of signals without a number of its own
     RATE = 6  # samples per second, of a kind that is sampled in time
     PACKED_NAMES = 7  # names of the signals of such a kind; see `packed_names`
+    PACKAGED = 8  # the name of the tokenizer, which the package carries; UTF-8
 
 
 def runs(values: list[tuple[int, ...]]) -> list[tuple[int, tuple[int, ...]]]:

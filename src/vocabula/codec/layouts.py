@@ -104,9 +104,11 @@ def check_tokenizer(
     """
     check_kind(header, tokenizer, name)
     if header.fingerprint != fingerprint:
+        own = f"{header.packaged}, " if header.packaged else ""
+        fix = "leave out RUN, or update vocabula" if own else "give the run that compressed it"
         raise CodecError(
-            f"{name}: expected the tokenizer with fingerprint {header.fingerprint}, got "
-            f"{fingerprint}; give the run that compressed it (vocabula info RUN)"
+            f"{name}: expected the tokenizer {own}with fingerprint {header.fingerprint}, got "
+            f"{fingerprint}; {fix} (vocabula info RUN)"
         )
     made = [
         (stage.symbols, stage.strides, stage.factors)

@@ -12,6 +12,7 @@ from vocabula.codec.models import EntropyModel
 from vocabula.codec.packed_names import pack_names
 from vocabula.errors import OptionError
 from vocabula.files import unicode_text
+from vocabula.files.packaged import packaged_of
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.residual import ResidualQuantizer
 from vocabula.tokenizers import SignalTokenizer
@@ -99,15 +100,22 @@ def tokenizer_header(
             f"stages: expected {least} to {len(held)} for this tokenizer, got {stages}{only}; "
             "choose another number"
         )
-    kind = kind_of(tokenizer.signal)
+    kind, identity = kind_of(tokenizer.signal), tokenizer.fingerprint()
+    carried = packaged_of(identity)
+    own = {} if carried is None else {Attachment.PACKAGED: carried.name.encode()}
     return Header(
-        tokenizer=bytes.fromhex(tokenizer.fingerprint()),
+        tokenizer=bytes.fromhex(identity),
         kind=kind.number,
         channels=tokenizer.channels,
         models=(model.name,),
         stages=tuple(held),
         kept=len(held) if stages is None else stages,
-        attachments={**model.attachments(), **name_attachment(names, kind), **kind.attachments()},
+        attachments={
+            **model.attachments(),
+            **name_attachment(names, kind),
+            **kind.attachments(),
+            **own,
+        },
     )
 
 

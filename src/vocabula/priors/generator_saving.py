@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from vocabula import registry
 from vocabula.errors import CheckpointError, OptionError
+from vocabula.files.packaged import prior_folder
 from vocabula.priors.generator import Generator
 from vocabula.priors.prior import Prior
 from vocabula.priors.saving import load
@@ -49,7 +50,8 @@ def load_generator(path: str | Path) -> Generator:
         PRIOR/level-1/, level-2/, ...     where there are several: a prior each, coarsest first
 
     Args:
-        path: a folder that ``vocabula train-prior --out`` wrote.
+        path: a folder that ``vocabula train-prior --out`` wrote, or ``"default"``, the prior of
+            the tokenizer that comes with the package.
 
     Raises:
         CheckpointError: a part is missing or damaged, or the parts do not belong together.
@@ -59,7 +61,7 @@ def load_generator(path: str | Path) -> Generator:
         >>> len(samples.images)
         4
     """
-    folder = Path(path)
+    folder = prior_folder(path)
     if not folder.is_dir():
         raise CheckpointError(
             f"{folder}: expected a trained prior, got no such folder; "

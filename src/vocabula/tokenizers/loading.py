@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vocabula.files.packaged import run_folder
 from vocabula.tokenizers.base import SignalTokenizer
 from vocabula.tokenizers.saving import load_saved
 
@@ -13,7 +14,8 @@ def load(path: str | Path) -> SignalTokenizer:
 
     Args:
         path: a folder with ``config.json`` and ``model.safetensors``, and if there are counts of
-            the training codes, ``entropy.safetensors``.
+            the training codes, ``entropy.safetensors``; or ``"default"``, the tokenizer for
+            photographs that comes with the package.
 
     Raises:
         CheckpointError: missing, damaged, foreign, of a newer format, or inconsistent.
@@ -23,5 +25,5 @@ def load(path: str | Path) -> SignalTokenizer:
         >>> tokenizer.encode(images).shape
         torch.Size([2, 3, 3])
     """
-    tokenizer: SignalTokenizer = load_saved(path)
+    tokenizer: SignalTokenizer = load_saved(run_folder(path))
     return tokenizer

@@ -93,7 +93,7 @@ def train_prior(
     """
     _check_options(config)
     options, accelerator = prepare(config)
-    tokenizer = run if isinstance(run, SignalTokenizer) else load(os.fspath(run))
+    tokenizer = run if isinstance(run, SignalTokenizer) else load(run)
     kind: type[Prior] = registry.lookup("prior", config.sections["prior"]["name"])
     classes = classes and kind.conditional
     sources = Sources(tokens, captions, caption_column, held_out, classes)
