@@ -114,9 +114,7 @@ def main() -> None:
     """Rewrite the measured blocks of the page."""
     found, network, both = (result(n) for n in ("codec-speed", "portable", "portable-orders"))
     if found is None or network is None or both is None:
-        raise SystemExit(
-            "run benchmarks/{codec_speed,portable,portable_orders}.py first"
-        )
+        raise SystemExit("run benchmarks/{codec_speed,portable,portable_orders}.py first")
     text = PAGE.read_text(encoding="utf-8")
     blocks = {
         "coders": coders(found),

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vocabula.cli.drawing import Settings, settings_of
-from vocabula.cli.inputs import existing
+from vocabula.cli.inputs import check_tokens, checked
 from vocabula.cli.runs import BatchSize, Device, Overwrite, Run
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -28,8 +28,8 @@ def decode(
         str,
         typer.Argument(
             metavar="TOKENS",
-            help="A file that vocabula encode wrote.",
-            callback=existing("a file of tokens"),
+            help="What vocabula encode wrote: a file, a folder of parts or a pattern.",
+            callback=checked(check_tokens),
         ),
     ],
     out: Annotated[

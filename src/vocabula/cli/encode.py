@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vocabula.cli.process import alone
 from vocabula.cli.runs import (
     BatchSize,
     Data,
@@ -17,7 +18,7 @@ from vocabula.cli.runs import (
     ValueRange,
     Workers,
 )
-from vocabula.errors import plural
+from vocabula.errors import OptionError, plural
 
 if TYPE_CHECKING:
     from vocabula.data.picture_cuts import Cut
@@ -33,13 +34,20 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula encode runs/first photos/ -o tokens.parquet --resize 64
 
   vocabula encode runs/states states.npy -o tokens.parquet
+
+  vocabula encode runs/first photos/ -o tokens/ --shards 100 --worker 0/4
 """
 
 
 def encode(
     run: Run,
     data: Data,
-    out: Annotated[str, typer.Option("-o", "--out", metavar="FILE", help="The .parquet to write.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            "-o", "--out", metavar="FILE", help="The .parquet to write; with --shards the folder."
+        ),
+    ],
     limit: Limit = None,
     batch_size: BatchSize = None,
     workers: Workers = None,
@@ -65,11 +73,63 @@ def encode(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the places that --crop cuts at.")] = 0,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Write N parts to a folder, each when it is complete; started again it goes on.",
+        ),
+    ] = None,
+    worker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Do the shards of worker I of N, from 0; default: as torchrun or Slurm says, "
+            "else all.",
+        ),
+    ] = None,
+    max_broken: Annotated[
+        float,
+        typer.Option(
+            "--max-broken",
+            metavar="SHARE",
+            help="Largest share of a shard's signals that may be broken; a table lists them.",
+        ),
+    ] = 0.1,
 ) -> None:
     """Encode signals to codes: codes, shape, path and label of each, and the tokenizer's hash.
 
     A prior learns from images of any sizes; --crop and --resize make equal squares of them.
     """
+    if worker is not None and shards is None:
+        raise OptionError(
+            f"--worker: expected --shards N with it, got {worker} alone; add --shards 100"
+        )
+    cut = _cut(crop, crops, resize, seed)
+    options = {"strict": strict, "value_range": value_range}
+    how = {"limit": limit, "batch_size": batch_size, "workers": workers, "overwrite": overwrite}
+    if shards is None:
+        alone(_encode_file)(run, data, out, device, cut, options, **how)
+        return
+    from vocabula.cli.shards import encode_shards
+
+    how |= {"shards": shards, "most_broken": max_broken}
+    encode_shards(run, data, out, device, worker, cut=cut, options=options, **how)
+
+
+def _encode_file(
+    run: str,
+    data: str,
+    out: str,
+    device: str,
+    cut: Cut | None,
+    options: dict[str, Any],
+    *,
+    limit: int | None,
+    **how: Any,
+) -> None:
+    """Encode to one file and say what it holds."""
     from pathlib import Path
 
     from vocabula.cli.closing import close
@@ -81,28 +141,18 @@ def encode(
     from vocabula.files import check_new_file
     from vocabula.pipelines import encode_dataset
 
-    check_new_file(Path(out), overwrite=overwrite)
+    check_new_file(Path(out), overwrite=how["overwrite"])
     check_name(Path(out))
-    cut = _cut(crop, crops, resize, seed)
     check_apart_from(data, out)
     with reading_data():
         tokenizer = open_run(run, device)
-        options: dict[str, Any] = {"strict": strict, "value_range": value_range}
         if cut is None:
             source = open_data(data, tokenizer, run, **options)
         else:
             images = open_images(data, tokenizer, run, "encode --crop, --resize", **options)
             source = CroppedSource(images, cut)
-        count = encode_dataset(
-            tokenizer,
-            source,
-            out,
-            batch_size=batch_size,
-            limit=None if limit is None else limit * source.crops,
-            workers=workers,
-            overwrite=overwrite,
-            progress=True,
-        )
+        most = None if limit is None else limit * source.crops
+        count = encode_dataset(tokenizer, source, out, limit=most, progress=True, **how)
     signal = tokenizer.signal
     if cut is None:
         what = signal.counted(count)
@@ -120,7 +170,6 @@ def encode(
 def _cut(crop: int | None, crops: int | None, resize: int | None, seed: int) -> Cut | None:
     """The equal squares that the options ask for; None to encode whole images."""
     from vocabula.data.picture_cuts import Cut
-    from vocabula.errors import OptionError
 
     if crop is None and crops is not None:
         raise OptionError(

@@ -32,16 +32,23 @@ def checked(check: Callable[[str], None]) -> Callable[[typer.Context, Any], Any]
 
 def existing(expected: str, got: str = "nothing there", fix: str = "check the path") -> Any:
     """The callback of an argument that refuses missing paths with this message."""
+    return checked(lambda path: check_there(path, expected, got, fix))
 
-    def check(path: str) -> None:
-        try:
-            os.stat(Path(path).expanduser())
-        except (FileNotFoundError, NotADirectoryError):
-            raise DataError(f"{path}: expected {expected}, got {got}; {fix}") from None
-        except (OSError, ValueError):
-            pass  # the function that opens it says more
 
-    return checked(check)
+def check_there(
+    path: str, expected: str, got: str = "nothing there", fix: str = "check the path"
+) -> None:
+    """Refuse a missing path with this message.
+
+    Raises:
+        DataError: nothing is there.
+    """
+    try:
+        os.stat(Path(path).expanduser())
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{path}: expected {expected}, got {got}; {fix}") from None
+    except (OSError, ValueError):
+        pass  # the function that opens it says more
 
 
 def check_run(run: str) -> None:
@@ -68,6 +75,19 @@ def check_data(data: str) -> None:
     from vocabula.data.places import check_place
 
     check_place(data)
+
+
+def check_tokens(tokens: str) -> None:
+    """Refuse missing tokens: a file, a folder of parts or a pattern.
+
+    Raises:
+        DataError: nothing is there.
+    """
+    import glob
+
+    place = Path(tokens).expanduser()
+    if not any(character in tokens for character in "*?[") or not glob.glob(str(place)):
+        check_there(tokens, "a file of tokens, a folder of parts or a pattern")
 
 
 def seed_in_range(seed: int) -> int:

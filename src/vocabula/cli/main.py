@@ -84,7 +84,7 @@ COMMANDS = (
     info,
     benchmark,
 )
-IN_EVERY_PROCESS = (train, train_prior)
+IN_EVERY_PROCESS = (train, train_prior, encode)
 """Commands that a launcher may start in several processes; of others one process does the work."""
 
 for module in COMMANDS:

@@ -41,7 +41,32 @@ def open_data(
     Raises:
         DataError: the data are missing or damaged, or their channels do not convert.
     """
-    from vocabula.data import DATA, open_data
+    from vocabula.data import open_data
+
+    options = data_options(
+        data, tokenizer, run, strict=strict, value_range=value_range, attributes=attributes
+    )
+    place = chosen_split(data, held_out=held_out)
+    source = open_data(tokenizer.signal, place, **options)
+    say_split(data, held_out=held_out)
+    return source
+
+
+def data_options(
+    data: str,
+    tokenizer: SignalTokenizer,
+    run: str,
+    *,
+    strict: bool = False,
+    value_range: tuple[float, float] | None = None,
+    attributes: bool = True,
+) -> dict[str, Any]:
+    """The options of the kind's `SignalData` with which DATA are opened; see `open_data`.
+
+    Raises:
+        OptionError: there is a range, and the kind has none.
+    """
+    from vocabula.data import DATA
 
     options = _kept(run, DATA.of(tokenizer.signal.kind).kept_options) if attributes else {}
     if tokenizer.signal.depth is not None:  # values of a file have a range
@@ -53,10 +78,7 @@ def open_data(
             f"--value-range: expected none for {tokenizer.signal.plural}, got {value_range}; "
             "leave it out, their values are taken as they are"
         )
-    place = chosen_split(data, held_out=held_out)
-    source = open_data(tokenizer.signal, place, strict=strict, **options)
-    say_split(data, held_out=held_out)
-    return source
+    return {"strict": strict, **options}
 
 
 def open_images(

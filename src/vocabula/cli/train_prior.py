@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vocabula.cli.inputs import check_run, checked, existing
+from vocabula.cli.inputs import check_run, check_tokens, checked
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -36,8 +36,8 @@ def train_prior(
         str,
         typer.Argument(
             metavar="TOKENS",
-            help="A file that vocabula encode wrote with it.",
-            callback=existing("a file of tokens"),
+            help="What vocabula encode wrote with it: a file, a folder of parts or a pattern.",
+            callback=checked(check_tokens),
         ),
     ],
     overrides: Annotated[

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vocabula.data.parquet import ParquetSource
     from vocabula.data.picture_cuts import Cut
     from vocabula.data.source import ImageSource, Sample
+    from vocabula.data.token_dataset import TokenDataset
     from vocabula.data.token_file import TokenFile, read_tokens
     from vocabula.data.token_records import TokenBatch, TokenRecord
     from vocabula.data.token_writer import TokenWriter, write_tokens
@@ -49,6 +50,7 @@ __all__ = [
     "SignalData",
     "Source",
     "TokenBatch",
+    "TokenDataset",
     "TokenFile",
     "TokenRecord",
     "TokenWriter",

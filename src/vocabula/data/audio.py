@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from vocabula.budgets import BATCH_SAMPLES, WHOLE_SAMPLES
 from vocabula.data.ahead import map_ahead
-from vocabula.data.audio_clips import BrokenAudioError, Clips
+from vocabula.data.audio_clips import BrokenAudioError, Clips, ClipsPart
 from vocabula.data.audio_reading import (
     check_header,
     count_frames,
@@ -28,6 +29,7 @@ from vocabula.data.batch import Batch
 from vocabula.data.collate import collate
 from vocabula.data.image_problems import DataWarning, summarize
 from vocabula.data.labels import Labels
+from vocabula.data.pieces import Piece
 from vocabula.errors import DataError, plural
 from vocabula.signals.attributes import CLASS
 from vocabula.signals.audio import Audio
@@ -93,6 +95,39 @@ class AudioSource(Source):
         """The attributes (B,) of some recordings, -1 where one has none."""
         found = {name: own.values[indices] for name, own in self._labels.items()}
         return {CLASS: np.full(len(indices), -1, np.int64), **found}
+
+    @property
+    def root(self) -> Path | None:
+        """See `Source.root`."""
+        return self.clips.root
+
+    def pieces(self) -> Iterator[Piece]:
+        """Each file, or each row group of a table, is a piece; arrays are one."""
+        return self.clips.pieces() or super().pieces()
+
+    def folders(self) -> set[Path]:
+        """See `Source.folders`."""
+        return self.clips.folders()
+
+    def stored_attributes(self) -> dict[str, NDArray[np.int64]]:
+        """See `Source.stored_attributes`."""
+        return {name: own.values for name, own in self._labels.items()}
+
+    def part(self, first: int, last: int) -> AudioSource:
+        """See `Source.part`."""
+        labels = {n: Labels(own.values[first:last], own.names) for n, own in self._labels.items()}
+        return AudioSource(
+            ClipsPart(self.clips, first, last),
+            name=self.name,
+            sample_rate=self.sample_rate,
+            channels=self.channels,
+            labels=labels,
+            strict=self.strict,
+        )
+
+    def left_out(self, index: int) -> tuple[str, str]:
+        """See `Source.left_out`."""
+        return self.describe(index), super().left_out(index)[1]
 
     def content(self) -> str:
         """Hash of the recordings as they are stored; see `content_of_files`."""
@@ -294,6 +329,7 @@ class AudioSource(Source):
         with self._lock:
             if index not in self._broken:
                 self._broken.add(index)
+                self._reasons[index] = reason
                 self.problems.append(problem)
 
     def _warn(self, problems: list[str]) -> None:

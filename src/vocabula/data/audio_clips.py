@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.data.labels import Labels
+from vocabula.data.pieces import Piece
 
 
 class BrokenAudioError(Exception):
@@ -80,3 +83,45 @@ class Clips(ABC):
     def block_bounds(self) -> NDArray[np.int64] | None:
         """See `ImageSource.block_bounds`; any recording is as cheap to read as any other."""
         return None
+
+    @property
+    def root(self) -> Path | None:
+        """See `Source.root`."""
+        return None
+
+    def pieces(self) -> Iterator[Piece] | None:
+        """See `Source.pieces`; None for recordings that are opened whole."""
+        return None
+
+    def folders(self) -> set[Path]:
+        """See `Source.folders`."""
+        return set()
+
+
+class ClipsPart(Clips):
+    """The recordings from `first` to before `last` of many.
+
+    Args:
+        clips: all recordings.
+        first: number of the first one.
+        last: number after the last one.
+    """
+
+    def __init__(self, clips: Clips, first: int, last: int) -> None:
+        self._clips, self._first, self._last = clips, first, last
+
+    def __len__(self) -> int:
+        """The number of recordings."""
+        return self._last - self._first
+
+    def path(self, index: int) -> str:
+        """See `Clips.path`."""
+        return self._clips.path(self._first + index)
+
+    def open(self, index: int) -> AbstractContextManager[Clip]:
+        """See `Clips.open`."""
+        return self._clips.open(self._first + index)
+
+    def content(self) -> str:
+        """The hash of all recordings, and which of them these are."""
+        return f"{self._clips.content()}[{self._first}:{self._last}]"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Gt, Le
@@ -13,11 +14,14 @@ from annotated_types import Ge, Gt, Le
 from vocabula.budgets import CACHED_SAMPLES
 from vocabula.data.ahead import map_ahead
 from vocabula.data.audio import AudioSource, Samples
-from vocabula.data.audio_clips import BrokenAudioError
+from vocabula.data.audio_clips import BrokenAudioError, Clips
+from vocabula.data.audio_folder import FileClips
 from vocabula.data.audio_opening import open_audio
+from vocabula.data.audio_parquet import TableClips
 from vocabula.data.base import SignalData, Source
 from vocabula.data.batch import Batch
 from vocabula.data.order import Stream, Turns
+from vocabula.data.pieces import Piece, files_of
 from vocabula.errors import DataError, OptionError
 from vocabula.registry import component
 from vocabula.signals import Signal
@@ -98,6 +102,27 @@ class AudioData(SignalData):
             labels=self.labels,
             strict=self.strict,
         )
+
+    def open_files(
+        self, place: str, pieces: Sequence[Piece], *, root: Path | None, channels: int | None
+    ) -> AudioSource | None:
+        """Files of recordings and row groups are opened alone; see `SignalData.open_files`."""
+        files = files_of(pieces)
+        clips: Clips | None = None
+        if root is not None:
+            clips = FileClips(root, files)
+        elif files[0].suffix.lower() == ".parquet":
+            clips = TableClips(files)
+        if clips is None or self.sample_rate is None:
+            return None
+        first = pieces[0].first
+        return AudioSource(
+            clips,
+            name=place,
+            sample_rate=self.sample_rate,
+            channels=channels or self.channels or 1,
+            strict=self.strict,
+        ).part(first, first + sum(piece.count for piece in pieces))
 
     def _train_batches(self, source: Source, turns: Turns) -> Iterator[Batch]:
         """Batches in which the next readable recording replaces a broken one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from vocabula.data.audio_names import folder_classes
 from vocabula.data.content import content_of_files
 from vocabula.data.image_files import Wanted, find_files
 from vocabula.data.labels import Labels
+from vocabula.data.pieces import Piece, folders_above
 from vocabula.files import input_errors
 
 
@@ -22,10 +23,11 @@ class FileClips(Clips):
     Args:
         root: the folder that paths are relative to.
         files: in order.
+        searched: whether they are all that the folder holds.
     """
 
-    def __init__(self, root: Path, files: Sequence[Path]) -> None:
-        self._root, self._files = root, list(files)
+    def __init__(self, root: Path, files: Sequence[Path], *, searched: bool = False) -> None:
+        self._root, self._files, self._searched = root, list(files), searched
 
     def __len__(self) -> int:
         """The number of files."""
@@ -38,6 +40,19 @@ class FileClips(Clips):
     def open(self, index: int) -> AbstractContextManager[Clip]:
         """See `Clips.open`."""
         return opened(self._files[index])
+
+    @property
+    def root(self) -> Path:
+        """See `Source.root`."""
+        return self._root.absolute()
+
+    def pieces(self) -> Iterator[Piece]:
+        """Each file is a piece."""
+        return (Piece.of(file.absolute(), 0, 1) for file in self._files)
+
+    def folders(self) -> set[Path]:
+        """See `Source.folders`."""
+        return folders_above(self._root, self._files) if self._searched else set()
 
     def labels(self) -> dict[str, Labels]:
         """The first sub-folders as classes; see `folder_classes`."""

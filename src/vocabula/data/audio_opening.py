@@ -109,7 +109,7 @@ def _clips(name: str, sample_rate: int, strict: bool) -> tuple[Clips, str]:
     if path.is_dir():
         return _folder(path, name, strict)
     if not path.exists():
-        return TableClips(matches(name, path)), name
+        return TableClips(matches(name, path), searched=True), name
     if not os.access(path, os.R_OK):
         raise DataError(f"{name}: expected a readable file, got no permission; check its rights")
     if path.suffix.lower() == ".parquet":
@@ -130,13 +130,13 @@ def _folder(path: Path, name: str, strict: bool) -> tuple[Clips, str]:
         name = str(path)
     shards = split_shards(path)
     if shards:
-        return TableClips(only_shards(name, shards)), name
+        return TableClips(only_shards(name, shards), searched=True), name
     files, others = find_recordings(path)
     if not files:
         raise _no_recordings(path, name, others)
     total = len(files) + len(others)
     report_problems(name, others, total, strict=strict, wanted="recordings")
-    return FileClips(path, files), name
+    return FileClips(path, files, searched=True), name
 
 
 def _no_recordings(path: Path, name: str, others: list[str]) -> DataError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from vocabula.data.audio_file import opened
 from vocabula.data.column_types import is_text
 from vocabula.data.labels import Labels, UnusableLabelsError, labels_of
 from vocabula.data.parquet_columns import LABEL_NAMES, features_of, plain_type
+from vocabula.data.pieces import Piece
 from vocabula.data.row_groups import RowGroups
 from vocabula.data.tables import TableFile, columns_in_words
 from vocabula.errors import DataError
@@ -40,12 +41,14 @@ class TableClips(Clips):
 
     Args:
         files: the shards, in order.
+        searched: whether they are all that a folder or a pattern tells.
 
     Raises:
         DataError: a file is damaged, empty, without a column of recordings, or unlike the first.
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Path], *, searched: bool = False) -> None:
+        self._searched = searched
         groups, parts = list[list[tuple[int, int]]](), list[dict[str, Any]]()
         column, wanted = "", dict[str, str]()
         for file in files:
@@ -95,6 +98,14 @@ class TableClips(Clips):
     def content(self) -> str:
         """See `RowGroups.content`."""
         return self._rows.content()
+
+    def pieces(self) -> Iterator[Piece]:
+        """Each row group is a piece."""
+        return self._rows.pieces()
+
+    def folders(self) -> set[Path]:
+        """See `Source.folders`."""
+        return self._rows.folders() if self._searched else set()
 
     def labels(self) -> dict[str, Labels]:
         """The attributes that columns tell."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # names and headers are read without torch
     from vocabula.signals import Signal
 
 from vocabula.data.batch import Batch
 from vocabula.data.order import Turns
+from vocabula.data.pieces import Piece
 from vocabula.signals.attributes import CLASS
 
 
@@ -28,6 +32,7 @@ class Source(ABC):
 
     Attributes:
         problems: items that were skipped and why, one string each.
+        unreadable: path and reason of what was left out while the source was opened.
         keys: a name for each signal, or None.
         crops: how many neighbouring items were cut from one signal.
         batch_size: most signals of a batch, unless the caller says.
@@ -48,7 +53,9 @@ class Source(ABC):
         self.label_names = None if label_names is None else list(label_names)
         self.strict = strict
         self.problems: list[str] = []
+        self.unreadable: list[tuple[str, str]] = []
         self._broken: set[int] = set()
+        self._reasons: dict[int, str] = {}
         self.crops = 1
         self.keys: list[str] | None = None
 
@@ -101,6 +108,39 @@ class Source(ABC):
             DataError: a signal is broken and the source is strict, or none is readable.
         """
 
+    # ------------------------------------------------------------ parts of a source
+
+    @property
+    def root(self) -> Path | None:
+        """The folder that paths are relative to; None where they are not those of files."""
+        return None
+
+    def pieces(self) -> Iterator[Piece]:
+        """Which files, and which rows of them, hold the signals, in order.
+
+        Unless overridden, they are one piece: data that are opened whole.
+        """
+        is_file = os.path.isfile(file := os.path.abspath(os.path.expanduser(self.name)))
+        yield Piece.of(file, 0, len(self)) if is_file else Piece(self.name, 0, len(self))
+
+    def folders(self) -> set[Path]:
+        """The folders that data were found in: something new may come to lie there."""
+        return set()
+
+    def part(self, first: int, last: int) -> Source:
+        """The signals from `first` to before `last`, with the same names."""
+        from vocabula.data.source_part import SourcePart
+
+        return SourcePart(self, first, last)
+
+    def stored_attributes(self) -> dict[str, NDArray[np.int64]] | None:
+        """(N,) value of each attribute of all signals; None where only reading tells."""
+        return None
+
+    def left_out(self, index: int) -> tuple[str, str]:
+        """Path and reason of a signal that `batches` has left out."""
+        return f"[{index}]", self._reasons.get(index, "not readable")
+
 
 class SignalData(ABC):
     """How one kind of signal is opened, cut and batched for training; every kind is a subclass.
@@ -143,6 +183,24 @@ class SignalData(ABC):
         Raises:
             DataError: the data are missing, damaged or do not fit.
         """
+
+    def open_files(
+        self, place: str, pieces: Sequence[Piece], *, root: Path | None, channels: int | None
+    ) -> Source | None:
+        """Open some pieces of data alone, without the others; None if that is not possible.
+
+        Attributes need not be those of the whole. None unless overridden.
+
+        Args:
+            place: as the user names all data.
+            pieces: of a source that `open` has opened, in order.
+            root: the folder that paths are relative to; None for data that have none.
+            channels: as for `open`.
+
+        Raises:
+            DataError: a file is damaged.
+        """
+        return None
 
     def train_batches(
         self,

@@ -81,7 +81,7 @@ class Batch:
         first = 0
         for extent, run in itertools.groupby(self.extents):
             after = first + len(list(run))
-            part = self._part(slice(first, after))
+            part = self.rows(slice(first, after))
             values = part.values[:, :, *(slice(side) for side in extent)]
             yield replace(part, values=values, mask=None)
             first = after
@@ -89,9 +89,10 @@ class Batch:
     def chunks(self, parts: int) -> list[Batch]:
         """The batch in up to `parts` parts of equal size, the last perhaps smaller."""
         size = max(1, -(-len(self) // parts))
-        return [self._part(slice(first, first + size)) for first in range(0, len(self), size)]
+        return [self.rows(slice(first, first + size)) for first in range(0, len(self), size)]
 
-    def _part(self, rows: slice) -> Batch:
+    def rows(self, rows: slice) -> Batch:
+        """Some neighbouring signals of the batch."""
         return replace(
             self,
             values=self.values[rows],

@@ -15,12 +15,14 @@ from torch import Tensor
 
 from vocabula.data.cropped import picture_of
 from vocabula.data.labels import LARGEST
+from vocabula.data.order import generator
+from vocabula.data.token_blocks import StreamedLevel, TokenBlocks
 from vocabula.data.token_file import TokenFile
 from vocabula.data.token_layout import IMAGE, stored_type
 from vocabula.data.token_records import TokenBatch
 from vocabula.errors import DataError, TokensError
 from vocabula.signals.attributes import CLASS, NOT_GIVEN
-from vocabula.signals.codes import OUTSIDE, CodeSpec, on_positions
+from vocabula.signals.codes import OUTSIDE, CodeSpec, on_positions, positions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class CodeArrays:
         layouts: what the codes of each level are, the coarsest first.
         levels: (N, *grid, *code_shape) integers of each level, of the smallest type; signals
             without axes have one position, a grid of (1,). Where `sizes` are given, (N,) arrays
-            (*grid, *code_shape).
+            (*grid, *code_shape). Codes beyond memory are read when they are needed.
         attributes: (N,) int64 values of each attribute by name, -1 where there is none.
         extents: (N, axes) int64, the size of each signal along each axis.
         paths: (N,) where each signal came from.
@@ -44,11 +46,12 @@ class CodeArrays:
         counts: (N,) int64 positions of each signal at each level; None where all grids are equal.
         sizes: (N, axes) int64 grid of each signal at each level, where those of several axes
             differ; else None.
+        read: SHA-256 of codes that are not in memory, as they were first read.
     """
 
     name: str
     layouts: tuple[CodeSpec, ...]
-    levels: tuple[NDArray[Any], ...]
+    levels: tuple[NDArray[Any] | StreamedLevel, ...]
     attributes: Mapping[str, NDArray[np.int64]]
     extents: NDArray[np.int64]
     paths: NDArray[np.object_]
@@ -56,6 +59,34 @@ class CodeArrays:
     signal: str = IMAGE
     counts: tuple[NDArray[np.int64], ...] | None = None
     sizes: tuple[NDArray[np.int64], ...] | None = None
+    read: str = ""
+
+    @property
+    def block_bounds(self) -> NDArray[np.int64] | None:
+        """Where the signals begin that are cheap to read together; None for codes in memory."""
+        first = self.levels[0]
+        return first.block_bounds if isinstance(first, StreamedLevel) else None
+
+    @property
+    def window_blocks(self) -> int:
+        """How many such blocks stay in memory."""
+        first = self.levels[0]
+        return first.window_blocks if isinstance(first, StreamedLevel) else 1
+
+    def some(self, most: int) -> NDArray[np.int64]:
+        """Rising indices of randomly drawn signals, or of those of randomly drawn blocks."""
+        drawn, bounds = generator(0, 0, stream=0), self.block_bounds
+        if bounds is None:
+            return np.sort(drawn.permutation(len(self))[:most])
+        found = np.empty(0, np.int64)
+        for block in drawn.permutation(len(bounds) - 1).tolist():
+            if len(found) < most:
+                found = np.append(found, np.arange(bounds[block], bounds[block + 1]))
+        return np.sort(found[:most])
+
+    def loaded(self) -> CodeArrays:
+        """The same with all codes in memory."""
+        return replace(self, levels=tuple(codes[:] for codes in self.levels), read="")
 
     @property
     def origins(self) -> list[str]:
@@ -81,7 +112,10 @@ class CodeArrays:
         """The signals at some indices."""
         return replace(
             self,
-            levels=tuple(codes[indices] for codes in self.levels),
+            levels=tuple(
+                codes.only(indices) if isinstance(codes, StreamedLevel) else codes[indices]
+                for codes in self.levels
+            ),
             attributes={name: values[indices] for name, values in self.attributes.items()},
             extents=self.extents[indices],
             paths=self.paths[indices],
@@ -94,7 +128,11 @@ class CodeArrays:
         if self.sizes is not None:
             return self
         sizes = tuple(np.tile(np.array(grid), (len(self), 1)) for grid in self.grids)
-        return replace(self, levels=tuple(map(_apart, self.levels)), sizes=sizes)
+        levels = (
+            codes.apart() if isinstance(codes, StreamedLevel) else _apart(codes)
+            for codes in self.levels
+        )
+        return replace(self, levels=tuple(levels), sizes=sizes)
 
     def codes(self, level: int, indices: NDArray[np.int64] | slice = slice(None)) -> Tensor:
         """The codes of one level, (B, *grid, *code_shape) int64, with -1 after shorter signals.
@@ -144,50 +182,114 @@ class CodeArrays:
         each = sorted(self.attributes.items())
         named = [("" if name == CLASS else name, values) for name, values in each]
         named += [("positions", counts) for counts in self.counts or ()]
+        total.update(self.read.encode())
         levels = [("", codes) for level in self.levels for codes in self._whole(level)]
         for name, array in [*levels, *named]:
             total.update(f"{name}{array.dtype}{array.shape}".encode())
             total.update(np.ascontiguousarray(array).data)
         return total.hexdigest()
 
-    def _whole(self, level: NDArray[Any]) -> Iterable[NDArray[Any]]:
-        """The arrays that a level is made of."""
+    def _whole(self, level: NDArray[Any] | StreamedLevel) -> Iterable[NDArray[Any]]:
+        """The arrays that a level in memory is made of."""
+        if isinstance(level, StreamedLevel):
+            return []
         return [level] if self.sizes is None else level
 
 
+WHOLE = 2**29
+"""Bytes of codes up to which they are kept in memory."""
+
+
 def read_codes(tokens: TokenFile) -> CodeArrays:
-    """All codes of a file, in memory.
+    """All codes of a file or of parts, read and checked once.
+
+    Up to `WHOLE` bytes of codes stay in memory. More are read again by row groups when they are
+    needed; what is known of each signal stays in memory, some hundred bytes.
 
     Raises:
         TokensError: the file has no records, or a record is wrong.
         DataError: a label is negative.
     """
-    kind = stored_type(tokens.levels)
-    found: list[TokenBatch] = []
+    found = _Read(tokens)
     for batch in tokens.batches():
         for name, values in batch.attributes.items():
             _refuse_negative(tokens, batch, name, values)
-        found.append(replace(batch, levels=tuple(codes.astype(kind) for codes in batch.levels)))
-    if not found:
+        found.add(batch)
+    if not found.batches:
         raise TokensError(f"{tokens.path}: expected codes, got no record; encode some signals")
-    each = list(zip(*(batch.levels for batch in found), strict=True))
-    axes = found[0].extents.shape[1]
-    differ = any(len({codes.shape[1:] for codes in parts}) > 1 for parts in each)
+    batches = found.batches
+    axes = batches[0].extents.shape[1]
+    differ = len({shapes for _, shapes in found.shapes}) > 1
     return CodeArrays(
         str(tokens.path),
         tokens.levels,
-        tuple(
-            _apart(*codes) if differ and axes > 1 else on_positions(_joined(codes), spec.code_shape)
-            for codes, spec in zip(each, tokens.levels, strict=True)
-        ),
-        {name: np.concatenate([b.attributes[name] for b in found]) for name in tokens.names},
-        np.concatenate([batch.extents for batch in found]),
-        np.concatenate([batch.paths for batch in found]),
+        found.levels(apart=differ and axes > 1),
+        {name: np.concatenate([b.attributes[name] for b in batches]) for name in tokens.names},
+        np.concatenate([batch.extents for batch in batches]),
+        np.concatenate([batch.paths for batch in batches]),
         tokens.crops,
         tokens.signal,
-        _positions(each, 1) if differ and axes == 1 else None,
-        _positions(each, axes) if differ and axes > 1 else None,
+        found.positions(1) if differ and axes == 1 else None,
+        found.positions(axes) if differ and axes > 1 else None,
+        found.hash.hexdigest() if found.streams else "",
     )
+
+
+class _Read:
+    """What was read of some tokens: their codes too, as long as these are few."""
+
+    def __init__(self, tokens: TokenFile) -> None:
+        self._tokens, self._kind = tokens, stored_type(tokens.levels)
+        self._size = 0
+        self.shapes: list[tuple[int, tuple[tuple[int, ...], ...]]] = []
+        self.batches: list[TokenBatch] = []
+        self.streams = False
+        self.hash = hashlib.sha256()
+
+    def add(self, batch: TokenBatch) -> None:
+        """Keep some records."""
+        batch = replace(batch, levels=tuple(codes.astype(self._kind) for codes in batch.levels))
+        self.shapes.append((len(batch), tuple(codes.shape[1:] for codes in batch.levels)))
+        self._size += sum(codes.nbytes for codes in batch.levels)
+        self.batches.append(batch)
+        if self._size > WHOLE and not self.streams:
+            self.streams = True
+            self.batches = [self._hashed(each) for each in self.batches]
+        elif self.streams:
+            self.batches[-1] = self._hashed(batch)
+
+    def _hashed(self, batch: TokenBatch) -> TokenBatch:
+        """The records without their codes, which the hash has seen."""
+        for codes in batch.levels:
+            self.hash.update(f"{codes.dtype}{codes.shape}".encode())
+            self.hash.update(np.ascontiguousarray(codes).data)
+        return replace(batch, levels=())
+
+    def levels(self, *, apart: bool) -> tuple[NDArray[Any] | StreamedLevel, ...]:
+        """The codes of each level; `apart` keeps each signal's in an array of its own."""
+        specs = self._tokens.levels
+        if not self.streams:
+            each = zip(*(batch.levels for batch in self.batches), strict=True)
+            return tuple(
+                _apart(*codes) if apart else on_positions(_joined(codes), spec.code_shape)
+                for codes, spec in zip(each, specs, strict=True)
+            )
+        blocks = TokenBlocks(self._tokens)
+        found: list[StreamedLevel] = []
+        for k, spec in enumerate(specs):
+            longest = max(shapes[k] for _, shapes in self.shapes)
+            grid = positions_of(longest[: len(longest) - len(spec.code_shape)])
+            found.append(StreamedLevel(blocks, k, spec, None if apart else grid, self._size))
+        return tuple(found)
+
+    def positions(self, axes: int) -> tuple[NDArray[np.int64], ...]:
+        """The positions of each signal at each level: (N,) along a single axis, else (N, axes)."""
+        counts = [count for count, _ in self.shapes]
+        found = []
+        for k in range(len(self._tokens.levels)):
+            sizes = np.repeat([shapes[k][:axes] for _, shapes in self.shapes], counts, 0)
+            found.append(sizes[:, 0] if axes == 1 else sizes)
+        return tuple(found)
 
 
 def _joined(parts: Sequence[NDArray[np.integer]]) -> NDArray[np.integer]:
@@ -210,17 +312,6 @@ def _apart(*parts: NDArray[np.integer]) -> NDArray[Any]:
     for place, codes in enumerate(chain(*parts)):
         found[place] = codes
     return found
-
-
-def _positions(
-    levels: Sequence[Sequence[NDArray[np.integer]]], axes: int
-) -> tuple[NDArray[np.int64], ...]:
-    """The positions of each signal at each level: (N,) along a single axis, else (N, axes)."""
-    found = []
-    for parts in levels:
-        sizes = np.repeat([codes.shape[1 : 1 + axes] for codes in parts], [*map(len, parts)], 0)
-        found.append(sizes[:, 0] if axes == 1 else sizes)
-    return tuple(found)
 
 
 def _refuse_negative(

@@ -88,7 +88,8 @@ def train_code_batches(
 
     Batch k is a function of the codes, the seed and k alone; epochs follow one another without a
     seam. Where signals differ in length, those of a batch are of similar length: `SORTED` batches
-    are drawn at once, sorted by length, and served in random order.
+    are drawn at once, sorted by length, and served in random order. Codes that are not in memory
+    are shuffled by row group, and by signal within a window of row groups.
 
     Args:
         arrays: the codes.
@@ -98,7 +99,12 @@ def train_code_batches(
         rank: of this process; it takes items ``rank::world_size`` of the global batch.
         world_size: number of processes.
     """
-    stream = Stream(len(arrays), seed=seed)
+    stream = Stream(
+        len(arrays),
+        seed=seed,
+        block_bounds=arrays.block_bounds,
+        window_blocks=arrays.window_blocks,
+    )
     size = batch_size * world_size
     places = np.arange(rank, size, world_size)
     number = start

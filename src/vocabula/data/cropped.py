@@ -25,13 +25,14 @@ class CroppedSource(ImageSource):
     Args:
         source: the pictures.
         cut: how squares are made of them.
+        first: number of the first picture, on which the places of its squares depend.
     """
 
-    def __init__(self, source: ImageSource, cut: Cut) -> None:
+    def __init__(self, source: ImageSource, cut: Cut, first: int = 0) -> None:
         super().__init__(
             source.name, source.channels, label_names=source.label_names, strict=source.strict
         )
-        self.source, self.cut = source, cut
+        self.source, self.cut, self._first = source, cut, first
         self.crops = cut.crops
         self._kept = threading.local()  # the picture that each thread decoded last
         self._skipped: set[int] = set()
@@ -44,6 +45,11 @@ class CroppedSource(ImageSource):
         """The name of the picture and the number of the square."""
         picture, number = divmod(index, self.crops)
         return self._name(self.source.describe(picture), number)
+
+    def path(self, index: int) -> str:
+        """See `ImageSource.path`."""
+        picture, number = divmod(index, self.crops)
+        return self._name(self.source.path(picture), number)
 
     def pixels(self, index: int) -> int:
         """This square's share of the pixels that are decoded."""
@@ -62,7 +68,7 @@ class CroppedSource(ImageSource):
             raise BrokenImageError(
                 f"{width}x{height} pixels, smaller than squares of {side} (resize={side} helps)"
             )
-        draw = self.cut.draws(picture)[number]
+        draw = self.cut.draws(self._first + picture)[number]
         square = crop_image(sample.image, side, draw, pad=False, name=sample.path)
         return replace(sample, image=square, path=self._name(sample.path, number), index=index)
 
@@ -83,6 +89,7 @@ class CroppedSource(ImageSource):
         picture = index // self.crops
         if picture in self._skipped:
             self._broken.add(index)
+            self._reasons[index] = reason
             return
         self._skipped.add(picture)
         super()._note_broken(index, reason)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vocabula.data.content import content_of_files
 from vocabula.data.image_files import find_images, no_images, readable_images
 from vocabula.data.image_problems import DataWarning, report_problems, summarize
+from vocabula.data.pieces import Piece, folders_above
 from vocabula.data.pixels import FILE_CHANNELS, channel_error, decode
 from vocabula.data.source import ImageSource, Sample
 from vocabula.files import input_errors
+from vocabula.signals.attributes import CLASS
 
 
 class FolderSource(ImageSource):
@@ -47,6 +52,7 @@ class FolderSource(ImageSource):
         if channels is not None and channels not in FILE_CHANNELS:
             raise channel_error(name, channels, 3)
         problems: list[str] = []
+        self._searched = files is None
         if files is None:
             files, problems = find_images(root)
         found = len(files) + len(problems)
@@ -72,6 +78,7 @@ class FolderSource(ImageSource):
         super().__init__(name, channels, label_names=names, strict=strict)
         self._labels = [names.index(c[0]) for c in classes] if names else None
         self.problems.extend(problems)
+        self.unreadable = [text.partition(": ")[::2] for text in broken]
 
     def __len__(self) -> int:
         """The number of pictures whose header is readable."""
@@ -88,6 +95,24 @@ class FolderSource(ImageSource):
     def smallest(self) -> tuple[int, int]:
         """The smallest height and the smallest width, from the headers."""
         return self._smallest
+
+    @property
+    def root(self) -> Path:
+        """The folder that paths are relative to."""
+        return self._root.absolute()
+
+    def pieces(self) -> Iterator[Piece]:
+        """Each picture is a piece."""
+        return (Piece.of(file.absolute(), 0, 1) for file in self._files)
+
+    def folders(self) -> set[Path]:
+        """Those of the pictures, up to the root; none if the pictures were named."""
+        return folders_above(self._root, self._files) if self._searched else set()
+
+    def stored_attributes(self) -> dict[str, NDArray[np.int64]]:
+        """See `Source.stored_attributes`."""
+        values = self._labels or [-1] * len(self)
+        return {CLASS: np.array(values, np.int64)}
 
     def content(self) -> str:
         """Hash of the files' sizes and of a sample of their bytes; see `content_of_files`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -17,8 +18,11 @@ from vocabula.data.ahead import cores, local_processes
 from vocabula.data.base import SignalData, Source
 from vocabula.data.batch import Batch
 from vocabula.data.cache import ImageCache
+from vocabula.data.folder import FolderSource
 from vocabula.data.opening import open_source
 from vocabula.data.order import Stream, Turns
+from vocabula.data.parquet import ParquetSource
+from vocabula.data.pieces import Piece, files_of
 from vocabula.data.source import ImageSource
 from vocabula.data.transforms import crop_image, flip_images, too_small
 from vocabula.errors import DataError, VocabulaError, picture_size
@@ -90,6 +94,19 @@ class ImageData(SignalData):
             channels=channels or self.channels or None,
             value_range=self.value_range,
         )
+
+    def open_files(
+        self, place: str, pieces: Sequence[Piece], *, root: Path | None, channels: int | None
+    ) -> ImageSource | None:
+        """Picture files and row groups are opened alone; see `SignalData.open_files`."""
+        files, channels = files_of(pieces), channels or self.channels or None
+        if root is not None:
+            return FolderSource(root, files, name=place, strict=self.strict, channels=channels)
+        if files[0].suffix.lower() != ".parquet":
+            return None
+        tables = ParquetSource(files, name=place, strict=self.strict, channels=channels)
+        first = pieces[0].first
+        return tables.part(first, first + sum(piece.count for piece in pieces))
 
     def _train_batches(self, source: Source, turns: Turns) -> Iterator[Batch]:
         """Batches of images of one size; an image that comes again has another crop.

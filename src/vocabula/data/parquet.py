@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from vocabula.data.image_problems import BrokenImageError
 from vocabula.data.parquet_columns import Columns, find_columns, put_together
+from vocabula.data.pieces import Piece
 from vocabula.data.pixels import FILE_CHANNELS, channel_error, decode, read_header
 from vocabula.data.row_groups import RowGroups
 from vocabula.data.source import ImageSource, Sample
 from vocabula.data.tables import TableFile
 from vocabula.errors import DataError
+from vocabula.signals.attributes import CLASS
 
 _LOOKED_AT = 256  # pictures whose headers decide between grey and colour
 
@@ -82,6 +84,24 @@ class ParquetSource(ImageSource):
     def describe(self, index: int) -> str:
         """The file's name and the row in it."""
         return self._groups.describe(index)
+
+    def path(self, index: int) -> str:
+        """The path that the file says, or else the file's name and the row."""
+        block, row = self._groups.locate(index)
+        return self._groups.rows(block).path(row) or self.describe(index)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Each row group is a piece."""
+        return self._groups.pieces()
+
+    def folders(self) -> set[Path]:
+        """The folders of the files, if the data are a folder or a pattern."""
+        return set() if Path(self.name).expanduser().is_file() else self._groups.folders()
+
+    def stored_attributes(self) -> dict[str, NDArray[np.int64]]:
+        """See `Source.stored_attributes`."""
+        none = np.full(len(self) if self._labels is None else 0, -1, np.int64)
+        return {CLASS: none if self._labels is None else self._labels}
 
     def pixels(self, index: int) -> int:
         """Height times width of one picture, from its header; 0 if the header is broken."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.data.content import content_of_files
+from vocabula.data.pieces import Piece
 from vocabula.data.tables import TableFile
 from vocabula.files import input_errors
 
@@ -81,6 +82,15 @@ class RowGroups(Generic[T]):
         first = next(g for g, place in enumerate(self._places) if place[0] == number)
         return f"{self.files[number].name}[{index - int(self.bounds[first])}]"
 
+    def pieces(self) -> Iterator[Piece]:
+        """Each row group is a piece."""
+        number, first = -1, 0
+        for group, (own, _) in enumerate(self._places):
+            first = 0 if own != number else first
+            number, count = own, int(self.bounds[group + 1] - self.bounds[group])
+            yield Piece.of(self.files[number].absolute(), first, count)
+            first += count
+
     def rows(self, group: int) -> T:
         """What is kept of a group. Several threads may call it.
 
@@ -89,6 +99,10 @@ class RowGroups(Generic[T]):
         """
         with self._lock:
             return self._cached(group)
+
+    def folders(self) -> set[Path]:
+        """The folders of the shards."""
+        return {file.absolute().parent for file in self.files}
 
     def content(self) -> str:
         """Hash of the files' sizes and of a sample of their bytes; see `content_of_files`."""

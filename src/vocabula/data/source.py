@@ -63,6 +63,10 @@ class ImageSource(Source):
     def describe(self, index: int) -> str:
         """The name of one item, for messages."""
 
+    def path(self, index: int) -> str:
+        """Where one image came from, as its `Sample` says it."""
+        return self.describe(index)
+
     @abstractmethod
     def pixels(self, index: int) -> int:
         """Height times width of one image, without decoding it; 0 if its header is broken."""
@@ -213,6 +217,16 @@ class ImageSource(Source):
             f" ({self.problems[-1] if self.problems else 'no reason known'}); check the data"
         )
 
+    def part(self, first: int, last: int) -> ImageSource:
+        """See `Source.part`."""
+        from vocabula.data.source_part import ImagePart
+
+        return ImagePart(self, first, last)
+
+    def left_out(self, index: int) -> tuple[str, str]:
+        """See `Source.left_out`."""
+        return self.path(index), super().left_out(index)[1]
+
     def gather(self, indices: NDArray[np.int64]) -> NDArray[Any] | None:
         """Read many images at once as (B, H, W, C), or None when the source cannot do that."""
         return None
@@ -233,6 +247,7 @@ class ImageSource(Source):
                 " remove the file or leave out strict to skip it"
             )
         self._broken.add(index)
+        self._reasons[index] = reason
         self.problems.append(problem)
         warnings.warn(f"{self.name}: skipped {problem}", DataWarning, stacklevel=4)
 

@@ -91,13 +91,24 @@ class TokenFile:
         Raises:
             TokensError: a record of the batch is wrong.
         """
-        first = 0
+        for group in range(len(self.groups)):
+            yield from self.group(group)
+
+    @property
+    def groups(self) -> list[int]:
+        """The number of records in each row group."""
+        return [count for count, _ in self._table.groups]
+
+    def group(self, number: int) -> Iterator[TokenBatch]:
+        """The records of one row group; see `batches`."""
         further = {name: own or None for name, own in self.attributes.items()}
         names = {CLASS: self.label_names, **further}
-        for group, (count, _) in enumerate(self._table.groups):
-            rows = self._table.read(self._columns, group)
-            yield from batches_of(rows, self.levels, names, str(self.path), first=first)
-            first += count
+        first, rows = sum(self.groups[:number]), self._table.read(self._columns, number)
+        yield from batches_of(rows, self.levels, names, str(self.path), first=first)
+
+    def parts(self) -> Iterator[TokenFile]:
+        """The files that hold the records: this one."""
+        yield self
 
     def _named(self, column: str, names: Sequence[str] | None) -> Sequence[str] | None:
         """The names of values that another program wrote as texts."""
@@ -114,22 +125,34 @@ def read_tokens(path: str | os.PathLike[str], *, fingerprint: str | None = None)
     values are clear: whole numbers as floats, any layout of lists, classes by name.
 
     Args:
-        path: the file.
+        path: the file; or a folder of parts or a pattern such as ``tokens/part-*.parquet``, whose
+            files are read one after the other as one.
         fingerprint: hash of the tokenizer that is to decode them; None takes any.
 
     Raises:
         TokensError: the file is missing, damaged, not a file of codes, of a newer version, or made
             by another tokenizer.
     """
-    path = Path(path)
-    if path.is_dir() or not path.exists():
-        got = "a folder" if path.is_dir() else "nothing there"
-        raise TokensError(f"{path}: expected a file of tokens, got {got}; check the path")
-    table = TableFile(path, kind=TokensError, expected="a file of tokens", fix="encode again")
-    tokens = TokenFile(table, header_of(table))
+    from vocabula.data.token_parts import TokenParts, token_files
+
+    path = Path(path).expanduser()
+    files = token_files(path)
+    tokens = open_tokens(path) if files is None else TokenParts(path, files)
     if fingerprint is not None and fingerprint != tokens.fingerprint:
         raise TokensError(
             f"{path}: expected tokens of tokenizer {fingerprint[:12]}, got tokens of tokenizer"
             f" {tokens.fingerprint[:12]}; use the tokenizer that wrote them, or encode again"
         )
     return tokens
+
+
+def open_tokens(path: Path) -> TokenFile:
+    """Open one file of codes.
+
+    Raises:
+        TokensError: see `read_tokens`.
+    """
+    if not path.exists():
+        raise TokensError(f"{path}: expected a file of tokens, got nothing there; check the path")
+    table = TableFile(path, kind=TokensError, expected="a file of tokens", fix="encode again")
+    return TokenFile(table, header_of(table))

@@ -56,6 +56,7 @@ class TokenWriter:
         attributes: the further attributes, such as the speaker, and what their values are called;
             empty where they have no names.
         crops: the number of squares encoded per picture; `crop_name` gives their paths.
+        part: further entries of the header, such as the plan and the shard of a part.
         overwrite: replace an existing file.
 
     Attributes:
@@ -77,6 +78,7 @@ class TokenWriter:
         label_names: Sequence[str] | None = None,
         attributes: Mapping[str, Sequence[str]] = MappingProxyType({}),
         crops: int = 1,
+        part: Mapping[str, str | int] = MappingProxyType({}),
         overwrite: bool = False,
     ) -> None:
         self._path = Path(path)
@@ -99,6 +101,7 @@ class TokenWriter:
             "label_names": None if label_names is None else list(label_names),
             **({"crops": crops} if crops > 1 else {}),
             **({"attributes": words} if attributes else {}),
+            **part,
         }
         self._attributes = tuple(attributes)
         self._schema = schema(self._specs, signal, attributes).with_metadata(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Generator, Sequence
@@ -64,7 +65,7 @@ class VectorSource(Source):
                 )
         super().__init__(name, vectors.shape[1], strict=strict)
         self.keys = None if keys is None else list(keys)
-        self._vectors = vectors
+        self._vectors, self._first = vectors, 0
         self._left_out: NDArray[np.int64] | None = None  # known after a pass over all rows
         self._labels = np.full(len(vectors), -1, np.int64)
         if labels is not None:
@@ -160,12 +161,24 @@ class VectorSource(Source):
         """The keys of rows, or their numbers in brackets if they have none."""
         if self.keys is not None:
             return [self.keys[row] for row in rows.tolist()]
-        return RowNames(rows)
+        return RowNames(self._first + rows)
+
+    def part(self, first: int, last: int) -> VectorSource:
+        """See `Source.part`."""
+        found = copy.copy(self)
+        found._vectors, found._labels = self._vectors[first:last], self._labels[first:last]
+        found.keys = None if self.keys is None else self.keys[first:last]
+        found._first, found._left_out, found.problems = self._first + first, None, []
+        return found
+
+    def left_out(self, index: int) -> tuple[str, str]:
+        """See `Source.left_out`."""
+        return self.describe(np.array([index]))[0], "NaN or infinity"
 
     def _refuse(self, row: int) -> None:
         raise DataError(
-            f"{self.name}[{row}]: expected finite values, got NaN or infinity; repair that row, "
-            "or leave such rows out"
+            f"{self.name}[{self._first + row}]: expected finite values, got NaN or infinity; "
+            "repair that row, or leave such rows out"
         )
 
     def _note(self, named: Sequence[int], skipped: int) -> None:
@@ -179,7 +192,9 @@ class VectorSource(Source):
                 f"{self.name}: expected finite vectors, got NaN or infinity in every row; "
                 "check how they were made"
             )
-        where = ", ".join(map(str, named)) + (", ..." if skipped > len(named) else "")
+        where = ", ".join(str(self._first + row) for row in named) + (
+            ", ..." if skipped > len(named) else ""
+        )
         problem = f"left out {plural(skipped, 'row')} with NaN or infinity: {where}"
         if problem not in self.problems:
             self.problems.append(problem)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from vocabula.data.order import generator
 from vocabula.functional.context_models import context_nats
 from vocabula.priors import Prior
 from vocabula.priors.conditioned import ConditionedCodes
@@ -154,7 +152,4 @@ def _some(data: ConditionedCodes) -> ConditionedCodes:
     """Randomly drawn signals with `MOST_COUNTED` positions in total."""
     positions = math.prod(data.arrays.grids[data.level])
     most = max(1, MOST_COUNTED // positions)
-    if len(data) <= most:
-        return data
-    drawn = generator(0, 0, stream=0).permutation(len(data))[:most]
-    return data.take(np.sort(drawn))
+    return data if len(data) <= most else data.take(data.arrays.some(most))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vocabula.pipelines.decode import decode_tokens
     from vocabula.pipelines.decompress import decompress_files
     from vocabula.pipelines.encode import encode_dataset
+    from vocabula.pipelines.encode_shards import Sharded, encode_shards
     from vocabula.pipelines.fidelity import Fidelity
 
 __getattr__ = lazy_names(__name__)
@@ -21,10 +22,12 @@ __all__ = [
     "BlockOptions",
     "Compressed",
     "Fidelity",
+    "Sharded",
     "compress_files",
     "decode_tokens",
     "decompress_files",
     "encode_dataset",
+    "encode_shards",
     "learn_statistics",
     "write_block_files",
 ]

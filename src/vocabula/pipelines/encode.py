@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vocabula.data import Batch, Source
 from vocabula.data.token_writer import TokenWriter
@@ -15,6 +19,8 @@ from vocabula.pipelines.at_once import map_at_once, threads_for
 from vocabula.signals.attributes import CLASS
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference
+
+Known = Callable[[NDArray[np.int64]], dict[str, NDArray[np.int64]]]
 
 
 def encode_dataset(
@@ -52,13 +58,7 @@ def encode_dataset(
         DataError: no image can be read, or the channels differ from the tokenizer's.
         OutputError: the file exists, its folder cannot be written or the disk is full.
     """
-    for level in tokenizer.levels:
-        if not level.codebook_sizes:
-            raise OptionError(
-                f"encode: expected a tokenizer with a codebook, got the continuous "
-                f"{type(level.quantizer).__name__}, which has no codes; train one with another "
-                "quantizer"
-            )
+    check_codes(tokenizer)
     total = signal_count(source, limit)
     batches = read_batches(
         source, batch_size=batch_size, limit=limit, workers=workers, device=device_of(tokenizer)
@@ -76,21 +76,66 @@ def encode_dataset(
     )
     with (
         writer,
-        inference(tokenizer) as device,
+        inference(tokenizer),
         counted("encoding", total, show=progress) as advance,
-        closing(batches),
+        closing(encode_batches(tokenizer, source, batches, writer)) as done,
     ):
-
-        def rows_of(batch: Batch) -> tuple[Any, ...]:
-            """The codes and what else is known of signals, as `TokenWriter.extend` takes them."""
-            levels = levels_of(tokenizer.encode(batch.values.to(device)))
-            further = {n: v.numpy() for n, v in batch.attributes.items() if n in source.names}
-            labels = further.pop(CLASS)
-            return levels, batch.paths, labels, batch.values.shape[2:], further
-
-        with closing(map_at_once(rows_of, batches, threads=threads_for(tokenizer))) as parts:
-            for part in parts:
-                before = writer.count
-                writer.extend(*part)
-                advance(writer.count - before)
+        for indices in done:
+            advance(len(indices))
     return writer.count
+
+
+def check_codes(tokenizer: SignalTokenizer) -> None:
+    """Refuse a tokenizer without codes.
+
+    Raises:
+        OptionError: it is continuous.
+    """
+    for level in tokenizer.levels:
+        if not level.codebook_sizes:
+            raise OptionError(
+                f"encode: expected a tokenizer with a codebook, got the continuous "
+                f"{type(level.quantizer).__name__}, which has no codes; train one with another "
+                "quantizer"
+            )
+
+
+def encode_batches(
+    tokenizer: SignalTokenizer,
+    source: Source,
+    batches: Generator[Batch, None, None],
+    writer: TokenWriter,
+    known: Known | None = None,
+) -> Generator[NDArray[np.int64], None, None]:
+    """Encode batches and write their codes, in order.
+
+    Args:
+        tokenizer: in inference; see `inference`.
+        source: what the batches are of.
+        batches: of `read_batches`; closed at the end.
+        writer: where the codes go.
+        known: gives the attributes (B,) of some indices; None takes those of the batches.
+
+    Yields:
+        The indices of the signals that were written, batch by batch.
+    """
+    device = device_of(tokenizer)
+
+    def rows_of(batch: Batch) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
+        """The codes and what else is known of signals, as `TokenWriter.extend` takes them."""
+        levels, indices = (
+            levels_of(tokenizer.encode(batch.values.to(device))),
+            batch.indices.numpy(),
+        )
+        if known is None:
+            further = {n: v.numpy() for n, v in batch.attributes.items() if n in source.names}
+        else:
+            further = known(indices)
+        labels = further.pop(CLASS, None)
+        return indices, (levels, batch.paths, labels, batch.values.shape[2:], further)
+
+    found = map_at_once(rows_of, batches, threads=threads_for(tokenizer))
+    with closing(batches), closing(found) as parts:
+        for indices, rows in parts:
+            writer.extend(*rows)
+            yield indices

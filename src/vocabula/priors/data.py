@@ -200,7 +200,7 @@ def _split(
             " --held-out"
         )
     parts = [None if texts is None else [texts[i] for i in which] for which in (kept, out)]
-    return arrays.take(kept), arrays.take(out), parts[0], parts[1]
+    return arrays.take(kept), arrays.take(out).loaded(), parts[0], parts[1]
 
 
 def _other(file: TokenFile, arrays: CodeArrays, most: int, seed: int) -> CodeArrays:
@@ -214,8 +214,8 @@ def _other(file: TokenFile, arrays: CodeArrays, most: int, seed: int) -> CodeArr
             f"{other.grids}; encode signals of the same size"
         )
     if len(other) <= most:
-        return other
-    return other.take(split_codes(len(other), share=1.0, most=most, seed=seed)[1])
+        return other.loaded()
+    return other.take(split_codes(len(other), share=1.0, most=most, seed=seed)[1]).loaded()
 
 
 def _shorter(other: CodeArrays, arrays: CodeArrays) -> bool:

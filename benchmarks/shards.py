@@ -1,0 +1,341 @@
+"""Sharded encoding: the same bytes whatever happens, its overhead, and a large plan.
+
+    python benchmarks/shards.py               all of it, a minute or two
+    python benchmarks/shards.py --only plan   one section: faults, overhead, plan or reading
+
+Workers are processes forked off this one. Killed means SIGKILL at a random moment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from common import RESULTS, write_result
+from PIL import Image
+
+from vocabula.data import TokenRecord, open_source, read_tokens, write_tokens
+from vocabula.data.code_arrays import read_codes
+from vocabula.data.code_batches import train_code_batches
+from vocabula.data.pieces import Piece, shared_out
+from vocabula.data.shard_plan import PlanFacts, write_plan
+from vocabula.errors import VocabulaError
+from vocabula.pipelines import encode_dataset, encode_shards
+from vocabula.signals import CodeSpec
+from vocabula.tokenizers import SignalTokenizer, build_tokenizer
+
+SHARDS, PICTURES, KILLS = 8, 480, 20
+
+
+def tokenizer(hidden: int = 32) -> SignalTokenizer:
+    """An untrained tokenizer of colour pictures, with books that fit what its encoder gives."""
+    torch.manual_seed(0)
+    networks = {"name": "vqvae", "hidden": hidden, "residual_hidden": hidden, "downsample": 4}
+    quantizer = {"name": "vector", "dim": 16, "codebook_size": 256, "initialization": "kmeans"}
+    made = build_tokenizer({"encoder": networks, "decoder": networks, "quantizer": quantizer}, 3)
+    made.train()(torch.rand(16, 3, 32, 32))
+    return made.eval()
+
+
+def pictures(folder: Path, count: int, side: int = 64) -> Path:
+    """Smooth pictures in two folders, and one that is broken behind its header."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        place = folder / "ab"[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        small = rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((side, side), Image.BICUBIC).save(place / f"{number:05}.png")
+    whole = (folder / "a/00000.png").read_bytes()
+    (folder / "a/00000-broken.png").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+def forked(work: Callable[[], object]) -> int:
+    """The number of a process that does some work; its exit code is 2 for an error of one line."""
+    number = os.fork()
+    if number:
+        return number
+    try:
+        work()
+    except VocabulaError as error:
+        print(f"  {str(error)[-120:]}")
+        os._exit(2)
+    except BaseException as error:
+        print(f"  {error!r}")
+        os._exit(1)
+    os._exit(0)
+
+
+def exit_code(number: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+
+
+def content(folder: Path) -> dict[str, str]:
+    """The hash of all that a folder holds."""
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
+
+
+class Faults:
+    """Encodings that are disturbed, beside one that is not."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.tokenizer = folder, tokenizer()
+        self.data = pictures(folder / "pictures", PICTURES)
+        start = time.perf_counter()
+        self.encode("whole")
+        self.seconds = time.perf_counter() - start
+        self.whole, self.drawn = content(folder / "whole"), random.Random(0)
+        tables = [*(folder / "whole").glob("part-*"), *(folder / "whole").glob("broken-*")]
+        self.paths = [p for t in tables for p in pq.read_table(t)["path"].to_pylist()]
+
+    def encode(self, name: str, worker: tuple[int, int] = (0, 1)) -> None:
+        warnings.simplefilter("ignore")
+        out = self.folder / name
+        encode_shards(self.tokenizer, self.data, out, shards=SHARDS, worker=worker, workers=0)
+
+    def same(self, name: str) -> bool:
+        """Whether a folder holds the same, byte for byte, and nothing hidden."""
+        return content(self.folder / name) == self.whole
+
+    def killed(self) -> dict[str, Any]:
+        """Two workers; one of them is killed 20 times and started again each time."""
+        steady = forked(lambda: self.encode("killed", (0, 2)))
+        lost = 0
+        for _ in range(KILLS):
+            worker = forked(lambda: self.encode("killed", (1, 2)))
+            time.sleep(self.drawn.uniform(0.02, 0.35) * self.seconds / 2)
+            os.kill(worker, signal.SIGKILL)
+            lost += exit_code(worker) == -signal.SIGKILL
+        hidden = len(list((self.folder / "killed").glob(".*")))
+        codes = [exit_code(steady), exit_code(forked(lambda: self.encode("killed", (1, 2))))]
+        return {"kills": lost, "hidden_before": hidden, "codes": codes, "same": self.same("killed")}
+
+    def together(self) -> dict[str, Any]:
+        """Two workers on every shard at once, five times."""
+        found = []
+        for turn in range(5):
+            workers = [forked(lambda turn=turn: self.encode(f"both{turn}")) for _ in range(2)]
+            found.append(([exit_code(w) for w in workers], self.same(f"both{turn}")))
+        return {"codes": [codes for codes, _ in found], "same": all(same for _, same in found)}
+
+    def full_disk(self) -> dict[str, Any]:
+        """A disk of 24 KB more than the plan needs; a limit on files where no disk can be made."""
+        place = self.folder / "full"
+        place.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(place)]
+        disk = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+        try:
+            first = exit_code(forked(self._into_full(disk)))
+            kept = sorted(p.name for p in place.iterdir())
+            if disk:
+                subprocess.run(["mount", "-o", "remount,size=4m", str(place)], check=True)
+            last = exit_code(forked(lambda: self.encode("full")))
+            same = self.same("full")
+        finally:
+            if disk:
+                subprocess.run(["umount", str(place)], check=True)
+        hidden = [name for name in kept if name.startswith(".")]
+        how = "tmpfs of 32 KB" if disk else "limit of 2 KB on a file"
+        parts = sum(name.startswith("part-") for name in kept)
+        return {"how": how, "codes": [first, last], "kept": parts, "hidden": hidden, "same": same}
+
+    def _into_full(self, disk: bool) -> Callable[[], None]:
+        def run() -> None:
+            if not disk:
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+            self.encode("full")
+
+        return run
+
+    def truncated(self) -> dict[str, Any]:
+        """Each part in turn is cut at a random byte of a finished encoding."""
+        shutil.copytree(self.folder / "whole", self.folder / "cut")
+        for part in sorted((self.folder / "cut").glob("part-*")):
+            os.truncate(part, self.drawn.randrange(part.stat().st_size))
+            self.encode("cut")
+        return {"parts": SHARDS, "same": self.same("cut")}
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "pictures": PICTURES + 1,
+            "shards": SHARDS,
+            "seconds_of_one_process": round(self.seconds, 2),
+            "every_path_once": len(self.paths) == len(set(self.paths)) == PICTURES + 1,
+            "one_of_two_killed": self.killed(),
+            "two_on_the_same_shards": self.together(),
+            "full_disk": self.full_disk(),
+            "truncated_parts": self.truncated(),
+        }
+
+
+def overhead(folder: Path) -> dict[str, Any]:
+    """CPU seconds of shards beside those of plain encoding."""
+    warnings.simplefilter("ignore")
+    made, count, shards = tokenizer(), 1200, 12
+    data = pictures(folder / "many", count)
+
+    def plain(turn: int) -> None:
+        source = open_source(data, channels=3)
+        encode_dataset(made, source, folder / f"plain{turn}.parquet", workers=0)
+
+    def sharded(turn: int) -> None:
+        encode_shards(made, data, folder / f"shards{turn}", shards=shards, workers=0)
+
+    def seconds(work: Callable[[int], None], turn: int) -> float:
+        start = time.process_time()
+        work(turn)
+        return time.process_time() - start
+
+    pairs = [(seconds(plain, turn), seconds(sharded, turn)) for turn in range(6)][1:]
+    more = statistics.median(b - a for a, b in pairs) / shards
+    each = statistics.median(a for a, _ in pairs)
+    return {
+        "pictures": count,
+        "shards": shards,
+        "plain_cpu_seconds": round(each, 3),
+        "ratio": round(statistics.median(b / a for a, b in pairs), 3),
+        "cpu_seconds_more_per_shard": round(more, 4),
+        "share_at_10_seconds_a_shard": round(more / 10, 4),
+    }
+
+
+PROGRAM = """
+import resource, sys, time
+from pathlib import Path
+from vocabula.data.shard_plan import ShardPlan
+from vocabula.pipelines.shard_folder import ShardFolder
+start = time.perf_counter()
+folder = ShardFolder(Path(sys.argv[1]), ShardPlan(Path(sys.argv[1])))
+folder.look()
+middle = time.perf_counter()
+done = folder.close()
+end = time.perf_counter()
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(int(folder.finished.sum()), done, middle - start, end - middle, peak, "torch" in sys.modules)
+"""
+
+
+def large_plan(folder: Path, shards: int = 100_000) -> dict[str, Any]:
+    """A plan of 100,000 shards whose parts are finished, by receipts and then by the manifest."""
+    out = folder / "large"
+    (out / "receipts").mkdir(parents=True)
+    said = {"data": "rows.npy", "signal": "vector", "fingerprint": "f", "source": "rows.npy"}
+    none = dict.fromkeys(("limit", "batch_size", "cut", "root", "label_names"))
+    count = shards * 1000
+    facts = PlanFacts(
+        **said, **none, shards=shards, signals=count, options={}, most_broken=0.1, attributes={}
+    )
+    pieces = shared_out(iter([Piece("rows.npy", 0, count)]), count, shards)
+    start = time.perf_counter()
+    write_plan(out, facts, pieces, None)
+    planned = time.perf_counter() - start
+    plan = hashlib.sha256((out / "plan.parquet").read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(b"part").hexdigest()
+    with open(out / "receipts/one.jsonl", "w") as receipts:
+        receipts.write(f"{json.dumps(plan)}\n")
+        for shard in range(shards):
+            place = out / f"part-{shard:05}.parquet"
+            place.write_bytes(b"part")
+            date = place.stat().st_mtime_ns
+            receipts.write(f"{json.dumps([shard, 1000, 0, 4, date, digest])}\n")
+    found = {}
+    for name in ("receipts", "manifest"):
+        run = subprocess.run(
+            [sys.executable, "-c", PROGRAM, str(out)], capture_output=True, text=True, check=True
+        )
+        done, complete, looked, closed, peak, torch_is_there = run.stdout.split()
+        assert (done, complete) == (str(shards), "True"), run
+        found[name] = {
+            "seconds_to_look": round(float(looked), 2),
+            "seconds_to_close": round(float(closed), 2),
+            "peak_memory_mb": round(float(peak)),
+            "with_torch": torch_is_there == "True",
+        }
+    return {"shards": shards, "seconds_to_write_the_plan": round(planned, 2), **found}
+
+
+def reading(folder: Path, parts: int = 1000, signals: int = 391) -> dict[str, Any]:
+    """Batches of 10^8 codes in 1,000 parts that are read when they are needed."""
+    from vocabula.data import code_arrays
+
+    out, rng = folder / "tokens", np.random.default_rng(0)
+    out.mkdir()
+    spec = [CodeSpec((2**14,))]
+    block = rng.integers(0, 2**14, (signals, 16, 16))
+    records = [TokenRecord(codes, f"{n}", n % 10, 128, 128) for n, codes in enumerate(block)]
+    write_tokens(out / "00000.parquet", records, fingerprint="f", levels=spec)
+    for part in range(1, parts):
+        shutil.copy(out / "00000.parquet", out / f"{part:05}.parquet")
+    code_arrays.WHOLE = 0
+    base = _resident()
+    start = time.process_time()
+    arrays = read_codes(read_tokens(out))
+    first = time.process_time() - start
+    count = 200
+    batches = train_code_batches(arrays, batch_size=64, seed=0)
+    start = time.process_time()
+    peak = 0.0
+    for number in range(count):
+        next(batches)
+        if number % 20 == 0:
+            peak = max(peak, _resident() - base)
+    return {
+        "codes": parts * signals * 256,
+        "parts": parts,
+        "cpu_seconds_of_the_first_pass": round(first, 2),
+        "cpu_milliseconds_a_batch_of_64": round((time.process_time() - start) / count * 1000, 2),
+        "memory_mb": round(peak),
+    }
+
+
+def _resident() -> float:
+    """Megabytes of this process in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+SECTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "faults": lambda folder: Faults(folder).figures(),
+    "overhead": overhead,
+    "plan": large_plan,
+    "reading": reading,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=SECTIONS, action="append", help="these sections alone")
+    chosen = parser.parse_args().only or list(SECTIONS)
+    torch.set_num_threads(1)
+    place = RESULTS / "shards.json"
+    told = json.loads(place.read_text()) if place.exists() else {}
+    before = {name: told[name] for name in SECTIONS if name in told}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in chosen:
+            (Path(folder) / name).mkdir()
+            before[name] = SECTIONS[name](Path(folder) / name)
+            print(name, json.dumps(before[name]), flush=True)
+    write_result("shards", before, "python benchmarks/shards.py")
+
+
+if __name__ == "__main__":
+    main()

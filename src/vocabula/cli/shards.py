@@ -1,0 +1,122 @@
+"""``vocabula encode --shards``: one worker's share of a sharded encoding."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from vocabula.errors import OptionError, plural
+
+
+def encode_shards(
+    run: str, data: str, out: str, device: str, worker: str | None, **options: Any
+) -> None:
+    """Encode this worker's shards and say what there is.
+
+    Args:
+        run: the tokenizer's folder.
+        data: as the user names them.
+        out: the folder of tokens.
+        device: as the user names it.
+        worker: ``I/N``; None: as the launcher says.
+        **options: those of `vocabula.pipelines.encode_shards`.
+    """
+    from vocabula.cli.closing import close
+    from vocabula.cli.console import note
+    from vocabula.cli.reading import chosen_split, reading_data, say_split
+    from vocabula.cli.reading import data_options as options_of
+    from vocabula.cli.runs import open_run
+    from vocabula.data.media import MEDIA
+    from vocabula.pipelines.encode_shards import encode_shards
+
+    place, said = worker_place(worker, os.environ)
+    with reading_data():
+        tokenizer = open_run(run, device)
+        own = options.pop("options")
+        split = chosen_split(data, held_out=False)
+        say_split(data, held_out=False)
+        if said:
+            note(f"worker {place[0]}/{place[1]}, as {said} says")
+        found = encode_shards(
+            tokenizer,
+            split,
+            out,
+            worker=place,
+            options=options_of(data, tokenizer, run, **own),
+            progress=True,
+            **options,
+        )
+    made = (
+        f"encoded {tokenizer.signal.counted(found.signals)}; {found.finished} of "
+        f"{plural(found.shards, 'part')} finished: {out}"
+    )
+    if not found.complete:
+        close(f"{made}; the rest is that of other workers")
+        return
+    decoded = MEDIA.of(tokenizer.signal.kind).decoded
+    close(made, "see what the codes hold", "decode", run, out, "-o", decoded)
+
+
+def worker_place(given: str | None, variables: Mapping[str, str]) -> tuple[tuple[int, int], str]:
+    """This worker's number and how many there are, and what says so; empty if the user does.
+
+    Slurm's tasks within the elements of an array are counted through.
+
+    Args:
+        given: ``I/N``, or None.
+        variables: of the environment.
+
+    Raises:
+        OptionError: `given` is no such pair, or an array's numbers do not follow one another.
+
+    Example:
+        >>> worker_place("1/4", {})
+        ((1, 4), '')
+        >>> worker_place(None, {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "8"})
+        ((3, 8), 'the Slurm array')
+    """
+    if given is not None:
+        found = re.fullmatch(r"(\d+)/(\d+)", given.strip())
+        if found is None or int(found[1]) >= int(found[2]):
+            raise OptionError(
+                f"--worker: expected I/N with I from 0 to N - 1, got {given}; the workers of 2 are "
+                "0/2 and 1/2"
+            )
+        return (int(found[1]), int(found[2])), ""
+    if (place := _pair(variables, "RANK", "WORLD_SIZE")) is not None:
+        return place, "torchrun"
+    tasks = _pair(variables, "SLURM_PROCID", "SLURM_NTASKS")
+    array = _array(variables)
+    if array is None:
+        return (tasks, "Slurm") if tasks is not None else ((0, 1), "")
+    inner = tasks or (0, 1)
+    number = array[0] * inner[1] + inner[0]
+    return (number, array[1] * inner[1]), "the Slurm array"
+
+
+def _array(variables: Mapping[str, str]) -> tuple[int, int] | None:
+    """The place of an element of a Slurm array."""
+    names = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT")
+    if not all(variables.get(name, "").isdigit() for name in names):
+        return None
+    number, count = (int(variables[name]) for name in names)
+    first = int(variables.get("SLURM_ARRAY_TASK_MIN", "0"))
+    last = int(variables.get("SLURM_ARRAY_TASK_MAX", str(first + count - 1)))
+    step, rest = divmod(last - first, max(1, count - 1))
+    place, between = divmod(number - first, max(1, step))
+    if rest or between or not 0 <= place < count:
+        raise OptionError(
+            f"--worker: expected a Slurm array of equally spaced numbers, got {number} of {count} "
+            f"from {first} to {last}; use --array 0-{count - 1}, or say --worker I/N"
+        )
+    return place, count
+
+
+def _pair(variables: Mapping[str, str], number: str, count: str) -> tuple[int, int] | None:
+    """A number below its count, from two variables that a launcher sets."""
+    words = variables.get(number, ""), variables.get(count, "")
+    if not all(word.isdigit() for word in words) or int(words[0]) >= int(words[1]):
+        return None
+    return int(words[0]), int(words[1])
