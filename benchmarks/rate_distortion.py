@@ -14,7 +14,7 @@ import argparse
 import io
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,12 +76,16 @@ def rival(of: PictureCodec, images: list[Pixels]) -> list[dict[str, float]]:
 
 
 def own(
-    tokenizer: SignalTokenizer, model: EntropyModel, effort: int, images: list[Pixels]
+    tokenizer: SignalTokenizer,
+    model: EntropyModel,
+    effort: int,
+    images: list[Pixels],
+    qualities: Sequence[int] = QUALITIES,
 ) -> tuple[list[dict[str, float]], dict[str, float]]:
     """The curve of a tokenizer's files, and the CPU seconds of a picture at quality 50."""
     found, seconds = [], {"encode": 0.0, "decode": 0.0}
     header = tokenizer_header(tokenizer, model, stages=None)
-    for quality in QUALITIES:
+    for quality in qualities:
         sizes, outputs = [], []
         for image in images:
             x = torch.from_numpy(image).permute(2, 0, 1)[None]

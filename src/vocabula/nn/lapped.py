@@ -145,6 +145,30 @@ class LappedTransform(nn.Module):
         return conv_transpose2d(z, self.weight, stride=self.size, padding=cut)
 
 
+class CorrectionBlock(nn.Sequential):
+    """A residual block, x + conv1x1(s(conv3x3(s(conv3x3(x))))), that starts as the identity.
+
+    Args:
+        channels: channels in and out.
+        hidden: channels between the convolutions.
+    """
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels, hidden, 3, padding=1),
+            nn.Conv2d(hidden, hidden, 3, padding=1),
+            nn.Conv2d(hidden, channels, 1),
+        )
+        nn.init.zeros_(self[2].weight)
+        nn.init.zeros_(self[2].bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Correct x (B, channels, h, w)."""
+        first, second, last = self
+        corrected: Tensor = last(leaky_relu(second(leaky_relu(first(x), 0.1)), 0.1))
+        return x + corrected
+
+
 class Correction(nn.Module):
     """Residual blocks on coefficients that start without effect: x + c(conv(s(conv(x / c)))).
 
@@ -160,19 +184,7 @@ class Correction(nn.Module):
     def __init__(self, channels: int, hidden: int, layers: int, scales: Tensor) -> None:
         super().__init__()
         self.scale = nn.Parameter(scales.log()[:, None, None].clone())
-        self.blocks = nn.ModuleList(
-            nn.ModuleList(
-                [
-                    nn.Conv2d(channels, hidden, 3, padding=1),
-                    nn.Conv2d(hidden, hidden, 3, padding=1),
-                    nn.Conv2d(hidden, channels, 1),
-                ]
-            )
-            for _ in range(layers)
-        )
-        for *_, last in self.blocks:  # type: ignore[misc]
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        self.blocks = nn.ModuleList(CorrectionBlock(channels, hidden) for _ in range(layers))
 
     @property
     def context(self) -> int:
@@ -185,8 +197,8 @@ class Correction(nn.Module):
             return x
         scale = self.scale.exp()
         y = x / scale
-        for first, second, last in self.blocks:  # type: ignore[misc]
-            y = y + last(leaky_relu(second(leaky_relu(first(y), 0.1)), 0.1))
+        for block in self.blocks:
+            y = block(y)
         return y * scale
 
 

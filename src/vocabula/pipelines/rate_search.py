@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vocabula.codec.batching import codes_of, encode_batch
 from vocabula.codec.layouts import to_signals
+from vocabula.codec.stages import discrete
 from vocabula.codec.writer import CodedSignal
 from vocabula.errors import OptionError
 from vocabula.quantizers.base import Quantizer
@@ -137,11 +138,12 @@ def suggested(tokenizer: SignalTokenizer, levels: Sequence[Tensor]) -> Iterator[
     before: list[tuple[RateState, Tensor]] = []
     sums = [part for part in tokenizer.modules() if isinstance(part, ResidualQuantizer)]
     beams = [part.beam for part in sums]
-    books = [book for level in tokenizer.levels for book in books_of(level.quantizer)]
+    quantizers = discrete(tokenizer)
+    books = [book for quantizer in quantizers for book in books_of(quantizer)]
     columns = [
         column
-        for level, codes in zip(tokenizer.levels, levels, strict=True)
-        for column in codes.reshape(-1, level.quantizer.books).T
+        for quantizer, codes in zip(quantizers, levels, strict=True)
+        for column in codes.reshape(-1, quantizer.books).T
     ]
     statistics = tokenizer.code_statistics
     known = statistics and [torch.from_numpy(each) + 1 for each in statistics.counts]
