@@ -263,3 +263,23 @@ def test_the_weight_spreads_in_training_alone() -> None:
     assert 0.25 <= min(seen) < 0.27 and 3.7 < max(seen) <= 4
     halves = sum(one < 1 for one in seen)
     assert 31 <= halves <= 33
+
+
+def test_a_traced_graph_searches_alike() -> None:
+    torch.manual_seed(0)
+    quantizer = VectorQuantizer(3, 8, rate=RateTerm(0.3, contexts=4)).eval()
+    quantizer.rate.share.copy_(torch.rand(4, 8).softmax(-1).pow(2))
+    z, activity = torch.randn(50, 3), torch.rand(50) * 20
+
+    def codes(z: torch.Tensor, activity: torch.Tensor) -> torch.Tensor:
+        quantizer.activity = activity
+        return quantizer.encode(z)
+
+    expected = codes(z, activity)
+    traced = torch.compile(codes, backend="eager", fullgraph=True)
+    assert torch.equal(traced(z, activity), expected)
+    penalties = quantizer.rate.penalties()[quantizer.rate.contexts(activity, 50)]
+    costs = torch.cdist(z, quantizer.codebook).square() + penalties
+    assert torch.equal(costs.argmin(1), expected)
+    quantizer.activity = None
+    assert quantizer.encode(z[:0]).shape == (0,)

@@ -127,7 +127,7 @@ class LappedTransform(nn.Module):
 
     parity: Tensor
 
-    def coefficients(self, x: Tensor) -> Tensor:
+    def analyse(self, x: Tensor) -> Tensor:
         """Coefficients (B, kept, h, w) of images (B, channels, h size, w size)."""
         half = self.size // 2
         for axis in (2, 3):
@@ -135,7 +135,7 @@ class LappedTransform(nn.Module):
             x = torch.cat([first.flip(axis), x, last.flip(axis)], axis)
         return conv2d(x, self.weight, stride=self.size)
 
-    def images(self, z: Tensor) -> Tensor:
+    def synthesize(self, z: Tensor) -> Tensor:
         """Images (B, channels, h size, w size) of coefficients (B, kept, h, w)."""
         for axis in (2, 3):
             sign = self.parity[axis - 2]
@@ -154,13 +154,15 @@ class CorrectionBlock(nn.Sequential):
     """
 
     def __init__(self, channels: int, hidden: int) -> None:
+        last = nn.Conv2d(hidden, channels, 1)
         super().__init__(
             nn.Conv2d(channels, hidden, 3, padding=1),
             nn.Conv2d(hidden, hidden, 3, padding=1),
-            nn.Conv2d(hidden, channels, 1),
+            last,
         )
-        nn.init.zeros_(self[2].weight)
-        nn.init.zeros_(self[2].bias)
+        nn.init.zeros_(last.weight)
+        assert last.bias is not None
+        nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Correct x (B, channels, h, w)."""
@@ -266,7 +268,7 @@ class LappedEncoder(Encoder):
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode images x (B, in_channels, H, W) into (B, dim, H / stride, W / stride)."""
-        z: Tensor = self.correction(self.transform.coefficients(x))
+        z: Tensor = self.correction(self.transform.analyse(x))
         return z
 
 
@@ -334,4 +336,4 @@ class LappedDecoder(Decoder):
         if self.added:
             z, more = z[:, : -self.added], z[:, -self.added :]
             z = torch.cat([z[:, : self.added] + more, z[:, self.added :]], 1)
-        return self.transform.images(self.correction(z))
+        return self.transform.synthesize(self.correction(z))

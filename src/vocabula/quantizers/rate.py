@@ -130,17 +130,15 @@ class RateState(KeepDtype, nn.Module):
         vectors, roots = F.pad(z, (0, 1)), self.penalties().sqrt().to(codebook)
         if contexts is None:
             return find(vectors, torch.cat([codebook, roots[:, None]], 1))
-        found: Tensor | None = None
-        for table, root in enumerate(roots):
-            rows = (contexts == table).nonzero()[:, 0]
-            if len(rows) == 0 and (found is not None or table + 1 < len(roots)):
-                continue
-            one = find(vectors[rows], torch.cat([codebook, root[:, None]], 1))
-            if found is None:
-                found = one.new_zeros((len(z), *one.shape[1:]))
-            found[rows] = one
-        assert found is not None, "there is a table"
-        return found
+        books = [torch.cat([codebook, root[:, None]], 1) for root in roots]
+        if torch.compiler.is_compiling():  # a traced graph does not know how many rows each has
+            every = torch.stack([find(vectors, book) for book in books], 1)
+            return every[torch.arange(len(z), device=z.device), contexts]
+        order = contexts.argsort(stable=True)
+        parts = vectors[order].split(contexts.bincount(minlength=len(books)).tolist())
+        pairs = zip(parts, books, strict=True)
+        kept = [find(part, book) for part, book in pairs if len(part)] or [find(vectors, books[0])]
+        return torch.cat(kept)[order.argsort()]
 
     def counted(self, codes: Tensor, size: int, mask: Tensor | None, contexts: Tensor) -> Tensor:
         """Hits (C, K) of codes (N,) in contexts (N,), by the weights or the mask (N,)."""
