@@ -37,8 +37,8 @@ def penalties_in_order(
     activity: Tensor | None,
     *,
     added: bool,
-) -> list[Tensor | None]:
-    """What the codes of each part cost beside the squared error (N,); None: nothing.
+) -> Tensor | None:
+    """What the codes of all parts cost beside the squared error (N,); None: nothing.
 
     Args:
         parts: of a composite quantizer.
@@ -47,13 +47,14 @@ def penalties_in_order(
         activity: see `show`.
         added: whether the parts' vectors add up, as residual stages do, or stand side by side.
     """
-    found: list[Tensor | None] = []
+    found: list[Tensor] = []
     before: Tensor | None = None
     for part, piece, here in zip(parts, pieces, present, strict=True):
         show(part, activity, before)
         paid = part._penalties(piece)
-        found.append(paid if paid is None or here is None else torch.where(here, paid, 0))
+        if paid is not None:
+            found.append(paid if here is None else torch.where(here, paid, 0))
         values = part._decode(piece)
         values = values if here is None else torch.where(here[:, None], values, 0)
         before = values if before is None or not added else before + values
-    return found
+    return torch.stack(found).sum(0) if found else None

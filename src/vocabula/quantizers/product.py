@@ -17,7 +17,6 @@ from vocabula.quantizers.composite import (
     CompositeQuantizer,
     at_least_one,
     joined_codes,
-    total_penalties,
 )
 from vocabula.quantizers.contexts import penalties_in_order
 from vocabula.quantizers.dropout import ABSENT, both, kept_parts, like
@@ -181,9 +180,7 @@ class ProductQuantizer(CompositeQuantizer):
             return super()._penalties(codes)
         present = self._present(codes)
         pieces, rows = self._cleaned(codes, present), self._each(present)
-        return total_penalties(
-            penalties_in_order(self.parts, pieces, rows, self.activity, added=False)
-        )
+        return penalties_in_order(self.parts, pieces, rows, self.activity, added=False)
 
     def _decode(self, codes: Tensor) -> Tensor:
         present = self._present(codes)

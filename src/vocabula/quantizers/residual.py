@@ -15,7 +15,7 @@ from vocabula.errors import OptionError
 from vocabula.functional import residual_codes
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.beam import beam_search
-from vocabula.quantizers.composite import added_values, at_least_one, joined_codes, total_penalties
+from vocabula.quantizers.composite import added_values, at_least_one, joined_codes
 from vocabula.quantizers.contexts import penalties_in_order
 from vocabula.quantizers.dropout import (
     ABSENT,
@@ -139,9 +139,8 @@ class ResidualQuantizer(ScaledStages):
                     f"ResidualQuantizer.dropout_{name}: expected at most the {len(stages)} stages, "
                     f"got {kept}; keep fewer or add stages"
                 )
-        self.dropout = dropout
+        self.dropout, self.beam = dropout, beam
         self.dropout_least, self.dropout_multiple = dropout_least, dropout_multiple
-        self.beam = beam
         self._item_rows, self._used = 1, len(stages)
 
     @classmethod
@@ -339,9 +338,8 @@ class ResidualQuantizer(ScaledStages):
 
     def _penalties(self, codes: Tensor) -> Tensor | None:
         present = self._present(codes)
-        pieces = self._cleaned(codes, present)
-        seen = (present.unbind(-1), self.activity)
-        return total_penalties(penalties_in_order(self.stages, pieces, *seen, added=True))
+        pieces, rows = self._cleaned(codes, present), present.unbind(-1)
+        return penalties_in_order(self.stages, pieces, rows, self.activity, added=True)
 
     # ------------------------------------------------------------- absent stages
 
