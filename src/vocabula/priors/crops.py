@@ -124,7 +124,7 @@ class Crops:
                 f"{window} codes, the crops that are learned, and are left out; "
                 "context.positions=1 or more makes crops smaller",
                 DataWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return np.flatnonzero(fits)
 
