@@ -1,4 +1,4 @@
-"""Writes the measured blocks of docs/vcb.md from results/codec-speed.json and portable.json.
+"""Writes the measured blocks of docs/vcb.md from the results of three benchmarks.
 
 python benchmarks/codec_page.py
 """

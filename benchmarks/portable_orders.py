@@ -200,7 +200,10 @@ def main() -> None:
         "adaptive_bits_per_code": adaptive_bits(data.held_out),
         "priors": rows,
     }
-    common.write_result("portable-orders", figures)
+    words = (
+        f"python benchmarks/portable_orders.py RUN TRAIN HELD_OUT PICTURE --steps {options.steps}"
+    )
+    common.write_result("portable-orders", figures, words)
 
 
 if __name__ == "__main__":

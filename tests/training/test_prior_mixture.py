@@ -166,3 +166,17 @@ def test_too_small_pictures_are_told(tmp_path: Path) -> None:
         read_prior_data(tokenizer, sources, share=0.2, context=9)
     data = read_prior_data(tokenizer, sources, share=0.2, reach=2, context=9)
     assert len(data.fitted) + len(data.held_out) == 10  # a prior with a reach takes any
+
+
+def test_scales_that_do_not_divide_one_another_need_signals_of_one_size(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    vector = {"name": "vector", "dim": 4, "codebook_size": 8}
+    parts = {
+        "encoder": {**CELLS, "downsample": 4},
+        "quantizer": {"name": "multi_scale", "stages": [vector], "scales": [2, 3]},
+        "decoder": {**{k: v for k, v in CELLS.items() if k != "dim"}, "downsample": 4},
+    }
+    tokenizer = build_tokenizer(parts, channels=3).eval()
+    tokens = write(tokenizer, tmp_path / "t.parquet", ((12, 12), (24, 12)))
+    with pytest.raises(DataError, match="one size, as the scales of this tokenizer do not divide"):
+        read_prior_data(tokenizer, Sources(tokens, classes=False), share=0.5)

@@ -62,27 +62,6 @@ class CaptionTokens:
         chosen = (draws.double() * count).long().minimum(count - 1)
         return self.tokens[self.rows[self.first[indices] + chosen]]
 
-    def corners(self, extent: Sequence[int]) -> ConditionedCodes:
-        """The first crop of each signal that has a whole one, as signals of equal grids.
-
-        Args:
-            extent: of a crop, along each axis.
-
-        Raises:
-            DataError: no signal has one.
-        """
-        if self.crops is None:
-            return self
-        own = self.take(replace(self.crops, reach=0).fitting(self.arrays))
-        start = (0,) * len(extent)
-        levels = [
-            np.stack([own.arrays.window(k, i, start, grid).numpy() for i in range(len(own))])
-            for k, grid in enumerate(self.grids)
-        ]
-        extents = np.tile(np.array(extent), (len(own), 1))
-        arrays = replace(own.arrays, levels=tuple(levels), sizes=None, extents=extents)
-        return replace(own, arrays=arrays, crops=None)
-
     def take(self, indices: NDArray[np.int64]) -> CaptionTokens:
         """The captions of some signals."""
         chosen = torch.from_numpy(indices)

@@ -62,7 +62,7 @@ class Crops:
         for i, draw in zip(batch.indices.tolist(), batch.draws.double().tolist(), strict=True):
             rooms = [max(n - cell, 0) + 1 for n, cell in self._pairs(arrays, i)]
             place = min(int(draw * math.prod(rooms)), math.prod(rooms) - 1)
-            corners.append(np.unravel_index(place, rooms))
+            corners.append([int(n) for n in np.unravel_index(place, rooms)])
         return self._cut(arrays, batch.indices.tolist(), corners, level, self._around(level))
 
     def margin(self, level: int) -> Axes:
@@ -124,7 +124,7 @@ class Crops:
                 f"{window} codes, the crops that are learned, and are left out; "
                 "context.positions=1 or more makes crops smaller",
                 DataWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return np.flatnonzero(fits)
 
@@ -168,7 +168,7 @@ class Crops:
             steps = self.steps[own]
             size = [(n + 2 * m) * s for n, m, s in zip(self.cells, around, steps, strict=True)]
             places = [
-                [(int(c) - m) * s for c, m, s in zip(corner, around, steps, strict=True)]
+                [(c - m) * s for c, m, s in zip(corner, around, steps, strict=True)]
                 for corner in corners
             ]
             pairs = zip(signals, places, strict=True)

@@ -20,7 +20,7 @@ from vocabula.data.code_batches import split_codes
 from vocabula.errors import DataError, plural
 from vocabula.priors import TextTokenizer
 from vocabula.priors.conditioned import CaptionTokens, ConditionedCodes
-from vocabula.priors.crops import crops_of
+from vocabula.priors.crops import Crops, crops_of
 from vocabula.priors.sources import Sources
 from vocabula.signals.attributes import CLASS
 from vocabula.tokenizers import SignalTokenizer
@@ -130,12 +130,8 @@ def read_prior_data(
 
     def conditioned(codes: CodeArrays, own: Captions | None) -> ConditionedCodes:
         tokens = CaptionTokens.of(own, text, length) if text and own is not None else None
-        found = ConditionedCodes(codes, 0, tuple(values), tokens, tokenizer.channels)
-        if crops is None:
-            return replace(found, context=context)
-        fits = crops.fitting(codes)
-        found = replace(found, crops=crops)
-        return found if len(fits) == len(codes) else found.take(fits)
+        found = ConditionedCodes(codes, 0, tuple(values), tokens, tokenizer.channels, context)
+        return found if crops is None else _cropped(found, crops)
 
     _check_context(arrays, context)
     crops = None
@@ -158,6 +154,13 @@ def read_prior_data(
         length,
         identity,
     )
+
+
+def _cropped(data: ConditionedCodes, crops: Crops) -> ConditionedCodes:
+    """The signals that crops can be learned from; see `Crops.fitting`."""
+    fits = crops.fitting(data.arrays)
+    found = replace(data, context=None, crops=crops)
+    return found if len(fits) == len(data) else found.take(fits)
 
 
 def _check_context(arrays: CodeArrays, context: int | None) -> None:

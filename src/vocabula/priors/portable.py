@@ -90,7 +90,8 @@ class SymbolNetwork(nn.Module):
     @property
     def firsts(self) -> list[nn.Linear]:
         """The first layer of each kind of position."""
-        return list(self.first) if isinstance(self.first, nn.ModuleList) else [self.first]
+        several: Any = self.first if isinstance(self.first, nn.ModuleList) else [self.first]
+        return list(several)
 
     def forward(
         self, x: Tensor, phases: Sequence[Tensor], *, kind: int = 0, steps: bool = True
