@@ -36,11 +36,6 @@ HERE = Path(__file__).parent
 FROZEN = HERE.parents[1] / "tests" / "frozen" / "default"
 LARGEST = 6 * 2**20
 """Most bytes of all files together."""
-LINKS = {
-    "CC0-1.0": "https://creativecommons.org/publicdomain/zero/1.0/",
-    "public-domain": "",
-}
-
 CARD = """\
 # {name}
 
@@ -74,7 +69,9 @@ GPL, GFDL, non-commercial terms and terms without derivatives.
 ## Photographs
 
 {count} photographs, of which {held_out} were held out of training. Every one was shrunk to half its
-sides or less. Title, author, licence, source, package and version:
+sides or less. Title, author, licence, source, package and version follow. The licences CC-BY-SA-3.0
+and their like are at creativecommons.org/licenses/by-sa/3.0, CC0 at
+creativecommons.org/publicdomain/zero/1.0.
 
 {photographs}
 """
@@ -84,17 +81,10 @@ def photographs(rows: list[dict[str, Any]]) -> str:
     """One line for each photograph."""
     lines = []
     for row in rows:
-        licence = row["licence"]
-        address = LINKS.get(licence, "")
-        if licence.startswith("CC-BY"):
-            kind, _, version = licence.removeprefix("CC-").rpartition("-")
-            address = f"https://creativecommons.org/licenses/{kind.lower()}/{version}/"
-        terms = f"[{licence}]({address})" if address else licence
-        where = f"[{row['title']}]({row['source']})" if row["source"] else row["title"]
         held_out = ", held out" if row["file"].startswith("heldout/") else ""
-        lines.append(
-            f"- {where}, {row['author']}, {terms}, {row['package']} {row['version']}{held_out}"
-        )
+        source = f", {row['source']}" if row["source"] else ""
+        whose = f"{row['title']}, {row['author']}, {row['licence']}"
+        lines.append(f"- {whose}{source}, {row['package']} {row['version']}{held_out}")
     return "\n".join(lines)
 
 

@@ -52,7 +52,7 @@ def stanzas(text: str) -> list[Stanza]:
             continue
         fields = dict(re.findall(r"(?m)^(\w+):((?:.*)(?:\n[ \t].*)*)", paragraph))
         holders = (_person(line) for line in fields.get("Copyright", "").splitlines())
-        address = re.search(r"https?://\S+", fields.get("Comment", ""))
+        address = re.search(r"(?<=://)\S+", fields.get("Comment", ""))
         found.append(
             Stanza(
                 fields["Files"].split(),

@@ -157,3 +157,31 @@ def test_what_is_no_run_and_no_picture(
     save_generator(Path("run"), make_generator("portable", channels=3))
     done = vocabula("compress", *words)
     assert done.code == 2 and line in done.err, done
+
+
+@pytest.mark.usefixtures("_carried")
+def test_pictures_of_other_modes_are_their_8_bit_colours(vocabula: Vocabula) -> None:
+    """Grey, transparent and 16-bit pictures give the files of what they stand for."""
+    grey = np.random.default_rng(1).integers(0, 256, (9, 14), dtype=np.uint8)
+    colour = np.stack([grey, grey[::-1], grey[:, ::-1]], -1)
+    clear = np.concatenate([colour, np.full((9, 14, 1), 255, np.uint8)], -1)
+    clear[2:5] = (10, 20, 30, 0)
+    white = colour.copy()
+    white[2:5] = 255
+    wide = grey.astype(np.uint16) * 257
+    cases = {
+        "grey": (Image.fromarray(grey), np.stack([grey] * 3, -1)),
+        "clear": (Image.fromarray(clear), white),
+        "wide": (Image.fromarray(wide), np.stack([grey] * 3, -1)),
+        "one": (Image.fromarray(colour[:1, :1]), colour[:1, :1]),
+        "flat": (Image.new("RGB", (40, 30), (7, 8, 9)), np.full((30, 40, 3), (7, 8, 9), np.uint8)),
+    }
+    for name, (picture, stands_for) in cases.items():
+        picture.save(f"{name}.png")
+        Image.fromarray(stands_for).save(f"same-{name}.png")
+        done = vocabula("compress", f"{name}.png", f"same-{name}.png")
+        assert done.code == 0, (name, done)
+        assert Path(f"{name}.vcb").read_bytes() == Path(f"same-{name}.vcb").read_bytes(), name
+        assert vocabula("decompress", f"{name}.vcb", "-o", "back.png", "--overwrite").code == 0
+        with Image.open("back.png") as back:
+            assert (back.mode, back.size) == ("RGB", picture.size), name
