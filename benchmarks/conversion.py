@@ -7,8 +7,8 @@
 
 Every recording of DATA/test is encoded once and decoded as each of the speakers. Two recognisers of
 speaker and digit, which were trained on originals of the train folder, judge; see ``speech.py``.
-Controls: the recording's own speaker, and the codes of all recordings shuffled. With ``--pairs`` the
-first judge hears every second recording, and its answers are counted by source and target.
+Controls: the recording's own speaker, and the codes of all recordings shuffled. With ``--pairs``
+the first judge hears every second recording, and its answers are counted by source and target.
 """
 
 from __future__ import annotations
