@@ -3,10 +3,12 @@
     vocabula train DATA/train --preset speech-voices-8k --out RUN
     python benchmarks/speech.py DATA --out WEIGHTS
     python benchmarks/conversion.py DATA RUN WEIGHTS
+    python benchmarks/conversion.py DATA RUN WEIGHTS --pairs
 
 Every recording of DATA/test is encoded once and decoded as each of the speakers. Two recognisers of
 speaker and digit, which were trained on originals of the train folder, judge; see ``speech.py``.
-Controls: the recording's own speaker, and the codes of all recordings shuffled.
+Controls: the recording's own speaker, and the codes of all recordings shuffled. With ``--pairs``
+the first judge hears every second recording, and its answers are counted by source and target.
 """
 
 from __future__ import annotations
@@ -95,18 +97,48 @@ def judged(data: Path, run: Path, weights: Path) -> dict[str, Any]:
     }
 
 
+def by_pair(data: Path, run: Path, weights: Path) -> dict[str, Any]:
+    """What the first judge hears, by source (rows) and target, in every second recording."""
+    tokenizer, (judge, nets) = load(run).eval(), next(iter(saved_judges(weights).items()))
+    waves, known, source = recordings(data / "test")
+    waves, speaker, digit = waves[::2], known["speaker"][::2], known["digit"][::2]
+    with torch.inference_mode():
+        codes = [tokenizer.encode(wave[None, None])[0] for wave in waves]
+    names = source.names["speaker"]
+    digits, targets = torch.zeros(2, len(names), len(names)).unbind()
+    for target in range(len(names)):
+        voice = torch.full_like(speaker, target)
+        x = pictures(decoded(tokenizer, codes, [len(wave) for wave in waves], voice))
+        right, told = heard(nets["digit"], x) == digit, heard(nets["speaker"], x) == voice
+        for number in range(len(names)):
+            rows = speaker == number
+            digits[number, target], targets[number, target] = share(right[rows]), share(told[rows])
+    loudest = torch.tensor([float(wave.abs().max()) for wave in waves])
+    return {
+        "recordings": len(waves),
+        "judge": judge,
+        "speakers": list(names),
+        "median_peak": [float(loudest[speaker == n].median()) for n in range(len(names))],
+        "digit_heard": [[round(value, 4) for value in row] for row in digits.tolist()],
+        "target_heard": [[round(value, 4) for value in row] for row in targets.tolist()],
+    }
+
+
 def main() -> None:
     """Measure and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("run", type=Path)
     parser.add_argument("weights", type=Path)
+    parser.add_argument("--pairs", action="store_true")
     options = parser.parse_args()
+    measured = by_pair if options.pairs else judged
     figures = {"data": "DATA", "training": trained(options.run)}
-    figures |= judged(options.data, options.run, options.weights)
+    figures |= measured(options.data, options.run, options.weights)
     print(figures)
-    words = "python benchmarks/conversion.py DATA RUN WEIGHTS"
-    write(record("conversion", words, torch.get_num_threads(), figures))
+    words = "python benchmarks/conversion.py DATA RUN WEIGHTS" + " --pairs" * options.pairs
+    name = "conversion-pairs" if options.pairs else "conversion"
+    write(record(name, words, torch.get_num_threads(), figures))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
 """Sounds to listen to, as small files with one figure of their spectrograms.
 
     python benchmarks/sound_samples.py docs/figures/sound RUN FILE ...
+    python benchmarks/sound_samples.py docs/figures/sound RUN FILE ... --speaker NAME ...
     python benchmarks/sound_samples.py docs/figures/sound
 
 RUN is a tokenizer whose codes have stages, trained on other recordings. The FILES are joined and
-written as they are, and as the codes of the first stages decode to. The figure shows every .flac of
-the folder, so that others may be put there: the second form draws it anew.
+written as they are, and as the codes of the first stages decode to. In the second form they are
+written in other voices, each file converted by itself. The figure shows every .flac of the folder,
+so that others may be put there: the third form draws it anew.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import matplotlib as mpl
@@ -24,6 +27,7 @@ from vocabula import load
 from vocabula.data.audio_opening import open_audio
 from vocabula.evaluation.batches import read_batches
 from vocabula.reports.sounds import spectrogram
+from vocabula.signals import Condition
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -31,12 +35,16 @@ import matplotlib.pyplot as plt
 STAGES = (1, 4, 8)
 
 
-def joined(files: list[str], rate: int) -> Tensor:
-    """Recordings (T,) one after the other, with a tenth of a second between them."""
-    parts = []
+def recordings(files: list[str], rate: int) -> Iterator[Tensor]:
+    """Recordings (T,) of files."""
     for file in files:
         for batch in read_batches(open_audio(file, sample_rate=rate), batch_size=1, workers=0):
-            parts += [batch.values[0, 0].float(), torch.zeros(rate // 10)]
+            yield batch.values[0, 0].float()
+
+
+def joined(waves: Iterable[Tensor], rate: int) -> Tensor:
+    """Recordings (T,) one after the other, with a tenth of a second between them."""
+    parts = [part for wave in waves for part in (wave, torch.zeros(rate // 10))]
     return torch.cat(parts[:-1])
 
 
@@ -45,7 +53,7 @@ def decode_stages(run: str, files: list[str], folder: Path) -> None:
     """Write the recordings, and what the first stages of their codes decode to."""
     tokenizer = load(run)
     rate = tokenizer.signal.sample_rate or 1
-    wave = joined(files, rate)
+    wave = joined(recordings(files, rate), rate)
     codes = tokenizer.encode(wave[None, None])
     per_stage = tokenizer.bits_per_unit / codes.shape[-1]
     write(folder / "original.flac", wave, rate)
@@ -53,6 +61,22 @@ def decode_stages(run: str, files: list[str], folder: Path) -> None:
         decoded = tokenizer.decode(codes[..., :count], size=(len(wave),))[0, 0]
         name = f"decoded-{per_stage * count / 1000:.1f}-kbit.flac"
         write(folder / name, decoded, rate)
+
+
+@torch.inference_mode()
+def convert(run: str, files: list[str], speakers: list[str], folder: Path) -> None:
+    """Write the recordings in the voices of speakers."""
+    tokenizer = load(run)
+    rate = tokenizer.signal.sample_rate or 1
+    for speaker in speakers:
+        voice = Condition(
+            {"speaker": torch.tensor([tokenizer.attribute_index("speaker", speaker)])}
+        )
+        waves = (
+            tokenizer.reconstruct(wave[None, None], condition=voice)[0, 0]
+            for wave in recordings(files, rate)
+        )
+        write(folder / f"converted-{speaker}.flac", joined(waves, rate), rate)
 
 
 def write(path: Path, wave: Tensor, rate: int) -> None:
@@ -84,9 +108,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("run", nargs="?")
     parser.add_argument("files", nargs="*")
+    parser.add_argument("--speaker", nargs="+", help="convert to these voices")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    if options.run:
+    if options.run and options.speaker:
+        convert(options.run, options.files, options.speaker, options.folder)
+    elif options.run:
         decode_stages(options.run, options.files, options.folder)
     draw(options.folder)
 
