@@ -42,7 +42,7 @@ from vocabula.pipelines import encode_dataset, encode_shards
 from vocabula.signals import CodeSpec
 from vocabula.tokenizers import SignalTokenizer, build_tokenizer
 
-SHARDS, PICTURES, KILLS = 8, 480, 20
+SHARDS, PICTURES, KILLS = 16, 480, 20
 
 
 def tokenizer(hidden: int = 32) -> SignalTokenizer:
@@ -99,6 +99,7 @@ class Faults:
     def __init__(self, folder: Path) -> None:
         self.folder, self.tokenizer = folder, tokenizer()
         self.data = pictures(folder / "pictures", PICTURES)
+        self.encode("first")
         start = time.perf_counter()
         self.encode("whole")
         self.seconds = time.perf_counter() - start
@@ -118,15 +119,26 @@ class Faults:
     def killed(self) -> dict[str, Any]:
         """Two workers; one of them is killed 20 times and started again each time."""
         steady = forked(lambda: self.encode("killed", (0, 2)))
-        lost = 0
-        for _ in range(KILLS):
+        place, kills, hidden, removed = self.folder / "killed", 0, 0, 0
+        while kills < KILLS:
             worker = forked(lambda: self.encode("killed", (1, 2)))
-            time.sleep(self.drawn.uniform(0.02, 0.35) * self.seconds / 2)
+            time.sleep(self.drawn.uniform(0, 1.5) * self.seconds / SHARDS)
             os.kill(worker, signal.SIGKILL)
-            lost += exit_code(worker) == -signal.SIGKILL
-        hidden = len(list((self.folder / "killed").glob(".*")))
+            if exit_code(worker) == -signal.SIGKILL:
+                kills, hidden = kills + 1, max(hidden, len(list(place.glob(".*"))))
+            else:  # it was done: it gets its work again
+                own = list(place.glob("part-*[13579].parquet"))
+                removed += len(own)
+                for part in own:
+                    part.unlink()
         codes = [exit_code(steady), exit_code(forked(lambda: self.encode("killed", (1, 2))))]
-        return {"kills": lost, "hidden_before": hidden, "codes": codes, "same": self.same("killed")}
+        return {
+            "kills": kills,
+            "hidden_meanwhile": hidden,
+            "parts_given_again": removed,
+            "codes": codes,
+            "same": self.same("killed"),
+        }
 
     def together(self) -> dict[str, Any]:
         """Two workers on every shard at once, five times."""
@@ -137,10 +149,10 @@ class Faults:
         return {"codes": [codes for codes, _ in found], "same": all(same for _, same in found)}
 
     def full_disk(self) -> dict[str, Any]:
-        """A disk of 24 KB more than the plan needs; a limit on files where no disk can be made."""
+        """A small disk, which then grows; a limit on files where none can be made."""
         place = self.folder / "full"
         place.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(place)]
+        mount = ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(place)]
         disk = subprocess.run(mount, capture_output=True, check=False).returncode == 0
         try:
             first = exit_code(forked(self._into_full(disk)))
@@ -153,7 +165,7 @@ class Faults:
             if disk:
                 subprocess.run(["umount", str(place)], check=True)
         hidden = [name for name in kept if name.startswith(".")]
-        how = "tmpfs of 32 KB" if disk else "limit of 2 KB on a file"
+        how = "tmpfs of 96 KB" if disk else "limit of 2 KB on a file"
         parts = sum(name.startswith("part-") for name in kept)
         return {"how": how, "codes": [first, last], "kept": parts, "hidden": hidden, "same": same}
 
@@ -219,18 +231,19 @@ def overhead(folder: Path) -> dict[str, Any]:
 
 
 PROGRAM = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 from vocabula.data.shard_plan import ShardPlan
 from vocabula.pipelines.shard_folder import ShardFolder
-start = time.perf_counter()
+start, used = time.perf_counter(), time.process_time()
 folder = ShardFolder(Path(sys.argv[1]), ShardPlan(Path(sys.argv[1])))
 folder.look()
-middle = time.perf_counter()
+looked, used = time.perf_counter() - start, time.process_time() - used
 done = folder.close()
-end = time.perf_counter()
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(int(folder.finished.sum()), done, middle - start, end - middle, peak, "torch" in sys.modules)
+closed = time.perf_counter() - start - looked
+words = Path("/proc/self/status").read_text().split()
+peak = int(words[words.index("VmHWM:") + 1]) / 1024
+print(int(folder.finished.sum()), done, looked, used, closed, peak, "torch" in sys.modules)
 """
 
 
@@ -262,10 +275,11 @@ def large_plan(folder: Path, shards: int = 100_000) -> dict[str, Any]:
         run = subprocess.run(
             [sys.executable, "-c", PROGRAM, str(out)], capture_output=True, text=True, check=True
         )
-        done, complete, looked, closed, peak, torch_is_there = run.stdout.split()
+        done, complete, looked, used, closed, peak, torch_is_there = run.stdout.split()
         assert (done, complete) == (str(shards), "True"), run
         found[name] = {
             "seconds_to_look": round(float(looked), 2),
+            "cpu_seconds_to_look": round(float(used), 2),
             "seconds_to_close": round(float(closed), 2),
             "peak_memory_mb": round(float(peak)),
             "with_torch": torch_is_there == "True",

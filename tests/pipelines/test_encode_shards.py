@@ -27,7 +27,7 @@ from vocabula.data import Cut, open_data, open_source, read_tokens
 from vocabula.data.cropped import CroppedSource
 from vocabula.errors import DataError, Interrupted, OptionError, OutputError, TokensError
 from vocabula.pipelines import encode_dataset, encode_shards
-from vocabula.pipelines.encode_shards import ShardEncoder
+from vocabula.pipelines.sharded_encoding import ShardEncoder
 from vocabula.tokenizers import SignalTokenizer, build_tokenizer
 
 Make = Callable[..., SignalTokenizer]
@@ -326,8 +326,12 @@ def test_options_must_fit_the_plan(
         encode_shards(tokenizer, photos, out, shards=SHARDS, worker=(3, 2))
     with pytest.raises(OptionError, match="single worker"):
         encode_shards(tokenizer, photos, out, shards=SHARDS, worker=(0, 2), overwrite=True)
-    with pytest.raises(OutputError, match="expected a new output"):
-        encode_shards(tokenizer, photos, photos, shards=SHARDS)
+    foreign = photos / "dog"
+    (foreign / "part-00000.parquet").write_bytes(b"not ours")
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="expected a new output"):
+            encode_shards(tokenizer, photos, foreign, shards=SHARDS, overwrite=overwrite)
+    (foreign / "part-00000.parquet").unlink()
     found = encode_shards(tokenizer, photos, out, shards=2, overwrite=True)
     assert found.complete and len(list(out.glob("part-*"))) == 2
 

@@ -108,7 +108,12 @@ def encode(
         )
     cut = _cut(crop, crops, resize, seed)
     options = {"strict": strict, "value_range": value_range}
-    how = {"limit": limit, "batch_size": batch_size, "workers": workers, "overwrite": overwrite}
+    how: dict[str, Any] = {
+        "limit": limit,
+        "batch_size": batch_size,
+        "workers": workers,
+        "overwrite": overwrite,
+    }
     if shards is None:
         alone(_encode_file)(run, data, out, device, cut, options, **how)
         return

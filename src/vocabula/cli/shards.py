@@ -29,7 +29,7 @@ def encode_shards(
     from vocabula.cli.reading import data_options as options_of
     from vocabula.cli.runs import open_run
     from vocabula.data.media import MEDIA
-    from vocabula.pipelines.encode_shards import encode_shards
+    from vocabula.pipelines.sharded_encoding import encode_shards
 
     place, said = worker_place(worker, os.environ)
     with reading_data():

@@ -219,7 +219,7 @@ class ImageSource(Source):
 
     def part(self, first: int, last: int) -> ImageSource:
         """See `Source.part`."""
-        from vocabula.data.source_part import ImagePart
+        from vocabula.data.image_part import ImagePart
 
         return ImagePart(self, first, last)
 

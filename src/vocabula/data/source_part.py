@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from vocabula.data.base import Source
 from vocabula.data.batch import Batch
-from vocabula.data.source import ImageSource, Sample
 
 
 class SourcePart(Source):
@@ -66,42 +65,3 @@ class SourcePart(Source):
                 if before < len(batch):
                     kept = batch.rows(slice(before, None))
                     yield replace(kept, indices=kept.indices - self._first)
-
-
-class ImagePart(ImageSource):
-    """The images from `first` to before `last` of a source.
-
-    Args:
-        source: all images.
-        first: index of the first one.
-        last: index after the last one.
-    """
-
-    def __init__(self, source: ImageSource, first: int, last: int) -> None:
-        super().__init__(
-            source.name, source.channels, label_names=source.label_names, strict=source.strict
-        )
-        self._whole, self._first, self._last = source, first, last
-
-    def __len__(self) -> int:
-        """The number of images."""
-        return self._last - self._first
-
-    def describe(self, index: int) -> str:
-        """The name of one image, the same as in the whole source."""
-        return self._whole.describe(self._first + index)
-
-    def path(self, index: int) -> str:
-        """See `ImageSource.path`."""
-        return self._whole.path(self._first + index)
-
-    def pixels(self, index: int) -> int:
-        """Height times width of one image."""
-        return self._whole.pixels(self._first + index)
-
-    def smallest(self) -> tuple[int, int] | None:
-        """See `ImageSource.smallest`."""
-        return self._whole.smallest()
-
-    def _read(self, index: int) -> Sample:
-        return replace(self._whole._read(self._first + index), index=index)

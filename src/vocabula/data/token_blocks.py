@@ -154,7 +154,7 @@ class StreamedLevel:
     def __getitem__(self, indices: NDArray[np.int64] | slice | int) -> NDArray[Any]:
         """The codes (B, *grid, *code_shape) of some signals, or (B,) arrays; or those of one."""
         if isinstance(indices, int | np.integer):
-            return self[np.array([indices])][0]  # type: ignore[no-any-return]
+            return self[np.array([indices])][0]
         rows = self._rows[indices]
         if self._grid is None:
             return self._apart(rows)

@@ -161,6 +161,6 @@ def _padded(codes: Sequence[Tensor], inner: int, pad: int) -> tuple[Tensor, Tens
     found = codes[0].new_full((len(codes), *grid, *codes[0].shape[axes:]), pad)
     mask = torch.zeros(len(codes), *grid, dtype=torch.bool)
     for row, own in enumerate(codes):
-        inside = (row, *(slice(side) for side in own.shape[:axes]))
-        found[inside], mask[inside] = own, True
+        inside = tuple(slice(side) for side in own.shape[:axes])
+        found[row][inside], mask[row][inside] = own, True
     return found, mask

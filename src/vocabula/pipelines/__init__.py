@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from vocabula.pipelines.decode import decode_tokens
     from vocabula.pipelines.decompress import decompress_files
     from vocabula.pipelines.encode import encode_dataset
-    from vocabula.pipelines.encode_shards import Sharded, encode_shards
     from vocabula.pipelines.fidelity import Fidelity
+    from vocabula.pipelines.sharded_encoding import Sharded, encode_shards
 
 __getattr__ = lazy_names(__name__)
 

@@ -62,7 +62,10 @@ class ShardFolder:
 
     def part(self, shard: int) -> Path:
         """The part of a shard."""
-        return self.path / f"part-{shard:0{self._digits}}.parquet"
+        return self.path / self._name(shard)
+
+    def _name(self, shard: int) -> str:
+        return f"part-{shard:0{self._digits}}.parquet"
 
     def broken(self, shard: int) -> Path:
         """The table of a shard's broken signals; there is none without such."""
@@ -81,12 +84,13 @@ class ShardFolder:
             TokensError: a part is of another plan or tokenizer, or was changed.
         """
         known, written = self._read_known()
-        for shard, size, modified in self._parts():
-            told = known[shard]
-            of_manifest = told["modified"] == _OF_MANIFEST and modified <= written
-            if told["bytes"] == size and (of_manifest or told["modified"] == modified):
-                self._known[shard], self.finished[shard] = told, True
-            elif self._is_whole(shard, told):
+        shards, sizes, dates = np.array([*self._parts()], np.int64).reshape(-1, 3).T
+        told = known[shards]
+        of_manifest = (told["modified"] == _OF_MANIFEST) & (dates <= written)
+        as_told = (told["bytes"] == sizes) & (of_manifest | (told["modified"] == dates))
+        self._known[shards[as_told]], self.finished[shards[as_told]] = told[as_told], True
+        for shard in shards[~as_told].tolist():
+            if self._is_whole(shard, known[shard]):
                 self.add(shard)
 
     def is_finished(self, shard: int) -> bool:
@@ -218,7 +222,8 @@ class ShardFolder:
             # another process has finished at the same time, and has cleared hidden files away
         shutil.rmtree(self.path / RECEIPTS, ignore_errors=True)
         for entry in self.path.iterdir():
-            if is_hidden(entry) or re.fullmatch(r"failed-\d+\.json", entry.name):
+            left = is_hidden(entry) or re.fullmatch(r"failed-\d+\.json", entry.name)
+            if left and not entry.is_dir():
                 entry.unlink(missing_ok=True)
         sync_folder(self.path)
         return True
@@ -238,7 +243,7 @@ class ShardFolder:
             file.write(json.dumps(head, indent=2)[:-2] + ',\n  "parts": [\n')
             for shard, one in enumerate(known):
                 line = {
-                    "part": self.part(shard).name,
+                    "part": self._name(shard),
                     "signals": int(one["signals"]),
                     "broken": int(one["broken"]),
                     "bytes": int(one["bytes"]),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vocabula.data import Cut, Source
 from vocabula.data.pieces import ChangedInputError
-from vocabula.data.shard_plan import Shard, ShardPlan
+from vocabula.data.shard_plan import PLAN, Shard, ShardPlan
 from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import DataError, Interrupted, OptionError, OutputError, VocabulaError, plural
 from vocabula.evaluation.batches import counted, read_batches
@@ -101,7 +101,8 @@ def encode_shards(
     check_codes(tokenizer)
     _check(worker, shards, most_broken, overwrite)
     folder, place = Path(out), os.fspath(data)
-    if overwrite and folder.is_dir():
+    if overwrite and (folder / PLAN).exists():
+        ShardPlan(folder)  # a foreign folder is refused, whatever its files are called
         clear_shards(folder)
     own = dict(options or {})
     inputs = ShardInputs(tokenizer.signal, place, own, cut)
