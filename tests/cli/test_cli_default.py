@@ -6,6 +6,7 @@ A tiny stand-in takes its place, so that the tests do not hang on the figures of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from PIL import Image
 import vocabula as package
 from priors.generators import make_generator, save_generator
 from vocabula import codec
+from vocabula.cli.compress import _room_for
 from vocabula.codec.layout import ModelId
 from vocabula.errors import CheckpointError
 from vocabula.files import packaged
+from vocabula.pipelines.compress import Compressed
 
 Vocabula = Callable[..., Any]
 NAME = "photos-default-1"
@@ -185,3 +188,11 @@ def test_pictures_of_other_modes_are_their_8_bit_colours(vocabula: Vocabula) -> 
         assert vocabula("decompress", f"{name}.vcb", "-o", "back.png", "--overwrite").code == 0
         with Image.open("back.png") as back:
             assert (back.mode, back.size) == ("RGB", picture.size), name
+
+
+def test_a_picture_larger_than_files_may_hold_is_opened_with_the_room_it_needs() -> None:
+    """100 megapixels of 3 channels are 286.1 MiB: four times that, rounded up, is 1145."""
+    wide = Compressed(Path("wide.vcb"), 9, 8192 * 12208, 1, 9, "pixel", "picture")
+    many = replace(wide, items=1000)
+    assert _room_for([wide, many], 3) == ("--max-memory", "1145")
+    assert _room_for([many, replace(wide, units=2**26)], 3) == ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,11 @@ from vocabula.cli.runs import (
 )
 from vocabula.errors import OptionError
 from vocabula.files.packaged import DEFAULT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vocabula.pipelines.compress import Compressed
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -184,7 +189,19 @@ def compress(
     whole = len(written) == 1  # one file of signals opens as one file of its kind
     decoded = MEDIA.of(tokenizer.signal.kind).decoded if whole else "decoded"
     opening = _opening(run, [one.path for one in written], out, prior)
-    close(totals(written, fidelity), *opening, "-o", decoded)
+    large = _room_for(written, tokenizer.channels)
+    close(totals(written, fidelity), *opening, *large, "-o", decoded)
+
+
+def _room_for(written: Sequence[Compressed], channels: int) -> tuple[str, ...]:
+    """The option with which a picture opens that is larger than files may hold unasked."""
+    from vocabula.codec import Limits
+
+    sizes = [channels * one.units for one in written if one.items == 1 and one.unit == "pixel"]
+    largest = max(sizes, default=0)
+    if largest <= Limits().signal_size:
+        return ()
+    return ("--max-memory", str(-(-4 * int(largest) // 2**20)))
 
 
 NAMED = 3

@@ -104,10 +104,10 @@ def check_tokenizer(
     """
     check_kind(header, tokenizer, name)
     if header.fingerprint != fingerprint:
-        own = f"{header.packaged}, " if header.packaged else ""
-        fix = "leave out RUN, or update vocabula" if own else "give the run that compressed it"
+        named = f"{header.packaged}, " if header.packaged else ""
+        fix = "leave out RUN, or update vocabula" if named else "give the run that compressed it"
         raise CodecError(
-            f"{name}: expected the tokenizer {own}with fingerprint {header.fingerprint}, got "
+            f"{name}: expected the tokenizer {named}with fingerprint {header.fingerprint}, got "
             f"{fingerprint}; {fix} (vocabula info RUN)"
         )
     made = [

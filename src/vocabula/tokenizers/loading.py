@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 from vocabula.files.packaged import run_folder
 from vocabula.tokenizers.base import SignalTokenizer
 from vocabula.tokenizers.saving import load_saved
 
 
-def load(path: str | Path) -> SignalTokenizer:
+def load(path: str | os.PathLike[str]) -> SignalTokenizer:
     """The tokenizer saved in a folder, on the CPU and in evaluation mode.
 
     Args:
