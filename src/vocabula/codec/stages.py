@@ -102,7 +102,9 @@ def tokenizer_header(
         )
     kind, identity = kind_of(tokenizer.signal), tokenizer.fingerprint()
     carried = packaged_of(identity)
-    own = {} if carried is None else {Attachment.PACKAGED: carried.name.encode()}
+    own: dict[int, bytes] = {}
+    if carried is not None:
+        own[Attachment.PACKAGED] = carried.name.encode()
     return Header(
         tokenizer=bytes.fromhex(identity),
         kind=kind.number,
