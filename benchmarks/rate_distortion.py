@@ -38,7 +38,7 @@ from vocabula.pipelines.rate_search import Spending, encode_spending
 from vocabula.tokenizers import SignalTokenizer
 
 RATES = (0.10, 0.17, 0.25, 0.40, 0.50)
-QUALITIES = (0, 10, 20, 30, 40, 50, 60, 70)
+QUALITIES = (5, 20, 35, 50, 65, 80, 92)
 Pixels = NDArray[np.uint8]
 
 
