@@ -48,6 +48,8 @@ class Reconstruction:
         losses: unweighted terms by name, including ``reconstruction``; with several levels, the
             bottlenecks' terms are named ``level1.commitment`` and so on.
         target: the input in floating point, as used by the loss.
+        parameters: what the decoder gave, of which the likelihood makes loss and output; only of a
+            training pass.
     """
 
     output: Tensor
@@ -55,6 +57,7 @@ class Reconstruction:
     loss: Tensor
     losses: dict[str, Tensor]
     target: Tensor
+    parameters: Tensor | None = field(default=None, kw_only=True)
 
     @property
     def quantized(self) -> Quantized:

@@ -103,6 +103,13 @@ class Pending(nn.Module):
         elif not buffer.is_meta:
             buffer.copy_(saved)
 
+    @torch.no_grad()
+    def discard(self) -> None:
+        """Forget what waits for an update."""
+        for name, buffer in self._unsaved():
+            if name not in self.surviving:
+                buffer.zero_()
+
     def _waits(self) -> bool:
         """Whether something waits for an update, as far as values can be read."""
         return any(filled(buffer) for name, buffer in self._unsaved() if name not in self.surviving)

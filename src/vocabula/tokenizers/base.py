@@ -109,7 +109,8 @@ class SignalTokenizer(Pretrained, Networks):
             loss = loss + result.loss
             losses |= {f"{level.prefix}{name}": term for name, term in result.losses.items()}
         output = blocks.inside(self._output(parameters))
-        return Reconstruction(output, tuple(results), loss, losses, blocks.inside(x))
+        target = blocks.inside(x)
+        return Reconstruction(output, tuple(results), loss, losses, target, parameters=parameters)
 
     def decode(
         self,

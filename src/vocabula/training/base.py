@@ -101,6 +101,17 @@ class BaseTrainer(ABC, Generic[B]):
         """A hook after the optimizer: figures of the whole batch; none unless overridden."""
         return {}
 
+    def skips(self, loss: Tensor, norm: Tensor) -> bool:
+        """Whether a step is left out, as its values are not finite; no unless overridden.
+
+        Every process calls it, between the backward passes and the optimizer.
+
+        Args:
+            loss: () of this process.
+            norm: () of the gradient.
+        """
+        return False
+
     # ---------------------------------------------------------------- stepping
 
     @property
@@ -111,10 +122,14 @@ class BaseTrainer(ABC, Generic[B]):
     @property
     def learning_rate(self) -> float:
         """The learning rate of the last step taken, or of the first before that."""
-        factor = self._factor
-        if factor is None:
-            factor = self.schedule.factor(max(0, self.step - 1), self.options.steps, self.elapsed)
-        return self._rates[0] * factor
+        return self._rates[0] * self.factor
+
+    @property
+    def factor(self) -> float:
+        """The schedule's factor of the step under way, or of the last step taken."""
+        if self._factor is None:
+            return self.schedule.factor(max(0, self.step - 1), self.options.steps, self.elapsed)
+        return self._factor
 
     def train_step(self, batch: B) -> dict[str, Tensor]:
         """Take one optimizer step.
@@ -123,7 +138,7 @@ class BaseTrainer(ABC, Generic[B]):
             batch: this process's share of what the step learns from.
 
         Returns:
-            The step's figures, each (), also added to `meter`.
+            The step's figures, each (), also added to `meter`; not of a step left out by `skips`.
 
         Raises:
             TrainingError: the loss or a gradient is not finite; no weight has been changed, but the
@@ -134,6 +149,10 @@ class BaseTrainer(ABC, Generic[B]):
             group["lr"] = rate * factor
         figures = self.compute_gradients(batch)
         norm = self._gradient_norm()
+        if self.skips(figures["loss"], norm):
+            self.optimizer.zero_grad(set_to_none=True)
+            self.step += 1
+            return figures
         self._stop_unless_finite(figures["loss"], norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

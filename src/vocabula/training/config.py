@@ -31,6 +31,7 @@ CUSTOM = "custom"
 _DEFAULT_NAMES = {"likelihood": "gaussian", "data": "images", "optimizer": "adam"} | {
     "schedule": "constant",
     "training": "training",
+    "adversary": "adversary",
     "level": "level",
     "conditioning": "conditioning",
     "captions": "captions",

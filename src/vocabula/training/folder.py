@@ -27,6 +27,8 @@ from vocabula.training.log import RESUME
 from vocabula.training.subject import Subject
 from vocabula.training.together import in_main_process
 
+BEFORE = "before-adversary"
+"""The folder with the tokenizer as it was when its adversary began."""
 _OWN_FILES = (
     "log.jsonl",
     "config.json",
@@ -34,8 +36,10 @@ _OWN_FILES = (
     "README.md",
     "entropy.safetensors",
 )
-_OWN_FOLDERS = ("checkpoints", "tensorboard")
-_FREE_TO_CHANGE = frozenset({"optimizer.learning_rate"}) | frozenset(
+_OWN_FOLDERS = ("checkpoints", "tensorboard", BEFORE)
+_FREE_TO_CHANGE = frozenset(
+    {"optimizer.learning_rate", "adversary.learning_rate", "adversary.weight"}
+) | frozenset(
     f"training.{name}"
     for name in (
         "steps",

@@ -10,7 +10,7 @@ from typing import Any
 from vocabula import registry
 from vocabula.errors import OptionError, suggest
 from vocabula.levels import level_names
-from vocabula.training.sections import FLAT, kind_of
+from vocabula.training.sections import FLAT, LOOKS, is_prior, kind_of
 from vocabula.training.swap import Table, as_table, swapped
 
 EACH = "*"
@@ -69,6 +69,8 @@ def apply_override(sections: Table, keys: tuple[str, ...], value: Any, notes: li
         for level in levels:
             sections = apply_override(sections, (level, *rest[1:]), value, notes)
         return sections
+    if section in LOOKS and section not in sections and not is_prior(sections):
+        sections = {**sections, section: {}}
     if section not in sections:
         advice = suggest(section, sections)
         if levels and section in FLAT:

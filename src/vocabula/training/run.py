@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from vocabula.data import Batch, SignalData, Source
@@ -15,8 +16,10 @@ from vocabula.training.checkpoint import newest_step
 from vocabula.training.checks import fit_scaling
 from vocabula.training.config import RunConfig
 from vocabula.training.export import count_codes, export_tokenizer
-from vocabula.training.folder import RunFolder, only_writer, restart_words
+from vocabula.training.folder import BEFORE, RunFolder, only_writer, restart_words
 from vocabula.training.forecast import forecast
+from vocabula.training.looks.adversary import NAME as ADVERSARY
+from vocabula.training.looks.checks import check_looks
 from vocabula.training.measures import usage_figures
 from vocabula.training.phases import phase, say
 from vocabula.training.plan import tokenizer_lines, trainer_lines
@@ -81,6 +84,9 @@ def train(
     with phase(f"reading {name}", shown=shown):
         identity = {"content": source.content()}
         known = known_attributes(config, source)
+    check_looks(
+        config, signal_of(config, source.channels), reading.extent(source), options
+    )
     subject = Subject(name, len(source), command, unit=plural_of(config), identity=identity)
     flags = restart_words(resume=resume, overwrite=overwrite)
     with only_writer(folder.path, accelerator):
@@ -154,11 +160,15 @@ class TokenizerSession(Session[Trainer]):
             name.removeprefix("losses/"): record.pop(name)
             for name in [key for key in record if key.startswith("losses/")]
         }
-        record |= {"stage": trainer.stage, **self._fidelity.of_error(record["mse"])}
+        played = {key: record.pop(key) for key in [*record] if key.startswith(f"{ADVERSARY}/")}
+        if played:
+            record[ADVERSARY] = {k.removeprefix(f"{ADVERSARY}/"): v for k, v in played.items()}
+        record |= {"stage": trainer.stage, **self._of_error(record)}
         reports = trainer.usage_reports()
         levels = zip(trainer.tokenizer.levels, reports, strict=True)
         record |= usage_figures({level.prefix: r for level, r in levels if r is not None})
-        return [
+        said = [] if trainer.looks is None else trainer.looks.warnings(record)
+        return said + [
             text
             for watch, report in zip(self._watches, reports, strict=True)
             for text in watch.observe(trainer.step, report, record["losses"])
@@ -167,7 +177,21 @@ class TokenizerSession(Session[Trainer]):
     def figures(self) -> dict[str, Any]:
         """With figures of the error, such as PSNR; see `Session.figures`."""
         figures = super().figures()
-        return {**figures, **self._fidelity.of_error(figures["mse"])}
+        return {**figures, **self._of_error(figures)}
+
+    def _of_error(self, figures: Mapping[str, Any]) -> dict[str, Any]:
+        """Figures of the error; none where every step was left out."""
+        return dict(self._fidelity.of_error(figures["mse"])) if "mse" in figures else {}
+
+    def stepped(self) -> None:
+        """Keep the tokenizer as it is when its adversary begins."""
+        looks, step = self.trainer.looks, self.trainer.step
+        if looks is None or looks.adversary is None:
+            return
+        if step == looks.adversary.begins(self.options.steps):
+            if self.is_main:
+                self._export_to(self.folder.path / BEFORE)
+            self.trainer.accelerator.wait_for_everyone()
 
     def complete(self) -> None:
         """Count the codes of the training data, for the entropy models."""
@@ -180,9 +204,12 @@ class TokenizerSession(Session[Trainer]):
 
     def export(self) -> None:
         """Save the tokenizer."""
+        self._export_to(self.folder.path)
+
+    def _export_to(self, path: Path) -> None:
         export_tokenizer(
             self.trainer,
-            self.folder.path,
+            path,
             data=self.subject.data,
             command=self.subject.command_line(*self.config.overrides),
             record=self.last_record,

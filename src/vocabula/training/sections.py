@@ -19,6 +19,9 @@ SHARED = ("likelihood", "data", "optimizer", "schedule", "training")
 OF_KIND = ("signal", "scaling")
 """Sections of kinds other than images, which configurations of images leave out."""
 
+LOOKS = ("perceptual", "adversary")
+"""Sections of terms beside the reconstruction loss, which most configurations leave out."""
+
 PRIOR = (
     *("prior", "conditioning", "captions", "held_out", "context"),
     *("optimizer", "schedule", "training"),
@@ -42,11 +45,18 @@ def section_names(given: Collection[str]) -> tuple[str, ...]:
     """The sections of the configuration that has the sections `given`, in order.
 
     Raises:
-        OptionError: the levels are not numbered without gaps.
+        OptionError: the levels are not numbered without gaps, or a prior has looks.
     """
     if is_prior(given):
+        for name in LOOKS:
+            if name in given:
+                raise OptionError(
+                    f"{name}: expected the configuration of a tokenizer, got that of a prior; "
+                    "leave the section out"
+                )
         return PRIOR
-    return (*(name for name in OF_KIND if name in given), *(level_names(given) or FLAT), *SHARED)
+    kind, looks = ([name for name in some if name in given] for some in (OF_KIND, LOOKS))
+    return (*kind, *(level_names(given) or FLAT), *looks, *SHARED)
 
 
 def is_prior(given: Collection[str]) -> bool:

@@ -106,6 +106,9 @@ class Session(ABC, Generic[T]):
         """This process's figures since the last log line, for the display."""
         return self.trainer.meter.means()
 
+    def stepped(self) -> None:
+        """A hook after every step, before its log line and checkpoint; every process calls it."""
+
     def complete(self) -> None:
         """Complete a finished model; the main process calls it. Does nothing by default."""
 
@@ -185,6 +188,7 @@ class Session(ABC, Generic[T]):
         trainer.elapsed = self._elapsed()
         while trainer.step < options.steps and (trainer.elapsed < 1 or trainer.step == 0):
             trainer.train_step(next(self._batches))
+            self.stepped()
             self.display.advance(trainer.step, self.figures, self._left())
             trainer.elapsed = self._elapsed()
             halt = trainer.any_process(stop.requested)

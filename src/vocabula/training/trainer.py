@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,9 +12,12 @@ from torch import Tensor
 from vocabula.data import Batch
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.bottleneck import Bottleneck
+from vocabula.quantizers.pending import Pending
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.training.base import BaseTrainer
 from vocabula.training.checkpoint import Checkpoint
+from vocabula.training.looks.checks import make_looks
+from vocabula.training.looks.looks import LookSettings
 from vocabula.training.measures import code_figures, step_figures
 from vocabula.training.optimizers import OptimizerSettings
 from vocabula.training.schedules import Schedule
@@ -36,6 +39,10 @@ class Trainer(BaseTrainer[Batch | Tensor]):
         optimizer: settings of the optimizer.
         schedule: factor of the learning rate by step.
         accelerator: device and process group; made if left out.
+        looks: the perceptual and adversarial terms, if any.
+
+    Attributes:
+        looks: these terms in this training; None without.
 
     Raises:
         OptionError: if the batch does not split evenly over processes and micro-batches.
@@ -49,6 +56,7 @@ class Trainer(BaseTrainer[Batch | Tensor]):
         optimizer: OptimizerSettings,
         schedule: Schedule,
         accelerator: Accelerator | None = None,
+        looks: LookSettings | None = None,
     ) -> None:
         super().__init__(
             tokenizer,
@@ -63,6 +71,8 @@ class Trainer(BaseTrainer[Batch | Tensor]):
                 module.auto_update = False
         self._stage = -1
         self._codes: list[list[Tensor]] = []
+        self._parts = 1
+        self.looks = looks and make_looks(looks, tokenizer, options, self.accelerator)
 
     @property
     def stage(self) -> int:
@@ -77,12 +87,16 @@ class Trainer(BaseTrainer[Batch | Tensor]):
             set_trained_parts(self.tokenizer, trained_parts(self.options.stages, self._stage))
             self.optimizer.zero_grad(set_to_none=True)
             self.wrap()
+        if self.looks is not None:
+            self.looks.begin(self.step)
 
     def micro_batches(self, batch: Batch | Tensor) -> Sequence[Batch]:
         """The signals in equal parts."""
         if isinstance(batch, Tensor):
             batch = Batch(batch, {}, torch.arange(len(batch)))
-        return batch.to(self.accelerator.device, self.layout).chunks(self.options.accumulate)
+        parts = batch.to(self.accelerator.device, self.layout).chunks(self.options.accumulate)
+        self._parts = len(parts)
+        return parts
 
     def forward(self, part: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of some signals and its terms."""
@@ -92,10 +106,28 @@ class Trainer(BaseTrainer[Batch | Tensor]):
             inputs = [part.values, part.mask, known]
         result: Reconstruction = self.call(*inputs)
         self._codes.append([level.codes for level in result.levels])
-        return result.loss, step_figures(result, part.mask)
+        loss, figures = result.loss, step_figures(result, part.mask)
+        if self.looks is not None:
+            loss = loss + self.looks.term(result, part.mask, 1 / self._parts, figures)
+        return loss, figures
+
+    def skips(self, loss: Tensor, norm: Tensor) -> bool:
+        """Whether an adversarial step is left out, as a value of either player is not finite."""
+        if self.looks is None or not self.looks.plays:
+            return False
+        broken = not bool(torch.isfinite(loss + norm + self.looks.norm()))
+        if not self.any_process(broken):
+            return False
+        self.looks.skip(self.step)
+        for module in self.tokenizer.modules():
+            if isinstance(module, Pending):
+                module.discard()
+        return True
 
     def finish_step(self) -> dict[str, Tensor]:
-        """Let the codebooks learn; the perplexities of the step's codes."""
+        """Let codebooks and an adversary learn; the perplexities of the step's codes."""
+        if self.looks is not None:
+            self.looks.finish(self.factor)
         for quantizer in self.tokenizer.parts()["quantizer"]:
             if isinstance(quantizer, Bottleneck):
                 quantizer.update()
@@ -112,6 +144,14 @@ class Trainer(BaseTrainer[Batch | Tensor]):
             for level in self.tokenizer.levels
         ]
 
+    def checkpoint(self, extra: Mapping[str, Any]) -> Checkpoint:
+        """Also the adversary; see `BaseTrainer.checkpoint`."""
+        if self.looks is None:
+            return super().checkpoint(extra)
+        found = super().checkpoint({**extra, **self.looks.state()})
+        found.tensors.update(self.looks.tensors())
+        return found
+
     def load_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint.
 
@@ -119,4 +159,6 @@ class Trainer(BaseTrainer[Batch | Tensor]):
             CheckpointError: if it belongs to another model.
         """
         super().load_checkpoint(checkpoint)
+        if self.looks is not None:
+            self.looks.load(checkpoint)
         self._stage = -1

@@ -17,6 +17,7 @@ from vocabula.signals import Signal
 from vocabula.tokenizers import build_tokenizer
 from vocabula.training.config import RunConfig
 from vocabula.training.forecast import Workload
+from vocabula.training.looks.checks import look_settings
 from vocabula.training.prior_session import build_prior
 from vocabula.training.prior_trainer import ConditionedBatch, PriorTrainer
 from vocabula.training.probe import Size
@@ -42,6 +43,7 @@ def make_trainer(
         optimizer=config.build("optimizer"),
         schedule=config.build("schedule"),
         accelerator=accelerator,
+        looks=look_settings(config),
     )
 
 
@@ -85,8 +87,15 @@ def tokenizer_workload(
         DataError: the signals do not fit the options that say how they are read.
     """
     extent, signal = reading.extent(source), signal_of(config, source.channels)
+
+    def make(options: TrainingOptions, alone: Accelerator) -> Trainer:
+        trainer = make_trainer(config, source.channels, options, alone, known)
+        if trainer.looks is not None:
+            trainer.looks.start_now()
+        return trainer
+
     return Workload(
-        make=lambda options, alone: make_trainer(config, source.channels, options, alone, known),
+        make=make,
         batch=lambda size: signal.random(size[0], size[1:]),
         size=(_items(options, accelerator), *extent),
         stored=reading.kept_bytes(source) if accelerator.device.type == "cpu" else 0,
