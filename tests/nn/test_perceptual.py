@@ -90,7 +90,9 @@ def test_msssim_of_three_scales_by_the_formula() -> None:
         if scale == 2:
             found *= (2 * m * n + 1e-4) / (m * m + n * n + 1e-4)
         product *= found.mean() ** exponent
-    assert float(MultiScaleSSIM(scales=3)(y[:, :1], x[:, :1])) == pytest.approx(1 - product, abs=1e-5)
+    assert float(MultiScaleSSIM(scales=3)(y[:, :1], x[:, :1])) == pytest.approx(
+        1 - product, abs=1e-5
+    )
 
 
 def test_msssim_of_two_flat_pictures_is_their_brightness_alone() -> None:

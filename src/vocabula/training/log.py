@@ -23,7 +23,8 @@ class RunLog:
     ``grad_norm``, ``lr``, ``images_per_second``, ``seconds`` since the start of the run, for
     quantizers ``perplexity`` (of single batches), ``usage``, ``window_perplexity``, ``dead``,
     ``largest_share`` and ``norm_ratio`` (of the usage window, means over books), and
-    ``warnings`` where the collapse watch spoke. Figures of steps are means since the last line.
+    ``warnings`` where the collapse watch spoke, and ``adversary`` where one plays. Figures of steps
+    are means since the last line.
     With several levels, figures of codes are given over all books and for each level, as
     ``level1.usage``.
 

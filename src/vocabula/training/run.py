@@ -84,9 +84,7 @@ def train(
     with phase(f"reading {name}", shown=shown):
         identity = {"content": source.content()}
         known = known_attributes(config, source)
-    check_looks(
-        config, signal_of(config, source.channels), reading.extent(source), options
-    )
+    check_looks(config, signal_of(config, source.channels), reading.extent(source), options)
     subject = Subject(name, len(source), command, unit=plural_of(config), identity=identity)
     flags = restart_words(resume=resume, overwrite=overwrite)
     with only_writer(folder.path, accelerator):

@@ -17,7 +17,7 @@ from vocabula.tokenizers import SignalTokenizer
 from vocabula.training.base import BaseTrainer
 from vocabula.training.checkpoint import Checkpoint
 from vocabula.training.looks.checks import make_looks
-from vocabula.training.looks.looks import LookSettings
+from vocabula.training.looks.looks import Looks, LookSettings
 from vocabula.training.measures import code_figures, step_figures
 from vocabula.training.optimizers import OptimizerSettings
 from vocabula.training.schedules import Schedule
@@ -72,7 +72,9 @@ class Trainer(BaseTrainer[Batch | Tensor]):
         self._stage = -1
         self._codes: list[list[Tensor]] = []
         self._parts = 1
-        self.looks = looks and make_looks(looks, tokenizer, options, self.accelerator)
+        self.looks: Looks | None = None
+        if looks is not None:
+            self.looks = make_looks(looks, tokenizer, options, self.accelerator)
 
     @property
     def stage(self) -> int:

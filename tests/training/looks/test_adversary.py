@@ -108,8 +108,8 @@ def test_the_decoder_gets_the_weighted_gradient_of_the_generator_s_loss(
         theirs = torch.autograd.grad(loss, result.output, retain_graph=True)[0]
         scale *= float(own.norm() / theirs.norm())
     direct = torch.autograd.grad(loss, list(tokenizer.decoder.parameters()))
+    assert any(bool(gradient.any()) for gradient in direct)
     for one, two, three in zip(found, plain, direct, strict=True):
-        assert float(three.abs().max()) > 0
         torch.testing.assert_close(one - two, scale * three, rtol=1e-3, atol=1e-6)
 
 
@@ -145,7 +145,8 @@ def test_it_learns_alone_and_then_rises(sections: dict[str, Any]) -> None:
         trainer.step = step
         trainer.train_step(values())
         weights.append(looks._weight)
-        moved = any(not a.equal(b) for a, b in zip(before, adversary.players.parameters()))
+        pairs = zip(before, adversary.players.parameters(), strict=True)
+        moved = any(not a.equal(b) for a, b in pairs)
         assert moved == (step >= 2)
     assert weights == [0, 0, 0, 0, 0.25, 0.5, 0.75, 1, 1, 1]
 
@@ -196,12 +197,13 @@ def test_a_value_that_is_not_finite_costs_its_step_alone(
     victim = next(net.parameters())
     hook = victim.register_hook(lambda gradient: gradient * math.nan)
     before = state(trainer)
-    norms = [n for n in before if n.endswith(("_u", "_v"))]  # power iterations of the weights
     for _ in range(2):
         trainer.train_step(values())
     hook.remove()
-    assert all(value.equal(before[n]) for n, value in state(trainer).items() if n not in norms
-               and not n.startswith(("likelihood", "balance")))
+    changed = {name for name, value in state(trainer).items() if not value.equal(before[name])}
+    measured = ("likelihood", "balance")  # and power iterations, which follow the weights
+    counted = {n for n in changed if "usage_tracker" in n or n[-2:] in ("_u", "_v")}
+    assert {n for n in changed - counted if not n.startswith(measured)} == set()
     assert (trainer.step, looks.skipped) == (3, 2)
     assert looks.warnings({}) == ["Step 2 was left out: a value was not finite (1 so far)."]
     trainer.train_step(values())

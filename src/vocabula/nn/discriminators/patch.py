@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, ClassVar
 
 import torch
@@ -69,8 +70,7 @@ class PatchDiscriminator(Discriminator):
         super().__init__()
         widths = [channels, *(hidden * min(2**i, _WIDEST) for i in range(layers + 1))]
         self.convolutions = nn.ModuleList(
-            normalized(nn.Conv2d(a, b, 3, padding=1), normalization)
-            for a, b in zip(widths, widths[1:], strict=False)
+            normalized(nn.Conv2d(a, b, 3, padding=1), normalization) for a, b in pairwise(widths)
         )
         self.last = normalized(nn.Conv2d(widths[-1], 1, 3, padding=1), normalization)
         row = torch.tensor(_TAPS)

@@ -41,7 +41,9 @@ class _OneWindow(nn.Module):
         shape = {"kernel_size": (9, 3), "padding": (4, 1)}
         first = nn.Conv2d(2 * channels, hidden, **shape)
         halving = [nn.Conv2d(hidden, hidden, stride=(2, 1), **shape) for _ in range(layers)]
-        self.convolutions = nn.ModuleList(normalized(one, normalization) for one in [first, *halving])
+        self.convolutions = nn.ModuleList(
+            normalized(one, normalization) for one in [first, *halving]
+        )
         self.last = normalized(nn.Conv2d(hidden, 1, 3, padding=1), normalization)
         # frames that a logit sees: one more on each side for every convolution
         self.field = window + 2 * (layers + 2) * self.hop

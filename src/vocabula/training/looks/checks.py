@@ -27,16 +27,18 @@ def look_settings(config: RunConfig) -> LookSettings | None:
     Raises:
         OptionError: feature matching has no adversary, or a perceptual network is missing.
     """
-    given = {name: config.build(name) for name in ("perceptual", "adversary") if name in config.sections}
+    given = {
+        name: config.build(name) for name in ("perceptual", "adversary") if name in config.sections
+    }
     if not given:
         return None
     settings = LookSettings(**given)
-    if settings.perceptual is not None and settings.perceptual.needs_adversary:
-        if settings.adversary is None:
-            raise OptionError(
-                "perceptual: expected an adversary, whose discriminator features compares, got "
-                "none; add a section adversary, or choose another perceptual"
-            )
+    perceptual = settings.perceptual
+    if perceptual is not None and perceptual.needs_adversary and settings.adversary is None:
+        raise OptionError(
+            "perceptual: expected an adversary, whose discriminator features compares, got none; "
+            "add a section adversary, or choose another perceptual"
+        )
     return settings
 
 

@@ -102,8 +102,8 @@ class PlayersWatch:
         """Take in the figures of a line; warnings.
 
         Args:
-            figures: ``accuracy``, ``real``, ``fake`` and ``discriminator``; with ``generator`` where
-                the adversary counts.
+            figures: ``accuracy``, ``real``, ``fake`` and ``discriminator``; with ``generator``
+                where the adversary counts.
         """
         found = []
         self.winning = self.winning + 1 if figures["accuracy"] > self.WINS else 0
