@@ -45,8 +45,6 @@ class _OneWindow(nn.Module):
             normalized(one, normalization) for one in [first, *halving]
         )
         self.last = normalized(nn.Conv2d(hidden, 1, 3, padding=1), normalization)
-        # frames that a logit sees: one more on each side for every convolution
-        self.field = window + 2 * (layers + 2) * self.hop
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Judgement:
         """The judgement of signals x (B, C, T)."""
@@ -113,7 +111,8 @@ class SpectrumDiscriminator(Discriminator):
         self.networks = nn.ModuleList(
             _OneWindow(channels, window, hidden, layers, normalization) for window in windows
         )
-        self.field = max(network.field for network in self.networks)  # type: ignore[type-var]
+        longest = max(windows)  # a logit sees one more frame on each side for every convolution
+        self.field = longest + 2 * (layers + 2) * max(1, longest // _OVERLAP)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> list[Judgement]:
         """The judgements of signals x, one for each window."""

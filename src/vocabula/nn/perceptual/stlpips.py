@@ -73,7 +73,7 @@ class ShiftTolerantLPIPS(PerceptualLoss):
         self.convolutions = nn.ModuleList()
         for index, (name, width, out, kernel, padding) in enumerate(_CONVOLUTIONS):
             layer = nn.Conv2d(width, out, kernel, padding=padding)
-            layer.weight.data, layer.bias.data = found[f"{name}.weight"], found[f"{name}.bias"]
+            layer.load_state_dict({k: found[f"{name}.{k}"] for k in ("weight", "bias")})
             self.convolutions.append(layer)
             head = found[f"lin{index}.model.1.weight"].view(-1, 1, 1)
             self.register_buffer(f"head{index}", head, persistent=False)
