@@ -38,9 +38,8 @@ class _OneWindow(nn.Module):
         super().__init__()
         self.window, self.hop = window, max(1, window // _OVERLAP)
         self.register_buffer("curve", torch.hann_window(window), persistent=False)
-        shape = {"kernel_size": (9, 3), "padding": (4, 1)}
-        first = nn.Conv2d(2 * channels, hidden, **shape)
-        halving = [nn.Conv2d(hidden, hidden, stride=(2, 1), **shape) for _ in range(layers)]
+        first = nn.Conv2d(2 * channels, hidden, (9, 3), padding=(4, 1))
+        halving = [nn.Conv2d(hidden, hidden, (9, 3), (2, 1), (4, 1)) for _ in range(layers)]
         self.convolutions = nn.ModuleList(
             normalized(one, normalization) for one in [first, *halving]
         )
