@@ -165,3 +165,12 @@ def test_the_count_ends_with_the_block() -> None:
         torch.zeros(4)
     torch.zeros(4)
     assert len(memory.series) == 1
+
+
+def test_trials_are_no_smaller_than_what_the_steps_take() -> None:
+    plain, needing = (
+        forecasts.Workload(make=Any, batch=Any, size=(8, 64, 96), least=least)  # type: ignore[arg-type]
+        for least in (1, 44)
+    )
+    assert plain.trial_sizes() == [(1, 32, 32), (1, 64, 64), (8, 64, 96)]
+    assert needing.trial_sizes() == [(1, 48, 48), (1, 64, 96), (8, 64, 96)]

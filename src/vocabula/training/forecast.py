@@ -39,6 +39,7 @@ class Workload:
         copies: how often a process keeps the weights beside the trainer's own.
         unit: what the items are called.
         smaller: advice if no batch fits.
+        least: the smallest side that the steps take.
     """
 
     make: Callable[[TrainingOptions, Accelerator], BaseTrainer[Any]]
@@ -50,14 +51,16 @@ class Workload:
     smaller: str = (
         "use a smaller quantizer.codebook_size, smaller networks or another preset, such as photos"
     )
+    least: int = 1
 
     def trial_sizes(self) -> list[Size]:
         """Rising sizes to measure: one small item, a larger one, the micro-batch."""
         items, *sides = self.size
         if not sides:  # one item alone is too little work to tell the cost of many
             return sorted({(-(-items // 64),), (-(-items // 8),), self.size})
-        small = [min(side, _SMALL_SIDE) for side in sides]
-        larger = [min(side, 2 * _SMALL_SIDE) for side in sides]
+        side = max(_SMALL_SIDE, -(-self.least // _STEP) * _STEP)
+        small = [min(each, side) for each in sides]
+        larger = [min(each, 2 * side) for each in sides]
         more = 1 if larger != small else min(items, 4)
         return sorted({(1, *small), (more, *larger), self.size}, key=math.prod)
 
@@ -209,7 +212,7 @@ def _nearest(need: _Need, room: int, options: TrainingOptions, processes: int) -
             return [f"training.accumulate={parts}"]
     if not sides or need.resumed:  # which must see the same data
         return []
-    for side in range((max(sides) - 1) // _STEP * _STEP, 0, -_STEP):
+    for side in range((max(sides) - 1) // _STEP * _STEP, need.workload.least - 1, -_STEP):
         if side <= min(sides) and need.bytes((1, side, side)) <= room:
             return [f"data.crop={side}", f"training.accumulate={share}"]
     return []

@@ -17,7 +17,7 @@ from vocabula.signals import Signal
 from vocabula.tokenizers import build_tokenizer
 from vocabula.training.config import RunConfig
 from vocabula.training.forecast import Workload
-from vocabula.training.looks.checks import look_settings
+from vocabula.training.looks.checks import least_side, look_settings
 from vocabula.training.prior_session import build_prior
 from vocabula.training.prior_trainer import ConditionedBatch, PriorTrainer
 from vocabula.training.probe import Size
@@ -100,6 +100,7 @@ def tokenizer_workload(
         size=(_items(options, accelerator), *extent),
         stored=reading.kept_bytes(source) if accelerator.device.type == "cpu" else 0,
         unit=signal.plural,
+        least=least_side(config, signal),
     )
 
 

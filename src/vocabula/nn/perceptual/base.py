@@ -21,11 +21,13 @@ class Perceptual(nn.Module, ABC):
     Attributes:
         needs_adversary: whether it compares what a discriminator sees.
         weight: its factor in the loss.
+        least: the smallest side that it takes.
     """
 
     component_kind = "perceptual"
     needs_adversary: ClassVar[bool] = False
     weight: float
+    least: int = 1
 
     def check(self, axes: int, channels: int, extent: Sequence[int]) -> None:
         """Refuse signals that it cannot compare; accepts all unless overridden.
@@ -44,12 +46,10 @@ class PerceptualLoss(Perceptual):
     """A distance of signals (B, C, H, W) in [0, 1], C one of `COLORS`, in float32.
 
     Attributes:
-        least: the smallest side that it takes.
         name: what messages call it.
     """
 
     name: ClassVar[str]
-    least: int = 1
 
     @abstractmethod
     def distance(self, output: Tensor, target: Tensor) -> Tensor:

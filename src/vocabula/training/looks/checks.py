@@ -73,6 +73,18 @@ def check_looks(
     return settings
 
 
+def least_side(config: RunConfig, signal: Signal) -> int:
+    """The smallest side of a signal that the looks of a configuration take; 1 where it has none."""
+    settings = look_settings(config)
+    if settings is None:
+        return 1
+    least = 1 if settings.perceptual is None else settings.perceptual.least
+    if settings.adversary is None:
+        return least
+    network = discriminator_settings(settings.adversary, signal).build(signal.channels)
+    return max(least, network.field)
+
+
 def make_looks(
     settings: LookSettings,
     tokenizer: SignalTokenizer,
