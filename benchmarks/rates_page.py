@@ -117,6 +117,42 @@ def of_result(name: str, title: str) -> Iterator[str]:
     yield f"Measured by `{found['command']}`; Pillow {found['pillow']}."
 
 
+def at_rates(found: dict[str, Any], named: dict[str, dict[str, Any]]) -> str:
+    """PSNR of some curves at the rates of a result, and seconds of one core for a picture."""
+    timed = any("cpu_seconds" in curve for curve in named.values())
+    head = ("files", *(f"{rate:.2f}" for rate in found["rates"]), *("encode", "decode") * timed)
+    rows = []
+    for name, curve in named.items():
+        psnr = ("" if db is None else f"{db:.2f}" for db in curve["at_rates"])
+        seconds = curve.get("cpu_seconds", {})
+        times = (f"{seconds[verb]:.2f} s" if seconds else "" for verb in ("encode", "decode"))
+        rows.append((name, *psnr, *(times if timed else ())))
+    return table(head, rows)
+
+
+def rate_distortion() -> Iterator[str]:
+    """The preset with a rate term beside JPEG and WebP, and what its parts gain."""
+    found, parts = result("rate-distortion"), result("rate-ablation")
+    if found is None or parts is None:
+        return
+    yield "### Kodak, `photos-rd`"
+    yield (
+        f"PSNR in dB of whole files, a file each of the {found['pictures']} pictures, at bits per "
+        "pixel; empty where a codec has no such files. The adaptive model and effort 0 unless a "
+        "row says otherwise; without corrections the decoder is the inverse transform alone."
+    )
+    yield at_rates(found, {**found["rivals"], **found["rows"]})
+    yield f"Measured by `{found['command']}`."
+    yield (
+        "Each part left out, before any training by gradient, with codebooks fitted to "
+        f"{parts['images']} photographs of `bsds500/train`. Without a rate term all files have "
+        "0.8 bits per pixel."
+    )
+    yield at_rates(parts, {n: c for n, c in parts["rows"].items() if any(c["at_rates"])})
+    yield f"Measured by `{parts['command']}`."
+
+
 def rendered() -> str:
     """The block as it should be."""
-    return "\n\n".join(part for item in RESULTS.items() for part in of_result(*item))
+    sets = (part for item in RESULTS.items() for part in of_result(*item))
+    return "\n\n".join([*rate_distortion(), *sets])
