@@ -38,7 +38,7 @@ def beam_search(
     blocks = [z] if torch.compiler.is_compiling() else z.split(rows)
     found, first = [], 0
     for block in blocks:
-        here = slice(first, first + len(block))
+        here = slice(first, first + block.shape[0])
         found.append(_search(block, stages, beam, here, show))
         first = here.stop
     return torch.cat(found)

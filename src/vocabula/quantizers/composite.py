@@ -189,7 +189,7 @@ class CompositeQuantizer(Quantizer):
         if self.contextual:
             here = None if self.activity is None else self.activity[rows]
             if here is not None:
-                here = here.repeat_interleave(len(decoded) // len(here))
+                here = here.repeat_interleave(decoded.shape[0] // here.shape[0])
             show(self.parts[index], here, decoded)
 
     def _penalties(self, codes: Tensor) -> Tensor | None:

@@ -36,7 +36,8 @@ def penalties_in_order(
     present: Sequence[Tensor | None],
     activity: Tensor | None,
     *,
-    added: bool,
+    added: bool = True,
+    contextual: bool = True,
 ) -> Tensor | None:
     """What the codes of all parts cost beside the squared error (N,); None: nothing.
 
@@ -46,14 +47,18 @@ def penalties_in_order(
         present: (N,) the rows that have each part's codes; None for all.
         activity: see `show`.
         added: whether the parts' vectors add up, as residual stages do, or stand side by side.
+        contextual: whether a part's cost depends on what the parts before it decoded.
     """
     found: list[Tensor] = []
     before: Tensor | None = None
     for part, piece, here in zip(parts, pieces, present, strict=True):
-        show(part, activity, before)
+        if contextual:
+            show(part, activity, before)
         paid = part._penalties(piece)
         if paid is not None:
             found.append(paid if here is None else torch.where(here, paid, 0))
+        if not contextual:
+            continue
         values = part._decode(piece)
         values = values if here is None else torch.where(here[:, None], values, 0)
         before = values if before is None or not added else before + values

@@ -133,7 +133,7 @@ class RateState(KeepDtype, nn.Module):
         books = [torch.cat([codebook, root[:, None]], 1) for root in roots]
         if torch.compiler.is_compiling():  # a traced graph does not know how many rows each has
             every = torch.stack([find(vectors, book) for book in books], 1)
-            return every[torch.arange(len(z), device=z.device), contexts]
+            return every[torch.arange(z.shape[0], device=z.device), contexts]
         order = contexts.argsort(stable=True)
         parts = vectors[order].split(contexts.bincount(minlength=len(books)).tolist())
         pairs = zip(parts, books, strict=True)

@@ -337,9 +337,9 @@ class ResidualQuantizer(ScaledStages):
         return error.sum(-1) if paid is None else error.sum(-1) + paid
 
     def _penalties(self, codes: Tensor) -> Tensor | None:
-        present = self._present(codes)
+        present, around = self._present(codes), self.contextual
         pieces, rows = self._cleaned(codes, present), present.unbind(-1)
-        return penalties_in_order(self.stages, pieces, rows, self.activity, added=True)
+        return penalties_in_order(self.stages, pieces, rows, self.activity, contextual=around)
 
     # ------------------------------------------------------------- absent stages
 

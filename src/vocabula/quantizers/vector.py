@@ -233,7 +233,7 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
             self._track(codes, mask, inner, chosen)
         losses = self._losses(inner, chosen, codebook, mask)
         if self.rate is not None:
-            bits = self.rate.of_codes(self.rate.bits(), codes, self._contexts(len(codes)))
+            bits = self.rate.of_codes(self.rate.bits(), codes, self._contexts(codes.shape[0]))
             losses["rate"] = masked_mean(bits.to(self.compute_dtype)[:, None], mask)
         values = self.project_out(self._estimated(inner, codes, chosen, codebook))
         return Quantized(values, codes, self._weigh(losses), losses)
@@ -257,7 +257,7 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
         """What a search gives for vectors (N, width), in which bits count if there is a rate."""
         if self.rate is None:
             return find(inner, codebook)
-        return self.rate.search(find, inner, codebook, self._contexts(len(inner)))
+        return self.rate.search(find, inner, codebook, self._contexts(inner.shape[0]))
 
     def _search(self, inner: Tensor, codebook: Tensor) -> Tensor:
         # Rows are normalised already, and nearest is then the same by angle and by distance.
@@ -327,7 +327,7 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
 
     def _count(self, counts: Tensor, codes: Tensor, mask: Tensor | None) -> None:
         """Keep the hits (K,) of codes (N,) for the next update, for each context alone."""
-        contexts = self._contexts(len(codes))
+        contexts = self._contexts(codes.shape[0])
         if contexts is not None and self.rate is not None:
             counts = self.rate.counted(codes, len(counts), mask, contexts)
         self.pending_counts.add_(counts)
@@ -393,7 +393,7 @@ class VectorQuantizer(FittedStart, KeepDtype, Quantizer):
     def _penalties(self, codes: Tensor) -> Tensor | None:
         if self.rate is None:
             return None
-        contexts = self._contexts(len(codes))
+        contexts = self._contexts(codes.shape[0])
         if contexts is not None and codes.ndim > 1:
             contexts = contexts[:, None].expand_as(codes)
         penalties = self.rate.penalties().to(self.compute_dtype)
