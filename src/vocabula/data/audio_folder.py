@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -10,14 +10,12 @@ from vocabula.data.audio_clips import Clip, Clips
 from vocabula.data.audio_file import opened
 from vocabula.data.audio_formats import BEGINNING, begins_like_audio, named_like_audio
 from vocabula.data.audio_names import folder_classes
-from vocabula.data.content import content_of_files
+from vocabula.data.files_below import FilesBelow
 from vocabula.data.image_files import Wanted, find_files
 from vocabula.data.labels import Labels
-from vocabula.data.pieces import Piece, folders_above
-from vocabula.files import input_errors
 
 
-class FileClips(Clips):
+class FileClips(FilesBelow, Clips):
     """Recordings in files, opened when they are read.
 
     Args:
@@ -35,33 +33,15 @@ class FileClips(Clips):
 
     def path(self, index: int) -> str:
         """The path of a file, relative to the folder."""
-        return self._files[index].relative_to(self._root).as_posix()
+        return self.below(index)
 
     def open(self, index: int) -> AbstractContextManager[Clip]:
         """See `Clips.open`."""
         return opened(self._files[index])
 
-    @property
-    def root(self) -> Path:
-        """See `Source.root`."""
-        return self._root.absolute()
-
-    def pieces(self) -> Iterator[Piece]:
-        """Each file is a piece."""
-        return (Piece.of(file.absolute(), 0, 1) for file in self._files)
-
-    def folders(self) -> set[Path]:
-        """See `Source.folders`."""
-        return folders_above(self._root, self._files) if self._searched else set()
-
     def labels(self) -> dict[str, Labels]:
         """The first sub-folders as classes; see `folder_classes`."""
         return folder_classes([self.path(index) for index in range(len(self))])
-
-    def content(self) -> str:
-        """Hash of the files' sizes and of a sample of their bytes; see `content_of_files`."""
-        with input_errors(self._root):
-            return content_of_files(self._files)
 
 
 def find_recordings(root: Path) -> tuple[list[Path], list[str]]:

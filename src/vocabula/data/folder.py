@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vocabula.data.content import content_of_files
+from vocabula.data.files_below import FilesBelow
 from vocabula.data.image_files import find_images, no_images, readable_images
 from vocabula.data.image_problems import DataWarning, report_problems, summarize
-from vocabula.data.pieces import Piece, folders_above
 from vocabula.data.pixels import FILE_CHANNELS, channel_error, decode
 from vocabula.data.source import ImageSource, Sample
-from vocabula.files import input_errors
 from vocabula.signals.attributes import CLASS
 
 
-class FolderSource(ImageSource):
+class FolderSource(FilesBelow, ImageSource):
     """Picture files, decoded when they are read, to uint8.
 
     Every header is read at the start, which finds files that are no pictures; damage behind the
@@ -86,7 +84,7 @@ class FolderSource(ImageSource):
 
     def describe(self, index: int) -> str:
         """The path of one picture, relative to the folder."""
-        return self._files[index].relative_to(self._root).as_posix()
+        return self.below(index)
 
     def pixels(self, index: int) -> int:
         """Height times width of one picture, from its header."""
@@ -96,28 +94,10 @@ class FolderSource(ImageSource):
         """The smallest height and the smallest width, from the headers."""
         return self._smallest
 
-    @property
-    def root(self) -> Path:
-        """The folder that paths are relative to."""
-        return self._root.absolute()
-
-    def pieces(self) -> Iterator[Piece]:
-        """Each picture is a piece."""
-        return (Piece.of(file.absolute(), 0, 1) for file in self._files)
-
-    def folders(self) -> set[Path]:
-        """Those of the pictures, up to the root; none if the pictures were named."""
-        return folders_above(self._root, self._files) if self._searched else set()
-
     def stored_attributes(self) -> dict[str, NDArray[np.int64]]:
         """See `Source.stored_attributes`."""
         values = self._labels or [-1] * len(self)
         return {CLASS: np.array(values, np.int64)}
-
-    def content(self) -> str:
-        """Hash of the files' sizes and of a sample of their bytes; see `content_of_files`."""
-        with input_errors(self._root):
-            return content_of_files(self._files)
 
     def _read(self, index: int) -> Sample:
         image = decode(self._files[index], self.channels)
