@@ -55,8 +55,9 @@ def _search(z: Tensor, stages: Sequence[Stage], beam: int, rows: slice, show: Sh
         found = stage.candidates(left, beam)
         fresh = found.shape[1]
         values = stage._decode(found.flatten(0, 1)).unflatten(0, (z.shape[0], kept * fresh))
-        sums = total.repeat_interleave(fresh, 1) + values
-        show(number, rows, total.repeat_interleave(fresh, 1).flatten(0, 1))
+        before = total.repeat_interleave(fresh, 1)
+        sums = before + values
+        show(number, rows, before.flatten(0, 1))
         penalties = stage._penalties(found.flatten(0, 1))
         found = found.reshape(z.shape[0], kept * fresh, stage.books)
         chains = torch.cat([codes.repeat_interleave(fresh, 1), found], dim=-1)

@@ -13,7 +13,7 @@ from vocabula.errors import OptionError
 from vocabula.functional import native, readable
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.collapse import advised
-from vocabula.quantizers.contexts import has_contexts, show
+from vocabula.quantizers.contexts import has_contexts, show, total_penalties
 from vocabula.quantizers.stage_scales import Stage
 from vocabula.quantizers.vector import VectorQuantizer
 from vocabula.types import Quantized, UsageReport
@@ -271,12 +271,6 @@ def at_least_one(owner: str, option: str, parts: Sequence[Quantizer]) -> Sequenc
     if not parts:
         raise OptionError(f"{owner}.{option}: expected one or more quantizers, got none; add one")
     return parts
-
-
-def total_penalties(found: Sequence[Tensor | None]) -> Tensor | None:
-    """The sum (N,) of what parts cost beside the squared error; None if no part does."""
-    kept = [penalties for penalties in found if penalties is not None]
-    return torch.stack(kept).sum(0) if kept else None
 
 
 def _launches(z: Tensor) -> bool:

@@ -30,6 +30,12 @@ def show(part: Quantizer, activity: Tensor | None, decoded: Tensor | None) -> No
     part.activity = torch.stack(known).sum(0) if known else None
 
 
+def total_penalties(found: Sequence[Tensor | None]) -> Tensor | None:
+    """The sum (N,) of what parts cost beside the squared error; None if no part does."""
+    kept = [penalties for penalties in found if penalties is not None]
+    return torch.stack(kept).sum(0) if kept else None
+
+
 def penalties_in_order(
     parts: Sequence[Quantizer],
     pieces: Sequence[Tensor],
@@ -49,17 +55,16 @@ def penalties_in_order(
         added: whether the parts' vectors add up, as residual stages do, or stand side by side.
         contextual: whether a part's cost depends on what the parts before it decoded.
     """
-    found: list[Tensor] = []
+    found: list[Tensor | None] = []
     before: Tensor | None = None
     for part, piece, here in zip(parts, pieces, present, strict=True):
         if contextual:
             show(part, activity, before)
         paid = part._penalties(piece)
-        if paid is not None:
-            found.append(paid if here is None else torch.where(here, paid, 0))
+        found.append(paid if paid is None or here is None else torch.where(here, paid, 0))
         if not contextual:
             continue
         values = part._decode(piece)
         values = values if here is None else torch.where(here[:, None], values, 0)
         before = values if before is None or not added else before + values
-    return torch.stack(found).sum(0) if found else None
+    return total_penalties(found)
