@@ -84,12 +84,12 @@ def train(
     with phase(f"reading {name}", shown=shown):
         identity = {"content": source.content()}
         known = known_attributes(config, source)
-    check_looks(config, signal_of(config, source.channels), reading.extent(source), options)
+    looks = check_looks(config, signal_of(config, source.channels), reading.extent(source), options)
     subject = Subject(name, len(source), command, unit=plural_of(config), identity=identity)
     flags = restart_words(resume=resume, overwrite=overwrite)
     with only_writer(folder.path, accelerator):
         continued = folder.check(config, subject, resume=resume, overwrite=overwrite)
-        workload = tokenizer_workload(config, reading, source, options, accelerator, known)
+        workload = tokenizer_workload(config, reading, source, options, accelerator, known, looks)
         outlook = forecast(
             workload,
             options,
@@ -100,7 +100,7 @@ def train(
             shown=shown,
         )
         seed_everything(options.seed)
-        trainer = make_trainer(config, source.channels, options, accelerator, known)
+        trainer = make_trainer(config, source.channels, options, accelerator, known, looks)
         done = newest_step(folder.checkpoints) if continued else 0
         if not done:
             scaled = trainer.tokenizer.scaling is not None

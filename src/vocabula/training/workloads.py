@@ -17,7 +17,8 @@ from vocabula.signals import Signal
 from vocabula.tokenizers import build_tokenizer
 from vocabula.training.config import RunConfig
 from vocabula.training.forecast import Workload
-from vocabula.training.looks.checks import least_side, look_settings
+from vocabula.training.looks.checks import least_side
+from vocabula.training.looks.looks import LookSettings
 from vocabula.training.prior_session import build_prior
 from vocabula.training.prior_trainer import ConditionedBatch, PriorTrainer
 from vocabula.training.probe import Size
@@ -35,15 +36,16 @@ def make_trainer(
     options: TrainingOptions,
     accelerator: Accelerator,
     known: Mapping[str, Any] = MappingProxyType({}),
+    looks: LookSettings | None = None,
 ) -> Trainer:
-    """The trainer of a new tokenizer; `known` is what `known_attributes` gives."""
+    """The trainer of a new tokenizer; `known` is from `known_attributes`, `looks` checked."""
     return Trainer(
         build_tokenizer(config.sections, channels, **known),
         options=options,
         optimizer=config.build("optimizer"),
         schedule=config.build("schedule"),
         accelerator=accelerator,
-        looks=look_settings(config),
+        looks=looks,
     )
 
 
@@ -80,8 +82,9 @@ def tokenizer_workload(
     options: TrainingOptions,
     accelerator: Accelerator,
     known: Mapping[str, Any] = MappingProxyType({}),
+    looks: LookSettings | None = None,
 ) -> Workload:
-    """The steps of a tokenizer on signals; `known` is what `known_attributes` gives.
+    """The steps of a tokenizer on signals; `known` and `looks` are those of `make_trainer`.
 
     Raises:
         DataError: the signals do not fit the options that say how they are read.
@@ -89,7 +92,7 @@ def tokenizer_workload(
     extent, signal = reading.extent(source), signal_of(config, source.channels)
 
     def make(options: TrainingOptions, alone: Accelerator) -> Trainer:
-        trainer = make_trainer(config, source.channels, options, alone, known)
+        trainer = make_trainer(config, source.channels, options, alone, known, looks)
         if trainer.looks is not None:
             trainer.looks.start_now()
         return trainer
@@ -100,7 +103,7 @@ def tokenizer_workload(
         size=(_items(options, accelerator), *extent),
         stored=reading.kept_bytes(source) if accelerator.device.type == "cpu" else 0,
         unit=signal.plural,
-        least=least_side(config, signal),
+        least=least_side(looks, signal),
     )
 
 

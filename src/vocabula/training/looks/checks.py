@@ -73,16 +73,12 @@ def check_looks(
     return settings
 
 
-def least_side(config: RunConfig, signal: Signal) -> int:
-    """The smallest side of a signal that the looks of a configuration take; 1 where it has none."""
-    settings = look_settings(config)
+def least_side(settings: LookSettings | None, signal: Signal) -> int:
+    """The smallest side of a signal that looks take; 1 without any."""
     if settings is None:
         return 1
     least = 1 if settings.perceptual is None else settings.perceptual.least
-    if settings.adversary is None:
-        return least
-    network = discriminator_settings(settings.adversary, signal).build(signal.channels)
-    return max(least, network.field)
+    return least if settings.adversary is None else max(least, _field(settings.adversary, signal))
 
 
 def make_looks(
@@ -149,10 +145,15 @@ def _check_course(adversary: AdversaryOptions, options: TrainingOptions) -> None
 
 def _check_field(adversary: AdversaryOptions, signal: Signal, extent: Sequence[int]) -> None:
     """Refuse signals smaller than what one logit sees."""
-    field = discriminator_settings(adversary, signal).build(signal.channels).field
+    field = _field(adversary, signal)
     if min(extent) < field:
         raise OptionError(
             f"adversary: expected sides of at least the {field} elements that a logit of its "
             f"discriminator sees, got {' x '.join(map(str, extent))}; use fewer "
             "adversary.discriminator.layers or larger crops"
         )
+
+
+def _field(adversary: AdversaryOptions, signal: Signal) -> int:
+    """Elements along each axis that one logit of the discriminator sees."""
+    return discriminator_settings(adversary, signal).build(signal.channels).field
