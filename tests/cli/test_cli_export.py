@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from priors.generators import make_generator, save_generator
 from vocabula import codec
 from vocabula import load as load_tokenizer
 from vocabula.data import open_source
+from vocabula.priors import load_generator
 
 
 @pytest.fixture
@@ -115,3 +118,41 @@ def test_a_prior_takes_its_tokenizer_and_nothing_else(
     assert not any("checkpoint" in name or name in ("run.json", "log.jsonl") for name in names)
     assert vocabula("sample", "shared", "-n", 2, "-o", "drawn.png").code == 0
     assert vocabula("export", "prior", "other", "--data", "x").code == 2
+
+
+def test_half_the_size_is_another_tokenizer_of_rounded_weights(
+    run: Path, pictures: Path, vocabula: Callable
+) -> None:
+    done = vocabula("export", run, "half", "--half", "--data", pictures)
+    assert done.code == 0 and "no counts of training codes in half" in done.err
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (run, Path("half"))]
+    assert sizes[1] < 0.75 * sizes[0]  # names and settings are as long as before
+    ours, theirs = load_tokenizer(run), load_tokenizer("half")
+    for (name, one), (_, other) in zip(
+        ours.named_parameters(), theirs.named_parameters(), strict=True
+    ):
+        assert other.dtype == torch.float32, name
+        assert torch.equal(one.to(torch.float16).to(torch.float32), other), name
+    said = json.loads(Path("half/config.json").read_text())["summary"]["fingerprint"]
+    assert said == theirs.fingerprint() != ours.fingerprint()
+    assert f"`{said}`" in Path("half/README.md").read_text()
+    assert said in vocabula("info", "half").out
+
+    assert vocabula("export", "half", "again", "--half").code == 0  # nothing is left to round
+    written = [Path(folder, "model.safetensors").read_bytes() for folder in ("half", "again")]
+    assert written[0] == written[1]
+    assert vocabula("export", "half", "wide").code == 0
+    assert load_tokenizer("wide").fingerprint() == said
+
+
+def test_half_of_a_prior_leaves_its_tokenizer_the_same(tmp_path: Path, vocabula: Callable) -> None:
+    generator = make_generator("portable", 2, channels=3)
+    save_generator(tmp_path / "prior", generator)
+    assert vocabula("export", "prior", "half", "--half").code == 0
+    again = load_generator("half")
+    assert again.tokenizer.fingerprint() == generator.tokenizer.fingerprint()
+    for before, after in zip(generator.priors, again.priors, strict=True):
+        for one, other in zip(before.parameters(), after.parameters(), strict=True):
+            assert torch.equal(one.to(torch.float16).to(torch.float32), other)
+    small, large = (Path(f, "level-1/model.safetensors").stat().st_size for f in ("half", "prior"))
+    assert small < 0.75 * large

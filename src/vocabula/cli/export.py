@@ -22,6 +22,8 @@ EXAMPLES = """[bold]Examples[/bold]
 
   vocabula export runs/first shared/first --data held-out/
 
+  vocabula export runs/first shared/half --half             half the size: weights of 16 bits
+
   vocabula export priors/first shared/prior                 a prior with its tokenizer
 """
 
@@ -50,6 +52,14 @@ def export(
     device: Device = "auto",
     value_range: ValueRange = None,
     strict: Strict = False,
+    half: Annotated[
+        bool,
+        typer.Option(
+            "--half",
+            help="Round weights to 16 bits: half the size. A tokenizer becomes another one: encode "
+            "and train priors with the copy. A prior's tokenizer stays the same.",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write all that opens and makes files of RUN, with a card, and nothing else.
@@ -65,6 +75,7 @@ def export(
     from vocabula.files.packaged import run_folder
     from vocabula.files.run_files import is_prior
     from vocabula.pipelines.export import export_prior, export_tokenizer
+    from vocabula.tokenizers.code_statistics import FILE as STATISTICS
 
     folder = run_folder(run)
     check_new_folder(Path(out), overwrite=overwrite)
@@ -73,7 +84,8 @@ def export(
             raise OptionError(
                 "--data: expected none for a prior, got some; its card holds its own figures"
             )
-        _say(export_prior(folder, out, overwrite=overwrite), "vocabula.priors.load_generator")
+        done = export_prior(folder, out, half=half, overwrite=overwrite)
+        _say(done, "vocabula.priors.load_generator")
         return
     with reading_data():
         tokenizer = open_run(run, device)
@@ -85,15 +97,14 @@ def export(
             held_out=source,
             batch_size=batch_size,
             limit=limit,
+            half=half,
             overwrite=overwrite,
             progress=True,
         )
     if done.figures is None:
         note("the card has no new held-out figures: add --data with data RUN did not learn from")
-    if tokenizer.code_statistics is None and all(
-        level.codebook_sizes for level in tokenizer.levels
-    ):
-        note(f"no counts of training codes in {run}: vocabula counts makes smaller files possible")
+    if STATISTICS not in done.files and all(level.codebook_sizes for level in tokenizer.levels):
+        note(f"no counts of training codes in {out}: vocabula counts makes smaller files possible")
     _say(done, "vocabula.load")
 
 

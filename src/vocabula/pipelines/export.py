@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from vocabula.priors.text import FILE as TEXT
 from vocabula.tokenizers import SignalTokenizer, load, save
 from vocabula.tokenizers.card_update import held_out_figures, with_held_out
 from vocabula.tokenizers.code_statistics import FILE as STATISTICS
+from vocabula.tokenizers.half import round_to_half
 from vocabula.tokenizers.saved_folder import CARD, CONFIG, WEIGHTS
+from vocabula.tokenizers.weights import write_weights
 
 FIGURES = ("psnr", "ssim", "mse", "explained_variance", "bits_per_dim", "usage", "perplexity")
 """Figures of an `Evaluation` that the card holds."""
@@ -51,13 +54,15 @@ def export_tokenizer(
     held_out: Source | None = None,
     batch_size: int | None = None,
     limit: int | None = None,
+    half: bool = False,
     overwrite: bool = False,
     progress: bool = False,
 ) -> Exported:
     """Write the tokenizer of a run into a folder that is complete everywhere.
 
     The folder holds settings, weights, counts of the training codes if the run has them, and a
-    card. Checkpoints and logs stay behind. Weights and codes are those of the run.
+    card. Checkpoints and logs stay behind. Weights and codes are those of the run, unless weights
+    are rounded.
 
     Args:
         run: a run's folder or a saved tokenizer.
@@ -67,6 +72,9 @@ def export_tokenizer(
             figures as they are.
         batch_size: most signals of a batch while measuring; None takes the source's own.
         limit: measure the first `limit` images only.
+        half: round weights to 16 bits, which halves the folder. The copy is another tokenizer,
+            with an own fingerprint and without the run's counts: codes, priors and compressed
+            files of the run are not its.
         overwrite: write into a folder that holds something; files of other names stay.
         progress: show a progress bar on a terminal.
 
@@ -77,15 +85,19 @@ def export_tokenizer(
     """
     source, target = Path(run), _target(Path(run), Path(out), overwrite)
     tokenizer = load(source) if tokenizer is None else tokenizer
+    before = tokenizer.fingerprint()
+    if half:
+        tokenizer = _halved(tokenizer)
     figures = None
     if held_out is not None:
         figures = evaluate(
             tokenizer, held_out, batch_size=batch_size, limit=limit, progress=progress
         )
     with output_errors(target), new_folder(target, overwrite=overwrite, last=CONFIG) as draft:
-        save(tokenizer, draft)
+        save(tokenizer, draft, half=half)
         card = source / CARD if (source / CARD).is_file() else draft / CARD
         text = card.read_text(encoding="utf-8", errors="replace")
+        text = text.replace(before, tokenizer.fingerprint())
         if figures is not None:
             text = with_held_out(text, _section(figures))
         write_bytes(draft / CARD, text.encode())
@@ -93,13 +105,19 @@ def export_tokenizer(
 
 
 def export_prior(
-    run: str | os.PathLike[str], out: str | os.PathLike[str], *, overwrite: bool = False
+    run: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    half: bool = False,
+    overwrite: bool = False,
 ) -> Exported:
     """Write a prior with its tokenizer into a folder that is complete everywhere.
 
     Args:
         run: a folder that ``vocabula train-prior --out`` wrote.
         out: the folder to write.
+        half: round the prior's weights to 16 bits, which halves them. Its tokenizer stays the
+            same; it is stored in 16 bits if it was exported so before the prior was trained.
         overwrite: write into a folder that holds something; files of other names stay.
 
     Raises:
@@ -113,14 +131,28 @@ def export_prior(
             f"{source}: expected a trained prior, got another folder; use export_tokenizer"
         )
     target = _target(source, Path(out), overwrite)
-    levels = len(load_generator(source).tokenizer.levels)  # every part exists and is intact
+    generator = load_generator(source)  # every part exists and is intact
+    levels = len(generator.priors)
     places = [level_folder(source, level, levels) for level in range(levels)]
     with output_errors(target), new_folder(target, overwrite=overwrite, last=CONFIG) as draft:
         for file in _saved_files([source / TOKENIZER, *places]):
-            copy = draft / file.relative_to(source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(copy, file.read_bytes())
+            target_file = draft / file.relative_to(source)
+            target_file.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(target_file, file.read_bytes())
+        if half:
+            write_weights(generator.tokenizer, draft / TOKENIZER / WEIGHTS, half=True)
+            for prior, place in zip(generator.priors, places, strict=True):
+                module = prior.saved_module()
+                round_to_half(module)
+                write_weights(module, draft / place.relative_to(source) / WEIGHTS, half=True)
         return _exported(target, draft, None)
+
+
+def _halved(tokenizer: SignalTokenizer) -> SignalTokenizer:
+    """A tokenizer with rounded weights; the one given stays as it is."""
+    rounded = copy.deepcopy(tokenizer)
+    round_to_half(rounded)
+    return rounded
 
 
 def _target(source: Path, target: Path, overwrite: bool) -> Path:

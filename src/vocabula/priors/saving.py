@@ -31,6 +31,7 @@ def save(
     data: str | None = None,
     metrics: Mapping[str, Any] | None = None,
     command: str | None = None,
+    half: bool = False,
 ) -> None:
     """Write a prior into a folder: settings, weights, a card, and its text tokenizer if any.
 
@@ -43,6 +44,7 @@ def save(
         data: what it was trained on, for the card.
         metrics: figures by name, for the card.
         command: what made it, for the card.
+        half: store weights in 16 bits where that loses nothing.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -72,7 +74,7 @@ def save(
         if prior.text_tokenizer is not None:
             prior.text_tokenizer.save(draft)
 
-    write_saved(folder, prior.saved_module(), config, card, beside)
+    write_saved(folder, prior.saved_module(), config, card, beside, half=half)
 
 
 def load(path: str | Path) -> Prior:

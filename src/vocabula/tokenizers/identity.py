@@ -18,6 +18,9 @@ from vocabula import registry
 LEARNING_STATE = ("usage_tracker", "revival", "mass", "sums", "noise_updates")
 PENDING = "pending_"
 
+STORED, HALF = "stored", "float16"
+"""Header of a file whose tensors of type float16 are float32 in the model."""
+
 _DTYPES = {
     "F64": "float64",
     "F32": "float32",
@@ -92,15 +95,28 @@ def read_bytes(path: Path) -> list[Bytes]:
         content = path.read_bytes()
         found = safetensors.deserialize(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        said = header.get("__metadata__", {})
         tensors = [
             Bytes(name, f"torch.{_DTYPES[each['dtype']]}", each["shape"], each["data"])
             for name, each in sorted(found, key=lambda item: item[0])
         ]
+        if said.get(STORED) == HALF:
+            tensors = [_widened(tensor) for tensor in tensors]
     except (safetensors.SafetensorError, KeyError) as error:
         raise ValueError(str(error)) from None
-    if header.get("__metadata__", {}).get("sha256", "") not in ("", digest(tensors)):
+    if said.get("sha256", "") not in ("", digest(tensors)):
         raise ValueError("other tensors than the header says")
     return tensors
+
+
+def _widened(tensor: Bytes) -> Bytes:
+    """A float16 tensor as the float32 tensor of the same numbers; others as they are."""
+    import numpy as np
+
+    if tensor.dtype != "torch.float16":
+        return tensor
+    numbers = np.frombuffer(tensor.data, "<f2").astype("<f4")
+    return Bytes(tensor.name, "torch.float32", tensor.shape, numbers.data)
 
 
 def _is_learning_state(name: str) -> bool:

@@ -32,6 +32,8 @@ def write_saved(
     config: Mapping[str, Any],
     card: str,
     beside: Callable[[Path], None],
+    *,
+    half: bool = False,
 ) -> None:
     """Write a model's folder: weights, card and settings. The settings appear last.
 
@@ -43,6 +45,7 @@ def write_saved(
         config: the content of ``config.json`` but for format, library and version.
         card: the text of the card.
         beside: writes further files into the folder it is given.
+        half: store weights in 16 bits where that loses nothing.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -51,7 +54,7 @@ def write_saved(
 
     said = {"format": FORMAT, "library": "vocabula", "version": __version__}
     with output_errors(folder), new_folder(folder, overwrite=True, last=CONFIG) as draft:
-        write_weights(module, draft / WEIGHTS)
+        write_weights(module, draft / WEIGHTS, half=half)
         beside(draft)
         write_bytes(draft / CARD, unicode_text(card).encode())
         write_bytes(draft / CONFIG, dump_json({**config, **said}))

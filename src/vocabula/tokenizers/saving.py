@@ -125,8 +125,11 @@ def save(
     metrics: Mapping[str, Any] | None = None,
     command: str | None = None,
     held_out: str | None = None,
+    half: bool = False,
 ) -> None:
     """Write a tokenizer into a folder; see `Pretrained.save_pretrained`.
+
+    ``half`` stores weights in 16 bits where that loses nothing.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -151,7 +154,7 @@ def save(
         if counts is not None and counts.fingerprint == identity:
             write_bytes(draft / STATISTICS, counts.to_bytes())
 
-    write_saved(folder, cast("nn.Module", tokenizer), config, card, beside)
+    write_saved(folder, cast("nn.Module", tokenizer), config, card, beside, half=half)
 
 
 def load_saved(path: str | Path) -> Any:

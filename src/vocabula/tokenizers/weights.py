@@ -40,14 +40,23 @@ def unique_tensors(module: nn.Module) -> dict[str, Tensor]:
     return unique
 
 
-def write_weights(module: nn.Module, path: Path) -> None:
+def write_weights(module: nn.Module, path: Path, *, half: bool = False) -> None:
     """Write a module's tensors and the hash of their bytes to a safetensors file.
+
+    Args:
+        module: the model.
+        path: the file.
+        half: write float32 tensors in 16 bits if float16 holds each of their numbers exactly, as
+            it does after `vocabula.tokenizers.half.round_to_half`. They are read as float32.
 
     Raises:
         OSError: the file cannot be written.
     """
     tensors = {n: t.detach().cpu().contiguous().clone() for n, t in unique_tensors(module).items()}
     metadata = {"format": "pt", "library": "vocabula", "sha256": digest(tensors)}
+    if half and all(tensor.dtype != torch.float16 for tensor in tensors.values()):
+        tensors = {name: _narrowed(tensor) for name, tensor in tensors.items()}
+        metadata[identity.STORED] = identity.HALF
     # the library's own writing to files ignores the umask
     write_bytes(path, *in_stable_order(save(tensors, metadata=metadata)))
 
@@ -62,6 +71,8 @@ def read_weights(module: nn.Module, path: Path) -> None:
         with utf8_path(path) as place, safetensors.safe_open(place, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata.get(identity.STORED) == identity.HALF:
+            tensors = {n: t.float() if t.dtype == torch.float16 else t for n, t in tensors.items()}
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise input_error(path, error, CheckpointError) or CheckpointError(
             f"{path}: expected a safetensors file, got a damaged one ({first_line(error)}); "
@@ -98,6 +109,14 @@ def _bytes(tensors: Mapping[str, Tensor]) -> Iterator[identity.Bytes]:
         tensor = tensors[name].detach().cpu().contiguous()
         data = tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b""
         yield identity.Bytes(name, str(tensor.dtype), tuple(tensor.shape), data)
+
+
+def _narrowed(tensor: Tensor) -> Tensor:
+    """A float32 tensor as float16 if each of its numbers is one; others as they are."""
+    if tensor.dtype != torch.float32:
+        return tensor
+    narrow = tensor.half()
+    return narrow if torch.equal(narrow.float(), tensor) else tensor
 
 
 def _leave_out_scales(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
