@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vocabula.data import read_tokens
 from vocabula.tokenizers import build_tokenizer
 
 Vocabula = Callable[..., Any]
@@ -79,6 +80,25 @@ def test_a_target_is_met_by_the_bytes_of_the_file(
     low = vocabula("compress", run, picture, "--target-bpp", 0.01, "-o", "low.vcb")
     assert low.code == 2 and low.err.count("\n") == 1 and "lowest quality" in low.err
     assert not Path("low.vcb").exists()
+
+
+def test_codes_for_a_prior_have_a_quality_too(vocabula: Vocabula, run: Path, picture: Path) -> None:
+    entropies, found = [], {}
+    for quality in (5, 50, 95, None):
+        option = () if quality is None else ("--quality", quality)
+        done = vocabula("encode", run, picture.parent, "-o", f"{quality}.parquet", *option)
+        assert done.code == 0, done.err
+        (record,) = read_tokens(f"{quality}.parquet")
+        codes = np.concatenate([np.asarray(level).reshape(-1) for level in record.codes])
+        found[quality] = codes
+        share = np.bincount(codes.reshape(-1), minlength=64) / codes.size
+        entropies.append(float(-(share[share > 0] * np.log2(share[share > 0])).sum()))
+    assert np.array_equal(found[50], found[None])
+    assert entropies[0] < entropies[1] < entropies[2]
+    for words, message in (((101,), "0 to 100"), ((50, "--shards", 1), "no --shards with it")):
+        done = vocabula("encode", run, picture.parent, "-o", "x.parquet", "--quality", *words)
+        assert done.code == 2 and message in done.err.splitlines()[-1]
+        assert not Path("x.parquet").exists()
 
 
 def test_effort_saves_bits(vocabula: Vocabula, run: Path, picture: Path) -> None:

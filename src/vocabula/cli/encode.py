@@ -33,6 +33,8 @@ EXAMPLES = """[bold]Examples[/bold]
 
   vocabula encode runs/first photos/ -o tokens.parquet --resize 64
 
+  vocabula encode runs/rd photos/ -o low.parquet --quality 20
+
   vocabula encode runs/states states.npy -o tokens.parquet
 
   vocabula encode runs/first photos/ -o tokens/ --shards 100 --worker 0/4
@@ -73,6 +75,14 @@ def encode(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the places that --crop cuts at.")] = 0,
+    quality: Annotated[
+        float | None,
+        typer.Option(
+            metavar="Q",
+            help="Of a tokenizer with a rate term: from 0, the fewest bits, to 100; default 50, as "
+            "in training.",
+        ),
+    ] = None,
     shards: Annotated[
         int | None,
         typer.Option(
@@ -115,8 +125,11 @@ def encode(
         "overwrite": overwrite,
     }
     if shards is None:
+        how["quality"] = quality
         alone(_encode_file)(run, data, out, device, cut, options, **how)
         return
+    if quality is not None:
+        raise OptionError("--quality: expected no --shards with it, got both; leave one out")
     from vocabula.cli.shards import encode_shards
 
     how |= {"shards": shards, "most_broken": max_broken}

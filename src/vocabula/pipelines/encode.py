@@ -16,6 +16,7 @@ from vocabula.errors import OptionError
 from vocabula.evaluation.batches import counted, read_batches, signal_count
 from vocabula.levels import levels_of
 from vocabula.pipelines.at_once import map_at_once, threads_for
+from vocabula.pipelines.rate_search import spending, weighing
 from vocabula.signals.attributes import CLASS
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference
@@ -31,6 +32,7 @@ def encode_dataset(
     batch_size: int | None = None,
     limit: int | None = None,
     workers: int | None = None,
+    quality: float | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> int:
@@ -47,6 +49,8 @@ def encode_dataset(
         batch_size: most images of a batch.
         limit: encode the first `limit` images only.
         workers: threads that decode ahead; None takes one for each core, 0 decodes in this one.
+        quality: of a tokenizer with a rate term: how little bits weigh, from 0 to 100; None and 50
+            weigh them as in training.
         overwrite: replace an existing file.
         progress: show a progress bar on a terminal.
 
@@ -54,11 +58,13 @@ def encode_dataset(
         The number of images encoded; unreadable ones are left out.
 
     Raises:
-        OptionError: the tokenizer is continuous and has no codes, or `out` names another format.
+        OptionError: the tokenizer is continuous and has no codes, `out` names another format, or
+            the quality is out of range or without a rate term.
         DataError: no image can be read, or the channels differ from the tokenizer's.
         OutputError: the file exists, its folder cannot be written or the disk is full.
     """
     check_codes(tokenizer)
+    spent = spending(tokenizer, quality, None)
     total = signal_count(source, limit)
     batches = read_batches(
         source, batch_size=batch_size, limit=limit, workers=workers, device=device_of(tokenizer)
@@ -77,6 +83,7 @@ def encode_dataset(
     with (
         writer,
         inference(tokenizer),
+        weighing(tokenizer, spent.scale),
         counted("encoding", total, show=progress) as advance,
         closing(encode_batches(tokenizer, source, batches, writer)) as done,
     ):

@@ -73,7 +73,7 @@ def spending(tokenizer: SignalTokenizer, quality: float | None, effort: int | No
     if given and not rate_states(tokenizer):
         raise OptionError(
             f"{given}: expected a tokenizer whose quantizers have a rate term, such as that of the "
-            f"preset photos-rd, got one without; leave --{given} out, or choose --stages"
+            f"preset photos-rd, got one without; leave --{given} out"
         )
     return Spending(TRAINED if quality is None else quality, effort or 0)
 
