@@ -209,18 +209,33 @@ class Plane:
         return self._inside[which]
 
 
-class Context(ABC):
-    """The symbols of some signals, and the context that predictions take from them.
+class Seen(NamedTuple):
+    """Signals whose symbols are predicted, and the coarser levels that are known of them.
 
-    Args:
+    Attributes:
         codes: what the codes look like.
         upper: what those of coarser levels look like.
         factors: positions to one coarser position, along each axis, for each coarser level; see
             `step_between`.
-        margin: how far outside a grid its symbols are looked at, down and to the right.
         runs: the signals' grids.
         coarse: for each coarser level its grids, and symbols (N, S) of all its positions.
         device: of the tensors.
+    """
+
+    codes: CodeGrid
+    upper: Sequence[CodeGrid]
+    factors: Sequence[tuple[Fraction, Fraction]]
+    runs: Runs
+    coarse: Sequence[tuple[Runs, Tensor]]
+    device: torch.device
+
+
+class Context(ABC):
+    """The symbols of some signals, and the context that predictions take from them.
+
+    Args:
+        seen: the signals.
+        margin: how far outside a grid its symbols are looked at, down and to the right.
 
     Attributes:
         own: the symbols of the signals' own level.
@@ -229,23 +244,15 @@ class Context(ABC):
         OptionError: grids of a coarser level do not cover the signals' own grids.
     """
 
-    def __init__(
-        self,
-        codes: CodeGrid,
-        upper: Sequence[CodeGrid],
-        factors: Sequence[tuple[Fraction, Fraction]],
-        margin: Place,
-        runs: Runs,
-        coarse: Sequence[tuple[Runs, Tensor]],
-        device: torch.device,
-    ) -> None:
-        self.own = Plane(runs, codes.symbol_sizes, 0, margin, device)
-        first = table_rows(codes)
-        self._factors = factors
+    def __init__(self, seen: Seen, margin: Place) -> None:
+        self.own = Plane(seen.runs, seen.codes.symbol_sizes, 0, margin, seen.device)
+        first = table_rows(seen.codes)
+        self._factors = seen.factors
         self._coarse: list[Plane] = []
-        for grid, (its_runs, symbols), its_factors in zip(upper, coarse, factors, strict=True):
-            _check_covered(runs, its_runs, its_factors)
-            plane = Plane(its_runs, grid.symbol_sizes, first, coarse_margin(grid), device)
+        levels = zip(seen.upper, seen.coarse, seen.factors, strict=True)
+        for grid, (its_runs, symbols), its_factors in levels:
+            _check_covered(seen.runs, its_runs, its_factors)
+            plane = Plane(its_runs, grid.symbol_sizes, first, coarse_margin(grid), seen.device)
             for source in range(symbols.shape[1]):
                 plane.put(source, slice(None), symbols[:, source])
             self._coarse.append(plane)
@@ -281,21 +288,13 @@ class RasterContext(Context):
     """The context of predictions in raster order, where all symbols before are known.
 
     Args:
-        codes, upper, factors, runs, coarse, device: see `Context`.
+        seen: the signals.
         reach: how far away symbols of the same book are looked at.
     """
 
-    def __init__(
-        self,
-        codes: CodeGrid,
-        upper: Sequence[CodeGrid],
-        factors: Sequence[tuple[Fraction, Fraction]],
-        reach: int,
-        runs: Runs,
-        coarse: Sequence[tuple[Runs, Tensor]],
-        device: torch.device,
-    ) -> None:
-        super().__init__(codes, upper, factors, margin(codes, reach), runs, coarse, device)
+    def __init__(self, seen: Seen, reach: int) -> None:
+        codes, device = seen.codes, seen.device
+        super().__init__(seen, margin(codes, reach))
         self._taps = [
             torch.tensor(own_taps(codes, slot, reach), device=device).T
             for slot in range(len(codes.slots))
@@ -305,7 +304,7 @@ class RasterContext(Context):
             torch.tensor([Tap(s, *at) for s in range(len(grid.slots)) for at in around]).T.to(
                 device
             )
-            for grid in upper
+            for grid in seen.upper
         ]
 
     def wave(self) -> Tensor:

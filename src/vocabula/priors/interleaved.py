@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch.nn.functional import embedding
 
 from vocabula.priors.coarser import coarser
 from vocabula.priors.codes import CodeGrid
-from vocabula.priors.context import COARSE, Context, Place, Plane, Runs
+from vocabula.priors.context import COARSE, Context, Place, Plane, Seen
 
 KINDS = 3
 """Positions between four known ones, then in a row of known ones, then in a column."""
@@ -77,21 +76,13 @@ class InterleavedContext(Context):
     stages add up. Books follow one another, each over the whole grid.
 
     Args:
-        codes, upper, factors, runs, coarse, device: see `Context`.
+        seen: the signals.
         reach: how far away symbols of the same book are looked at, in the scale of the position.
     """
 
-    def __init__(
-        self,
-        codes: CodeGrid,
-        upper: Sequence[CodeGrid],
-        factors: Sequence[tuple[Fraction, Fraction]],
-        reach: int,
-        runs: Runs,
-        coarse: Sequence[tuple[Runs, Tensor]],
-        device: torch.device,
-    ) -> None:
-        super().__init__(codes, upper, factors, (1, 1), runs, coarse, device)
+    def __init__(self, seen: Seen, reach: int) -> None:
+        codes, device = seen.codes, seen.device
+        super().__init__(seen, (1, 1))
         self._known = [_offsets(known_places(kind, reach), device) for kind in range(KINDS)]
         self._around, self._cells = _offsets(AROUND, device), _offsets(COARSE, device)
         books = [slot.book for slot in codes.slots]

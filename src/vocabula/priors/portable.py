@@ -21,6 +21,7 @@ from vocabula.priors.context import (
     Context,
     RasterContext,
     Runs,
+    Seen,
     as_planes,
     is_series,
     margin,
@@ -219,7 +220,8 @@ class PortablePrior(Prior):
     def context(self, runs: Runs, coarse: Sequence[tuple[Runs, Tensor]]) -> Context:
         """The context of the predictions for grids; see `Context`."""
         make = InterleavedContext if self.order == "interleaved" else RasterContext
-        return make(self.codes, self.upper, self.factors, self.reach, runs, coarse, self.device)
+        seen = Seen(self.codes, self.upper, self.factors, runs, coarse, self.device)
+        return make(seen, self.reach)
 
     def network_logits(self, context: Context, slot: int, which: Tensor | slice) -> Tensor:
         """Logits (M, V) of a symbol of positions (M,), given the context."""
