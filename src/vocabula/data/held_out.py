@@ -77,4 +77,4 @@ def shard_pattern(files: list[Path], split: str) -> str:
         return str(files[0])
     word = re.search(split, files[0].name, re.IGNORECASE)
     start = files[0].name[: word.end() if word else 4]
-    return str(Path(glob.escape(str(files[0].parent))) / f"{glob.escape(start)}*.parquet")
+    return str(Path(glob.escape(str(files[0].parent))) / f"{glob.escape(start)}*{files[0].suffix}")
