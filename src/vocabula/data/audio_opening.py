@@ -15,11 +15,12 @@ from vocabula.data.audio_formats import COMMON_AUDIO, named_like_audio
 from vocabula.data.audio_names import NamePattern
 from vocabula.data.audio_parquet import TableClips
 from vocabula.data.audio_tars import TarClips
+from vocabula.data.hub_data import hub_files
 from vocabula.data.image_files import is_picture
 from vocabula.data.image_problems import DataWarning, report_problems, summarize
 from vocabula.data.numpy_files import map_npy
 from vocabula.data.opening import only_shards, training_folder
-from vocabula.data.places import COMPRESSED, OF_COMPRESSED, check_place, matches, sample_split
+from vocabula.data.places import COMPRESSED, HUB, OF_COMPRESSED, check_place, matches, sample_split
 from vocabula.data.splits import find_splits, split_shards
 from vocabula.data.tones import TONES
 from vocabula.errors import DataError, plural
@@ -48,6 +49,7 @@ def open_audio(
               or one recording;
             - a .parquet file with the Hugging Face audio feature, a .tar, a folder of them or a
               pattern such as ``shards/{000..099}.tar``;
+            - ``hf:NAME[/CONFIG][:SPLIT]``, see `hub_files`;
             - an .npy file of recordings (N, time) or (N, channels, time) at `sample_rate`;
             - ``sample:tones`` or ``sample:tones/melodies``, or a split: ``sample:tones/test``.
 
@@ -107,6 +109,8 @@ def _open_sample(name: str, sample_rate: int, channels: int) -> AudioSource:
 
 def _clips(name: str, sample_rate: int, strict: bool) -> tuple[Clips, str]:
     """The recordings that a name stands for, and the name of the split that is read."""
+    if name.startswith(HUB):
+        return _of_hub(name, strict), name
     path = Path(name).expanduser()
     check_plain(path, _KINDS)
     if path.suffix.lower() == ".npy" and path.is_file():
@@ -126,6 +130,15 @@ def _clips(name: str, sample_rate: int, strict: bool) -> tuple[Clips, str]:
     raise DataError(f"{name}: expected {_KINDS}, got a picture; {OF_IMAGES}")
 
 
+def _of_hub(name: str, strict: bool) -> Clips:
+    files = hub_files(name)
+    if isinstance(files, Path):
+        return _files(files, name, strict)
+    if files[0].suffix.lower() in CLIP_SHARDS:
+        return _shards(files, name, strict, searched=True)
+    return FileClips(Path(os.path.commonpath([file.parent for file in files])), files)
+
+
 def _folder(path: Path, name: str, strict: bool) -> tuple[Clips, str]:
     if not os.access(path, os.R_OK | os.X_OK):
         raise DataError(f"{name}: expected a readable folder, got no permission; check its rights")
@@ -138,12 +151,17 @@ def _folder(path: Path, name: str, strict: bool) -> tuple[Clips, str]:
     shards = split_shards(path)
     if shards:
         return _shards(only_shards(name, shards), name, strict, searched=True), name
+    return _files(path, name, strict), name
+
+
+def _files(path: Path, name: str, strict: bool) -> Clips:
+    """The recordings below a folder."""
     files, others = find_recordings(path)
     if not files:
         raise _no_recordings(path, name, others)
     total = len(files) + len(others)
     report_problems(name, others, total, strict=strict, wanted="recordings")
-    return FileClips(path, files, searched=True), name
+    return FileClips(path, files, searched=True)
 
 
 def _shards(files: Sequence[Path], name: str, strict: bool, *, searched: bool) -> Clips:

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vocabula.data.column_types import is_list, is_text, plain
+from vocabula.data.hub_data import hub_files
 from vocabula.data.image_problems import DataWarning
-from vocabula.data.places import matches
+from vocabula.data.places import HUB, matches
 from vocabula.data.tables import TableFile
 from vocabula.data.tar_captions import tar_captions
 from vocabula.data.tar_samples import key_and_ending
@@ -56,7 +57,7 @@ def read_captions(
         if not any(found) and (tars := sorted(place.glob("*.tar"))):
             found = _from_tars(tars, paths, column)
         advice = "a .txt file at the path of each image, such as seven/3.txt for seven/3.png"
-    elif files := [place] if place.is_file() else matches(str(place), place):
+    elif files := _files(source):
         if files[0].suffix.lower() == ".tar":
             found = _from_tars(files, paths, column)
         else:
@@ -89,6 +90,15 @@ def _lines(folder: Path, path: str) -> tuple[str, ...]:
     except UnicodeDecodeError:
         raise DataError(f"{file}: expected text in UTF-8, got other bytes; save it again") from None
     return _kept(text.splitlines())
+
+
+def _files(source: str | os.PathLike[str]) -> list[Path]:
+    """The files of captions that are meant; empty if there are none."""
+    name, place = os.fspath(source), Path(source)
+    if name.startswith(HUB):
+        found = hub_files(name)
+        return [] if isinstance(found, Path) else found
+    return [place] if place.is_file() else matches(name, place)
 
 
 def _from_tars(files: Sequence[Path], paths: Sequence[str], column: str | None) -> Captions:

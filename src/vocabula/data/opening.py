@@ -12,6 +12,7 @@ from vocabula.data.audio_formats import OF_AUDIO, named_like_audio
 from vocabula.data.bundled import SAMPLES
 from vocabula.data.folder import FolderSource
 from vocabula.data.held_out import shard_pattern
+from vocabula.data.hub_data import hub_files
 from vocabula.data.image_problems import DataWarning, report_problems
 from vocabula.data.image_tars import TarSource
 from vocabula.data.parquet import ParquetSource
@@ -23,6 +24,7 @@ from vocabula.data.picture_formats import (
 )
 from vocabula.data.places import (
     COMPRESSED,
+    HUB,
     KINDS,
     OF_COMPRESSED,
     check_place,
@@ -54,6 +56,8 @@ def open_source(
             - a folder of pictures, or one picture (see `FolderSource`);
             - a .parquet or .tar file, a folder of them, or a pattern such as
               ``data/train-*.parquet`` or ``shards/{000..099}.tar``;
+            - ``hf:NAME[/CONFIG][:SPLIT]``, a data set of the Hugging Face hub or a folder in its
+              layout (see `hub_files`);
             - an .npy or .npz file (see `ArraySource`);
             - ``sample:photos`` or ``sample:digits``, or a split of them: ``sample:photos/test``.
 
@@ -71,6 +75,8 @@ def open_source(
     check_place(name)
     if name.startswith("sample:"):
         return _open_sample(name, strict=strict, channels=channels)
+    if name.startswith(HUB):
+        return _open_hub(name, strict=strict, channels=channels)
     path = Path(name).expanduser()
     check_plain(path, _KINDS)
     suffix = path.suffix.lower()
@@ -121,6 +127,16 @@ def _open_folder(path: Path, name: str, *, strict: bool, channels: int | None) -
     if not shards:
         return FolderSource(path, name=name, strict=strict, channels=channels)
     return _open_shards(only_shards(name, shards), name, strict=strict, channels=channels)
+
+
+def _open_hub(name: str, *, strict: bool, channels: int | None) -> ImageSource:
+    files = hub_files(name)
+    if isinstance(files, Path):
+        return FolderSource(files, name=name, strict=strict, channels=channels)
+    if files[0].suffix.lower() in SHARDS:
+        return _open_shards(files, name, strict=strict, channels=channels)
+    root = Path(os.path.commonpath([file.parent for file in files]))
+    return FolderSource(root, files, name=name, strict=strict, channels=channels)
 
 
 def _open_shards(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import itertools
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ KINDS = (
     "a folder of pictures or recordings, a .parquet, .tar, .npy, .npz or .csv file, or "
     "sample:photos"
 )
+HUB = "hf:"
+"""How names of data in the layout of Hugging Face begin; see `hub_data`."""
 SHARD_SUFFIXES = (".parquet", ".tar")
 """Ends of the names of files that hold many signals each and come in numbers."""
 COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst")
@@ -35,6 +38,8 @@ def check_place(name: str) -> None:
     if name.startswith("sample:"):
         _check_sample(name)
         return
+    if name.startswith(HUB):
+        return  # opening says more
     path = Path(name).expanduser()
     if not path.exists() and not matches(name, path):
         raise DataError(f"{name}: expected {KINDS}, got nothing at that place; check the path")
@@ -106,6 +111,16 @@ def _choices(part: str) -> list[str]:
         )
     step = 1 if low <= high else -1
     return [f"{number:0{width}}" for number in range(low, high + step, step)]
+
+
+def lasting_name(name: str) -> str:
+    """A name of data that means the same in another working folder."""
+    if name.startswith("sample:"):
+        return name
+    hub, place = (HUB, name.removeprefix(HUB)) if name.startswith(HUB) else ("", name)
+    if hub and place[:1] not in ("", ".", "/", "~") and not Path(place.partition(":")[0]).is_dir():
+        return name  # of the hub
+    return hub + os.path.abspath(os.path.expanduser(place))
 
 
 def sample_split(name: str) -> tuple[str, str]:
