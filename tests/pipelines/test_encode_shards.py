@@ -20,6 +20,7 @@ import pytest
 import soundfile
 import torch
 from PIL import Image
+from tests.data.tars import tar
 
 from processes import FORKED
 from sounds import tokenizer_of
@@ -96,6 +97,12 @@ def case(kind: str, folder: Path, make: Make) -> tuple[SignalTokenizer, str, dic
     if kind == "rows of pictures":
         rows = [(noise(folder, n).read_bytes(), f"{n}.png") for n in range(12)]
         return make(), str(tables(folder / "tables", "image", rows)), {}
+    if kind == "tars of pictures":
+        for shard, count in enumerate((7, 5)):
+            pairs = [(f"{shard}{n}.png", noise(folder, n).read_bytes()) for n in range(count)]
+            pairs += [(f"{shard}{n}.cls", b"%d" % (n % 2)) for n in range(count)]
+            tar(folder / f"tars/{shard}.tar", dict(pairs))
+        return make(), str(folder / "tars/{0..1}.tar"), {}
     if kind == "array of pictures":
         images = rng.integers(0, 255, (9, 8, 8, 3), dtype=np.uint8)
         np.savez(folder / "images.npz", images=images, labels=np.arange(9) % 2)
@@ -113,11 +120,17 @@ def case(kind: str, folder: Path, make: Make) -> tuple[SignalTokenizer, str, dic
     if kind == "recordings":
         files[3].write_bytes(b"RIFF")
         return tokenizer_of("seanet-even"), str(folder / "voices"), {"labels": "{digit}_{speaker}"}
+    if kind == "tars of recordings":
+        about = {f"{file.stem}.json": f'{{"speaker": "{file.stem[-1]}"}}' for file in files}
+        recordings = {file.name: file.read_bytes() for file in files}
+        tar(folder / "voices.tar", recordings | about)
+        return tokenizer_of("seanet-even"), str(folder / "voices.tar"), {}
     rows = [(file.read_bytes(), None) for file in files]
     return tokenizer_of("seanet-even"), str(tables(folder / "tables", "audio", rows)), {}
 
 
 KINDS = ["rows of pictures", "array of pictures", "vectors", "recordings", "rows of recordings"]
+KINDS += ["tars of pictures", "tars of recordings"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

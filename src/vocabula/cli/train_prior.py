@@ -60,7 +60,7 @@ def train_prior(
         str | None,
         typer.Option(
             metavar="FILE|FOLDER",
-            help="Condition on text: a .parquet of captions, or a folder of .txt files.",
+            help="Condition on text: a .parquet or .tar of captions, or a folder of .txt files.",
         ),
     ] = None,
     caption_column: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -53,7 +53,13 @@ class Clip(ABC):
 
 
 class Clips(ABC):
-    """Recordings by number, wherever they lie."""
+    """Recordings by number, wherever they lie.
+
+    Attributes:
+        passed_over: what lies among them and is none, each with the reason.
+    """
+
+    passed_over: Sequence[str] = ()
 
     @abstractmethod
     def __len__(self) -> int:

@@ -16,8 +16,7 @@ from vocabula.data.ahead import map_ahead
 from vocabula.data.audio import AudioSource, Samples
 from vocabula.data.audio_clips import BrokenAudioError, Clips
 from vocabula.data.audio_folder import FileClips
-from vocabula.data.audio_opening import open_audio
-from vocabula.data.audio_parquet import TableClips
+from vocabula.data.audio_opening import CLIP_SHARDS, open_audio
 from vocabula.data.base import SignalData, Source
 from vocabula.data.batch import Batch
 from vocabula.data.order import Stream, Turns
@@ -106,13 +105,13 @@ class AudioData(SignalData):
     def open_files(
         self, place: str, pieces: Sequence[Piece], *, root: Path | None, channels: int | None
     ) -> AudioSource | None:
-        """Files of recordings and row groups are opened alone; see `SignalData.open_files`."""
+        """Files, row groups and tars are opened alone; see `SignalData.open_files`."""
         files = files_of(pieces)
         clips: Clips | None = None
         if root is not None:
             clips = FileClips(root, files)
-        elif files[0].suffix.lower() == ".parquet":
-            clips = TableClips(files)
+        elif (suffix := files[0].suffix.lower()) in CLIP_SHARDS:
+            clips = CLIP_SHARDS[suffix](files)
         if clips is None or self.sample_rate is None:
             return None
         first = pieces[0].first

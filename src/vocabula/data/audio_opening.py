@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vocabula.data.audio import AudioSource
@@ -13,17 +14,21 @@ from vocabula.data.audio_folder import FileClips, find_recordings
 from vocabula.data.audio_formats import COMMON_AUDIO, named_like_audio
 from vocabula.data.audio_names import NamePattern
 from vocabula.data.audio_parquet import TableClips
+from vocabula.data.audio_tars import TarClips
+from vocabula.data.hub_data import hub_files
 from vocabula.data.image_files import is_picture
 from vocabula.data.image_problems import DataWarning, report_problems, summarize
 from vocabula.data.numpy_files import map_npy
 from vocabula.data.opening import only_shards, training_folder
-from vocabula.data.places import check_place, matches, sample_split
+from vocabula.data.places import COMPRESSED, HUB, OF_COMPRESSED, check_place, matches, sample_split
 from vocabula.data.splits import find_splits, split_shards
 from vocabula.data.tones import TONES
 from vocabula.errors import DataError, plural
 from vocabula.files import check_plain
 
 _KINDS = f"a folder of recordings ({', '.join(COMMON_AUDIO)}), a recording, or sample:tones"
+CLIP_SHARDS: Mapping[str, Callable[..., Clips]] = {".parquet": TableClips, ".tar": TarClips}
+"""What opens files that hold many recordings each, by the end of their names."""
 OF_IMAGES = "pictures are for a tokenizer of images, such as --preset photos trains"
 
 
@@ -42,7 +47,9 @@ def open_audio(
 
             - a folder of recordings (wav, flac, ogg, opus, mp3 and others that libsndfile reads),
               or one recording;
-            - a .parquet file, a folder of them or a pattern, with the Hugging Face audio feature;
+            - a .parquet file with the Hugging Face audio feature, a .tar, a folder of them or a
+              pattern such as ``shards/{000..099}.tar``;
+            - ``hf:NAME[/CONFIG][:SPLIT]``, see `hub_files`;
             - an .npy file of recordings (N, time) or (N, channels, time) at `sample_rate`;
             - ``sample:tones`` or ``sample:tones/melodies``, or a split: ``sample:tones/test``.
 
@@ -102,6 +109,8 @@ def _open_sample(name: str, sample_rate: int, channels: int) -> AudioSource:
 
 def _clips(name: str, sample_rate: int, strict: bool) -> tuple[Clips, str]:
     """The recordings that a name stands for, and the name of the split that is read."""
+    if name.startswith(HUB):
+        return _of_hub(name, strict), name
     path = Path(name).expanduser()
     check_plain(path, _KINDS)
     if path.suffix.lower() == ".npy" and path.is_file():
@@ -109,14 +118,25 @@ def _clips(name: str, sample_rate: int, strict: bool) -> tuple[Clips, str]:
     if path.is_dir():
         return _folder(path, name, strict)
     if not path.exists():
-        return TableClips(matches(name, path), searched=True), name
+        return _shards(matches(name, path), name, strict, searched=True), name
     if not os.access(path, os.R_OK):
         raise DataError(f"{name}: expected a readable file, got no permission; check its rights")
-    if path.suffix.lower() == ".parquet":
-        return TableClips([path]), name
+    if path.suffix.lower() in CLIP_SHARDS:
+        return _shards([path], name, strict, searched=False), name
+    if path.suffix.lower() in COMPRESSED:
+        raise DataError(f"{name}: expected {_KINDS}, got a compressed file; {OF_COMPRESSED}")
     if named_like_audio(path) or not is_picture(path):
         return FileClips(path.parent, [path]), name
     raise DataError(f"{name}: expected {_KINDS}, got a picture; {OF_IMAGES}")
+
+
+def _of_hub(name: str, strict: bool) -> Clips:
+    files = hub_files(name)
+    if isinstance(files, Path):
+        return _files(files, name, strict)
+    if files[0].suffix.lower() in CLIP_SHARDS:
+        return _shards(files, name, strict, searched=True)
+    return FileClips(Path(os.path.commonpath([file.parent for file in files])), files)
 
 
 def _folder(path: Path, name: str, strict: bool) -> tuple[Clips, str]:
@@ -130,13 +150,26 @@ def _folder(path: Path, name: str, strict: bool) -> tuple[Clips, str]:
         name = str(path)
     shards = split_shards(path)
     if shards:
-        return TableClips(only_shards(name, shards), searched=True), name
+        return _shards(only_shards(name, shards), name, strict, searched=True), name
+    return _files(path, name, strict), name
+
+
+def _files(path: Path, name: str, strict: bool) -> Clips:
+    """The recordings below a folder."""
     files, others = find_recordings(path)
     if not files:
         raise _no_recordings(path, name, others)
     total = len(files) + len(others)
     report_problems(name, others, total, strict=strict, wanted="recordings")
-    return FileClips(path, files, searched=True), name
+    return FileClips(path, files, searched=True)
+
+
+def _shards(files: Sequence[Path], name: str, strict: bool, *, searched: bool) -> Clips:
+    """Recordings in files of one kind that hold many each."""
+    clips = CLIP_SHARDS[files[0].suffix.lower()](files, searched=searched)
+    others = clips.passed_over
+    report_problems(name, others, len(clips) + len(others), strict=strict, wanted="recordings")
+    return clips
 
 
 def _no_recordings(path: Path, name: str, others: list[str]) -> DataError:

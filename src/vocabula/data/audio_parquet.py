@@ -173,6 +173,11 @@ def _itself(column: Any) -> Any:
     return column
 
 
+def can_describe(name: str) -> bool:
+    """Whether a column or field of this name can be an attribute beside the class."""
+    return is_further(name) and name.lower() not in _NO_ATTRIBUTES
+
+
 def _wanted(table: TableFile, audio: str) -> tuple[dict[str, str], dict[str, list[str]]]:
     """The columns that may be attributes, with their names as such; and stated names of values."""
     features, found, stated = features_of(table.schema), {}, {}
@@ -182,7 +187,7 @@ def _wanted(table: TableFile, audio: str) -> tuple[dict[str, str], dict[str, lis
         attribute = CLASS if name == label else name
         known = features.get(name, {}).get("names")
         whole = pa.types.is_integer(kind) or pa.types.is_boolean(kind)
-        usual = is_further(attribute) and name.lower() not in _NO_ATTRIBUTES
+        usual = can_describe(attribute)
         if isinstance(known, list):
             stated[name] = [str(each) for each in known]
         if attribute == CLASS or (usual and (whole or is_text(kind) or name in stated)):

@@ -1,4 +1,4 @@
-"""Captions of signals: from a parquet file, or from text files beside the images."""
+"""Captions of signals: from parquet files, tars, or text files beside the signals."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vocabula.data.column_types import is_list, is_text, plain
+from vocabula.data.hub_data import hub_files
 from vocabula.data.image_problems import DataWarning
+from vocabula.data.places import HUB, matches
 from vocabula.data.tables import TableFile
+from vocabula.data.tar_captions import tar_captions
+from vocabula.data.tar_samples import key_and_ending
 from vocabula.errors import DataError
 from vocabula.files import input_errors
 
@@ -34,10 +38,12 @@ def read_captions(
 
     Args:
         source: a ``.parquet`` file with a column of texts, or of lists of texts, and a column of
-            paths or as many rows as there are signals; or a folder with a ``.txt`` file for each
-            signal, at the signal's path, a caption a line.
+            paths or as many rows as there are signals; a ``.tar`` with a member ``txt``, or a
+            member ``json`` that has a text, for the key of each signal's path; a folder of tars or
+            a pattern; or a folder with a ``.txt`` file for each signal, at the signal's path, a
+            caption a line.
         paths: where each signal came from, according to the file of tokens.
-        column: the column of texts; None takes the first of `TEXT_COLUMNS`.
+        column: the column or field of texts; None takes the first of `TEXT_COLUMNS`.
 
     Returns:
         The captions of each signal; empty where it has none.
@@ -48,14 +54,19 @@ def read_captions(
     place = Path(source)
     if place.is_dir():
         found = [_lines(place, path) for path in paths]
+        if not any(found) and (tars := sorted(place.glob("*.tar"))):
+            found = _from_tars(tars, paths, column)
         advice = "a .txt file at the path of each image, such as seven/3.txt for seven/3.png"
-    elif place.is_file():
-        found = _from_parquet(place, paths, column)
-        advice = "rows whose path is that of the image in the tokens"
+    elif files := _files(source):
+        if files[0].suffix.lower() == ".tar":
+            found = _from_tars(files, paths, column)
+        else:
+            found = _joined([_from_parquet(file, paths, column) for file in files])
+        advice = "rows whose path, or members whose name, is that of the signal in the tokens"
     else:
         raise DataError(
-            f"{place}: expected a .parquet file of captions or a folder of .txt files, got nothing "
-            "there; check the path"
+            f"{place}: expected a .parquet or .tar file of captions or a folder of .txt files, got "
+            "nothing there; check the path"
         )
     if not any(found):
         example = f", the first of which is {paths[0]}" if len(paths) else ""
@@ -79,6 +90,29 @@ def _lines(folder: Path, path: str) -> tuple[str, ...]:
     except UnicodeDecodeError:
         raise DataError(f"{file}: expected text in UTF-8, got other bytes; save it again") from None
     return _kept(text.splitlines())
+
+
+def _files(source: str | os.PathLike[str]) -> list[Path]:
+    """The files of captions that are meant; empty if there are none."""
+    name, place = os.fspath(source), Path(source)
+    if name.startswith(HUB):
+        found = hub_files(name)
+        return [] if isinstance(found, Path) else found
+    return [place] if place.is_file() else matches(name, place)
+
+
+def _from_tars(files: Sequence[Path], paths: Sequence[str], column: str | None) -> Captions:
+    """The texts of the samples whose keys are those of the paths."""
+    parted = [key_and_ending(path) for path in paths]
+    keys = ["" if own is None else own[0] for own in parted]
+    names = ("txt", *TEXT_COLUMNS) if column is None else (column,)
+    texts = tar_captions(files, {key for key in keys if key}, names)
+    return [_kept(texts.get(key, ())) for key in keys]
+
+
+def _joined(parts: Sequence[Captions]) -> Captions:
+    """The captions of each signal in several files."""
+    return [sum(own, ()) for own in zip(*parts, strict=True)]
 
 
 def _from_parquet(file: Path, paths: Sequence[str], column: str | None) -> Captions:

@@ -7,7 +7,8 @@ import os
 import re
 from pathlib import Path
 
-from vocabula.data.places import SAMPLE_NAMES
+from vocabula.data.hub_data import hub_splits
+from vocabula.data.places import HUB, SAMPLE_NAMES
 from vocabula.data.splits import EVALUATION_SPLITS, SPLITS, beside, find_splits, split_shards
 
 
@@ -25,6 +26,8 @@ def default_evaluation(path_or_name: str | os.PathLike[str]) -> str | None:
     inside = held_out_split(name)
     if inside is not None and "train" in parts:
         return inside
+    if name.startswith(HUB):
+        return _beside_of_hub(name)
     if name.startswith("sample:"):
         trained = name.removesuffix("/train")
         return split_names(trained).get("test") if trained != name else None
@@ -40,6 +43,13 @@ def default_evaluation(path_or_name: str | os.PathLike[str]) -> str | None:
     return None
 
 
+def _beside_of_hub(name: str) -> str | None:
+    """The held-out split of the same data set as a split for training."""
+    place, _, split = name.rpartition(":")
+    parts = hub_splits(place) if split == "train" and place.startswith(HUB) else {}
+    return next((parts[each] for each in EVALUATION_SPLITS if each in parts), None)
+
+
 def split_names(path_or_name: str | os.PathLike[str]) -> dict[str, str]:
     """The splits of data with several splits, each as an argument for `open_source`.
 
@@ -51,6 +61,8 @@ def split_names(path_or_name: str | os.PathLike[str]) -> dict[str, str]:
         DataError: see `find_splits`.
     """
     name = os.fspath(path_or_name)
+    if name.startswith(HUB):
+        return hub_splits(name)
     if name.startswith("sample:"):
         known = name.removeprefix("sample:") in SAMPLE_NAMES
         return {split: f"{name}/{split}" for split in ("train", "test")} if known else {}
@@ -77,4 +89,4 @@ def shard_pattern(files: list[Path], split: str) -> str:
         return str(files[0])
     word = re.search(split, files[0].name, re.IGNORECASE)
     start = files[0].name[: word.end() if word else 4]
-    return str(Path(glob.escape(str(files[0].parent))) / f"{glob.escape(start)}*.parquet")
+    return str(Path(glob.escape(str(files[0].parent))) / f"{glob.escape(start)}*{files[0].suffix}")

@@ -19,9 +19,8 @@ from vocabula.data.base import SignalData, Source
 from vocabula.data.batch import Batch
 from vocabula.data.cache import ImageCache
 from vocabula.data.folder import FolderSource
-from vocabula.data.opening import open_source
+from vocabula.data.opening import SHARDS, open_source
 from vocabula.data.order import Stream, Turns
-from vocabula.data.parquet import ParquetSource
 from vocabula.data.pieces import Piece, files_of
 from vocabula.data.source import ImageSource
 from vocabula.data.transforms import crop_image, flip_images, too_small
@@ -98,15 +97,16 @@ class ImageData(SignalData):
     def open_files(
         self, place: str, pieces: Sequence[Piece], *, root: Path | None, channels: int | None
     ) -> ImageSource | None:
-        """Picture files and row groups are opened alone; see `SignalData.open_files`."""
+        """Picture files, row groups and tars are opened alone; see `SignalData.open_files`."""
         files, channels = files_of(pieces), channels or self.channels or None
         if root is not None:
             return FolderSource(root, files, name=place, strict=self.strict, channels=channels)
-        if files[0].suffix.lower() != ".parquet":
+        opener = SHARDS.get(files[0].suffix.lower())
+        if opener is None:
             return None
-        tables = ParquetSource(files, name=place, strict=self.strict, channels=channels)
+        shards = opener(files, name=place, strict=self.strict, channels=channels)
         first = pieces[0].first
-        return tables.part(first, first + sum(piece.count for piece in pieces))
+        return shards.part(first, first + sum(piece.count for piece in pieces))
 
     def _train_batches(self, source: Source, turns: Turns) -> Iterator[Batch]:
         """Batches of images of one size; an image that comes again has another crop.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vocabula.data.array_files import open_array
@@ -12,7 +12,9 @@ from vocabula.data.audio_formats import OF_AUDIO, named_like_audio
 from vocabula.data.bundled import SAMPLES
 from vocabula.data.folder import FolderSource
 from vocabula.data.held_out import shard_pattern
-from vocabula.data.image_problems import DataWarning
+from vocabula.data.hub_data import hub_files
+from vocabula.data.image_problems import DataWarning, report_problems
+from vocabula.data.image_tars import TarSource
 from vocabula.data.parquet import ParquetSource
 from vocabula.data.picture_formats import (
     LONGEST_BEGINNING,
@@ -20,13 +22,23 @@ from vocabula.data.picture_formats import (
     named_like_picture,
     unopened,
 )
-from vocabula.data.places import KINDS, check_place, matches, sample_split
+from vocabula.data.places import (
+    COMPRESSED,
+    HUB,
+    KINDS,
+    OF_COMPRESSED,
+    check_place,
+    matches,
+    sample_split,
+)
 from vocabula.data.source import ImageSource
 from vocabula.data.splits import find_splits, split_shards
 from vocabula.errors import DataError
 from vocabula.files import check_plain
 
-_KINDS = "a folder of pictures, a .parquet, .npy or .npz file, or sample:photos"
+_KINDS = "a folder of pictures, a .parquet, .tar, .npy or .npz file, or sample:photos"
+SHARDS: Mapping[str, Callable[..., ImageSource]] = {".parquet": ParquetSource, ".tar": TarSource}
+"""What opens files that hold many pictures each, by the end of their names."""
 
 
 def open_source(
@@ -42,7 +54,10 @@ def open_source(
         path_or_name: one of
 
             - a folder of pictures, or one picture (see `FolderSource`);
-            - a .parquet file, a folder of them, or a pattern such as ``data/train-*.parquet``;
+            - a .parquet or .tar file, a folder of them, or a pattern such as
+              ``data/train-*.parquet`` or ``shards/{000..099}.tar``;
+            - ``hf:NAME[/CONFIG][:SPLIT]``, a data set of the Hugging Face hub or a folder in its
+              layout (see `hub_files`);
             - an .npy or .npz file (see `ArraySource`);
             - ``sample:photos`` or ``sample:digits``, or a split of them: ``sample:photos/test``.
 
@@ -60,6 +75,8 @@ def open_source(
     check_place(name)
     if name.startswith("sample:"):
         return _open_sample(name, strict=strict, channels=channels)
+    if name.startswith(HUB):
+        return _open_hub(name, strict=strict, channels=channels)
     path = Path(name).expanduser()
     check_plain(path, _KINDS)
     suffix = path.suffix.lower()
@@ -73,16 +90,18 @@ def open_source(
     if path.is_dir():
         return _open_folder(path, name, strict=strict, channels=channels)
     if not path.exists():
-        return ParquetSource(matches(name, path), name=name, strict=strict, channels=channels)
+        return _open_shards(matches(name, path), name, strict=strict, channels=channels)
     if not os.access(path, os.R_OK):
         raise DataError(f"{name}: expected a readable file, got no permission; check its rights")
-    if suffix == ".parquet":
-        return ParquetSource([path], name=name, strict=strict, channels=channels)
+    if suffix in SHARDS:
+        return _open_shards([path], name, strict=strict, channels=channels)
     if is_picture_file(path):
         return FolderSource(path.parent, [path], name=name, strict=strict, channels=channels)
     advice = "convert it"
     if named_like_audio(path):
         advice = OF_AUDIO
+    elif suffix in COMPRESSED:
+        advice = OF_COMPRESSED
     elif suffix == ".csv":
         advice += ", or train a tokenizer of vectors on it (--preset vectors)"
     raise DataError(f"{name}: expected {KINDS}, got a file ending in '{suffix}'; {advice}")
@@ -107,8 +126,28 @@ def _open_folder(path: Path, name: str, *, strict: bool, channels: int | None) -
     shards = split_shards(path)
     if not shards:
         return FolderSource(path, name=name, strict=strict, channels=channels)
-    files = only_shards(name, shards)
-    return ParquetSource(files, name=name, strict=strict, channels=channels)
+    return _open_shards(only_shards(name, shards), name, strict=strict, channels=channels)
+
+
+def _open_hub(name: str, *, strict: bool, channels: int | None) -> ImageSource:
+    files = hub_files(name)
+    if isinstance(files, Path):
+        return FolderSource(files, name=name, strict=strict, channels=channels)
+    if files[0].suffix.lower() in SHARDS:
+        return _open_shards(files, name, strict=strict, channels=channels)
+    root = Path(os.path.commonpath([file.parent for file in files]))
+    return FolderSource(root, files, name=name, strict=strict, channels=channels)
+
+
+def _open_shards(
+    files: Sequence[Path], name: str, *, strict: bool, channels: int | None
+) -> ImageSource:
+    """Pictures in files of one kind that hold many each."""
+    opener = SHARDS[files[0].suffix.lower()]
+    found = opener(files, name=name, strict=strict, channels=channels)
+    others = found.passed_over
+    report_problems(name, others, len(found) + len(others), strict=strict)
+    return found
 
 
 def only_shards(name: str, shards: Mapping[str, list[Path]]) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -47,9 +47,11 @@ class ImageSource(Source):
         block_bounds: (blocks + 1,) rising indices from 0 to the length; items between two bounds
             are cheap to read together. None when any item is as cheap to read as any other.
         window_blocks: how many blocks can be kept in memory at a time.
+        passed_over: what lies among the images and is none, each with the reason.
     """
 
     block_bounds: NDArray[np.int64] | None = None
+    passed_over: Sequence[str] = ()
     window_blocks: int = 8
 
     @abstractmethod

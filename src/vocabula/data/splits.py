@@ -7,10 +7,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 from vocabula.data.audio_formats import named_like_audio
 from vocabula.data.image_files import is_left_out, is_picture
+from vocabula.data.places import SHARD_SUFFIXES
 from vocabula.errors import DataError
 
 EVALUATION_SPLITS = ("test", "validation", "valid", "val", "dev", "eval")
@@ -50,8 +52,8 @@ def find_splits(root: Path, depth: int = _DEEPEST) -> Splits:
 
     Names count in any letter case, with numbers, and with words that two splits' names share:
     ``Train``, ``train2017``, ``test_images``, ``seg_train`` beside ``seg_test``. Folders without
-    pictures or parquet files do not count, nor do hidden folders, annotation folders and folders
-    that operating systems add. If there is only one folder, it is searched too, `depth` times.
+    data do not count, nor do hidden folders, annotation folders and folders that operating systems
+    add. If there is only one folder, it is searched too, `depth` times.
 
     Raises:
         DataError: it is unclear what to read: a split has two folders, or there are other pictures
@@ -87,7 +89,7 @@ def beside(folder: Path) -> dict[str, Path]:
 
 
 def split_shards(root: Path) -> dict[str, list[Path]]:
-    """The parquet files of a folder by split; files that name no split are under "".
+    """The parquet files of a folder, or else its tars, by split; "" has files that name no split.
 
     Files are searched in the folder itself and, if it has none, in its folder ``data`` or in the
     only folder that holds data. A folder that also holds pictures is a folder of pictures, so it
@@ -97,8 +99,8 @@ def split_shards(root: Path) -> dict[str, list[Path]]:
         return {}
     folders = _sub_folders(root)
     inner = [f for f in folders if f.name == "data"] or [f for f in folders if _holds_data(f)]
-    for folder in (root, *inner[: len(inner) == 1]):
-        files = {file.name: file for file in _files(folder) if file.suffix.lower() == ".parquet"}
+    for folder, suffix in product((root, *inner[: len(inner) == 1]), SHARD_SUFFIXES):
+        files = {file.name: file for file in _files(folder) if file.suffix.lower() == suffix}
         if files:
             break
     named = split_names_among(files, by_start=True)
@@ -126,7 +128,7 @@ def split_names_among(names: Iterable[str], *, by_start: bool = False) -> dict[s
 
 def _read(name: str) -> tuple[str | None, tuple[str, ...], bool]:
     """The split in a name, the name's other words, and whether the split comes first."""
-    stem = name.removesuffix(".parquet")
+    stem = re.sub(r"\.(parquet|tar)$", "", name)
     words = [w.lower() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", stem)]
     words = [w for w in words if w != "of"]  # train-00000-of-00002
     found = {_SPELLINGS[word] for word in words if word in _SPELLINGS}
@@ -195,7 +197,7 @@ def _entries(root: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _holds_data(folder: Path) -> bool:
-    """Whether there is a picture, a recording or a parquet file anywhere below a folder."""
+    """Whether there is a picture, a recording, a parquet file or a tar anywhere below a folder."""
     seen: set[str] = set()
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
@@ -210,4 +212,4 @@ def _holds_data(folder: Path) -> bool:
 
 
 def _is_data(file: Path) -> bool:
-    return file.suffix.lower() == ".parquet" or named_like_audio(file) or is_picture(file)
+    return file.suffix.lower() in SHARD_SUFFIXES or named_like_audio(file) or is_picture(file)

@@ -16,6 +16,7 @@ from vocabula.data.audio_formats import OF_AUDIO, named_like_audio
 from vocabula.data.column_types import is_list, is_text, plain
 from vocabula.data.numpy_files import BadArrayError, NpzFile, bad_file, map_npy
 from vocabula.data.picture_formats import named_like_picture
+from vocabula.data.places import HUB
 from vocabula.data.tables import TableFile, columns_in_words
 from vocabula.data.vectors import VectorSource
 from vocabula.errors import DataError, VocabulaError
@@ -58,6 +59,8 @@ def open_vectors(path: str | os.PathLike[str], *, strict: bool = False) -> Vecto
     name, file = os.fspath(path), Path(path).expanduser()
     if name.startswith("sample:"):
         return _open_sample(name, strict)
+    if name.startswith(HUB):
+        return _open_hub(name, strict)
     check_plain(file, _KINDS)
     if named_like_audio(file) and not file.is_dir():
         raise DataError(f"{name}: expected {_KINDS}, got a recording; {OF_AUDIO}")
@@ -91,6 +94,24 @@ def _open_sample(name: str, strict: bool) -> VectorSource:
     if f"sample:{sample}" != _DIGITS:
         raise DataError(f"{name}: expected vectors, such as {_DIGITS}, got images{_OF_IMAGES}")
     return open_digit_vectors(split, strict=strict)
+
+
+def _open_hub(name: str, strict: bool) -> VectorSource:
+    """Vectors in the parquet files of a data set of the hub, or of a folder in its layout."""
+    from vocabula.data.hub_data import hub_files
+
+    files = hub_files(name)
+    if isinstance(files, Path) or files[0].suffix.lower() != ".parquet":
+        raise DataError(f"{name}: expected vectors in .parquet files, got other files{_OF_IMAGES}")
+    tables = [TableFile(file) for file in files]
+    names = [field.name for field in tables[0].schema]
+    for table in tables:
+        if table.names != names:
+            raise DataError(
+                f"{table.path}: expected the columns of {files[0].name}, {', '.join(names)}, got "
+                f"{', '.join(table.names)}; give files of one data set"
+            )
+    return _of_table(pa.concat_tables([table.read(names) for table in tables]), name, strict)
 
 
 def _open_archive(path: Path, name: str, strict: bool) -> VectorSource:

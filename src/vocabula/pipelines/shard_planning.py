@@ -13,6 +13,7 @@ from typing import Any
 from vocabula.data import DATA, Cut, ImageSource, Source
 from vocabula.data.cropped import CroppedSource
 from vocabula.data.pieces import ChangedInputError, Piece, shared_out
+from vocabula.data.places import lasting_name
 from vocabula.data.shard_plan import PLAN, PlanFacts, Shard, ShardPlan, write_plan
 from vocabula.errors import OptionError, TokensError
 from vocabula.files import check_new_folder, holds_something, output_errors
@@ -119,7 +120,7 @@ def make_plan(
         OutputError: the folder holds something else, or cannot be written.
     """
     wanted = {
-        "data": data if data.startswith("sample:") else os.path.abspath(os.path.expanduser(data)),
+        "data": lasting_name(data),
         "shards": shards,
         "options": dict(options),
         "batch_size": batch_size,
