@@ -37,6 +37,11 @@ class ShardInputs:
         self._data, self._channels, self._cut = data, signal.channels, cut
         self._opener = DATA.of(signal.kind)(**options).for_signal(signal)
         self._whole: Source | None = None
+        self._again = (signal, _absolute(data), options, cut)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Open the data anew in another process."""
+        return ShardInputs, self._again
 
     def whole(self) -> Source:
         """All signals, opened once.
@@ -119,7 +124,7 @@ def make_plan(
         OutputError: the folder holds something else, or cannot be written.
     """
     wanted = {
-        "data": data if data.startswith("sample:") else os.path.abspath(os.path.expanduser(data)),
+        "data": _absolute(data),
         "shards": shards,
         "options": dict(options),
         "batch_size": batch_size,
@@ -220,6 +225,11 @@ def _files(pieces: Any) -> Any:
         if piece.path != last:
             last = piece.path
             yield last
+
+
+def _absolute(data: str) -> str:
+    """The data by a name that holds in any folder."""
+    return data if data.startswith("sample:") else os.path.abspath(os.path.expanduser(data))
 
 
 def _end(piece: Piece) -> int:
