@@ -64,6 +64,10 @@ class OutputError(VocabulaError):
     """An output cannot be written: it exists, the folder is not writable or the disk is full."""
 
 
+class EngineError(VocabulaError):
+    """A cluster is missing or does not answer, or its processes keep ending."""
+
+
 class TrainingError(VocabulaError):
     """Training cannot go on: the loss or a gradient is not finite."""
 

@@ -28,7 +28,7 @@ from vocabula.data import Cut, open_data, open_source, read_tokens
 from vocabula.data.cropped import CroppedSource
 from vocabula.errors import DataError, Interrupted, OptionError, OutputError, TokensError
 from vocabula.pipelines import encode_dataset, encode_shards
-from vocabula.pipelines.sharded_encoding import ShardEncoder
+from vocabula.pipelines.shard_encoder import ShardEncoder
 from vocabula.tokenizers import SignalTokenizer, build_tokenizer
 
 Make = Callable[..., SignalTokenizer]

@@ -38,6 +38,8 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula encode runs/states states.npy -o tokens.parquet
 
   vocabula encode runs/first photos/ -o tokens/ --shards 100 --worker 0/4
+
+  vocabula encode runs/first photos/ -o tokens/ --shards 100 --engine ray --actors 1..8
 """
 
 
@@ -107,15 +109,39 @@ def encode(
             help="Largest share of a shard's signals that may be broken; a table lists them.",
         ),
     ] = 0.1,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ray",
+            help="Let Ray schedule the shards, on the cluster at RAY_ADDRESS or on this machine.",
+        ),
+    ] = None,
+    actors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEAST..MOST",
+            help="Processes of Ray that encode at once; default: 1.., as many as Ray grants.",
+        ),
+    ] = None,
+    actor_cpus: Annotated[
+        float | None, typer.Option(metavar="N", help="Processors of each of them; default: 1.")
+    ] = None,
+    actor_gpus: Annotated[
+        float | None, typer.Option(metavar="N", help="GPUs of each of them; default: 0.")
+    ] = None,
 ) -> None:
     """Encode signals to codes: codes, shape, path and label of each, and the tokenizer's hash.
 
     A prior learns from images of any sizes; --crop and --resize make equal squares of them.
     """
-    if worker is not None and shards is None:
-        raise OptionError(
-            f"--worker: expected --shards N with it, got {worker} alone; add --shards 100"
-        )
+    for option, value in (("--worker", worker), ("--engine", engine)):
+        if value is not None and shards is None:
+            raise OptionError(
+                f"{option}: expected --shards N with it, got {value} alone; add --shards 100"
+            )
+    from vocabula.cli.engines import engine_of
+
+    chosen = engine_of(engine, actors, actor_cpus, actor_gpus, worker=worker, device=device)
     cut = _cut(crop, crops, resize, seed)
     options = {"strict": strict, "value_range": value_range}
     how: dict[str, Any] = {
@@ -132,7 +158,7 @@ def encode(
         raise OptionError("--quality: expected no --shards with it, got both; leave one out")
     from vocabula.cli.shards import encode_shards
 
-    how |= {"shards": shards, "most_broken": max_broken}
+    how |= {"shards": shards, "most_broken": max_broken, "engine": chosen}
     encode_shards(run, data, out, device, worker, cut=cut, options=options, **how)
 
 

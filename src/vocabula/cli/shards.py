@@ -31,9 +31,12 @@ def encode_shards(
     from vocabula.data.media import MEDIA
     from vocabula.pipelines.sharded_encoding import encode_shards
 
-    place, said = worker_place(worker, os.environ)
+    engine = options["engine"]
+    place, said = ((0, 1), "") if engine else worker_place(worker, os.environ)
+    if engine is not None:
+        engine.check()
     with reading_data():
-        tokenizer = open_run(run, device)
+        tokenizer = open_run(run, "cpu" if engine else device)
         own = options.pop("options")
         split = chosen_split(data, held_out=False)
         say_split(data, held_out=False)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vocabula.pipelines.decompress import decompress_files
     from vocabula.pipelines.encode import encode_dataset
     from vocabula.pipelines.fidelity import Fidelity
+    from vocabula.pipelines.ray_engine import RayEngine
     from vocabula.pipelines.sharded_encoding import Sharded, encode_shards
 
 __getattr__ = lazy_names(__name__)
@@ -22,6 +23,7 @@ __all__ = [
     "BlockOptions",
     "Compressed",
     "Fidelity",
+    "RayEngine",
     "Sharded",
     "compress_files",
     "decode_tokens",

@@ -39,6 +39,9 @@ _KNOWN = np.dtype(
     [("signals", "i8"), ("broken", "i8"), ("bytes", "i8"), ("modified", "i8"), ("sha256", "S64")]
 )
 
+Known = tuple[int, int, int, int, str]
+"""What is known of a part: signals, broken ones, bytes, date and SHA-256."""
+
 
 class ShardFolder:
     """The parts of a plan.
@@ -72,7 +75,7 @@ class ShardFolder:
         return self.path / f"broken-{shard:0{self._digits}}.parquet"
 
     def failed(self, shard: int) -> Path:
-        """Why a shard was set aside."""
+        """How often a shard failed, and why."""
         return self.path / f"failed-{shard:0{self._digits}}.json"
 
     # ------------------------------------------------------------- what is finished
@@ -104,14 +107,29 @@ class ShardFolder:
             found, digest = os.fstat(file.fileno()), hashlib.file_digest(file, "sha256").hexdigest()
         broken = self._broken_count(shard)
         signals = pq.read_metadata(path).num_rows
-        known = (signals, broken, found.st_size, found.st_mtime_ns, digest.encode())
-        self._known[shard], self.finished[shard] = known, True
-        line = json.dumps([shard, *known[:4], digest])
+        known = (signals, broken, found.st_size, found.st_mtime_ns, digest)
+        self.note(shard, known)
         with contextlib.suppress(OSError):  # without it the part is read again
             self._receipts.parent.mkdir(exist_ok=True)
             fresh = not self._receipts.exists()
             with open(self._receipts, "a", encoding="utf-8") as receipts:
+                line = json.dumps([shard, *known])
                 receipts.write(f"{json.dumps(self.plan.id)}\n" * fresh + f"{line}\n")
+
+    def known(self, shard: int) -> Known:
+        """What `add` has noted of a part."""
+        signals, broken, size, modified, digest = self._known[shard].tolist()
+        return signals, broken, size, modified, digest.decode()
+
+    def note(self, shard: int, known: Known) -> None:
+        """Note a part that another process has added to the same folder.
+
+        Args:
+            shard: its number.
+            known: what `known` tells there.
+        """
+        self._known[shard] = (*known[:4], known[4].encode())
+        self.finished[shard] = True
 
     def _parts(self) -> Iterator[tuple[int, int, int]]:
         """Shard, bytes and date of each part there is."""
@@ -196,8 +214,19 @@ class ShardFolder:
 
     # -------------------------------------------------------------------- the end
 
-    def set_aside(self, shard: int, tries: int, reason: str) -> None:
-        """Note why a shard failed."""
+    def tries(self, shard: int) -> int:
+        """How often a shard has failed since it last succeeded, in any process."""
+        try:
+            return int(json.loads(self.failed(shard).read_text(encoding="utf-8"))["tries"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+
+    def note_failure(self, shard: int, tries: int, reason: str) -> None:
+        """Note why a shard failed, and how often it has.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
         with output_errors(self.failed(shard)):
             replace_file(
                 self.failed(shard), dump_json({"shard": shard, "tries": tries, "reason": reason})

@@ -38,6 +38,11 @@ class ShardInputs:
         self._data, self._channels, self._cut = data, signal.channels, cut
         self._opener = DATA.of(signal.kind)(**options).for_signal(signal)
         self._whole: Source | None = None
+        self._again = (signal, lasting_name(data), options, cut)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Open the data anew in another process."""
+        return ShardInputs, self._again
 
     def whole(self) -> Source:
         """All signals, opened once.

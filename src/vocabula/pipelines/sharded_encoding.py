@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
-
-from vocabula.data import Cut, Source
-from vocabula.data.pieces import ChangedInputError
-from vocabula.data.shard_plan import PLAN, Shard, ShardPlan
-from vocabula.data.token_writer import TokenWriter
-from vocabula.errors import DataError, Interrupted, OptionError, OutputError, VocabulaError, plural
-from vocabula.evaluation.batches import counted, read_batches
-from vocabula.files import new_file, one_line, output_errors
-from vocabula.pipelines.encode import check_codes, encode_batches
+from vocabula.data import Cut
+from vocabula.data.shard_plan import PLAN, ShardPlan
+from vocabula.errors import DataError, Interrupted, OptionError, plural
+from vocabula.evaluation.batches import counted
+from vocabula.pipelines.encode import check_codes
+from vocabula.pipelines.shard_engines import Engine, InThisProcess, ShardQueue, ShardWork
 from vocabula.pipelines.shard_folder import ShardFolder, clear_shards
 from vocabula.pipelines.shard_planning import ShardInputs, make_plan
 from vocabula.tokenizers import SignalTokenizer
-from vocabula.tokenizers.inference import device_of, inference
-
-TRIES = 3
-"""How often a shard may fail before it is set aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +51,7 @@ def encode_shards(
     most_broken: float = 0.1,
     overwrite: bool = False,
     progress: bool = False,
+    engine: Engine | None = None,
 ) -> Sharded:
     """Encode data to a folder of parts, each the codes of one shard; go on where others stopped.
 
@@ -87,6 +75,8 @@ def encode_shards(
         most_broken: share of a shard's signals that may be broken; one always may, unless it is 0.
         overwrite: remove the plan and the parts that `out` holds; only as the only worker.
         progress: show a progress bar on a terminal.
+        engine: who encodes, such as a `RayEngine`; None for this process. With an engine there is
+            one worker, and `workers` counts for each process of the engine.
 
     Returns:
         What was done; `complete` says whether all shards are finished.
@@ -94,12 +84,21 @@ def encode_shards(
     Raises:
         OptionError: the tokenizer has no codes, or options do not fit each other or the plan.
         TokensError: the plan or a part is of another tokenizer, of other data, or was changed.
-        DataError: an input has changed, or shards were set aside after `TRIES` failures.
+        DataError: an input has changed, or shards were set aside after `TRIES` failures, in all
+            starts together.
+        EngineError: the engine's cluster is not there, or its processes keep ending.
         OutputError: the disk is full, or the folder cannot be written.
         Interrupted: SIGINT or SIGTERM came; finished parts are kept.
     """
     check_codes(tokenizer)
     _check(worker, shards, most_broken, overwrite)
+    if engine is not None and worker != (0, 1):
+        raise OptionError(
+            f"--worker: expected none with an engine, got {worker[0]}/{worker[1]}; leave it out, "
+            "the engine shares the shards out"
+        )
+    engine = engine or InThisProcess()
+    engine.check()
     folder, place = Path(out), os.fspath(data)
     if overwrite and (folder / PLAN).exists():
         ShardPlan(folder)  # a foreign folder is refused, whatever its files are called
@@ -120,169 +119,34 @@ def encode_shards(
     )
     parts = ShardFolder(folder, plan)
     parts.look()
-    encoder = ShardEncoder(tokenizer, inputs, parts, workers=workers)
     mine = [k for k in range(worker[0], len(plan), worker[1]) if not parts.finished[k]]
     total = sum(int(n) for n in plan.counts()[mine]) * plan.facts.crops
+    queue = ShardQueue(parts, mine)
     try:
-        with inference(tokenizer), counted("encoding", total, show=progress) as advance:
-            failed = _encode_all(encoder, mine, advance)
+        signals = 0
+        if mine:
+            with counted("encoding", total, show=progress) as advance:
+                work = ShardWork(tokenizer, inputs, parts, workers)
+                signals = engine.encode(work, queue, advance)
         complete = parts.close()
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted: {int(parts.finished.sum())} of {plural(len(plan), 'part')} finished and "
             "kept; run the command again to go on"
         ) from None
-    if failed:
-        raise _set_aside(parts, failed)
-    return Sharded(len(plan), int(parts.finished.sum()), encoder.signals, complete)
-
-
-class ShardEncoder:
-    """Encodes single shards of a plan; for loops and schedulers of one's own.
-
-    Args:
-        tokenizer: the plan's tokenizer, in inference.
-        inputs: the plan's data.
-        folder: the parts.
-        workers: threads that decode ahead; None takes one for each core.
-
-    Attributes:
-        signals: codes of how many signals it has written.
-    """
-
-    def __init__(
-        self,
-        tokenizer: SignalTokenizer,
-        inputs: ShardInputs,
-        folder: ShardFolder,
-        *,
-        workers: int | None = None,
-    ) -> None:
-        self._tokenizer, self._inputs, self.folder = tokenizer, inputs, folder
-        self._workers, self.signals = workers, 0
-
-    def encode(self, number: int, advance: Callable[[int], None] = lambda count: None) -> None:
-        """Write the part of a shard, and the table of its broken signals if it has any.
-
-        Raises:
-            DataError: more signals are broken than the plan allows, or an input has changed.
-            OutputError: the disk is full.
-        """
-        plan, folder = self.folder.plan, self.folder
-        shard = plan.shard(number)
-        source = self._inputs.of(shard, plan.facts.root)
-        writer, done = self._writer(plan, number), np.empty(0, np.int64)
-        try:
-            with writer:
-                done = self._write(shard, source, writer, advance)
-                self._write_broken(shard, source, done)
-        except OutputError:
-            if not folder.part(number).exists():
-                raise
-            # another process has finished the same shard, and has cleared hidden files away
-        folder.add(number)
-        folder.failed(number).unlink(missing_ok=True)
-        self.signals += len(done)
-
-    def _writer(self, plan: ShardPlan, number: int) -> TokenWriter:
-        facts, tokenizer = plan.facts, self._tokenizer
-        return TokenWriter(
-            self.folder.part(number),
-            fingerprint=facts.fingerprint,
-            levels=[level.spec for level in tokenizer.levels],
-            signal=facts.signal,
-            source=facts.source,
-            label_names=facts.label_names,
-            attributes=facts.attributes,
-            crops=facts.crops,
-            part={"plan": plan.id, "shard": number},
-            overwrite=True,
-        )
-
-    def _write(
-        self, shard: Shard, source: Source, writer: TokenWriter, advance: Callable[[int], None]
-    ) -> NDArray[np.int64]:
-        """Encode the signals; returns the indices of those that could be read."""
-        facts = self.folder.plan.facts
-        batches = read_batches(
-            source,
-            batch_size=facts.batch_size,
-            workers=self._workers,
-            device=device_of(self._tokenizer),
-        )
-        values, crops, found = shard.values, facts.crops, [np.empty(0, np.int64)]
-
-        def known(indices: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-            return {name: own[indices // crops] for name, own in (values or {}).items()}
-
-        chosen = None if values is None else known
-        coded = encode_batches(self._tokenizer, source, batches, writer, chosen)
-        try:
-            with closing(coded) as parts:
-                for indices in parts:
-                    found.append(indices)
-                    advance(len(indices))
-        except DataError:
-            if len(found) > 1 or facts.most_broken < 1:
-                raise  # else all may be broken, and are
-        return np.concatenate(found)
-
-    def _write_broken(self, shard: Shard, source: Source, done: NDArray[np.int64]) -> None:
-        facts, place = self.folder.plan.facts, self.folder.broken(shard.number)
-        lost = np.setdiff1d(np.arange(len(source)), done)
-        broken = [source.left_out(index) for index in lost.tolist()]
-        share = facts.most_broken
-        if len(lost) > max(share * len(source), float(share > 0)):
-            raise DataError(
-                f"shard {shard.number}: expected at most {share:.3g} of {len(source)} signals to "
-                f"be broken, got {len(lost)} (such as {': '.join(broken[0])}); repair them or "
-                "raise --max-broken"
-            )
-        if shard.number == 0:
-            broken = [*map(tuple, facts.unreadable), *broken]  # type: ignore[list-item]
-        if not broken:
-            place.unlink(missing_ok=True)
-            return
-        columns = dict(zip(("path", "reason"), zip(*broken, strict=True), strict=True))
-        table = pa.table({name: pa.array(map(_text, own)) for name, own in columns.items()})
-        with output_errors(place), new_file(place, overwrite=True) as hidden:
-            pq.write_table(table, hidden, compression="zstd")
-
-
-def _text(value: str) -> str:
-    return value.encode(errors="replace").decode()
-
-
-def _encode_all(
-    encoder: ShardEncoder, shards: Sequence[int], advance: Callable[[int], None]
-) -> dict[int, str]:
-    """Encode shards, those that fail again after the others; the reasons of those set aside."""
-    waiting, tries, failed = deque(shards), dict.fromkeys(shards, 0), dict[int, str]()
-    while waiting:
-        number = waiting.popleft()
-        if encoder.folder.is_finished(number):
-            continue
-        try:
-            encoder.encode(number, advance)
-        except (ChangedInputError, OutputError):
-            raise
-        except (VocabulaError, OSError, RuntimeError, MemoryError) as error:
-            tries[number] += 1
-            if tries[number] < TRIES:
-                waiting.append(number)
-                continue
-            failed[number] = one_line(str(error) or type(error).__name__)
-            encoder.folder.set_aside(number, TRIES, failed[number])
-    return failed
+    if queue.aside:
+        raise _set_aside(parts, queue.aside)
+    return Sharded(len(plan), int(parts.finished.sum()), signals, complete)
 
 
 def _set_aside(parts: ShardFolder, failed: Mapping[int, str]) -> DataError:
     numbers = ", ".join(map(str, list(failed)[:5])) + (", ..." if len(failed) > 5 else "")
-    reason = next(iter(failed.values())).rstrip(".")
+    first, reason = next(iter(failed.items()))
     return DataError(
         f"{parts.path}: expected every shard to be encoded, got {plural(len(failed), 'shard')} set "
-        f"aside after {TRIES} tries: {numbers} ({reason}); {int(parts.finished.sum())} of "
-        f"{len(parts.plan)} parts are kept, run the command again after mending it"
+        f"aside after {parts.tries(first)} tries: {numbers} ({reason.rstrip('.')}); "
+        f"{int(parts.finished.sum())} of {len(parts.plan)} parts are kept, run the command again "
+        "after mending it"
     )
 
 
