@@ -87,6 +87,8 @@ def model_rows(model: Summary) -> list[tuple[str, str]]:
         *rows,
         ("parameters", f"{model.parameters:,}"),
         ("fingerprint", model.fingerprint),
+        ("codes", model.codes),
+        *([("a look of", model.look_of)] if model.look_of else []),
     ]
 
 
@@ -106,7 +108,7 @@ def prior_rows(folder: Path) -> list[tuple[str, str]]:
     signal, extent = generator.tokenizer.signal, generator.extent
     sizes = f"{picture_size(*extent)} {signal.unit}s" if extent else f"width {signal.channels}"
     rows.append(("draws", f"{signal.plural} of {sizes}"))
-    name = prior_hash(generator.priors, generator.tokenizer.fingerprint())
+    name = prior_hash(generator.priors, generator.tokenizer.code_names().written)
     rows.append(("entropy model", f"prior {name.hex()}"))
     portable = [prior for prior in generator.priors if isinstance(prior, PortablePrior)]
     if len(portable) == len(generator.priors):

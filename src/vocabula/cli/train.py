@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from vocabula.cli.inputs import check_run, checked
 from vocabula.cli.process import lonely_launch
 from vocabula.cli.runs import Data, Strict
 from vocabula.errors import plural
@@ -19,6 +20,9 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula train cifar10.parquet --preset cifar10 --out runs/k1024 quantizer.codebook_size=1024
 
   vocabula train states.npy --preset vectors --out runs/states
+
+  vocabula train photos/ --preset photos-gan --from runs/first --out runs/natural \
+    adversary.start=0 'training.stages=[{train=["look"], steps=2500}]'
 
   torchrun --nproc_per_node 2 -m vocabula train photos/ --preset photos --out runs/two
 
@@ -40,6 +44,15 @@ def train(
     preset: Annotated[
         str, typer.Option(help="A preset's name or a .toml file; see vocabula config.")
     ] = "photos",
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Begin as this run's tokenizer; the preset must have its encoders and quantizers.",
+            callback=checked(check_run),
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in RUN; starts it where none is.")
     ] = False,
@@ -62,7 +75,7 @@ def train(
         note(alone)
     say_split(data, held_out=False)
     with plain_warnings():
-        figures = run_training(config, data, out, resume=resume, overwrite=overwrite)
+        figures = run_training(config, data, out, start=start, resume=resume, overwrite=overwrite)
     steps = plural(figures["steps"], "step")
     made = f"trained {steps} in {figures['seconds']:.0f} s: {figures['out']}"
     close(made, "see what it does", "report", figures["out"], data)

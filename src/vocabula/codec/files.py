@@ -131,8 +131,8 @@ def read(
                 [*models, PixelModel(tokenizer)],
                 statistics_of(tokenizer, statistics),
             )
-            fingerprint = tokenizer.fingerprint()
-            check_tokenizer(reader.header.cut(reader.stages), tokenizer, name, fingerprint)
+            names = tokenizer.code_names()
+            check_tokenizer(reader.header.cut(reader.stages), tokenizer, name, names)
         found = known_models(name, statistics, models)
         signals = list(decoded(reader, tokenizer, found, jobs=jobs))
         return signals if reader.header.signal.axes else torch.cat(signals)

@@ -27,7 +27,7 @@ def statistics_of(
     own = tokenizer.code_statistics
     if given is not None or own is None:
         return given
-    return own if own.fingerprint == tokenizer.fingerprint() else None
+    return own if tokenizer.code_names().know(own.fingerprint) else None
 
 
 def known_models(
@@ -59,6 +59,12 @@ def known_models(
             candidates += [StaticModel(statistics), StaticModel(statistics, None)]
         found = next((model for model in candidates if model.hash == wanted.hash), None)
         if found is None:
+            if kind == ModelId.PIXELS:
+                raise CodecError(
+                    f"{name}: expected the tokenizer whose reconstruction its exact pixels are "
+                    "coded with, got another with the same codes; give the run that compressed "
+                    "it, or read the codes alone with stages= (--stages)"
+                )
             have = ", ".join(model.hash.hex() for model in candidates) or "none"
             counts = "give the run that compressed it, with the entropy.safetensors it had then"
             raise CodecError(

@@ -16,6 +16,7 @@ from vocabula.codec.stages import least_stages, tokenizer_stages
 from vocabula.codec.writer import CodedSignal
 from vocabula.errors import CodecError
 from vocabula.quantizers.dropout import ABSENT
+from vocabula.signals.code_names import CodeNames
 from vocabula.tokenizers import SignalTokenizer
 
 
@@ -89,26 +90,26 @@ def check_kind(header: Header, tokenizer: SignalTokenizer, name: str) -> None:
 
 
 def check_tokenizer(
-    header: Header, tokenizer: SignalTokenizer, name: str, fingerprint: str
+    header: Header, tokenizer: SignalTokenizer, name: str, names: CodeNames
 ) -> None:
-    """Refuse a file that another tokenizer made.
+    """Refuse a file of the codes of another tokenizer.
 
     Args:
         header: of the file.
         tokenizer: the tokenizer that is to decode it.
         name: what messages call the file.
-        fingerprint: the tokenizer's fingerprint, which takes a pass over its weights.
+        names: of the tokenizer's codes, which take a pass over its weights.
 
     Raises:
         CodecError: the error names the kind or the fingerprint that is needed.
     """
     check_kind(header, tokenizer, name)
-    if header.fingerprint != fingerprint:
+    if not names.know(header.fingerprint):
         named = f"{header.packaged}, " if header.packaged else ""
         fix = "leave out RUN, or update vocabula" if named else "give the run that compressed it"
         raise CodecError(
             f"{name}: expected the tokenizer {named}with fingerprint {header.fingerprint}, got "
-            f"{fingerprint}; {fix} (vocabula info RUN)"
+            f"{names.in_words()}; {fix} (vocabula info RUN)"
         )
     made = [
         (stage.symbols, stage.strides, stage.factors)

@@ -46,7 +46,10 @@ class PixelModel(EntropyModel):
     id = ModelId.PIXELS
 
     def __init__(self, tokenizer: SignalTokenizer) -> None:
-        self.hash = short_hash(b"pixels")
+        own = b""
+        if tokenizer.kin is not None and tokenizer.code_names().others:
+            own = bytes.fromhex(tokenizer.fingerprint())  # other looks reconstruct other pixels
+        self.hash = short_hash(b"pixels", *([own] if own else []))
         self._reconstructor = Reconstructor(tokenizer)
 
     def memory(self, block: Block, stage: int) -> int:

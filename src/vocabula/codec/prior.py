@@ -56,7 +56,8 @@ class PriorModel(EntropyModel):
 
     Args:
         priors: the priors of all levels, the coarsest first; they are put into evaluation mode.
-        tokenizer: its fingerprint; None takes the one that the priors were trained for.
+        tokenizer: the name of its codes, see `CodeNames`; None takes that of the codes that the
+            priors were trained on.
 
     Raises:
         OptionError: there is no prior, one needs a class or a text, or its grid has other axes.
@@ -253,7 +254,7 @@ def prior_hash(priors: Sequence[Prior], tokenizer: str) -> bytes:
 
     Args:
         priors: the priors of all levels, the coarsest first.
-        tokenizer: the tokenizer's fingerprint.
+        tokenizer: the name of the tokenizer's codes; see `CodeNames`.
     """
     names = [tokenizer, *(prior.fingerprint() for prior in priors)]
     return short_hash(b"prior", *map(bytes.fromhex, names))
@@ -272,13 +273,14 @@ def load_prior(folder: str | Path, tokenizer: SignalTokenizer) -> PriorModel:
     """
     discrete(tokenizer)
     generator = load_generator(folder)
-    wanted, got = tokenizer.fingerprint(), generator.tokenizer.fingerprint()
-    if got != wanted:
+    names, got = tokenizer.code_names(), generator.tokenizer.code_names()
+    if not names.know(got.written):
         raise OptionError(
-            f"{folder}: expected a prior of tokenizer {wanted}, got one of tokenizer {got}; "
-            "give the prior that was trained on this run's codes"
+            f"{folder}: expected a prior of tokenizer {names.in_words()}, got one of tokenizer "
+            f"{got.in_words()}; give the prior that was trained on this run's codes"
         )
-    return PriorModel([prior.to(device_of(tokenizer)) for prior in generator.priors], wanted)
+    priors = [prior.to(device_of(tokenizer)) for prior in generator.priors]
+    return PriorModel(priors, names.written)
 
 
 def _batches(prior: Prior, block: Block, stage: int) -> Iterator[Batch]:

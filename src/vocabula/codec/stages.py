@@ -100,7 +100,7 @@ def tokenizer_header(
             f"stages: expected {least} to {len(held)} for this tokenizer, got {stages}{only}; "
             "choose another number"
         )
-    kind, identity = kind_of(tokenizer.signal), tokenizer.fingerprint()
+    kind, identity = kind_of(tokenizer.signal), tokenizer.code_names().written
     carried = packaged_of(identity)
     own: dict[int, bytes] = {}
     if carried is not None:

@@ -16,6 +16,7 @@ from vocabula.data.order import epoch_order
 from vocabula.data.token_blocks import MEMORY, TokenBlocks
 from vocabula.data.token_file import read_tokens
 from vocabula.errors import OptionError, ShapeError
+from vocabula.signals.code_names import CodeNames
 
 Item = dict[str, Any]
 
@@ -29,7 +30,8 @@ class TokenDataset(Dataset[Item]):
 
     Args:
         tokens: what `read_tokens` takes: a file, a folder of parts or a pattern.
-        fingerprint: hash of the tokenizer that must have made them; None takes any.
+        fingerprint: hash of the tokenizer that must have made them, or the names of its codes;
+            None takes any.
         pad: what `collate` puts where a signal has no code.
         memory: bytes of codes that stay in memory.
 
@@ -59,7 +61,7 @@ class TokenDataset(Dataset[Item]):
         self,
         tokens: str | os.PathLike[str],
         *,
-        fingerprint: str | None = None,
+        fingerprint: CodeNames | str | None = None,
         pad: int = 0,
         memory: int = MEMORY,
     ) -> None:

@@ -26,6 +26,7 @@ from vocabula.data.token_writer import TokenWriter, write_tokens
 from vocabula.errors import TokensError
 from vocabula.levels import only
 from vocabula.signals.attributes import CLASS
+from vocabula.signals.code_names import CodeNames, as_names
 
 __all__ = ["TokenFile", "TokenRecord", "TokenWriter", "read_tokens", "write_tokens"]
 
@@ -37,7 +38,7 @@ class TokenFile:
 
     Attributes:
         path: the file.
-        fingerprint: hash of the tokenizer that made the codes.
+        fingerprint: the name of the codes, the hash of a tokenizer that made them.
         signal: the name of the kind of signal.
         levels: what the codes of each level are, the coarsest first.
         codebook_sizes: K of each book of all levels.
@@ -118,7 +119,9 @@ class TokenFile:
             raise TokensError(f"{self.path}: expected {column}s, got {got}; encode again") from got
 
 
-def read_tokens(path: str | os.PathLike[str], *, fingerprint: str | None = None) -> TokenFile:
+def read_tokens(
+    path: str | os.PathLike[str], *, fingerprint: CodeNames | str | None = None
+) -> TokenFile:
     """Open a file of codes.
 
     A table that another program has changed can also be read if its metadata are kept and its
@@ -127,20 +130,22 @@ def read_tokens(path: str | os.PathLike[str], *, fingerprint: str | None = None)
     Args:
         path: the file; or a folder of parts or a pattern such as ``tokens/part-*.parquet``, whose
             files are read one after the other as one.
-        fingerprint: hash of the tokenizer that is to decode them; None takes any.
+        fingerprint: hash of the tokenizer that is to decode them, or the names of its codes; None
+            takes any.
 
     Raises:
-        TokensError: the file is missing, damaged, not a file of codes, of a newer version, or made
-            by another tokenizer.
+        TokensError: the file is missing, damaged, not a file of codes, of a newer version, or holds
+            the codes of another tokenizer.
     """
     from vocabula.data.token_parts import TokenParts, token_files
 
     path = Path(path).expanduser()
     files = token_files(path)
     tokens = open_tokens(path) if files is None else TokenParts(path, files)
-    if fingerprint is not None and fingerprint != tokens.fingerprint:
+    names = None if fingerprint is None else as_names(fingerprint)
+    if names is not None and not names.know(tokens.fingerprint):
         raise TokensError(
-            f"{path}: expected tokens of tokenizer {fingerprint[:12]}, got tokens of tokenizer"
+            f"{path}: expected tokens of tokenizer {names.in_words(12)}, got tokens of tokenizer"
             f" {tokens.fingerprint[:12]}; use the tokenizer that wrote them, or encode again"
         )
     return tokens

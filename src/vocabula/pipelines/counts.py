@@ -63,4 +63,4 @@ def learn_statistics(
             if any(count.sum() >= most for count, most in zip(counts, enough, strict=True)):
                 break
         orders = orders_of(quantizers, counts)
-    return CodeStatistics(tokenizer.fingerprint(), tuple(counts), orders)
+    return CodeStatistics(tokenizer.code_names().written, tuple(counts), orders)

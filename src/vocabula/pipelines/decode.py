@@ -65,7 +65,7 @@ def decode_tokens(
         raise OptionError(f"batch size: expected an integer >= 1, got {batch_size}")
     media, place = MEDIA.of(tokenizer.signal.kind).for_signal(tokenizer.signal, "decode"), Path(out)
     media.check(place, overwrite=overwrite)
-    records = read_tokens(tokens, fingerprint=tokenizer.fingerprint())
+    records = read_tokens(tokens, fingerprint=tokenizer.code_names())
     if records.signal != tokenizer.signal.kind:
         raise TokensError(
             f"{tokens}: expected tokens of {tokenizer.signal.plural}, got those of the signal "

@@ -23,6 +23,7 @@ from vocabula.errors import CodecError
 from vocabula.files import check_apart, output_errors
 from vocabula.pipelines.targets import list_files
 from vocabula.roles import Role
+from vocabula.signals.code_names import CodeNames
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
 
@@ -151,9 +152,9 @@ def _checked(
 ) -> list[EntropyModel]:
     """Entropy models besides the usual ones, after a check that every file can be decoded."""
     more = list(models)
-    fingerprint = ""
+    names = CodeNames("")
     if tokenizer is not None:
-        fingerprint = tokenizer.fingerprint()
+        names = tokenizer.code_names()
         more.append(PixelModel(tokenizer))
     for path, one in zip(paths, found, strict=True):
         if tokenizer is None:
@@ -161,7 +162,7 @@ def _checked(
         elif holds_blocks(one.header):
             check_kind(one.header, tokenizer, str(path))
         else:
-            check_tokenizer(one.header, tokenizer, str(path), fingerprint)
+            check_tokenizer(one.header, tokenizer, str(path), names)
         for wanted in one.header.needed.values():
             known_models(str(path), statistics, more)(one.header, wanted)
     return more

@@ -71,7 +71,7 @@ def encode_dataset(
     )
     writer = TokenWriter(
         out,
-        fingerprint=tokenizer.fingerprint(),
+        fingerprint=tokenizer.code_names().written,
         levels=[level.spec for level in tokenizer.levels],
         signal=tokenizer.signal.kind,
         source=source.name,

@@ -32,10 +32,10 @@ class CodesFile:
             return
         tokenizer = generator.tokenizer
         self._further = [name for name in generator.conditioning.values if name != CLASS]
-        self._fingerprint = tokenizer.fingerprint()
+        self._names = tokenizer.code_names()
         self._writer = TokenWriter(
             path,
-            fingerprint=self._fingerprint,
+            fingerprint=self._names.written,
             levels=[level.spec for level in tokenizer.levels],
             signal=tokenizer.signal.kind,
             source="samples",
@@ -57,7 +57,7 @@ class CodesFile:
             return count
         if not self._path.exists():
             return 0
-        for record in islice(read_tokens(self._path, fingerprint=self._fingerprint), count):
+        for record in islice(read_tokens(self._path, fingerprint=self._names), count):
             self._writer.append(record)
         return self._writer.count
 

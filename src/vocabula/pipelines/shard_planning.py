@@ -160,7 +160,7 @@ def _write(
     facts = PlanFacts(
         **asked,
         signal=tokenizer.signal.kind,
-        fingerprint=tokenizer.fingerprint(),
+        fingerprint=tokenizer.code_names().written,
         signals=total,
         root=None if source.root is None else str(source.root),
         source=source.name,
@@ -175,10 +175,10 @@ def _write(
 
 def _check_same(plan: ShardPlan, tokenizer: SignalTokenizer, asked: Mapping[str, Any]) -> None:
     """Refuse a plan that was made by another tokenizer or with other options."""
-    if plan.facts.fingerprint != (own := tokenizer.fingerprint()):
+    if not (names := tokenizer.code_names()).know(plan.facts.fingerprint):
         raise TokensError(
-            f"{plan.path}: expected the plan of tokenizer {own[:12]}, got one of tokenizer "
-            f"{plan.facts.fingerprint[:12]}; use that one, or another folder"
+            f"{plan.path}: expected the plan of tokenizer {names.in_words(12)}, got one of "
+            f"tokenizer {plan.facts.fingerprint[:12]}; use that one, or another folder"
         )
     for name, value in asked.items():
         found = getattr(plan.facts, name)

@@ -106,9 +106,9 @@ def read_prior_data(
         DataError: grids do not fit crops, attributes do not fit the names of their values, captions
             are missing, or there are too few signals.
     """
-    fingerprint = tokenizer.fingerprint()
+    names_of_codes = tokenizer.code_names()
     new = text is None
-    file = read_tokens(sources.tokens, fingerprint=fingerprint)
+    file = read_tokens(sources.tokens, fingerprint=names_of_codes)
     arrays = read_codes(file)
     values = _value_counts(arrays, file.names) if sources.classes else {}
     names = {name: own for name, own in file.names.items() if name in values and own}
@@ -116,7 +116,7 @@ def read_prior_data(
     if sources.held_out is None:
         fitted, other, texts, other_texts = _split(arrays, texts, share, most, seed)
     else:
-        held_out = read_tokens(sources.held_out, fingerprint=fingerprint)
+        held_out = read_tokens(sources.held_out, fingerprint=names_of_codes)
         fitted, other = arrays, _other(held_out, arrays, most, seed)
         other_texts = _captions(sources, other)
         _check_attributes(other, arrays.name, values, names, held_out.names)
@@ -138,7 +138,7 @@ def read_prior_data(
     if arrays.sizes is not None:
         crops = crops_of(arrays, tokenizer, reach=reach, whole=whole, positions=context)
     identity = {
-        "tokenizer": fingerprint,
+        "tokenizer": names_of_codes.written,
         "codes": arrays.digest()[:16],
         "held_out": other.digest()[:16],
         "captions": _digest(texts),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from vocabula.errors import OptionError, picture_size, plural
 from vocabula.priors.prior import Prior
 from vocabula.signals.attributes import CLASS
+from vocabula.signals.code_names import CodeNames, as_names
 from vocabula.signals.codes import positions_of
 from vocabula.tokenizers import CodeLevel, SignalTokenizer
 
@@ -27,26 +28,27 @@ def check_fit(tokenizer: SignalTokenizer, priors: Sequence[Prior]) -> None:
             f"generator: expected a prior for each of {len(levels)} levels, the coarsest first, "
             f"got {len(priors)}; train one for each level of the tokenizer"
         )
-    fingerprint = tokenizer.fingerprint()
+    codes = tokenizer.code_names()
     for i, (prior, level) in enumerate(zip(priors, levels, strict=True)):
         name = f"prior of {level.title or 'the codes'}"
-        check_origin(name, prior, fingerprint)
+        check_origin(name, prior, codes)
         _check_books(name, prior, level)
         _check_upper(name, prior, priors[:i])
         _check_same_condition(name, prior, priors[0])
     _check_grids(tokenizer, priors)
 
 
-def check_origin(name: str, prior: Prior, fingerprint: str) -> None:
-    """Check that a prior was made for the codes of the tokenizer with a fingerprint.
+def check_origin(name: str, prior: Prior, codes: CodeNames | str) -> None:
+    """Check that a prior was made for the codes of a tokenizer, by their names or its fingerprint.
 
     Raises:
         OptionError: it was made for another tokenizer's codes.
     """
     made_for = prior.origin.tokenizer
-    if made_for and made_for != fingerprint:
+    names = as_names(codes)
+    if made_for and not names.know(made_for):
         raise OptionError(
-            f"{name}: expected one of tokenizer {fingerprint[:12]}, got one of tokenizer "
+            f"{name}: expected one of tokenizer {names.in_words(12)}, got one of tokenizer "
             f"{made_for[:12]}; use the tokenizer whose codes it was trained on, or train another"
         )
 

@@ -14,7 +14,7 @@ class Origin:
     """Where a prior's codes come from.
 
     Attributes:
-        tokenizer: fingerprint of the tokenizer that made the codes; "" if not known.
+        tokenizer: the name of the codes, see `CodeNames`; "" if not known.
         names: what the values of each attribute are called, in order, by the attribute's name;
             without those whose values have no names.
         image_size: (H, W) of the images in pixels; None if they differ or are not known.

@@ -164,7 +164,7 @@ def _data(
 
     if tokens is None:
         return read(manifest["data"], said["held_out"])
-    file = read_tokens(tokens, fingerprint=generator.tokenizer.fingerprint())
+    file = read_tokens(tokens, fingerprint=generator.tokenizer.code_names())
     if read_codes(file).digest().startswith(manifest["codes"]):
         return read(tokens, said["held_out"])
     return read(manifest["data"], tokens)

@@ -16,6 +16,7 @@ from safetensors.numpy import save
 
 from vocabula.errors import CheckpointError
 from vocabula.files import in_stable_order, input_error, one_line, replace_file, utf8_path
+from vocabula.signals.code_names import CodeNames, as_names
 
 FILE = "entropy.safetensors"
 """Name of the file in a saved tokenizer's folder."""
@@ -27,7 +28,7 @@ class CodeStatistics:
     """Counts of training codes, and an order in which similar codes are neighbours.
 
     Args:
-        fingerprint: of the tokenizer.
+        fingerprint: the name of the tokenizer's codes; see `CodeNames`.
         counts: for each book (K,) int64 >= 0.
         orders: for each book (K,) uint32, every code once.
 
@@ -80,10 +81,14 @@ class CodeStatistics:
         return b"".join(in_stable_order(save(tensors, metadata=metadata)))
 
 
-def load_statistics(folder: Path, fingerprint: str) -> CodeStatistics | None:
-    """The statistics in a tokenizer's folder; None if missing or from another tokenizer.
+def load_statistics(folder: Path, names: CodeNames | str) -> CodeStatistics | None:
+    """The statistics in a tokenizer's folder; None if missing or those of other codes.
 
     A tokenizer that was trained further has other codes; its old statistics no longer apply.
+
+    Args:
+        folder: of the tokenizer.
+        names: of its codes, or its fingerprint.
 
     Raises:
         CheckpointError: the file is damaged or foreign.
@@ -101,7 +106,8 @@ def load_statistics(folder: Path, fingerprint: str) -> CodeStatistics | None:
         ) from None
     if metadata.get("format") != _FORMAT:
         raise _damaged(path, f"format {metadata.get('format')!r}")
-    if metadata.get("fingerprint") != fingerprint:
+    fingerprint = metadata.get("fingerprint", "")
+    if not as_names(names).know(fingerprint):
         return None
     books = len(tensors) // 2
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,9 +76,13 @@ def fingerprint(kind: str, settings: Any, tensors: Iterable[Bytes]) -> str:
         settings: its settings from `registry.spec`.
         tensors: its state, each shared tensor once, in the order of the names.
     """
-    functional = (tensor for tensor in tensors if not _is_learning_state(tensor.name))
-    text = json.dumps(_without_defaults(kind, settings), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"{text}\n{digest(functional)}".encode()).hexdigest()
+    text = json.dumps(without_defaults(kind, settings), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{text}\n{digest(functional(tensors))}".encode()).hexdigest()
+
+
+def functional(tensors: Iterable[Bytes]) -> Iterator[Bytes]:
+    """The tensors that encode, decode and likelihood use, without the state of learning."""
+    return (tensor for tensor in tensors if not _is_learning_state(tensor.name))
 
 
 def read_bytes(path: Path) -> list[Bytes]:
@@ -124,10 +128,10 @@ def _is_learning_state(name: str) -> bool:
     return any(part in LEARNING_STATE or part.startswith(PENDING) for part in parts)
 
 
-def _without_defaults(kind: str, settings: Any) -> Any:
+def without_defaults(kind: str, settings: Any) -> Any:
     """Settings without the options that have their default value, at every depth."""
     if isinstance(settings, list):
-        return [_without_defaults(kind, item) for item in settings]
+        return [without_defaults(kind, item) for item in settings]
     if not (isinstance(settings, dict) and "name" in settings):
         return settings
     name = settings["name"]
@@ -138,7 +142,7 @@ def _without_defaults(kind: str, settings: Any) -> Any:
         if hasattr(default, "component_kind"):
             default = registry.spec(default)
         if option.name in settings and not _same(value, default):
-            nested = _without_defaults(option.kind, value) if option.kind else value
+            nested = without_defaults(option.kind, value) if option.kind else value
             kept[option.name] = nested
     return kept
 

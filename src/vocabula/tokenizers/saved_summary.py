@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vocabula.errors import OptionError
 from vocabula.tokenizers.identity import fingerprint, read_bytes
+from vocabula.tokenizers.look import Kin, codes_digest
 from vocabula.tokenizers.saved_folder import WEIGHTS
 
 if TYPE_CHECKING:  # a summary is read without torch
@@ -33,9 +35,14 @@ def saved_summary(folder: Path, config: Mapping[str, Any]) -> Summary | None:
         summary = _parsed(config[KEY])
         tensors = read_bytes(folder / WEIGHTS)
         found = fingerprint("tokenizer", config["tokenizer"], tensors)
+        codes = codes_digest(config["tokenizer"], tensors)
     except (OSError, OptionError, LookupError, TypeError, ValueError):
         return None
-    return summary if found == summary.fingerprint else None
+    if found != summary.fingerprint:
+        return None
+    kin = Kin.of(config)
+    look_of = kin.fingerprints[0] if kin is not None and kin.digest == codes else ""
+    return replace(summary, codes=codes, look_of=look_of)
 
 
 def _side(saved: int | str) -> int | Fraction:

@@ -15,11 +15,14 @@ from vocabula import registry
 from vocabula.errors import CheckpointError, plural
 from vocabula.files import write_bytes
 from vocabula.signals import Signal
+from vocabula.signals.code_names import CodeNames
 from vocabula.tokenizers import summary
 from vocabula.tokenizers.card import model_card
 from vocabula.tokenizers.code_level import CodeLevel
 from vocabula.tokenizers.code_statistics import FILE as STATISTICS
 from vocabula.tokenizers.code_statistics import CodeStatistics, load_statistics
+from vocabula.tokenizers.look import KEY as KIN
+from vocabula.tokenizers.look import Kin
 from vocabula.tokenizers.saved_folder import (
     CARD,
     CONFIG,
@@ -29,17 +32,27 @@ from vocabula.tokenizers.saved_folder import (
     read_tokenizer_config,
     write_saved,
 )
-from vocabula.tokenizers.weights import fingerprint
+from vocabula.tokenizers.weights import codes_digest, fingerprint
 
 
 class Saved(summary.Summarized, Protocol):
     """What saving needs of a tokenizer; see `SignalTokenizer` for what each is."""
 
     code_statistics: CodeStatistics | None
+    kin: Kin | None
+
+    def code_names(self) -> CodeNames:
+        """See `Pretrained`."""
 
 
 class Pretrained(ModelHubMixin, library_name="vocabula", tags=["vocabula"]):
-    """Gives a tokenizer `save_pretrained`, `from_pretrained`, `push_to_hub` and `fingerprint`."""
+    """Gives a tokenizer `save_pretrained`, `from_pretrained`, `push_to_hub` and `fingerprint`.
+
+    Attributes:
+        kin: the tokenizers with the same codes, where it began as one of them.
+    """
+
+    kin: Kin | None = None
 
     def save_pretrained(
         self,
@@ -116,6 +129,24 @@ class Pretrained(ModelHubMixin, library_name="vocabula", tags=["vocabula"]):
         """SHA-256 (hex) of settings and weights: the tokenizer's identity in token files."""
         return fingerprint(cast("nn.Module", self))
 
+    def codes_digest(self) -> str:
+        """SHA-256 (hex) of what the codes depend on: all but the last decoder and the likelihood.
+
+        Tokenizers with equal digests give the same codes of the same signals.
+        """
+        return codes_digest(cast("nn.Module", self))
+
+    def code_names(self) -> CodeNames:
+        """The fingerprints under which files know the codes.
+
+        They include those of the tokenizer that this one began as, as long as the codes have stayed
+        the same to the bit.
+        """
+        kin = self.kin
+        if kin is None or kin.digest != self.codes_digest():
+            return CodeNames(self.fingerprint())
+        return CodeNames(self.fingerprint(), kin.fingerprints)
+
 
 def save(
     tokenizer: Saved,
@@ -138,11 +169,13 @@ def save(
     folder = Path(folder)
     settings, said = registry.spec(tokenizer), summary.summarize(tokenizer)
     config = {"tokenizer": settings, summary.KEY: said.to_dict()}
-    identity, counts = said.fingerprint, tokenizer.code_statistics
+    names, counts, kin = tokenizer.code_names(), tokenizer.code_statistics, tokenizer.kin
+    if kin is not None and names.others:
+        config[KIN] = kin.to_dict()
     card = model_card(
         summary=_summary(tokenizer),
         signal=tokenizer.signal,
-        fingerprint=identity,
+        fingerprint=said.fingerprint,
         settings=settings,
         data=data,
         metrics=metrics,
@@ -151,7 +184,7 @@ def save(
     )
 
     def beside(draft: Path) -> None:
-        if counts is not None and counts.fingerprint == identity:
+        if counts is not None and names.know(counts.fingerprint):
             write_bytes(draft / STATISTICS, counts.to_bytes())
 
     write_saved(folder, cast("nn.Module", tokenizer), config, card, beside, half=half)
@@ -163,8 +196,9 @@ def load_saved(path: str | Path) -> Any:
     config = read_tokenizer_config(folder)
     tokenizer = build_saved(folder, config, "tokenizer")
     read_saved_weights(tokenizer, folder)
+    tokenizer.kin = Kin.of(config)
     if (folder / STATISTICS).is_file():
-        tokenizer.code_statistics = load_statistics(folder, tokenizer.fingerprint())
+        tokenizer.code_statistics = load_statistics(folder, tokenizer.code_names())
     return tokenizer.eval()
 
 

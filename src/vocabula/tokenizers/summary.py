@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # a summary is read without torch
     from torch import nn
 
     from vocabula.signals import Signal
+    from vocabula.signals.code_names import CodeNames
     from vocabula.tokenizers.code_level import CodeLevel
 
 KEY = "summary"
@@ -58,6 +59,9 @@ class Summary:
         element: what positions along them are; empty for the unit.
         per_unit: elements of a unit: samples of a second.
         plural: what several signals are called; empty if that is the kind and an s.
+        codes: the digest of what its codes depend on; not saved, as it follows from the weights.
+        look_of: the fingerprint under which files know its codes, if that is another tokenizer's;
+            not saved here.
     """
 
     levels: tuple[LevelSummary, ...]
@@ -73,6 +77,8 @@ class Summary:
     element: str = ""
     per_unit: float = 1.0
     plural: str = ""
+    codes: str = ""
+    look_of: str = ""
 
     def rate(self, level: LevelSummary) -> float:
         """Bits of a level's codes at a fixed length, per unit of the signal."""
@@ -86,7 +92,7 @@ class Summary:
         """The summary as plain data for JSON, without what has its default."""
         defaults = {option.name: option.default for option in fields(self)}
         levels = [asdict(level) | {"stride": _number(level.stride)} for level in self.levels]
-        found = asdict(self) | {"levels": levels}
+        found = asdict(self) | {"levels": levels, "codes": "", "look_of": ""}
         return {k: v for k, v in found.items() if v != defaults[k]}
 
 
@@ -113,13 +119,17 @@ class Summarized(Protocol):
     def parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that training can change."""
 
-    def fingerprint(self) -> str:
-        """The tokenizer's identity."""
+    def codes_digest(self) -> str:
+        """The identity of what its codes depend on."""
+
+    def code_names(self) -> CodeNames:
+        """The names of its codes."""
 
 
 def summarize(tokenizer: Summarized) -> Summary:
     """What there is to say about a tokenizer."""
     parts, signal = tokenizer.parts(), tokenizer.signal
+    known = tokenizer.code_names()
     names = {
         kind: tuple(
             dict.fromkeys(
@@ -142,13 +152,15 @@ def summarize(tokenizer: Summarized) -> Summary:
         type(tokenizer.likelihood).__name__,
         tokenizer.channels,
         sum(parameter.numel() for parameter in tokenizer.parameters()),
-        tokenizer.fingerprint(),
+        known.own,
         signal.kind,
         signal.unit,
         len(signal.axes),
         signal.element,
         signal.per_unit,
         "" if signal.plural == f"{signal.kind}s" else signal.plural,
+        tokenizer.codes_digest(),
+        known.written if known.others else "",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import safetensors
@@ -15,21 +15,26 @@ from vocabula.errors import CheckpointError, first_line
 from vocabula.files import in_stable_order, input_error, utf8_path, write_bytes
 from vocabula.quantizers import ResidualQuantizer
 from vocabula.quantizers.pending import VAIN, is_pending
-from vocabula.tokenizers import identity
+from vocabula.tokenizers import identity, look
 
 
-def unique_tensors(module: nn.Module) -> dict[str, Tensor]:
+def unique_tensors(module: nn.Module, *, without: Sequence[str] = ()) -> dict[str, Tensor]:
     """The state of a module by name, each shared tensor once, under its first name.
 
     safetensors refuses two names for one storage; a module that shares a codebook between stages
     shares it again when rebuilt, so one copy fills both. What only the next updates of a run need
     is left out.
+
+    Args:
+        module: the module.
+        without: paths of submodules that are left out.
     """
     state: dict[str, Tensor] = module.state_dict()
+    within = tuple(f"{path}." for path in without)
     unique: dict[str, Tensor] = {}
     seen: set[tuple[object, ...]] = set()
     for name in sorted(state):
-        if name.rpartition(".")[2] == VAIN:
+        if name.rpartition(".")[2] == VAIN or name.startswith(within):
             continue
         tensor = state[name]
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
@@ -92,6 +97,13 @@ def read_weights(module: nn.Module, path: Path) -> None:
     module.load_state_dict(learned | waiting, strict=False)
 
 
+def take_over(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Fill parts of a module with the tensors of another one of the same settings."""
+    taken = dict(tensors)
+    _leave_out_scales(module, taken)
+    module.load_state_dict(taken, strict=False)
+
+
 def digest(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 (hex) of tensors: names, types, shapes and bytes, in the order of the names."""
     return identity.digest(_bytes(tensors))
@@ -101,6 +113,14 @@ def fingerprint(module: nn.Module) -> str:
     """SHA-256 (hex) that identifies what a model computes; see `identity.fingerprint`."""
     kind = str(module.component_kind)
     return identity.fingerprint(kind, registry.spec(module), _bytes(unique_tensors(module)))
+
+
+def codes_digest(tokenizer: nn.Module) -> str:
+    """SHA-256 (hex) of what a tokenizer's codes depend on; see `look.codes_digest`."""
+    settings = registry.spec(tokenizer)
+    # a tensor that codes share with the look has its first name there
+    tensors = unique_tensors(tokenizer, without=look.look_paths(settings))
+    return look.codes_digest(settings, _bytes(tensors))
 
 
 def _bytes(tensors: Mapping[str, Tensor]) -> Iterator[identity.Bytes]:

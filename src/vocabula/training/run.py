@@ -15,7 +15,7 @@ from vocabula.quantizers.collapse import CollapseWatch
 from vocabula.training.checkpoint import newest_step
 from vocabula.training.checks import fit_scaling
 from vocabula.training.config import RunConfig
-from vocabula.training.export import count_codes, export_tokenizer
+from vocabula.training.export import count_codes, export_tokenizer, share_counts
 from vocabula.training.folder import BEFORE, RunFolder, only_writer, restart_words
 from vocabula.training.forecast import forecast
 from vocabula.training.looks.adversary import NAME as ADVERSARY
@@ -26,6 +26,7 @@ from vocabula.training.plan import tokenizer_lines, trainer_lines
 from vocabula.training.random_state import seed_everything
 from vocabula.training.sections import networks
 from vocabula.training.session import Session, prepare
+from vocabula.training.start import check_start, notes_of, open_start, said_of, words_of
 from vocabula.training.subject import Subject
 from vocabula.training.swap import as_table
 from vocabula.training.trainer import Trainer
@@ -43,6 +44,7 @@ def train(
     data: str | os.PathLike[str] | Source,
     out: str | os.PathLike[str],
     *,
+    start: str | os.PathLike[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
@@ -58,6 +60,9 @@ def train(
         data: a folder, a file, the name of a sample, or an open source.
         out: the run's folder: ``run.json``, ``log.jsonl``, ``checkpoints/`` and, at the end, the
             tokenizer, as `vocabula.load` reads it.
+        start: a run or a saved tokenizer to begin as, with the same encoders and quantizers; a
+            resumed run must name it again. If the stages of the training let only the look learn,
+            the codes stay the same, and each of the two opens the files of the other.
         resume: continue the run in `out`; starts from the beginning where there is none.
         overwrite: replace the run in `out`; files that are not a run's own are kept.
         progress: show a bar, or plain lines where the output is no terminal.
@@ -66,6 +71,7 @@ def train(
         The figures of the last log line (see `RunLog`) with ``steps``, ``seconds`` and ``out``.
 
     Raises:
+        CheckpointError: what to begin as is missing or damaged.
         OptionError: an option is wrong, or the run to resume has other settings.
         DataError: the data are missing, damaged or do not fit.
         OutputError: `out` is taken, by a run in progress too, or cannot be written.
@@ -79,16 +85,19 @@ def train(
     name = data.name if isinstance(data, Source) else os.fspath(data)
     with phase(f"opening {name}", shown=shown) as advance, reporting(advance):
         source = data if isinstance(data, Source) else reading.open(data)
-    folder = RunFolder(os.fspath(out))
+    folder, begun = RunFolder(os.fspath(out)), open_start(start)
     command = ("vocabula", "train", name, "--preset", config.preset, "--out", str(folder.path))
+    command += words_of(begun)
     with phase(f"reading {name}", shown=shown):
         identity = {"content": source.content()}
         known = known_attributes(config, source)
     looks = check_looks(config, signal_of(config, source.channels), reading.extent(source), options)
-    subject = Subject(name, len(source), command, unit=plural_of(config), identity=identity)
+    said = {"identity": identity, "more": said_of(begun)}
+    subject = Subject(name, len(source), command, unit=plural_of(config), **said)
     flags = restart_words(resume=resume, overwrite=overwrite)
     with only_writer(folder.path, accelerator):
         continued = folder.check(config, subject, resume=resume, overwrite=overwrite)
+        check_start(begun, folder.earlier(subject) if continued else None)
         workload = tokenizer_workload(config, reading, source, options, accelerator, known, looks)
         outlook = forecast(
             workload,
@@ -100,17 +109,19 @@ def train(
             shown=shown,
         )
         seed_everything(options.seed)
-        trainer = make_trainer(config, source.channels, options, accelerator, known, looks)
+        trainer = make_trainer(config, source.channels, options, accelerator, known, looks, begun)
         done = newest_step(folder.checkpoints) if continued else 0
-        if not done:
-            scaled = trainer.tokenizer.scaling is not None
-            with phase("learning the scale of the values", shown=shown and scaled):
-                fit_scaling(trainer.tokenizer, source)  # every process learns the same
+        if not done and begun is None:
+            _fit_scaling(trainer, source, shown)
         if shown:
             lines = tokenizer_lines(
                 source, trainer.tokenizer, workload.size[1:], reading.in_words(source)
             )
-            say(*lines, *trainer_lines(trainer, outlook, done=done, unit=workload.unit))
+            say(
+                *lines,
+                *notes_of(begun),
+                *trainer_lines(trainer, outlook, done=done, unit=workload.unit),
+            )
         return TokenizerSession(
             source,
             config,
@@ -193,8 +204,10 @@ class TokenizerSession(Session[Trainer]):
 
     def complete(self) -> None:
         """Count the codes of the training data, for the entropy models."""
+        path = self.folder.path
         with phase("counting codes", shown=self.display.shown) as advance:
-            count_codes(self.folder.path, self._source, self.trainer.accelerator.device, advance)
+            count_codes(path, self._source, self.trainer.accelerator.device, advance)
+        share_counts(path, path / BEFORE)
 
     def extra_state(self) -> dict[str, Any]:
         """The stage, for readers of a checkpoint."""
@@ -211,7 +224,15 @@ class TokenizerSession(Session[Trainer]):
             data=self.subject.data,
             command=self.subject.command_line(*self.config.overrides),
             record=self.last_record,
+            before=None if path.name == BEFORE else self.folder.path / BEFORE,
         )
+
+
+def _fit_scaling(trainer: Trainer, source: Source, shown: bool) -> None:
+    """Learn the scale of the values; every process learns the same."""
+    scaled = trainer.tokenizer.scaling is not None
+    with phase("learning the scale of the values", shown=shown and scaled):
+        fit_scaling(trainer.tokenizer, source)
 
 
 def _feed(reading: SignalData, source: Source, trainer: Trainer, start: int) -> Iterator[Batch]:

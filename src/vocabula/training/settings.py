@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from vocabula.registry import component
 
-Part = Literal["encoder", "quantizer", "decoder", "likelihood"]
+Part = Literal["encoder", "quantizer", "decoder", "likelihood", "look"]
 PARTS: tuple[Part, ...] = ("encoder", "quantizer", "decoder", "likelihood")
 
 
@@ -19,7 +19,8 @@ class Stage:
     """One stage of a staged training: the parts that learn, and for how long.
 
     Args:
-        train: the parts that learn; the others are frozen, a quantizer's codebook included.
+        train: the parts that learn; the others are frozen, a quantizer's codebook included. The
+            look is the last decoder and the likelihood: what the codes do not depend on.
         steps: length of the stage in optimizer steps.
     """
 

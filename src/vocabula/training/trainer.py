@@ -22,7 +22,7 @@ from vocabula.training.measures import code_figures, step_figures
 from vocabula.training.optimizers import OptimizerSettings
 from vocabula.training.schedules import Schedule
 from vocabula.training.settings import TrainingOptions
-from vocabula.training.stages import set_trained_parts, stage_at, trained_parts
+from vocabula.training.stages import hold_statistics, set_trained_parts, stage_at, trained_parts
 from vocabula.types import Reconstruction, UsageReport
 
 
@@ -96,6 +96,7 @@ class Trainer(BaseTrainer[Batch | Tensor]):
         """The signals in equal parts."""
         if isinstance(batch, Tensor):
             batch = Batch(batch, {}, torch.arange(len(batch)))
+        hold_statistics(self.tokenizer, trained_parts(self.options.stages, self._stage))
         parts = batch.to(self.accelerator.device, self.layout).chunks(self.options.accumulate)
         self._parts = len(parts)
         return parts

@@ -24,6 +24,7 @@ from vocabula.training.prior_trainer import ConditionedBatch, PriorTrainer
 from vocabula.training.probe import Size
 from vocabula.training.sections import networks
 from vocabula.training.settings import TrainingOptions
+from vocabula.training.start import Start, begin_as
 from vocabula.training.trainer import Trainer
 
 IMAGE = "image"
@@ -37,10 +38,18 @@ def make_trainer(
     accelerator: Accelerator,
     known: Mapping[str, Any] = MappingProxyType({}),
     looks: LookSettings | None = None,
+    start: Start | None = None,
 ) -> Trainer:
-    """The trainer of a new tokenizer; `known` is from `known_attributes`, `looks` checked."""
+    """The trainer of a tokenizer; `known` is from `known_attributes`, `looks` checked.
+
+    Raises:
+        OptionError: the tokenizer of the start has other networks.
+    """
+    tokenizer = build_tokenizer(config.sections, channels, **known)
+    if start is not None:
+        begin_as(tokenizer, start)
     return Trainer(
-        build_tokenizer(config.sections, channels, **known),
+        tokenizer,
         options=options,
         optimizer=config.build("optimizer"),
         schedule=config.build("schedule"),

@@ -19,6 +19,7 @@ from vocabula.training.looks.adversary import Adversary
 from vocabula.training.looks.looks import Looks, LookSettings
 from vocabula.training.looks.options import AdversaryOptions
 from vocabula.training.settings import TrainingOptions
+from vocabula.training.stages import LOOK
 
 
 def look_settings(config: RunConfig) -> LookSettings | None:
@@ -136,7 +137,7 @@ def _check_course(adversary: AdversaryOptions, options: TrainingOptions) -> None
     end = 0
     for index, stage in enumerate(options.stages):
         end += stage.steps
-        if end > begin and "decoder" not in stage.train:
+        if end > begin and not {"decoder", LOOK} & set(stage.train):
             raise OptionError(
                 f"adversary: expected a decoder that learns from step {begin} on, got one frozen "
                 f"by training.stages.{index} until step {end}; use adversary.start={end}"
