@@ -3,7 +3,8 @@
     python benchmarks/rate_distortion.py DATA --rows "NAME=RUN,effort=1,prior=PRIOR" [...]
 
 DATA are pictures that no run was trained on. A row is a run, perhaps with an effort, a portable
-prior, or ``correction=0``, which takes the decoder's corrections out. Each picture is compressed at
+prior, or ``correction=0``, which takes the decoder's corrections out. ``--name rate-effort --no-rivals``
+writes the table of efforts. Each picture is compressed at
 several qualities to a file of its own, which is read back. Means of bits a pixel and PSNR give a
 curve, as they do for JPEG and WebP, and the table has each curve at RATES.
 """
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vocabula import codec, load, open_source
+from vocabula.benchmark.rate.bjontegaard import bd_rate
 from vocabula.benchmark.rate.matching import fidelity, on_curve
 from vocabula.benchmark.rate.picture_codecs import JPEG, WEBP, PictureCodec
 from vocabula.codec.choice import choose_model, offered_models
@@ -90,7 +92,7 @@ def own(
         for image in images:
             x = torch.from_numpy(image).permute(2, 0, 1)[None]
             file, begun = io.BytesIO(), time.process_time()
-            signals = encode_spending(tokenizer, x, Spending(quality, effort))
+            signals = encode_spending(tokenizer, x, Spending(quality, effort), model=model)
             sizes.append(write_signals(file, header, [model], signals))
             coded = time.process_time()
             (output,) = codec.read(file.getvalue(), tokenizer, models=[model])
@@ -109,7 +111,9 @@ def settings(text: str) -> tuple[str, dict[str, str]]:
     return name, {"run": run, **dict(option.split("=") for option in options)}
 
 
-def measured(options: dict[str, str], images: list[Pixels]) -> dict[str, Any]:
+def measured(
+    options: dict[str, str], images: list[Pixels], qualities: Sequence[int]
+) -> dict[str, Any]:
     """The figures of a row."""
     tokenizer = load(options["run"]).eval()
     if options.get("correction") == "0":
@@ -122,7 +126,7 @@ def measured(options: dict[str, str], images: list[Pixels]) -> dict[str, Any]:
     prior = options.get("prior")
     model = offered_models(tokenizer, prior=prior)[0] if prior else None
     model = model or choose_model("adaptive", statistics_of(tokenizer, None))
-    curve, seconds = own(tokenizer, model, int(options.get("effort", 0)), images)
+    curve, seconds = own(tokenizer, model, int(options.get("effort", 0)), images, qualities)
     return {
         "run": Path(options["run"]).name,
         "effort": int(options.get("effort", 0)),
@@ -151,19 +155,34 @@ def table(figures: dict[str, Any]) -> Iterator[str]:
         yield row(name, *shown, *(f"{times[t]} s" if t in times else "" for t in times or "--"))
 
 
+def beside_first(rows: dict[str, Any]) -> None:
+    """Note of each row how many more bits its files take than the first row's at equal PSNR."""
+    pairs = {
+        name: [(one["bits_per_pixel"], one["psnr_db"]) for one in each["curve"]]
+        for name, each in rows.items()
+    }
+    first = next(iter(pairs.values()))
+    for name, points in pairs.items():
+        more = bd_rate(points, first)
+        rows[name]["bd_rate"] = None if more is None else round(more, 4)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("data")
     parser.add_argument("--rows", nargs="+", required=True)
+    parser.add_argument("--qualities", nargs="+", type=int, default=QUALITIES)
+    parser.add_argument("--rivals", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--name", default="rate-distortion")
     given = parser.parse_args()
     images = pictures(given.data)
     figures: dict[str, Any] = {"rates": RATES, "pictures": len(images), "rivals": {}, "rows": {}}
-    for one in (JPEG, WEBP):
+    for one in (JPEG, WEBP) if given.rivals else ():
         curve = rival(one, images)
         figures["rivals"][one.name] = {"curve": curve, "at_rates": at_rates(curve)}
     for name, options in map(settings, given.rows):
-        figures["rows"][name] = measured(options, images)
+        figures["rows"][name] = measured(options, images, given.qualities)
+        beside_first(figures["rows"])
         print("\n".join(table(figures)), flush=True)
     write_result(given.name, figures)
 

@@ -143,6 +143,7 @@ def rate_distortion() -> Iterator[str]:
     )
     yield at_rates(found, {**found["rivals"], **found["rows"]})
     yield f"Measured by `{found['command']}`."
+    yield from efforts()
     yield (
         "Each part left out, before any training by gradient, with codebooks fitted to "
         f"{parts['images']} photographs of `bsds500/train`. Without a rate term all files have "
@@ -150,6 +151,26 @@ def rate_distortion() -> Iterator[str]:
     )
     yield at_rates(parts, {n: c for n, c in parts["rows"].items() if any(c["at_rates"])})
     yield f"Measured by `{parts['command']}`."
+
+
+def efforts() -> Iterator[str]:
+    """What each effort of the encoder gains."""
+    found = result("rate-effort")
+    if found is None:
+        return
+    yield (
+        "Efforts of `compress`, at three qualities; the last column is how many more bits than the "
+        "first row's the files take at equal PSNR (BD-rate)."
+    )
+    rows = []
+    for name, one in found["rows"].items():
+        psnr = ("" if db is None else f"{db:.2f}" for db in one["at_rates"])
+        more = one["bd_rate"]
+        gain = "" if more is None else f"{100 * more:+.1f} %"
+        rows.append((name, *psnr, f"{one['cpu_seconds']['encode']:.2f} s", gain))
+    head = ("files", *(f"{rate:.2f}" for rate in found["rates"]), "encode", "bits")
+    yield table(head, rows)
+    yield f"Measured by `{found['command']}`."
 
 
 def rendered() -> str:

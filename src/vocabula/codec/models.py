@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vocabula.codec.coder import Decoder, Encoder, new_decoder, new_encoder
 from vocabula.codec.header import MODEL_HASH, Header, ModelName
 from vocabula.codec.layout import ModelId
 from vocabula.codec.span import Block, Codes
+
+Prices = Callable[[slice], NDArray[np.float32]]
+"""Bits (n, K) of every code at the positions of a slice of a stream."""
 
 
 def short_hash(*parts: bytes) -> bytes:
@@ -98,6 +102,18 @@ class EntropyModel(ABC):
     @abstractmethod
     def bits(self, block: Block, stage: int) -> float:
         """The cross-entropy of a stage: -sum log2 p(code), what an ideal coder needs."""
+
+    def prices(self, block: Block, stage: int, stream: int) -> Prices | None:
+        """What every code would cost at each position of a stream, all others being as they are.
+
+        None for a model that cannot tell before it codes; a search then counts codes itself.
+
+        Args:
+            block: a segment with the codes of all streams.
+            stage: the stream's stage.
+            stream: its place among all.
+        """
+        return None
 
 
 class StreamModel(EntropyModel):

@@ -16,7 +16,7 @@ from vocabula.codec.adaptive import AdaptiveModel
 from vocabula.codec.coder import Decoder, Encoder
 from vocabula.codec.integer_network import IntegerNetwork, frozen_values, weights_of
 from vocabula.codec.layout import ModelId
-from vocabula.codec.models import StreamModel, long_hash, short_hash
+from vocabula.codec.models import Prices, StreamModel, long_hash, short_hash
 from vocabula.codec.rows import cumulative_rows, shares_of
 from vocabula.codec.span import Block, Codes
 from vocabula.codec.table import PRECISION
@@ -144,6 +144,11 @@ class PortableModel(StreamModel):
         _, widths = _Stream(self, block, stage, stream).shares(block.codes[stream])
         return float((PRECISION - np.log2(widths.astype(np.float64))).sum())
 
+    def prices(self, block: Block, stage: int, stream: int) -> Prices | None:
+        """See `EntropyModel.prices`: those of the network, unless a code has several symbols."""
+        coded = _Stream(self, block, stage, stream)
+        return coded.prices(block.codes[stream]) if coded.single else None
+
     def level(self, stream: int) -> _Level:
         """The level that a stream belongs to."""
         return next(level for level in self._levels if stream in level.streams)
@@ -237,6 +242,27 @@ class _Stream:
         wave = np.tile(self._wave.cpu().numpy(), len(self._slots))
         order = np.argsort(wave, kind="stable")  # already by digit and in raster order
         return starts[order], widths[order]
+
+    @property
+    def single(self) -> bool:
+        """Whether each code is one symbol."""
+        return len(self._slots) == 1
+
+    def prices(self, codes: Codes) -> Prices:
+        """Bits (n, K) of every code at some positions, beside codes (N,) at all others."""
+        ((number, slot),) = self._slots
+        own = self._context.own
+        for place, symbols in self._model.digits(self._stream, codes):
+            own.put(place, slice(None), symbols)
+        every, spent = torch.arange(len(codes), device=self._wave.device), np.zeros(len(codes), int)
+
+        @torch.inference_mode()
+        def of(rows: slice) -> NDArray[np.float32]:
+            found = [part for _, part in self._rows(number, slot, every[rows], spent)]
+            widths = np.diff(np.concatenate(found).astype(np.int64), axis=1)[:, : self._symbols]
+            return (PRECISION - np.log2(widths)).astype(np.float32)
+
+        return of
 
     @torch.inference_mode()
     def read(self, decoder: Decoder) -> Codes:

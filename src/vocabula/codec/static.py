@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vocabula.codec.coder import Decoder, Encoder
 from vocabula.codec.layout import ModelId
-from vocabula.codec.models import StreamModel, short_hash
+from vocabula.codec.models import Prices, StreamModel, short_hash
 from vocabula.codec.span import Block, Codes
 from vocabula.codec.table import Table
 from vocabula.tokenizers.code_statistics import CodeStatistics
@@ -73,6 +73,12 @@ class StaticModel(StreamModel):
         tables = self._tables[stream]
         parts = self._parts(choices, len(codes))
         return len(choices) + sum(tables[choice].bits(codes[part]) for choice, part in parts)
+
+    def prices(self, block: Block, stage: int, stream: int) -> Prices | None:
+        """See `EntropyModel.prices`: those of the counts, for every position."""
+        row = (self._tables[stream][0].prices / 2**16).astype(np.float32)
+        count = block.positions(stage)
+        return lambda rows: np.broadcast_to(row, (len(range(count)[rows]), len(row)))
 
     def _starts(self, count: int) -> NDArray[np.int64]:
         """Where the pieces of `count` codes begin."""

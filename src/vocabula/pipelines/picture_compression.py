@@ -226,7 +226,8 @@ def _encoded(job: _Job, numbers: Sequence[int], pixels: Tensor) -> list[CodedSig
     """The codes of a batch of pictures, with the quality that the target rate allows each."""
     tokenizer, exact = job.tokenizer, job.header.lossless
     if job.target_bpp is None or job.cuts:
-        return encode_spending(tokenizer, pixels, job.spending, lossless=exact)
+        model = job.models[0]
+        return encode_spending(tokenizer, pixels, job.spending, lossless=exact, model=model)
     found = []
     for number, image in zip(numbers, pixels.split(1), strict=True):
         alone = job.of(slice(number, number + 1))
@@ -235,7 +236,7 @@ def _encoded(job: _Job, numbers: Sequence[int], pixels: Tensor) -> list[CodedSig
 
         def make(quality: float, image=image, alone=alone, tries=tries) -> int:  # type: ignore[no-untyped-def]
             spent = replace(alone.spending, quality=quality)
-            tries[quality] = encode_spending(tokenizer, image, spent)
+            tries[quality] = encode_spending(tokenizer, image, spent, model=alone.models[0])
             return write_signals(io.BytesIO(), alone.header, alone.models, tries[quality])
 
         quality = search_quality(make, most, job.pictures[number].path)

@@ -10,28 +10,33 @@ import torch
 from torch import Tensor
 
 from vocabula.codec.batching import codes_of, encode_batch
+from vocabula.codec.choice import choose_model
+from vocabula.codec.known_models import statistics_of
 from vocabula.codec.layouts import to_signals
+from vocabula.codec.models import EntropyModel
 from vocabula.codec.stages import discrete
 from vocabula.codec.writer import CodedSignal
 from vocabula.errors import OptionError
+from vocabula.pipelines.rate_objective import Objective
+from vocabula.pipelines.rate_prices import PRIOR
+from vocabula.pipelines.rate_refinement import SWEEPS, refined
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.composite import CompositeQuantizer
 from vocabula.quantizers.rate import LEAST_SHARE, RateState
 from vocabula.quantizers.residual import ResidualQuantizer
 from vocabula.quantizers.vector import VectorQuantizer
 from vocabula.tokenizers import SignalTokenizer
+from vocabula.tokenizers.inference import inference
 
 LOWEST, TRAINED, HIGHEST = 0, 50, 100
 """Qualities; at `TRAINED` bits weigh what they weighed in training."""
 RANGE = 16.0
 """By how much bits weigh more at the lowest quality, and less at the highest."""
-PRIOR = 64.0
-"""Codes that the shares of training count for beside those of a signal."""
 BEAM = 4
 """Partial sums of residual stages that effort 1 keeps."""
 STEPS = 9
 """Files tried in the search for a size; the last differ by 1 % of the weight of bits."""
-EFFORTS = (0, 1)
+EFFORTS = (0, 1, *SWEEPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,9 @@ class Spending:
     Attributes:
         quality: from 0, the smallest files, to 100; 50 weighs bits as in training.
         effort: 0 counts the bits of a code as in training; 1 encodes each signal twice, at last
-            with the bits that its own codes suggest.
+            with the bits that its own codes suggest; 2 goes on with two sweeps of `refined` codes,
+            and 3 with more, in which bits follow from neighbouring codes. Each keeps the best codes
+            that it has seen, by `Objective.cost`, so that none is worse than the one below.
     """
 
     quality: float = TRAINED
@@ -97,27 +104,51 @@ def weighing(tokenizer: SignalTokenizer, scale: float) -> Iterator[None]:
             state.scale = own
 
 
-def levels_spending(tokenizer: SignalTokenizer, x: Tensor, spent: Spending) -> Sequence[Tensor]:
-    """The codes of each level of a batch (B, C, *extent), with bits as they weigh."""
+def levels_spending(
+    tokenizer: SignalTokenizer, x: Tensor, spent: Spending, model: EntropyModel | None = None
+) -> Sequence[Tensor]:
+    """The codes of each level of a batch (B, C, *extent), with bits as they weigh.
+
+    Args:
+        tokenizer: with codebooks.
+        x: signals, as they are stored.
+        spent: how bits are spent.
+        model: codes the file, for efforts from 1; None is the adaptive model.
+    """
     if not rate_states(tokenizer):
         return codes_of(tokenizer, x)
     with weighing(tokenizer, spent.scale):
         levels = codes_of(tokenizer, x)
-        if spent.effort == 0:
+        if spent.effort == 0 or not len(x):
             return levels
         with suggested(tokenizer, levels):
-            return codes_of(tokenizer, x)
+            again = codes_of(tokenizer, x)
+        model = model or choose_model("adaptive", statistics_of(tokenizer, None))
+        with inference(tokenizer) as device, torch.inference_mode(False), torch.no_grad():
+            plain, other = ([each.clone() for each in one] for one in (levels, again))
+            objective = Objective(tokenizer, x.to(device), model, spent.scale, plain)
+            cost, best = objective.cost(plain), plain
+            if (paid := objective.cost(other)) < cost:
+                cost, best = paid, other
+            if spent.effort in SWEEPS:
+                best = refined(objective, best, cost, spent.effort)
+    return best
 
 
 def encode_spending(
-    tokenizer: SignalTokenizer, x: Tensor, spent: Spending, *, lossless: bool = False
+    tokenizer: SignalTokenizer,
+    x: Tensor,
+    spent: Spending,
+    *,
+    lossless: bool = False,
+    model: EntropyModel | None = None,
 ) -> list[CodedSignal]:
     """The coded signals of a batch (B, C, *extent), as `encode_batch`, with bits as they weigh."""
     if not rate_states(tokenizer) or lossless:
         with weighing(tokenizer, spent.scale):
             return encode_batch(tokenizer, x, lossless=lossless)
     parts = x.split(1) if spent.effort else [x]
-    found = [levels_spending(tokenizer, part, spent) for part in parts]
+    found = [levels_spending(tokenizer, part, spent, model) for part in parts]
     return to_signals([torch.cat(level) for level in zip(*found, strict=True)], x.shape[2:])
 
 

@@ -171,7 +171,7 @@ class _Job:
         values = self._values(names)
         batches = values if tokenizer.strides else regrouped(values, tokenizer)
         for x in batches:
-            levels = levels_spending(tokenizer, x, self.options.spending)
+            levels = levels_spending(tokenizer, x, self.options.spending, self.model)
             if fidelity is not None:
                 fidelity.look(x, levels)
             for signal in to_signals(levels, x.shape[2:]):
