@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
 import pyarrow.parquet  # noqa: F401
+import pytest  # noqa: F401
 import sklearn.datasets  # noqa: F401
 import torch._dynamo  # noqa: F401
 from PIL import Image
@@ -15,3 +18,5 @@ from vocabula import registry
 
 Image.init()  # its plug-ins
 registry.names("quantizer")  # which reads the sources
+gc.freeze()  # as in the tests themselves
+gc.set_threshold(20_000, 10, 10)

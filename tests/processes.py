@@ -10,17 +10,45 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
 import torch.multiprocessing
 
-FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["preloaded"])
+
+class _Forked(ForkServerContext):
+    """Processes of a server that has imported `preloaded`.
+
+    The server of Python 3.11 looks for that along its own path, and does without what is not there.
+    """
+
+    def Process(self, *arguments: Any, **named: Any) -> multiprocessing.Process:  # noqa: N802
+        """Return a process, not started yet."""
+        self.serve()
+        return super().Process(*arguments, **named)
+
+    def serve(self) -> None:
+        """Start the server unless it runs."""
+        self.set_forkserver_preload(["preloaded"])
+        before = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), before]))
+        try:
+            forkserver.ensure_running()
+        finally:
+            del os.environ["PYTHONPATH"]
+            if before is not None:
+                os.environ["PYTHONPATH"] = before
+
+
+TESTS = Path(__file__).parent
+FORKED = _Forked()
 
 
 def spawn(work: Callable[..., None], *arguments: Any, ranks: int = 2) -> None:
     """Run a function as every rank, which is its first argument; wait, and raise what one did."""
+    FORKED.serve()
     torch.multiprocessing.start_processes(work, arguments, ranks, start_method="forkserver")
 
 

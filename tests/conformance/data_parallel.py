@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from conformance.rows import ROWS, D, Row, data, prepare
+from conformance.rows import ROWS, D, Row, data, prepare, read_prepared, write_prepared
 from processes import spawn
 from vocabula.quantizers import EMA, Gradient, Quantizer, VectorQuantizer
 from vocabula.quantizers.local_state import local_tensors
@@ -101,6 +101,7 @@ def micro_batches_count_once(rank: int) -> None:
 def work(rank: int, folder: str) -> None:
     """Everything, in one pair of processes; what failed goes to a file per rank."""
     torch.set_num_threads(1)
+    read_prepared(folder)
     dist.init_process_group(
         "gloo",
         init_method=f"file://{folder}/store",
@@ -130,6 +131,7 @@ BY_HAND: dict[str, Callable[[int], None]] = {
 
 def run(folder: str) -> dict[str, str]:
     """What failed, on any rank."""
+    write_prepared(folder)
     spawn(work, folder, ranks=RANKS)
     found = [json.loads(Path(folder, f"failed-{r}.json").read_text()) for r in range(RANKS)]
     return {name: text for on_rank in found for name, text in on_rank.items()}

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from conformance.rows import BY_NAME, ROWS, Row, data, prepare
+from conformance.rows import BY_NAME, ROWS, Row, data, prepare, read_prepared, write_prepared
 from processes import spawn
 from vocabula.quantizers import (
     GumbelQuantizer,
@@ -251,18 +251,25 @@ def work(rank: int, folder: str, only: Sequence[str]) -> None:
     """Everything, in one pair of processes; what failed goes to a file per rank."""
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+    if not only:
+        read_prepared(folder)
     prepare_before_the_group([BY_NAME[name] for name in TYPICAL] if only else ROWS)
     pairs = [(row.name, case) for row in ROWS for case in cases()]
-    expected = {} if only else {pair: one_process(*pair) for pair in pairs}
-    if not only:
+    if not only:  # each rank finds half of what is expected
+        mine = {pair: one_process(*pair) for pair in pairs[rank::RANKS]}
+        torch.save(mine, Path(folder, f"expected-{rank}.pt"))
         compile_before_the_group()
     dist.init_process_group(
         "gloo",
         init_method=f"file://{folder}/store",
         rank=rank,
         world_size=RANKS,
-        timeout=datetime.timedelta(seconds=20),
+        timeout=datetime.timedelta(seconds=60),
     )
+    dist.barrier()
+    expected = {}
+    for file in Path(folder).glob("expected-*.pt"):
+        expected |= torch.load(file)
     jobs = {f"{n}: {c}": lambda n=n, c=c: compare(n, c, rank, expected[n, c]) for n, c in pairs}
     jobs |= {name: lambda job=job: job(rank) for name, job in OTHERS.items()}
     if only:
@@ -287,5 +294,7 @@ def work(rank: int, folder: str, only: Sequence[str]) -> None:
 
 def run(folder: str, only: Sequence[str] = ()) -> list[dict[str, str]]:
     """What failed on each rank: of the battery, or of the named ones of `DEFECTS` only."""
+    if not only:
+        write_prepared(folder)
     spawn(work, folder, list(only), ranks=RANKS)
     return [json.loads(Path(folder, f"failed-{r}.json").read_text()) for r in range(RANKS)]

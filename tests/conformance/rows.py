@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -233,13 +233,28 @@ def prepare(row: Row, *, training: bool = True, auto_update: bool = True) -> Qua
     return quantizer.train(training)
 
 
-@functools.cache
+def write_prepared(folder: str) -> None:
+    """Write the quantizers of all rows, so that other processes need not prepare them again."""
+    torch.save({row.name: _prepared(row) for row in ROWS}, Path(folder, PREPARED))
+
+
+def read_prepared(folder: str) -> None:
+    """Let `prepare` start from what another process wrote."""
+    _PREPARED.update(torch.load(Path(folder, PREPARED), weights_only=False))
+
+
+PREPARED = "prepared.pt"
+_PREPARED: dict[str, Quantizer] = {}
+
+
 def _prepared(row: Row) -> Quantizer:
-    torch.manual_seed(0)
-    quantizer = row.make()
-    for seed in range(6):
-        quantizer(data(100, seed=100 + seed))
-    return quantizer
+    if row.name not in _PREPARED:
+        torch.manual_seed(0)
+        quantizer = row.make()
+        for seed in range(6):
+            quantizer(data(100, seed=100 + seed))
+        _PREPARED[row.name] = quantizer
+    return _PREPARED[row.name]
 
 
 def total(losses: dict[str, Tensor]) -> Tensor:
