@@ -17,7 +17,7 @@ SETUP   := pyproject.toml constraints.txt $(wildcard src/vocabula/functional/ker
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo bench test test-fast sanitize lint type layers check format clean
+.PHONY: help demo bench test suite test-fast sanitize lint type layers check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -56,7 +56,11 @@ demo: $(VENV)/.runtime ## train on bundled photographs (about 3 minutes on two c
 bench: $(VENV)/.bench ## time everything beside its rivals (about 25 minutes), rewrite docs/benchmarks.md
 	$(BIN)/python benchmarks/suite.py
 
-test: check ## lint, types, layers and all tests
+# Types take a minute on one core where nothing is cached; the tests have the others meanwhile.
+test: lint layers ## lint, types, layers and all tests
+	@$(MAKE) --no-print-directory --jobs=2 type suite
+
+suite: $(VENV)/.development
 	$(PYTEST)
 
 test-fast: $(VENV)/.development ## the quick tests, of every module (at most 90 seconds on two cores)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from vocabula.cli.main import app
 from vocabula.data import read_tokens
 
 TINY = (
@@ -19,14 +22,19 @@ TINY = (
 )
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("trained") / "run"
+    words = ["sample:photos", "--preset", "cifar10-multiscale", "--out", str(run), "data.crop=32"]
+    done = CliRunner().invoke(app, ["train", *words, *TINY])
+    assert done.exit_code == 0, done.stderr
+    return run
+
+
 @pytest.fixture
-def run(vocabula: Callable, tmp_path: Path) -> Path:
-    done = vocabula(
-        "train", "sample:photos", "--preset", "cifar10-multiscale", "--out", "run", "data.crop=32",
-        *TINY,
-    )  # fmt: skip
-    assert done.code == 0, done.err
-    return tmp_path / "run"
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the trained run, which a test may change."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
 @pytest.mark.slow

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
+
+from vocabula.cli.main import app
 
 ROWS = np.random.default_rng(0).normal(2, 3, (300, 5)).astype(np.float32)
 SMALL = ["training.steps=3", "training.batch_size=64", "quantizer.stages.*.codebook_size=8"]
@@ -33,12 +37,21 @@ def states(tmp_path: Path) -> Path:
     return tmp_path / "states.npy"
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run trained on such a file."""
+    folder = tmp_path_factory.mktemp("trained")
+    np.save(folder / "states.npy", ROWS)
+    words = [str(folder / "states.npy"), "--preset", "vectors", "-o", str(folder / "run"), *SMALL]
+    done = CliRunner().invoke(app, ["train", *words])
+    assert done.exit_code == 0, done.stderr
+    return folder / "run"
+
+
 @pytest.fixture
-def run(states: Path, say: Callable) -> Path:
-    """A run trained on it."""
-    out = states.parent / "run"
-    say("train", states, "--preset", "vectors", "-o", out, *SMALL)
-    return out
+def run(trained: Path, states: Path) -> Path:
+    """A copy of that run beside the file, which a test may change."""
+    return Path(shutil.copytree(trained, states.parent / "run"))
 
 
 def test_every_command_in_turn(run: Path, states: Path, say: Callable) -> None:

@@ -62,7 +62,7 @@ def vector(dim: int = D, **options: object) -> VectorQuantizer:
 
 def conditional(**options: object) -> ConditionalResidualQuantizer:
     """Its networks past the start, where they are the identity."""
-    quantizer = ConditionalResidualQuantizer(D, 16, stages=3, **{"hidden": 6} | options)
+    quantizer = ConditionalResidualQuantizer(D, 16, stages=2, **{"hidden": 6} | options)
     with torch.no_grad():
         for parameter in quantizer.networks.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -81,8 +81,10 @@ def lookup_free(**options: object) -> LookupFreeQuantizer:
     return LookupFreeQuantizer(D, **{"inverse_temperature": 1.0} | options)
 
 
-def multi_scale(*stages: Quantizer, **options: object) -> Quantizer:
-    return OnVectors(MultiScaleQuantizer(stages or [vector(2)], (1, 2, 4), axes=1, **options))
+def multi_scale(
+    *stages: Quantizer, scales: tuple[int, ...] = (1, 4), **options: object
+) -> Quantizer:
+    return OnVectors(MultiScaleQuantizer(stages or [vector(2)], scales, axes=1, **options))
 
 
 def finite_scalar(levels: list[int], **options: object) -> FiniteScalarQuantizer:
@@ -157,7 +159,7 @@ ROWS = [
     Row("finite scalar, projected", lambda: FiniteScalarQuantizer([8, 5, 5], dim=D)),
     Row("residual", lambda: ResidualQuantizer(several(3))),
     Row("residual, ema", lambda: ResidualQuantizer(several(2, learning=EMA(decay=0.9)))),
-    Row("residual, shared book", lambda: ResidualQuantizer([vector()], repeat=3)),
+    Row("residual, shared book", lambda: ResidualQuantizer([vector()], repeat=2)),
     Row(
         "residual, index backpropagation",
         lambda: ResidualQuantizer(several(2, estimator=IndexBackpropagation(0.5))),
@@ -165,7 +167,12 @@ ROWS = [
     Row("residual, dropout", lambda: ResidualQuantizer(several(2), dropout=0.5), random=True),
     Row(
         "residual, structured dropout",
-        lambda: ResidualQuantizer(several(4), dropout=0.9, dropout_least=2, dropout_multiple=2),
+        lambda: with_scales(
+            *(FiniteScalarQuantizer([3] * D) for _ in range(4)),
+            dropout=0.9,
+            dropout_least=2,
+            dropout_multiple=2,
+        ),
         random=True,
     ),
     # Fitted once: while fits go on, an eager search is greedy and a compiled one is not.
@@ -189,11 +196,12 @@ ROWS = [
     ),
     Row("conditional residual", conditional),
     Row("conditional residual, preselection", lambda: conditional(preselection=4, revival=None)),
-    Row("multi-scale", multi_scale),
+    Row("multi-scale", lambda: multi_scale(scales=(1, 2, 4))),
     Row(
         "multi-scale, a book each",
         lambda: multi_scale(
-            *(vector(2, learning=Gradient(), revival=None) for _ in range(3)),
+            *(vector(2, learning=Gradient(), revival=None) for _ in "ab"),
+            scales=(2, 4),
             convolutions=2,
             interpolation="cubic",
         ),
@@ -201,7 +209,7 @@ ROWS = [
     Row("multi-scale, dropout", lambda: multi_scale(dropout=0.5, convolutions=0), random=True),
     Row(
         "residual, finite scalar",
-        lambda: with_scales(*(FiniteScalarQuantizer([3] * D) for _ in range(3))),
+        lambda: with_scales(*(FiniteScalarQuantizer([3] * D) for _ in range(2))),
     ),
     Row(
         "residual, finite scalar, beam",

@@ -213,7 +213,7 @@ def test_stages_learn_tables_for_silence_and_for_activity() -> None:
     rate = RateTerm(0.02, null=True, contexts=4)
     books = [VectorQuantizer(4, 16, rate=rate, initialization=KMeans(refit_until=0)) for _ in "ab"]
     stack = ResidualQuantizer(books, beam=4)
-    z = torch.randn(4096, 4) * (torch.rand(4096, 1) < 0.3)
+    z = torch.randn(1024, 4) * (torch.rand(1024, 1) < 0.3)
     for _ in range(200):
         stack(z)
     stack.eval()

@@ -45,7 +45,7 @@ def test_forward_and_backward(bits: int, rows: int, books: int, device: torch.de
 
 def test_halves_of_several_tiles(device: torch.device) -> None:
     # 2^7 columns by 2^8: two tiles by four.
-    logits, mask, grad = inputs(15, 9, 1)
+    logits, mask, grad = inputs(15, 3, 1)
     joint = binary_joint(logits.to(device), mask.to(device)).cpu().double()
     exact = logits.double().requires_grad_()
     expected = listed(exact, mask)
