@@ -3,10 +3,10 @@
     python benchmarks/rate_distortion.py DATA --rows "NAME=RUN,effort=1,prior=PRIOR" [...]
 
 DATA are pictures that no run was trained on. A row is a run, perhaps with an effort, a portable
-prior, or ``correction=0``, which takes the decoder's corrections out. ``--name rate-effort --no-rivals``
-writes the table of efforts. Each picture is compressed at
+prior, or ``correction=0``, which takes the decoder's corrections out. Each picture is compressed at
 several qualities to a file of its own, which is read back. Means of bits a pixel and PSNR give a
-curve, as they do for JPEG and WebP, and the table has each curve at RATES.
+curve, as they do for JPEG and WebP, and the table has each curve at RATES. The table of efforts is
+written by ``--name rate-effort --no-rivals --qualities 20 50 80``.
 """
 
 from __future__ import annotations

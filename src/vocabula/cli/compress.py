@@ -133,8 +133,8 @@ def compress(
         typer.Option(
             "--effort",
             metavar="N",
-            help="0 or 1: encode each signal once, or twice to save bits, with a rate term; "
-            "default: 0.",
+            help="0 to 3: time spent on each signal to save bits, with a rate term: encode once, "
+            "twice, refine the codes, refine them longer; default: 0.",
         ),
     ] = None,
     lossless: Annotated[

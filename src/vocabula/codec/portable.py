@@ -248,6 +248,7 @@ class _Stream:
         """Whether each code is one symbol."""
         return len(self._slots) == 1
 
+    @torch.inference_mode()
     def prices(self, codes: Codes) -> Prices:
         """Bits (n, K) of every code at some positions, beside codes (N,) at all others."""
         ((number, slot),) = self._slots

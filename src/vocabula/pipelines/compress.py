@@ -147,7 +147,7 @@ def compress_files(
             pixel, per vector, per second. For pictures and a rate term, the highest quality for
             which that holds is chosen instead, for each picture.
         quality: 0 to 100; how much bits weigh in the search of a rate term, see `Spending`.
-        effort: 0 or 1; see `Spending`.
+        effort: 0 to 3; see `Spending`.
         lossless: also store the exact pixels of images, which decompression then returns.
         batch_size: most signals of a batch; None takes what suits the kind.
         jobs: threads that code, in addition to the network.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from vocabula.tokenizers.tiles import Tile, cut_for
 
 LARGEST_WHOLE = 2**22
 """Elements of a signal whose decoder sees all of it: gradients hold every feature map."""
+PIECE = 2**20
+"""Elements that are compared at a time."""
 PROBED = 32
 """Positions of the coarsest level along each axis at whose vectors a metric is measured."""
 PROBES = 3
@@ -59,7 +62,6 @@ class Objective:
     def __post_init__(self) -> None:
         self.quantizers = discrete(self.tokenizer)
         self.extent = self.x.shape[2:]
-        self._tiles = self._cut()
         values = self.values(self.levels)
         self.metrics = self._measured(values)
         energy = [value.square().flatten(0, -2).sum(0).double() for value in values]
@@ -79,9 +81,9 @@ class Objective:
         """The cost of codes: the error of the signals as they are stored, and whole messages."""
         shown = self.tokenizer.decode_stored(levels, size=self.extent)
         error, to_values = 0.0, self.tokenizer.signal.to_values
-        for one, own in zip(shown, self.x, strict=True):
-            for made, given in zip(one, own, strict=True):  # a channel at a time
-                error += float((to_values(made) - to_values(given)).square().sum())
+        pairs = (one.flatten().split(PIECE) for one in (shown, self.x))
+        for made, given in zip(*pairs, strict=True):
+            error += float((to_values(made) - to_values(given)).square().sum())
         return error + self.price * self.bits(levels)
 
     def bits(self, levels: Sequence[Tensor]) -> int:
@@ -166,7 +168,8 @@ class Objective:
             return (row,)
         return (row, *tile.seen(self.tokenizer._level_strides[level]))
 
-    def _cut(self) -> list[tuple[slice, Tile | None]]:
+    @cached_property
+    def _tiles(self) -> list[tuple[slice, Tile | None]]:
         """The parts of the signals that pass the decoder together.
 
         Raises:
@@ -180,7 +183,7 @@ class Objective:
             if self.extent and self.extent.numel() > LARGEST_WHOLE:
                 raise OptionError(
                     f"effort: expected at most {LARGEST_WHOLE} elements of a signal where the "
-                    f"decoder sees all of it, got {self.extent.numel()}; use effort 0 or 1"
+                    f"decoder sees all of it, got {self.extent.numel()}; use --effort 0 or 1"
                 )
             return [(slice(None), None)]
         return [(slice(n, n + 1), tile) for n in range(len(x)) for tile in cut]
