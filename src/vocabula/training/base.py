@@ -112,6 +112,13 @@ class BaseTrainer(ABC, Generic[B]):
         """
         return False
 
+    def companions(self) -> Sequence[tuple[nn.Module, torch.optim.Optimizer | None]]:
+        """Networks that the training holds beside the model, each with its optimizer if it learns.
+
+        None unless overridden.
+        """
+        return ()
+
     # ---------------------------------------------------------------- stepping
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -126,12 +127,13 @@ def measure_step(
                 trainer = make(changed, alone)
             base = _held_now(device) - _bytes(_kept(trainer))
             _settle(trainer)
-            state = _state_bytes(trainer, optimizer)  # its first step loads much of torch
+            state = _state_bytes(trainer, optimizer)  # the first step loads much of torch
             trials = _trials(trainer, batch, sizes, device)
-            model = _bytes(trainer.model.state_dict().values())
-            kept = _bytes(_kept(trainer)) - _bytes(_tensors(trainer.optimizer)) + state
+            held = [module for module, _ in _networks(trainer)]
+            model = max(_bytes(module.state_dict().values()) for module in held)
+            kept = _bytes(_kept(trainer)) - _bytes(_states(trainer)) + sum(state)
             numbers = sum(p.numel() for p in trainer.model.parameters())
-            return StepCost(numbers, base, kept, 2 * max(model, state), tuple(trials))
+            return StepCost(numbers, base, kept, 2 * max(model, *state), tuple(trials))
     finally:
         trainer = None  # type: ignore[assignment]
         if device.type == "cuda":
@@ -147,7 +149,7 @@ def _trials(
 ) -> list[_Trial]:
     with _counted(_kept(trainer), device):  # the first pass creates state that later ones reuse
         trainer.compute_gradients(batch(sizes[0]))
-    trainer.optimizer.zero_grad(set_to_none=True)
+    _forget(trainer)
     trials: list[_Trial] = []
     for size in sizes:
         work = math.prod(size)
@@ -174,7 +176,7 @@ def _trial(trainer: BaseTrainer[Any], data: Any, work: float, device: torch.devi
         started = time.perf_counter()
         trainer.compute_gradients(data)
         halfway = _now(device) - started
-    trainer.optimizer.zero_grad(set_to_none=True)
+    _forget(trainer)
     if halfway > LONGEST / 3:  # the optimizer's memory does not matter
         return _Trial(work, halfway, memory.series)
     with _counted(_kept(trainer), device):
@@ -238,10 +240,35 @@ def _settle(trainer: BaseTrainer[Any]) -> None:
             module.codebook = module.codebook
 
 
+def _networks(
+    trainer: BaseTrainer[Any],
+) -> list[tuple[torch.nn.Module, torch.optim.Optimizer | None]]:
+    """The model and what stands beside it, such as an adversary, each with its optimizer."""
+    return [(trainer.model, trainer.optimizer), *trainer.companions()]
+
+
+def _forget(trainer: BaseTrainer[Any]) -> None:
+    """Free all gradients."""
+    for _, optimizer in _networks(trainer):
+        if optimizer is not None:
+            optimizer.zero_grad(set_to_none=True)
+
+
 def _kept(trainer: BaseTrainer[Any]) -> list[torch.Tensor]:
-    model, average = trainer.model, trainer.average
+    average = trainer.average
     averages = [] if average is None else list(average.state().values())
-    return [*model.parameters(), *model.buffers(), *averages, *_tensors(trainer.optimizer)]
+    held = [[*module.parameters(), *module.buffers()] for module, _ in _networks(trainer)]
+    return [*itertools.chain(*held), *averages, *_states(trainer)]
+
+
+def _states(trainer: BaseTrainer[Any]) -> list[torch.Tensor]:
+    """What all optimizers keep."""
+    return [
+        tensor
+        for _, optimizer in _networks(trainer)
+        if optimizer is not None
+        for tensor in _tensors(optimizer)
+    ]
 
 
 def _tensors(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
@@ -249,14 +276,24 @@ def _tensors(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     return [v for entry in entries for v in entry.values() if isinstance(v, torch.Tensor)]
 
 
-def _state_bytes(trainer: BaseTrainer[Any], optimizer: OptimizerSettings) -> int:
-    """Bytes that the optimizer will keep, by what it keeps of one parameter."""
+def _state_bytes(trainer: BaseTrainer[Any], optimizer: OptimizerSettings) -> list[int]:
+    """Bytes that each optimizer will keep, by what it keeps of one parameter."""
+    return [_state_of(trainer.model, optimizer.build)] + [
+        _state_of(module, lambda some, of=own: type(of)(some, **of.defaults))
+        for module, own in trainer.companions()
+        if own is not None
+    ]
+
+
+def _state_of(
+    module: torch.nn.Module, build: Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
+) -> int:
     one = torch.nn.Parameter(torch.zeros(256, 256))
     one.grad = torch.zeros_like(one)
-    small = optimizer.build([one])
+    small = build([one])
     small.step()
     share = _bytes(_tensors(small)) / _bytes([one])
-    return int(share * _bytes(p for p in trainer.model.parameters() if p.requires_grad))
+    return int(share * _bytes(p for p in module.parameters() if p.requires_grad))
 
 
 def _bytes(tensors: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from vocabula.data import Batch
 from vocabula.quantizers.base import Quantizer
@@ -136,6 +136,10 @@ class Trainer(BaseTrainer[Batch | Tensor]):
                 quantizer.update()
         codes = [torch.cat(level) for level in zip(*self._codes, strict=True)]
         return code_figures(self.tokenizer.levels, codes)
+
+    def companions(self) -> list[tuple[nn.Module, torch.optim.Optimizer | None]]:
+        """The discriminator and the perceptual network; see `BaseTrainer.companions`."""
+        return [] if self.looks is None else self.looks.networks()
 
     def usage_reports(self) -> list[UsageReport | None]:
         """The recent use of each level's codewords; every process must call it.

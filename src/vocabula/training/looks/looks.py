@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from vocabula.errors import TrainingError
 from vocabula.nn.perceptual.base import Perceptual, PerceptualLoss
@@ -96,6 +96,15 @@ class Looks:
         if self.adversary is not None:
             options = self.adversary.options
             self.adversary.begun = -options.warmup - options.ramp
+
+    def networks(self) -> list[tuple[nn.Module, torch.optim.Optimizer | None]]:
+        """The networks of the terms, each with its optimizer if it learns."""
+        found: list[tuple[nn.Module, torch.optim.Optimizer | None]] = []
+        if self.adversary is not None:
+            found.append((self.adversary.players, self.adversary.optimizer))
+        if self.perceptual is not None:
+            found.append((self.perceptual, None))
+        return found
 
     # ------------------------------------------------------------------- terms
 
