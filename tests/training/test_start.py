@@ -17,6 +17,7 @@ from vocabula.errors import CodecError, OptionError, TokensError
 from vocabula.files.run_files import read_manifest
 from vocabula.pipelines import decode_tokens, encode_dataset
 from vocabula.tokenizers import SignalTokenizer, load
+from vocabula.tokenizers.look import Kin
 from vocabula.training.config import config_from_sections
 from vocabula.training.run import train
 from vocabula.training.start import open_start
@@ -230,3 +231,8 @@ def test_the_tokenizer_before_an_adversary_and_the_last_one_share_codes(
 
 def test_nothing_to_begin_as_is_none() -> None:
     assert open_start(None) is None
+
+
+@pytest.mark.parametrize("said", [None, {}, {"digest": "0" * 64, "fingerprints": ["../x"]}])
+def test_a_claim_that_cannot_be_read_counts_for_nothing(said: Any) -> None:
+    assert Kin.of({"codes": said}) is None

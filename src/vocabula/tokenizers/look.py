@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -103,6 +104,10 @@ class Kin:
         if not isinstance(said, Mapping):
             return None
         found, names = said.get("digest"), said.get("fingerprints")
-        if not isinstance(names, list) or not all(isinstance(x, str) for x in [found, *names]):
+        if not isinstance(names, list) or not names or not all(map(_is_sha, (found, *names))):
             return None
-        return cls(str(found), tuple(names)) if names else None
+        return cls(str(found), tuple(names))
+
+
+def _is_sha(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None

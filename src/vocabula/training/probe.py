@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
@@ -278,11 +279,12 @@ def _tensors(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
 
 def _state_bytes(trainer: BaseTrainer[Any], optimizer: OptimizerSettings) -> list[int]:
     """Bytes that each optimizer will keep, by what it keeps of one parameter."""
-    return [_state_of(trainer.model, optimizer.build)] + [
-        _state_of(module, lambda some, of=own: type(of)(some, **of.defaults))
-        for module, own in trainer.companions()
-        if own is not None
-    ]
+    found = [_state_of(trainer.model, optimizer.build)]
+    for module, own in trainer.companions():
+        if own is not None:
+            kind: Any = type(own)
+            found.append(_state_of(module, partial(kind, **own.defaults)))
+    return found
 
 
 def _state_of(

@@ -87,13 +87,13 @@ def train(
         source = data if isinstance(data, Source) else reading.open(data)
     folder, begun = RunFolder(os.fspath(out)), open_start(start)
     command = ("vocabula", "train", name, "--preset", config.preset, "--out", str(folder.path))
-    command += words_of(begun)
     with phase(f"reading {name}", shown=shown):
         identity = {"content": source.content()}
         known = known_attributes(config, source)
     looks = check_looks(config, signal_of(config, source.channels), reading.extent(source), options)
-    said = {"identity": identity, "more": said_of(begun)}
-    subject = Subject(name, len(source), command, unit=plural_of(config), **said)
+    about: dict[str, Any] = {"identity": identity, "more": said_of(begun)}
+    words, unit = (*command, *words_of(begun)), plural_of(config)
+    subject = Subject(name, len(source), words, unit=unit, **about)
     flags = restart_words(resume=resume, overwrite=overwrite)
     with only_writer(folder.path, accelerator):
         continued = folder.check(config, subject, resume=resume, overwrite=overwrite)

@@ -143,8 +143,8 @@ def _difference(before: Any, now: Any, path: str = "") -> tuple[str, Any, Any] |
             if found is not None:
                 return found
         return None
-    said = ("its default" if value is None else value for value in (before, now))
-    return None if before == now else (path, *said)
+    old, new = ("its default" if value is None else value for value in (before, now))
+    return None if before == now else (path, old, new)
 
 
 def _named(fingerprint: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from processes import run_ranks
+from processes import FORKED, run_ranks
 from vocabula.errors import Interrupted, OptionError
 from vocabula.files.run_files import read_log
 from vocabula.tokenizers import load
-from vocabula.training.checkpoint import newest_checkpoint
+from vocabula.training.checkpoint import newest_checkpoint, newest_step
 from vocabula.training.config import RunConfig, config_from_sections, load_config
 from vocabula.training.overrides import apply_override, parse_override
 from vocabula.training.run import train
@@ -161,3 +162,34 @@ def test_two_processes_learn_what_one_learns(
             if "usage_tracker" not in name and "noise" not in name:
                 close = np.allclose(value.float(), two.tensors[file][name].float(), atol=2e-3)
                 assert close, name
+
+
+def begin(config: RunConfig, pictures: Path, run: Path) -> Any:
+    """A process that begins or continues a run."""
+    arguments = {"resume": True, "progress": False}
+    process = FORKED.Process(target=train, args=(config, pictures, run), kwargs=arguments)
+    process.start()
+    return process
+
+
+@pytest.mark.slow
+def test_a_run_killed_among_adversarial_steps_resumes_to_identical_bits(
+    tmp_path: Path, sections: dict[str, Any], pictures: Path
+) -> None:
+    """The adversary counts from step 6 of 24 on; killed when a later checkpoint appears."""
+    sections["quantizer"]["sampling_temperature"] = 0.1  # random draws in every step
+    config = configured(sections, "training.steps=24", "training.checkpoint_every=1")
+    whole, run = begin(config, pictures, tmp_path / "whole"), tmp_path / "cut"
+    process = begin(config, pictures, run)
+    while process.is_alive() and newest_step(run / "checkpoints") < 9:
+        time.sleep(0.002)
+    process.kill()
+    process.join()
+    killed = newest_step(run / "checkpoints")
+    assert 9 <= killed < 24
+    process = begin(config, pictures, run)
+    for each in (process, whole):
+        each.join()
+        assert each.exitcode == 0
+    assert players(run) == players(tmp_path / "whole")
+    assert figures(run) == figures(tmp_path / "whole")
