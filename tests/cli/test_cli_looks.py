@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 Vocabula = Callable[..., Any]
@@ -66,3 +67,18 @@ def test_what_cannot_be_begun_as_is_refused(
     got = vocabula("train", pictures, "--preset", preset, "-o", "new", "--from", run)
     assert got.code == 2 and got.err.splitlines()[-1].startswith(said), got.err
     assert not Path("new").exists()
+
+
+def test_players_without_finite_values_end_a_run_in_one_line(
+    vocabula: Vocabula, preset: Path
+) -> None:
+    looks = ("adversary.start=0", "adversary.warmup=0", "adversary.learning_rate=1e30")
+    network = 'adversary.discriminator={name="patch",hidden=2,layers=1}'
+    np.save("x.npy", np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8))
+    got = vocabula(
+        *("train", "x.npy", "--preset", preset, "-o", "x", *looks, network),
+        *("training.steps=20", "data.crop=none"),
+    )
+    assert got.code == 2, got.err
+    last = got.err.splitlines()[-1]
+    assert last.startswith("error: training step 11: expected finite values of both players")

@@ -52,6 +52,11 @@ class LocalState(nn.Module):
         with self._as_buffers():
             return super()._apply(fn, recurse)
 
+    def discard(self) -> None:
+        """Forget what waits for an update; see `Pending`, which handles its buffers."""
+        with self._as_buffers():
+            super().discard()  # type: ignore[misc]
+
     def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
         with self._as_buffers():
             super()._save_to_state_dict(*args, **kwargs)

@@ -36,10 +36,11 @@ def make(
     *,
     accumulate: int = 1,
     precision: Any = "no",
+    quantizer: dict[str, Any] | None = None,
     **options: Any,
 ) -> Trainer:
     torch.manual_seed(0)
-    sections["quantizer"] = {"name": "finite_scalar", "levels": [5, 5]}
+    sections["quantizer"] = quantizer or {"name": "finite_scalar", "levels": [5, 5]}
     options = {"start": 0, "warmup": 0, "ramp": 0, "discriminator": SMALL, **options}
     return Trainer(
         build_tokenizer(sections, 1),
@@ -213,6 +214,37 @@ def test_a_value_that_is_not_finite_costs_its_step_alone(
     with pytest.raises(TrainingError, match=r"step 14: .*10 steps in a row.*adversary\.weight"):
         for _ in range(11):
             trainer.train_step(values())
+
+
+BOOK = {"name": "vector", "dim": 4, "codebook_size": 16, "initialization": "normal"}
+
+
+@pytest.mark.parametrize(
+    "quantizer",
+    [
+        BOOK,
+        {"name": "gumbel", "dim": 4, "codebook_size": 16},
+        {"name": "residual", "stages": [BOOK] * 2},
+    ],
+    ids=lambda quantizer: quantizer["name"],
+)
+def test_a_step_left_out_is_not_learned_by_codebooks(
+    sections: dict[str, Any], quantizer: dict[str, Any]
+) -> None:
+    trainer = make(sections, quantizer=quantizer)
+    trainer.train_step(values())
+    hook = next(trainer.tokenizer.encoder.parameters()).register_hook(lambda g: g * math.nan)
+    before = {
+        name: value.clone() for name, value in trainer.tokenizer.quantizer.state_dict().items()
+    }
+    trainer.train_step(values().flip(0))
+    hook.remove()
+    assert parts(trainer)[0].skipped == 1
+    now = trainer.tokenizer.quantizer.state_dict()
+    assert now.keys() == before.keys()  # nothing waits
+    counts = ("usage_tracker", "fits")  # how many vectors and passes were seen
+    changed = {name for name, value in now.items() if not value.equal(before[name])}
+    assert {name for name in changed if not any(word in name for word in counts)} == set()
 
 
 def test_a_checkpoint_continues_both_players(sections: dict[str, Any]) -> None:

@@ -102,6 +102,10 @@ def test_a_run_stopped_among_adversarial_steps_continues_to_identical_bits(
             'training.stages=[{train = ["encoder"], steps = 5}]',
             r"frozen by .*use adversary\.start=5",
         ),
+        (
+            'training.stages=[{train = ["encoder"], steps = 12}]',
+            r"until step 12; let it learn there",
+        ),
         ("likelihood=categorical", "decoder gives the signal itself, got categorical"),
         ("adversary.discriminator.layers=2", r"at least the 32 elements .*got 16 x 16"),
         ("adversary.discriminator=spectrum", r"signals of 1 axes, got images with 2"),

@@ -138,9 +138,11 @@ def _check_course(adversary: AdversaryOptions, options: TrainingOptions) -> None
     for index, stage in enumerate(options.stages):
         end += stage.steps
         if end > begin and not {"decoder", LOOK} & set(stage.train):
+            late = end + adversary.warmup >= options.steps
+            advice = "let it learn there" if late else f"use adversary.start={end}"
             raise OptionError(
                 f"adversary: expected a decoder that learns from step {begin} on, got one frozen "
-                f"by training.stages.{index} until step {end}; use adversary.start={end}"
+                f"by training.stages.{index} until step {end}; {advice}"
             )
 
 
