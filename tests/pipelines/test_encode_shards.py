@@ -155,6 +155,33 @@ def test_parts_hold_what_one_process_writes(
         assert all((a == b).all() for a, b in zip(one.levels, other.levels, strict=True))
 
 
+def test_parts_may_be_tars(photos: Path, tmp_path: Path, make_tokenizer: Make) -> None:
+    tokenizer, out = make_tokenizer(), tmp_path / "tokens"
+    options: dict[str, Any] = {"shards": SHARDS, "format": "webdataset"}
+    encode_shards(tokenizer, photos, out, worker=(1, 2), **options)
+    for name in ("part-00001.tar", "part-00003.tar"):
+        whole = (out / name).read_bytes()
+        (out / name).write_bytes(whole[: len(whole) - 700])
+    assert encode_shards(tokenizer, photos, out, **options).complete
+    encode_shards(tokenizer, photos, tmp_path / "tables", shards=SHARDS)
+    found, wanted = read_tokens(out), read_tokens(tmp_path / "tables")
+    assert len(found) == 15 and found.names == wanted.names
+    for one, other in zip(found, wanted, strict=True):
+        assert (one.path, one.label, one.extent) == (other.path, other.label, other.extent)
+        np.testing.assert_array_equal(one.codes, other.codes)
+    before = content(out)
+    assert encode_shards(tokenizer, photos, out, **options).signals == 0
+    assert content(out) == before and len(list(out.glob("part-*.tar"))) == SHARDS
+    with pytest.raises(OptionError, match="expected --format webdataset, as the plan says, got"):
+        encode_shards(tokenizer, photos, out, shards=SHARDS)
+    with pytest.raises(OptionError, match="--format: expected parquet or webdataset, got zip"):
+        encode_shards(tokenizer, photos, out, shards=SHARDS, format="zip")
+    whole = (out / "part-00002.tar").read_bytes()
+    (out / "part-00002.tar").write_bytes(whole.replace(b"dog/", b"fox/", 1))
+    with pytest.raises(TokensError, match=r"part-00002\.tar: .*one that was changed since"):
+        encode_shards(tokenizer, photos, out, **options)
+
+
 def test_squares_are_cut_where_one_process_cuts_them(
     photos: Path, tmp_path: Path, make_tokenizer: Make
 ) -> None:

@@ -101,6 +101,14 @@ def encode(
             "else all.",
         ),
     ] = None,
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="Of the parts: parquet, or webdataset for tars of .codes.npy, .cls and .json.",
+        ),
+    ] = "parquet",
     max_broken: Annotated[
         float,
         typer.Option(
@@ -139,6 +147,10 @@ def encode(
             raise OptionError(
                 f"{option}: expected --shards N with it, got {value} alone; add --shards 100"
             )
+    if format != "parquet" and shards is None:
+        raise OptionError(
+            f"--format: expected --shards N with it, got {format} alone; add --shards 100"
+        )
     from vocabula.cli.engines import engine_of
 
     chosen = engine_of(engine, actors, actor_cpus, actor_gpus, worker=worker, device=device)
@@ -158,7 +170,7 @@ def encode(
         raise OptionError("--quality: expected no --shards with it, got both; leave one out")
     from vocabula.cli.shards import encode_shards
 
-    how |= {"shards": shards, "most_broken": max_broken, "engine": chosen}
+    how |= {"shards": shards, "most_broken": max_broken, "format": format, "engine": chosen}
     encode_shards(run, data, out, device, worker, cut=cut, options=options, **how)
 
 

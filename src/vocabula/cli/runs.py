@@ -30,7 +30,7 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Folder of images, .parquet, .tar, .npy, .npz, hf:NAME:SPLIT or sample:photos; vectors in "
+        help="Folder of images, .parquet, .tar, .npy, .npz, hf:NAME:SPLIT, sample:NAME; vectors in "
         ".npy, .npz, .parquet or .csv; of data with several splits the training split.",
         callback=checked(check_data),
     ),
@@ -39,7 +39,7 @@ HeldOut = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Folder of images, .parquet, .tar, .npy, .npz, hf:NAME:SPLIT or sample:photos; vectors in "
+        help="Folder of images, .parquet, .tar, .npy, .npz, hf:NAME:SPLIT, sample:NAME; vectors in "
         ".npy, .npz, .parquet or .csv; of data with several splits the test split (else the "
         "validation split).",
         callback=checked(check_data),

@@ -165,10 +165,10 @@ def _splits(name: str) -> _Splits:
 def _of_folder(name: str, place: str) -> _Splits:
     """A folder in the layout of a repository, or a configuration of one."""
     root, config = Path(place).expanduser(), None
+    if not root.is_dir() and not _card(root.parent).get("configs"):
+        raise DataError(f"{name}: expected a folder, got nothing at {place}; check the path")
     if not root.is_dir() or _is_configuration(root):
         root, config = root.parent, root.name
-    if not root.is_dir():
-        raise DataError(f"{name}: expected a folder, got nothing at {place}; check the path")
     card, where = _card(root), HUB + str(root)
     made: Configuration = chosen(configurations(card, where), config, default_name(card), where)
     if made.patterns is None:

@@ -40,6 +40,8 @@ from vocabula.files import Draft, output_errors, sync_folder
 PLAN = "plan.parquet"
 """Name of the file in the folder of tokens."""
 FORMAT, VERSION = "vocabula shards", 1
+PARQUET = "parquet"
+"""The format of parts unless a plan says another."""
 
 _GROUP = 2**16  # rows of a row group; a shard is never divided between two
 _COLUMNS = {"shard": pa.int32(), "path": pa.string()} | dict.fromkeys(
@@ -69,6 +71,7 @@ class PlanFacts:
         attributes: the further attributes and what their values are called.
         folders: date of each folder that the data were found in.
         unreadable: path and reason of what was left out while the data were opened.
+        format: of the parts, see `FORMATS` in token_tables.py.
     """
 
     data: str
@@ -87,6 +90,7 @@ class PlanFacts:
     attributes: Mapping[str, Sequence[str]]
     folders: Mapping[str, int] = field(default_factory=dict)
     unreadable: Sequence[Sequence[str]] = ()
+    format: str = PARQUET
 
     @property
     def crops(self) -> int:
@@ -132,7 +136,10 @@ def write_plan(
     """
     names = [f"={name}" for name in values or {}]
     schema = pa.schema(_COLUMNS | dict.fromkeys(names, pa.list_(pa.int64())))
-    header = {"format": FORMAT, "version": VERSION, **asdict(facts)}
+    told = {"parts" if name == "format" else name: own for name, own in asdict(facts).items()}
+    if facts.format == PARQUET:
+        del told["parts"]  # as plans always told
+    header = {"format": FORMAT, "version": VERSION, **told}
     schema = schema.with_metadata({KEY: json.dumps(header, sort_keys=True)})
     place = folder / PLAN
     with output_errors(place):
@@ -201,7 +208,7 @@ class ShardPlan:
             header = json.loads((self._table.schema.metadata or {})[KEY])
             if header.pop("format") != FORMAT or header.pop("version") > VERSION:
                 raise ValueError
-            self.facts = PlanFacts(**header)
+            self.facts = PlanFacts(format=header.pop("parts", PARQUET), **header)
         except (KeyError, TypeError, ValueError):
             raise TokensError(
                 f"{self.path}: expected the plan of shards, got another or a newer file; update "

@@ -22,6 +22,7 @@ from vocabula.data.token_layout import (
     specs_of,
 )
 from vocabula.data.token_records import TokenBatch, TokenRecord
+from vocabula.data.token_tables import token_table
 from vocabula.data.token_writer import TokenWriter, write_tokens
 from vocabula.errors import TokensError
 from vocabula.levels import only
@@ -159,5 +160,5 @@ def open_tokens(path: Path) -> TokenFile:
     """
     if not path.exists():
         raise TokensError(f"{path}: expected a file of tokens, got nothing there; check the path")
-    table = TableFile(path, kind=TokensError, expected="a file of tokens", fix="encode again")
+    table = token_table(path)
     return TokenFile(table, header_of(table))

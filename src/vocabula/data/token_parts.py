@@ -13,17 +13,18 @@ from pathlib import Path
 from vocabula.data.shard_plan import PLAN, ShardPlan
 from vocabula.data.token_file import TokenFile, open_tokens
 from vocabula.data.token_records import TokenBatch
+from vocabula.data.token_tables import FORMATS
 from vocabula.errors import TokensError, plural
 
 MANIFEST = "manifest.json"
 """Name of the file that says that all parts are there."""
-_PART = re.compile(r"part-\d+\.parquet")
+_PART = re.compile(r"part-\d+\.(parquet|tar)")
 
 
 def token_files(path: Path) -> list[Path] | None:
     """The files of tokens that a folder or a pattern stands for; None for one file.
 
-    A folder with a plan must be complete. Of another folder all parquet files count.
+    A folder with a plan must be complete. Of another folder all parquet files count, or else tars.
 
     Raises:
         TokensError: there are none, or a folder is not complete.
@@ -42,17 +43,21 @@ def _in_folder(path: Path) -> list[Path]:
     names = sorted(name for name in os.listdir(path) if not name.startswith("."))
     parts = [path / name for name in names if _PART.fullmatch(name)]
     if PLAN in names:
-        shards = len(ShardPlan(path))
+        plan = ShardPlan(path)
+        shards = len(plan)
         if shards != len(parts):
+            suffix = FORMATS[plan.facts.format].suffix
             aside = [name for name in names if name.startswith("failed-")]
             why = f" ({aside[0]} says why one was set aside)" if aside else ""
             raise TokensError(
                 f"{path}: expected all parts of a finished encoding, got "
                 f"{len(parts)} of {plural(shards, 'part')}{why}; run vocabula encode again, or "
-                f"read those there are: '{path / 'part-*.parquet'}'"
+                f"read those there are: '{path / f'part-*{suffix}'}'"
             )
         return parts
-    found = parts or [path / name for name in names if name.endswith(".parquet")]
+    found = parts
+    for form in FORMATS.values():
+        found = found or [path / name for name in names if name.endswith(form.suffix)]
     if not found:
         raise TokensError(
             f"{path}: expected a folder of token files, got none in it; check the path"

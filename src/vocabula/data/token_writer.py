@@ -82,7 +82,7 @@ class TokenWriter:
         overwrite: bool = False,
     ) -> None:
         self._path = Path(path)
-        check_name(self._path)
+        self._check_name()
         check_attributes(attributes, path)
         if not levels or not all(spec.books for spec in levels):
             raise TokensError(
@@ -112,14 +112,34 @@ class TokenWriter:
         self._draft = Draft(self._path, overwrite=overwrite)
         with self._reporting():
             self._file = _open_new(self._draft.hidden)
-            self._writer = pq.ParquetWriter(
-                self._file,
-                self._schema,
-                compression="zstd",
-                write_page_checksum=True,
-                # names that all differ gain nothing from a dictionary, and take its time
-                use_dictionary=True if signal == IMAGE else ["codes.list.element"],
-            )
+            self._start()
+
+    # ------------------------------------------------ what another format does otherwise
+
+    def _check_name(self) -> None:
+        """Refuse a name that indicates another format."""
+        check_name(self._path)
+
+    def _start(self) -> None:
+        """Write what comes before all codes."""
+        self._writer = pq.ParquetWriter(
+            self._file,
+            self._schema,
+            compression="zstd",
+            write_page_checksum=True,
+            # names that all differ gain nothing from a dictionary, and take its time
+            use_dictionary=True if self._signal == IMAGE else ["codes.list.element"],
+        )
+
+    def _store(self, pieces: Sequence[TokenRows]) -> None:
+        """Write some rows."""
+        self._writer.write_table(table_of(pieces, self._schema))
+
+    def _finish(self) -> None:
+        """Write what comes after all codes."""
+        self._writer.close()
+
+    # -------------------------------------------------------------------------------------
 
     def append(self, record: TokenRecord) -> None:
         """Add the codes of one signal.
@@ -190,7 +210,7 @@ class TokenWriter:
         """
         self._flush()
         with self._reporting():
-            self._writer.close()
+            self._finish()
             self._file.close()
             self._draft.publish()
         return self.count
@@ -199,7 +219,7 @@ class TokenWriter:
         """Abort: remove what was written so far."""
         # Closing writes the footer, which fails on a full disk; the file is removed anyway.
         with contextlib.suppress(OSError, pa.ArrowException, ValueError, AttributeError):
-            self._writer.close()
+            self._finish()
         with contextlib.suppress(OSError, AttributeError):
             self._file.close()
         self._draft.discard()
@@ -221,9 +241,8 @@ class TokenWriter:
     def _flush(self) -> None:
         if not self._pieces:
             return
-        table = table_of(self._pieces, self._schema)
         with self._reporting():
-            self._writer.write_table(table)
+            self._store(self._pieces)
         self._pieces, self._rows, self._codes = [], 0, 0
 
     @contextlib.contextmanager

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vocabula.data import Source
 from vocabula.data.pieces import ChangedInputError
 from vocabula.data.shard_plan import Shard, ShardPlan
+from vocabula.data.token_tables import FORMATS
 from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import DataError, OutputError, VocabulaError
 from vocabula.evaluation.batches import read_batches
@@ -73,7 +74,7 @@ class ShardEncoder:
 
     def _writer(self, plan: ShardPlan, number: int) -> TokenWriter:
         facts, tokenizer = plan.facts, self._tokenizer
-        return TokenWriter(
+        return FORMATS[facts.format].writer(
             self.folder.part(number),
             fingerprint=facts.fingerprint,
             levels=[level.spec for level in tokenizer.levels],

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vocabula.data.shard_plan import FORMAT, PLAN, VERSION, ShardPlan
 from vocabula.data.tables import TableFile
 from vocabula.data.token_header import header_of
 from vocabula.data.token_parts import MANIFEST
+from vocabula.data.token_tables import FORMATS, token_table
 from vocabula.errors import OutputError, TokensError
 from vocabula.files import dump_json, is_hidden, new_file, output_errors, replace_file, sync_folder
 
@@ -56,6 +56,7 @@ class ShardFolder:
 
     def __init__(self, path: Path, plan: ShardPlan) -> None:
         self.path, self.plan = path, plan
+        self._suffix = FORMATS[plan.facts.format].suffix
         self._digits = max(5, len(str(len(plan) - 1)))
         self._known: NDArray[Any] = np.zeros(len(plan), _KNOWN)
         self._counts = plan.counts()
@@ -68,7 +69,7 @@ class ShardFolder:
         return self.path / self._name(shard)
 
     def _name(self, shard: int) -> str:
-        return f"part-{shard:0{self._digits}}.parquet"
+        return f"part-{shard:0{self._digits}}{self._suffix}"
 
     def broken(self, shard: int) -> Path:
         """The table of a shard's broken signals; there is none without such."""
@@ -106,7 +107,7 @@ class ShardFolder:
         with open(path, "rb") as file:
             found, digest = os.fstat(file.fileno()), hashlib.file_digest(file, "sha256").hexdigest()
         broken = self._broken_count(shard)
-        signals = pq.read_metadata(path).num_rows
+        signals = len(token_table(path))
         known = (signals, broken, found.st_size, found.st_mtime_ns, digest)
         self.note(shard, known)
         with contextlib.suppress(OSError):  # without it the part is read again
@@ -133,7 +134,7 @@ class ShardFolder:
 
     def _parts(self) -> Iterator[tuple[int, int, int]]:
         """Shard, bytes and date of each part there is."""
-        pattern = re.compile(rf"part-(\d{{{self._digits}}})\.parquet")
+        pattern = re.compile(rf"part-(\d{{{self._digits}}}){re.escape(self._suffix)}")
         with os.scandir(self.path) as entries:
             for entry in entries:
                 found = pattern.fullmatch(entry.name)
@@ -179,7 +180,7 @@ class ShardFolder:
         """
         path = self.part(shard)
         try:
-            table = TableFile(path, kind=TokensError)
+            table = token_table(path)
             table.read(table.names)
         except TokensError:
             path.unlink()
@@ -285,7 +286,7 @@ class ShardFolder:
 
 def clear_shards(path: Path) -> None:
     """Remove a plan, its parts and all else that belongs to them; other files stay."""
-    ours = re.compile(rf"(part|broken|failed)-\d+\.(parquet|json)|{MANIFEST}|{re.escape(PLAN)}")
+    ours = re.compile(rf"(part|broken|failed)-\d+\.(parquet|tar|json)|{MANIFEST}|{re.escape(PLAN)}")
     for entry in [path / PLAN, *path.iterdir()]:  # without its plan no part counts
         if ours.fullmatch(entry.name) or is_hidden(entry):
             entry.unlink(missing_ok=True)

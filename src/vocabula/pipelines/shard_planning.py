@@ -100,6 +100,7 @@ def make_plan(
     limit: int | None,
     cut: Cut | None,
     most_broken: float,
+    format: str,
 ) -> ShardPlan:
     """Share data out to shards and freeze the plan in a folder, unless it has one already.
 
@@ -116,6 +117,7 @@ def make_plan(
         limit: use the first signals only.
         cut: how pictures are cut.
         most_broken: share of a shard's signals that may be broken.
+        format: of the parts.
 
     Raises:
         OptionError: there are more shards than signals, or the plan that exists was made with other
@@ -132,6 +134,7 @@ def make_plan(
         "limit": limit,
         "cut": None if cut is None else asdict(cut),
         "most_broken": most_broken,
+        "format": format,
     }
     asked = json.loads(json.dumps(wanted))  # as a plan tells it
     if not (out / PLAN).exists():

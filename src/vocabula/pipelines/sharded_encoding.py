@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vocabula.data import Cut
-from vocabula.data.shard_plan import PLAN, ShardPlan
+from vocabula.data.shard_plan import PARQUET, PLAN, ShardPlan
+from vocabula.data.token_tables import FORMATS
 from vocabula.errors import DataError, Interrupted, OptionError, plural
 from vocabula.evaluation.batches import counted
 from vocabula.pipelines.encode import check_codes
@@ -49,6 +50,7 @@ def encode_shards(
     batch_size: int | None = None,
     workers: int | None = None,
     most_broken: float = 0.1,
+    format: str = PARQUET,
     overwrite: bool = False,
     progress: bool = False,
     engine: Engine | None = None,
@@ -73,6 +75,7 @@ def encode_shards(
         batch_size: most signals of a batch; batches never cross shards.
         workers: threads that decode ahead; None takes one for each core.
         most_broken: share of a shard's signals that may be broken; one always may, unless it is 0.
+        format: of the parts: ``parquet``, or ``webdataset`` for tars.
         overwrite: remove the plan and the parts that `out` holds; only as the only worker.
         progress: show a progress bar on a terminal.
         engine: who encodes, such as a `RayEngine`; None for this process. With an engine there is
@@ -92,6 +95,8 @@ def encode_shards(
     """
     check_codes(tokenizer)
     _check(worker, shards, most_broken, overwrite)
+    if format not in FORMATS:
+        raise OptionError(f"--format: expected {' or '.join(FORMATS)}, got {format}; choose one")
     if engine is not None and worker != (0, 1):
         raise OptionError(
             f"--worker: expected none with an engine, got {worker[0]}/{worker[1]}; leave it out, "
@@ -116,6 +121,7 @@ def encode_shards(
         limit=limit,
         cut=cut,
         most_broken=most_broken,
+        format=format,
     )
     parts = ShardFolder(folder, plan)
     parts.look()
