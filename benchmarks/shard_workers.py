@@ -21,13 +21,13 @@ from vocabula.pipelines.ray_engine import ActorPool
 SHARDS = 16
 
 
-def two_workers(folder: Path, turns: int = 5) -> dict[str, Any]:
+def two_workers(folder: Path, turns: int = 3) -> dict[str, Any]:
     """How many times as fast two processes are as one.
 
     By CPU time: that of one process over that of the longer of two that run at once. It is the
     speed of a machine with two free cores, also where other programs use them.
     """
-    made, data = tokenizer(64), pictures(folder / "many", 800)
+    made, data = tokenizer(128), pictures(folder / "many", 800)
 
     def encode(turn: int, workers: int, number: int) -> None:
         warnings.simplefilter("ignore")
