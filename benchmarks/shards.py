@@ -1,7 +1,9 @@
 """Sharded encoding: the same bytes whatever happens, its overhead, and a large plan.
 
     python benchmarks/shards.py               all of it, a minute or two
-    python benchmarks/shards.py --only plan   one section: faults, overhead, plan or reading
+    python benchmarks/shards.py --only plan   one section; --help names them
+
+Times by the clock count on a quiet machine only.
 
 Workers are processes forked off this one. Killed means SIGKILL at a random moment.
 """
@@ -30,67 +32,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 from common import RESULTS, write_result
-from PIL import Image
+from shard_cases import content, exit_code, forked, pictures, tokenizer
+from shard_workers import two_workers, with_ray
 
 from vocabula.data import TokenRecord, open_source, read_tokens, write_tokens
 from vocabula.data.code_arrays import read_codes
 from vocabula.data.code_batches import train_code_batches
 from vocabula.data.pieces import Piece, shared_out
 from vocabula.data.shard_plan import PlanFacts, write_plan
-from vocabula.errors import VocabulaError
 from vocabula.pipelines import encode_dataset, encode_shards
 from vocabula.signals import CodeSpec
-from vocabula.tokenizers import SignalTokenizer, build_tokenizer
 
 SHARDS, PICTURES, KILLS = 16, 480, 20
-
-
-def tokenizer(hidden: int = 32) -> SignalTokenizer:
-    """An untrained tokenizer of colour pictures, with books that fit what its encoder gives."""
-    torch.manual_seed(0)
-    networks = {"name": "vqvae", "hidden": hidden, "residual_hidden": hidden, "downsample": 4}
-    quantizer = {"name": "vector", "dim": 16, "codebook_size": 256, "initialization": "kmeans"}
-    made = build_tokenizer({"encoder": networks, "decoder": networks, "quantizer": quantizer}, 3)
-    made.train()(torch.rand(16, 3, 32, 32))
-    return made.eval()
-
-
-def pictures(folder: Path, count: int, side: int = 64) -> Path:
-    """Smooth pictures in two folders, and one that is broken behind its header."""
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        place = folder / "ab"[number % 2]
-        place.mkdir(parents=True, exist_ok=True)
-        small = rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)
-        Image.fromarray(small).resize((side, side), Image.BICUBIC).save(place / f"{number:05}.png")
-    whole = (folder / "a/00000.png").read_bytes()
-    (folder / "a/00000-broken.png").write_bytes(whole[: len(whole) // 2])
-    return folder
-
-
-def forked(work: Callable[[], object]) -> int:
-    """The number of a process that does some work; its exit code is 2 for an error of one line."""
-    number = os.fork()
-    if number:
-        return number
-    try:
-        work()
-    except VocabulaError as error:
-        print(f"  {str(error)[-120:]}")
-        os._exit(2)
-    except BaseException as error:
-        print(f"  {error!r}")
-        os._exit(1)
-    os._exit(0)
-
-
-def exit_code(number: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
-
-
-def content(folder: Path) -> dict[str, str]:
-    """The hash of all that a folder holds."""
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
 
 
 class Faults:
@@ -329,6 +282,8 @@ def _resident() -> float:
 
 SECTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "faults": lambda folder: Faults(folder).figures(),
+    "workers": two_workers,
+    "ray": with_ray,
     "overhead": overhead,
     "plan": large_plan,
     "reading": reading,

@@ -431,6 +431,39 @@ def test_a_shard_that_fails_is_set_aside(
     assert not list(out.glob("failed-*")) and (out / "manifest.json").exists()
 
 
+def test_failed_tries_are_counted_over_starts(
+    photos: Path, tmp_path: Path, make_tokenizer: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, out, tries = make_tokenizer(), tmp_path / "tokens", list[int]()
+
+    def start(until: int) -> None:
+        """One start that ends after so many tries of shard 1, as if it were killed."""
+        own = list[int]()
+
+        def failing(self: ShardEncoder, number: int, *more: Any) -> None:
+            if len(own) == until:
+                raise Killed
+            if number == 1:
+                own.append(number)
+                tries.append(number)
+                raise RuntimeError("the device is gone")
+            encode(self, number, *more)
+
+        monkeypatch.setattr(ShardEncoder, "encode", failing)
+        encode_shards(tokenizer, photos, out, shards=SHARDS)
+
+    encode = ShardEncoder.encode
+    for _ in range(2):
+        with pytest.raises(Killed):
+            start(until=1)
+    with pytest.raises(DataError, match="set aside after 3 tries: 1 "):
+        start(until=9)
+    assert len(tries) == 3
+    with pytest.raises(DataError, match="set aside after 4 tries: 1 "):
+        start(until=9)
+    assert len(tries) == 4
+
+
 def test_too_many_broken_signals(photos: Path, tmp_path: Path, make_tokenizer: Make) -> None:
     for number in (11, 12):
         (photos / f"dog/0{number}.png").write_bytes((photos / "dog/010b.png").read_bytes())

@@ -114,9 +114,22 @@ def connected(cpus: int | None = None) -> Iterator[tuple[Any, bool]]:
                 f"{ADDRESS} and that all nodes have the same versions of Python and Ray"
             ) from None
     try:
-        yield ray, local
+        with _quiet(ray):
+            yield ray, local
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _quiet(ray: Any) -> Iterator[None]:
+    """Ray does not print its reports on dead processes; no option of its own keeps it from that."""
+    module = ray._private.worker
+    shown = getattr(module, "print_to_stdstream", None)
+    module.print_to_stdstream = lambda *words, **more: None
+    try:
+        yield
+    finally:
+        module.print_to_stdstream = shown
 
 
 @contextmanager
