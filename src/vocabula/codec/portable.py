@@ -23,8 +23,8 @@ from vocabula.codec.table import PRECISION
 from vocabula.codec.words import WORD, bad_words
 from vocabula.errors import CodecError, OptionError
 from vocabula.priors.codes import Slot
-from vocabula.priors.context import Context, as_planes, is_series
-from vocabula.priors.portable import PortablePrior, by_kind
+from vocabula.priors.context import Context, as_planes, by_kind, is_series
+from vocabula.priors.portable import PortablePrior
 
 _ADAPTIVE = b"\1"
 """What precedes a message of the adaptive model; a network's messages are whole words."""

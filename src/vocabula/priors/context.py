@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -282,6 +282,23 @@ class Context(ABC):
             phase(row, down) * phases_of(right) + phase(column, right)
             for down, right in self._factors
         ]
+
+
+def by_kind(
+    context: Context,
+    which: Tensor | slice,
+    compute: Callable[[Tensor | slice, int], Tensor],
+) -> Tensor:
+    """What `compute` gives for positions (M,), those of each kind by themselves, in one tensor."""
+    parts = context.kinds(which)
+    if len(parts) == 1:
+        return compute(which, parts[0][0])
+    found = torch.cat([compute(part, kind) for kind, part in parts])
+    # the positions (M,) are in any order: each looks up its place among those of all kinds
+    every = torch.arange(context.positions, device=found.device)
+    place = torch.empty_like(every)
+    place[torch.cat([every[part] for _, part in parts])] = every[: len(found)]
+    return found[place[every[which]]]
 
 
 class RasterContext(Context):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal
@@ -23,6 +23,7 @@ from vocabula.priors.context import (
     Runs,
     Seen,
     as_planes,
+    by_kind,
     is_series,
     margin,
     table_rows,
@@ -341,23 +342,6 @@ def _factors(grid: tuple[int, ...], coarser: tuple[int, ...]) -> tuple[Fraction,
     """Positions to one of a coarser grid, down and across."""
     down, right = map(step_between, (1, *grid)[-2:], (1, *coarser)[-2:])
     return down, right
-
-
-def by_kind(
-    context: Context,
-    which: Tensor | slice,
-    compute: Callable[[Tensor | slice, int], Tensor],
-) -> Tensor:
-    """What `compute` gives for positions (M,), those of each kind by themselves, in one tensor."""
-    parts = context.kinds(which)
-    if len(parts) == 1:
-        return compute(which, parts[0][0])
-    found = torch.cat([compute(part, kind) for kind, part in parts])
-    # the positions (M,) are in any order: each looks up its place among those of all kinds
-    every = torch.arange(context.positions, device=found.device)
-    place = torch.empty_like(every)
-    place[torch.cat([every[part] for _, part in parts])] = every[: len(found)]
-    return found[place[every[which]]]
 
 
 def _with_outside(codes: CodeGrid, given: Tensor) -> tuple[Tensor, Tensor]:
