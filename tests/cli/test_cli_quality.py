@@ -82,22 +82,32 @@ def test_a_target_is_met_by_the_bytes_of_the_file(
     assert not Path("low.vcb").exists()
 
 
-def test_codes_for_a_prior_have_a_quality_too(vocabula: Vocabula, run: Path, picture: Path) -> None:
-    entropies, found = [], {}
-    for quality in (5, 50, 95, None):
-        option = () if quality is None else ("--quality", quality)
-        done = vocabula("encode", run, picture.parent, "-o", f"{quality}.parquet", *option)
+def test_codes_for_a_prior_have_a_quality_too(
+    vocabula: Vocabula, run: Path, picture: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    picture.rename(data / "a.png")
+
+    def codes_of(name: str, *words: object) -> np.ndarray:
+        done = vocabula("encode", run, data, "-o", name, *words)
         assert done.code == 0, done.err
-        (record,) = read_tokens(f"{quality}.parquet")
-        codes = np.concatenate([np.asarray(level).reshape(-1) for level in record.codes])
-        found[quality] = codes
-        share = np.bincount(codes.reshape(-1), minlength=64) / codes.size
+        (record,) = read_tokens(name)
+        return np.concatenate([np.asarray(level).reshape(-1) for level in record.codes])
+
+    found = {q: codes_of(f"{q}.parquet", "--quality", q) for q in (5, 50, 95)}
+    entropies = []
+    for codes in found.values():
+        share = np.bincount(codes, minlength=64) / codes.size
         entropies.append(float(-(share[share > 0] * np.log2(share[share > 0])).sum()))
-    assert np.array_equal(found[50], found[None])
     assert entropies[0] < entropies[1] < entropies[2]
-    for words, message in (((101,), "0 to 100"), ((50, "--shards", 1), "no --shards with it")):
-        done = vocabula("encode", run, picture.parent, "-o", "x.parquet", "--quality", *words)
-        assert done.code == 2 and message in done.err.splitlines()[-1]
+    assert np.array_equal(codes_of("plain.parquet"), found[50])
+    assert np.array_equal(codes_of("parts", "--shards", 1, "--quality", 5), found[5])
+    other = vocabula("encode", run, data, "-o", "parts", "--shards", 1)
+    assert other.code == 2 and "expected --quality 5.0, as the plan says" in other.err
+    for words in ((101,), (-1, "--shards", 1)):
+        done = vocabula("encode", run, data, "-o", "x.parquet", "--quality", *words)
+        assert done.code == 2 and "0 to 100" in done.err and done.err.count("\n") == 1
         assert not Path("x.parquet").exists()
 
 

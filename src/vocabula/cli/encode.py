@@ -160,14 +160,12 @@ def encode(
         "limit": limit,
         "batch_size": batch_size,
         "workers": workers,
+        "quality": quality,
         "overwrite": overwrite,
     }
     if shards is None:
-        how["quality"] = quality
         alone(_encode_file)(run, data, out, device, cut, options, **how)
         return
-    if quality is not None:
-        raise OptionError("--quality: expected no --shards with it, got both; leave one out")
     from vocabula.cli.shards import encode_shards
 
     how |= {"shards": shards, "most_broken": max_broken, "format": format, "engine": chosen}

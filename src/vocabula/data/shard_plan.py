@@ -72,6 +72,7 @@ class PlanFacts:
         folders: date of each folder that the data were found in.
         unreadable: path and reason of what was left out while the data were opened.
         format: of the parts, see `FORMATS` in token_tables.py.
+        quality: how little bits weigh in the search for codes; None as in training.
     """
 
     data: str
@@ -91,6 +92,7 @@ class PlanFacts:
     folders: Mapping[str, int] = field(default_factory=dict)
     unreadable: Sequence[Sequence[str]] = ()
     format: str = PARQUET
+    quality: float | None = None
 
     @property
     def crops(self) -> int:
@@ -139,6 +141,8 @@ def write_plan(
     told = {"parts" if name == "format" else name: own for name, own in asdict(facts).items()}
     if facts.format == PARQUET:
         del told["parts"]  # as plans always told
+    if facts.quality is None:
+        del told["quality"]
     header = {"format": FORMAT, "version": VERSION, **told}
     schema = schema.with_metadata({KEY: json.dumps(header, sort_keys=True)})
     place = folder / PLAN

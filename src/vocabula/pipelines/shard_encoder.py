@@ -19,6 +19,7 @@ from vocabula.errors import DataError, OutputError, VocabulaError
 from vocabula.evaluation.batches import read_batches
 from vocabula.files import new_file, one_line, output_errors
 from vocabula.pipelines.encode import encode_batches
+from vocabula.pipelines.rate_search import spending, weighing
 from vocabula.pipelines.shard_folder import ShardFolder
 from vocabula.pipelines.shard_planning import ShardInputs
 from vocabula.tokenizers import SignalTokenizer
@@ -105,8 +106,9 @@ class ShardEncoder:
 
         chosen = None if values is None else known
         coded = encode_batches(self._tokenizer, source, batches, writer, chosen)
+        scale = spending(self._tokenizer, facts.quality, None).scale
         try:
-            with closing(coded) as parts:
+            with closing(coded) as parts, weighing(self._tokenizer, scale):
                 for indices in parts:
                     found.append(indices)
                     advance(len(indices))

@@ -99,6 +99,7 @@ def make_plan(
     batch_size: int | None,
     limit: int | None,
     cut: Cut | None,
+    quality: float | None,
     most_broken: float,
     format: str,
 ) -> ShardPlan:
@@ -116,6 +117,7 @@ def make_plan(
         batch_size: most signals of a batch.
         limit: use the first signals only.
         cut: how pictures are cut.
+        quality: how little bits weigh; None as in training.
         most_broken: share of a shard's signals that may be broken.
         format: of the parts.
 
@@ -133,6 +135,7 @@ def make_plan(
         "batch_size": batch_size,
         "limit": limit,
         "cut": None if cut is None else asdict(cut),
+        "quality": quality,
         "most_broken": most_broken,
         "format": format,
     }

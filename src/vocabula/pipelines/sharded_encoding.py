@@ -14,6 +14,7 @@ from vocabula.data.token_tables import FORMATS
 from vocabula.errors import DataError, Interrupted, OptionError, plural
 from vocabula.evaluation.batches import counted
 from vocabula.pipelines.encode import check_codes
+from vocabula.pipelines.rate_search import spending
 from vocabula.pipelines.shard_engines import Engine, InThisProcess, ShardQueue, ShardWork
 from vocabula.pipelines.shard_folder import ShardFolder, clear_shards
 from vocabula.pipelines.shard_planning import ShardInputs, make_plan
@@ -49,6 +50,7 @@ def encode_shards(
     limit: int | None = None,
     batch_size: int | None = None,
     workers: int | None = None,
+    quality: float | None = None,
     most_broken: float = 0.1,
     format: str = PARQUET,
     overwrite: bool = False,
@@ -74,6 +76,7 @@ def encode_shards(
         limit: encode the first `limit` signals only; with `cut`, pictures.
         batch_size: most signals of a batch; batches never cross shards.
         workers: threads that decode ahead; None takes one for each core.
+        quality: see `encode_dataset`.
         most_broken: share of a shard's signals that may be broken; one always may, unless it is 0.
         format: of the parts: ``parquet``, or ``webdataset`` for tars.
         overwrite: remove the plan and the parts that `out` holds; only as the only worker.
@@ -94,6 +97,7 @@ def encode_shards(
         Interrupted: SIGINT or SIGTERM came; finished parts are kept.
     """
     check_codes(tokenizer)
+    spending(tokenizer, quality, None)  # refuses what does not fit
     _check(worker, shards, most_broken, overwrite)
     if format not in FORMATS:
         raise OptionError(f"--format: expected {' or '.join(FORMATS)}, got {format}; choose one")
@@ -120,6 +124,7 @@ def encode_shards(
         batch_size=batch_size,
         limit=limit,
         cut=cut,
+        quality=quality,
         most_broken=most_broken,
         format=format,
     )
