@@ -98,9 +98,7 @@ def encode_shards(
     """
     check_codes(tokenizer)
     spending(tokenizer, quality, None)  # refuses what does not fit
-    _check(worker, shards, most_broken, overwrite)
-    if format not in FORMATS:
-        raise OptionError(f"--format: expected {' or '.join(FORMATS)}, got {format}; choose one")
+    _check(worker, shards, most_broken, overwrite, format)
     if engine is not None and worker != (0, 1):
         raise OptionError(
             f"--worker: expected none with an engine, got {worker[0]}/{worker[1]}; leave it out, "
@@ -161,7 +159,9 @@ def _set_aside(parts: ShardFolder, failed: Mapping[int, str]) -> DataError:
     )
 
 
-def _check(worker: tuple[int, int], shards: int, most_broken: float, overwrite: bool) -> None:
+def _check(
+    worker: tuple[int, int], shards: int, most_broken: float, overwrite: bool, format: str
+) -> None:
     number, count = worker
     if not 0 <= number < count:
         raise OptionError(
@@ -172,6 +172,8 @@ def _check(worker: tuple[int, int], shards: int, most_broken: float, overwrite: 
         raise OptionError(f"--shards: expected an integer >= 1, got {shards}; raise it")
     if not 0 <= most_broken <= 1:
         raise OptionError(f"--max-broken: expected a share in [0, 1], got {most_broken:g}; try 0.1")
+    if format not in FORMATS:
+        raise OptionError(f"--format: expected {' or '.join(FORMATS)}, got {format}; choose one")
     if overwrite and count > 1:
         raise OptionError(
             f"--overwrite: expected a single worker, got {count}, which would remove each other's "
