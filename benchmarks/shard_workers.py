@@ -24,37 +24,41 @@ SHARDS = 16
 def two_workers(folder: Path, turns: int = 3) -> dict[str, Any]:
     """How many times as fast two processes are as one.
 
-    By CPU time: that of one process over that of the longer of two that run at once. It is the
-    speed of a machine with two free cores, also where other programs use them.
+    By CPU time: that of one process over that of the longer of two. Two that run one after another
+    show how evenly the work is divided; two at once also how far cores slow each other down.
     """
     made, data = tokenizer(128), pictures(folder / "many", 800)
 
-    def encode(turn: int, workers: int, number: int) -> None:
+    def encode(name: str, workers: int, number: int) -> None:
         warnings.simplefilter("ignore")
-        out = folder / f"{turn}-{workers}"
+        out = folder / name
         encode_shards(made, data, out, shards=SHARDS, worker=(number, workers), workers=0)
 
-    def seconds(turn: int, workers: int) -> tuple[float, float]:
+    def seconds(name: str, workers: int, at_once: bool = True) -> tuple[float, float]:
         """CPU seconds of the longest worker, and seconds by the clock."""
-        start = time.perf_counter()
-        processes = [forked(lambda n=n: encode(turn, workers, n)) for n in range(workers)]
-        ends = [os.wait4(process, 0) for process in processes]
+        start, ends = time.perf_counter(), []
+        for batch in [range(workers)] if at_once else [[n] for n in range(workers)]:
+            processes = [forked(lambda n=n: encode(name, workers, n)) for n in batch]
+            ends += [os.wait4(process, 0) for process in processes]
         assert not any(code for _, code, _ in ends), ends
         longest = max(used.ru_utime + used.ru_stime for _, _, used in ends)
         return longest, time.perf_counter() - start
 
-    pairs = [(seconds(turn, 1), seconds(turn, 2)) for turn in range(turns + 1)][1:]
-    same = content(folder / "1-1") == content(folder / "1-2")
+    def times(turn: int) -> tuple[float, ...]:
+        one, two = seconds(f"{turn}-one", 1), seconds(f"{turn}-two", 2)
+        apart, _ = seconds(f"{turn}-apart", 2, at_once=False)
+        return one[0], one[0] / apart, one[0] / two[0], one[1] / two[1]
+
+    found = [times(turn) for turn in range(turns + 1)][1:]
+    used, apart, at_once, clock = (statistics.median(own) for own in zip(*found, strict=True))
+    whole = content(folder / "1-one")
     return {
         "shards": SHARDS,
-        "same": same,
-        "cpu_seconds_of_one": round(statistics.median(one[0] for one, _ in pairs), 2),
-        "times_as_fast_by_cpu_time": round(
-            statistics.median(one[0] / two[0] for one, two in pairs), 2
-        ),
-        "times_as_fast_by_the_clock": round(
-            statistics.median(one[1] / two[1] for one, two in pairs), 2
-        ),
+        "same": all(content(folder / f"1-{name}") == whole for name in ("two", "apart")),
+        "cpu_seconds_of_one": round(used, 2),
+        "times_as_fast_by_cpu_time_one_after_another": round(apart, 2),
+        "times_as_fast_by_cpu_time_at_once": round(at_once, 2),
+        "times_as_fast_by_the_clock": round(clock, 2),
     }
 
 
