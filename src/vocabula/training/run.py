@@ -86,14 +86,14 @@ def train(
     with phase(f"opening {name}", shown=shown) as advance, reporting(advance):
         source = data if isinstance(data, Source) else reading.open(data)
     folder, begun = RunFolder(os.fspath(out)), open_start(start)
-    command = ("vocabula", "train", name, "--preset", config.preset, "--out", str(folder.path))
+    words = ("train", name, "--preset", config.preset, "--out", str(folder.path))
+    command = ("vocabula", *words, *words_of(begun))
     with phase(f"reading {name}", shown=shown):
         identity = {"content": source.content()}
         known = known_attributes(config, source)
     looks = check_looks(config, signal_of(config, source.channels), reading.extent(source), options)
     about: dict[str, Any] = {"identity": identity, "more": said_of(begun)}
-    words, unit = (*command, *words_of(begun)), plural_of(config)
-    subject = Subject(name, len(source), words, unit=unit, **about)
+    subject = Subject(name, len(source), command, unit=plural_of(config), **about)
     flags = restart_words(resume=resume, overwrite=overwrite)
     with only_writer(folder.path, accelerator):
         continued = folder.check(config, subject, resume=resume, overwrite=overwrite)
@@ -114,14 +114,9 @@ def train(
         if not done and begun is None:
             _fit_scaling(trainer, source, shown)
         if shown:
-            lines = tokenizer_lines(
-                source, trainer.tokenizer, workload.size[1:], reading.in_words(source)
-            )
-            say(
-                *lines,
-                *notes_of(begun),
-                *trainer_lines(trainer, outlook, done=done, unit=workload.unit),
-            )
+            size, told = workload.size[1:], reading.in_words(source)
+            say(*tokenizer_lines(source, trainer.tokenizer, size, told), *notes_of(begun))
+            say(*trainer_lines(trainer, outlook, done=done, unit=workload.unit))
         return TokenizerSession(
             source,
             config,
