@@ -21,7 +21,7 @@ from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.tiles import Tile, cut_for
 
 LARGEST_WHOLE = 2**22
-"""Elements of a signal whose decoder sees all of it: gradients hold every feature map."""
+"""Elements of a signal that passes the decoder whole: gradients hold every feature map."""
 PIECE = 2**20
 """Elements that are compared at a time."""
 PROBED = 32
@@ -173,7 +173,7 @@ class Objective:
         """The parts of the signals that pass the decoder together.
 
         Raises:
-            OptionError: a signal is large, and the decoder sees all of it.
+            OptionError: a signal is large, and passes whole; see `cut_for`.
         """
         tokenizer, x = self.tokenizer, self.x
         context = tokenizer.decode_context
@@ -182,8 +182,8 @@ class Objective:
         if not cut:
             if self.extent and self.extent.numel() > LARGEST_WHOLE:
                 raise OptionError(
-                    f"effort: expected at most {LARGEST_WHOLE} elements of a signal where the "
-                    f"decoder sees all of it, got {self.extent.numel()}; use --effort 0 or 1"
+                    f"effort: expected at most {LARGEST_WHOLE} elements of a signal that passes "
+                    f"the decoder whole, got {self.extent.numel()}; use effort 0 or 1, or the CPU"
                 )
             return [(slice(None), None)]
         return [(slice(n, n + 1), tile) for n in range(len(x)) for tile in cut]
