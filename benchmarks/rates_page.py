@@ -159,7 +159,7 @@ def efforts() -> Iterator[str]:
     if found is None:
         return
     yield (
-        "Efforts of `compress`, at three qualities; the last column is how many more bits than the "
+        f"Efforts of `compress`, {found['pictures']} of the pictures at three qualities; the last column is how many more bits than the "
         "first row's the files take at equal PSNR (BD-rate)."
     )
     rows = []
