@@ -159,8 +159,8 @@ def efforts() -> Iterator[str]:
     if found is None:
         return
     yield (
-        f"Efforts of `compress`, {found['pictures']} of the pictures at three qualities; the last column is how many more bits than the "
-        "first row's the files take at equal PSNR (BD-rate)."
+        f"Efforts of `compress`, {found['pictures']} of the pictures at three qualities; the last "
+        "column is how many more bits than the first row's the files take at equal PSNR (BD-rate)."
     )
     rows = []
     for name, one in found["rows"].items():
