@@ -71,7 +71,7 @@ def pictures(data: Path, limit: int | None) -> list[Tensor]:
     """Whole pictures (1, 3, H, W) in [0, 1]."""
     source = open_source(str(data))
     count = min(len(source), limit or len(source))
-    read = (torch.from_numpy(source.read(i).image) for i in range(count))
+    read = (torch.tensor(source.read(i).image) for i in range(count))
     return [image.permute(2, 0, 1)[None].float() / 255 for image in read]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,15 +100,9 @@ def train(
         continued = folder.check(config, subject, resume=resume, overwrite=overwrite)
         check_start(begun, folder.earlier(subject) if continued else None)
         workload = tokenizer_workload(config, reading, source, options, accelerator, known, looks)
-        outlook = forecast(
-            workload,
-            options,
-            config.build("optimizer"),
-            accelerator,
-            command=lambda *more: subject.command_line(*flags, *config.overrides, *more),
-            resumed=continued,
-            shown=shown,
-        )
+        command_line = partial(subject.command_line, *flags, *config.overrides)
+        asked: dict[str, Any] = {"command": command_line, "resumed": continued, "shown": shown}
+        outlook = forecast(workload, options, config.build("optimizer"), accelerator, **asked)
         seed_everything(options.seed)
         trainer = make_trainer(config, source.channels, options, accelerator, known, looks, begun)
         done = newest_step(folder.checkpoints) if continued else 0
