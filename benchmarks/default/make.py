@@ -1,8 +1,10 @@
 """Turns a trained run and its portable prior into the tokenizer that the package carries.
 
     vocabula train PHOTOS/train --preset photos-rd --out RUN
-    vocabula encode RUN PHOTOS/train -o CODES
-    vocabula train-prior RUN CODES --model portable -o PRIOR
+    vocabula export RUN TOKENIZER --half
+    vocabula counts TOKENIZER PHOTOS/train
+    vocabula encode TOKENIZER PHOTOS/train --quality Q -o codes/Q.parquet    for several Q
+    vocabula train-prior TOKENIZER 'codes/*.parquet' --model portable-photos -o PRIOR
     python benchmarks/default/make.py PRIOR --figures FIGURES.json
 
 PHOTOS is what `collect.py` writes. PRIOR holds its tokenizer. The folder in the package, its golden
@@ -160,7 +162,7 @@ def main() -> None:
     if folder.exists() and not options.replace:
         raise SystemExit(f"{folder}: exists; a released tokenizer never changes, so name the next")
     shutil.rmtree(folder, ignore_errors=True)
-    export_prior(options.prior, folder)
+    export_prior(options.prior, folder, half=True)
     photos = json.loads((HERE / "photos.json").read_text(encoding="utf-8"))
     text = card(folder, json.loads(options.figures.read_text()), photos)
     (folder / "README.md").write_text(text, encoding="utf-8")
