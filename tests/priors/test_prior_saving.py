@@ -112,7 +112,7 @@ def test_priors_are_components() -> None:
 def test_a_failed_save_keeps_the_old_prior(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = load(saved).fingerprint()
 
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("vocabula.tokenizers.weights.write_weights", full)

@@ -14,7 +14,8 @@ from vocabula.errors import CodeError, OptionError
 from vocabula.nn import VQVAEDecoder, VQVAEEncoder
 from vocabula.quantizers import MultiScaleQuantizer, VectorQuantizer
 from vocabula.tokenizers import MultiScaleTokenizer, Tokenizer, build_tokenizer, save
-from vocabula.tokenizers.saved_summary import _parsed
+from vocabula.tokenizers.saved_folder import read_tokenizer_config
+from vocabula.tokenizers.saved_summary import saved_summary
 from vocabula.tokenizers.summary import summarize
 
 SCALES = (1, 2, 3, 4)
@@ -131,8 +132,8 @@ def test_saved_and_built_alike(tmp_path: Path) -> None:
     x = torch.rand(2, 3, 16, 16)
     for one, other in zip(tokenizer.encode(x), again.encode(x), strict=True):
         assert torch.equal(one, other)
-    summary = summarize(tokenizer)
-    assert _parsed(summary.to_dict()) == summary
+    folder = tmp_path / "run"
+    assert saved_summary(folder, read_tokenizer_config(folder)) == summarize(tokenizer)
     names = {"name": "vqvae", "hidden": 8, "residual_hidden": 4}
     book = {"name": "vector", "dim": 8, "codebook_size": 16}
     quantizer = {"name": "multi_scale", "scales": [1, 2, 4], "stages": [book]}

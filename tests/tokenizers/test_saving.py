@@ -122,7 +122,7 @@ def test_files_have_the_rights_that_the_umask_gives(tmp_path: Path, mask: int) -
 def test_a_failed_save_keeps_the_old_model(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = load(saved).fingerprint()
 
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("vocabula.tokenizers.weights.write_weights", full)
