@@ -139,7 +139,7 @@ def rate_distortion() -> Iterator[str]:
     yield (
         f"PSNR in dB of whole files, a file each of the {found['pictures']} pictures, at bits per "
         "pixel; empty where a codec has no such files. The adaptive model and effort 0 unless a "
-        "row says otherwise; without corrections the decoder is the inverse transform alone."
+        "row says otherwise."
     )
     yield at_rates(found, {**found["rivals"], **found["rows"]})
     yield f"Measured by `{found['command']}`."

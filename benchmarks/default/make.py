@@ -32,6 +32,7 @@ from vocabula import codec
 from vocabula.codec import offered_models
 from vocabula.files.packaged import CURRENT, ROOT, packaged
 from vocabula.pipelines.export import export_prior
+from vocabula.priors import load_generator
 from vocabula.tokenizers import load
 
 HERE = Path(__file__).parent
@@ -99,17 +100,18 @@ def table(content: dict[str, Any]) -> str:
 
 def card(folder: Path, figures: dict[str, Any], photos: list[dict[str, Any]]) -> str:
     """The text of the card."""
-    tokenizer = load(folder / "tokenizer")
+    generator = load_generator(folder)
+    models = [generator.tokenizer, *generator.priors]
     commands = "\n".join(f"    {command}" for command in figures["commands"])
     tables = "\n\n".join(f"### {title}\n\n{table(one)}" for title, one in figures["tables"].items())
     return CARD.format(
         name=CURRENT,
-        fingerprint=tokenizer.fingerprint(),
+        fingerprint=generator.tokenizer.fingerprint(),
         size=total(folder) / 1e6,
         seed=figures["seed"],
         commands=commands,
         tables=tables,
-        parameters=sum(parameter.numel() for parameter in tokenizer.parameters()),
+        parameters=sum(parameter.numel() for one in models for parameter in one.parameters()),
         pixels=sum(row["size"][0] * row["size"][1] for row in photos) / 1e6,
         count=len(photos),
         held_out=sum(row["file"].startswith("heldout/") for row in photos),
