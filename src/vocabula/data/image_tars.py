@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from vocabula.data.audio_formats import AUDIO_SUFFIXES, OF_AUDIO
 from vocabula.data.image_problems import BrokenImageError
 from vocabula.data.picture_formats import COMMON_SUFFIXES, named_like_picture
-from vocabula.data.pieces import Piece
-from vocabula.data.pixels import FILE_CHANNELS, channel_error, decode, read_header
-from vocabula.data.source import ImageSource, Sample
+from vocabula.data.pixels import decode
+from vocabula.data.sharded_source import ShardedSource, check_channels
+from vocabula.data.source import Sample
 from vocabula.data.tar_fields import TarFields
 from vocabula.data.tar_index import MemberError
 from vocabula.data.tar_samples import TarItems, several_folders
 from vocabula.signals.attributes import CLASS
 
-_LOOKED_AT = 256  # pictures whose headers decide between grey and colour
 
-
-class TarSource(ImageSource):
+class TarSource(ShardedSource):
     """Pictures in one or several tars (shards), decoded when they are read, to uint8.
 
     A picture's class is its member ``cls``, or the first field of its member ``json`` that is named
@@ -48,8 +43,7 @@ class TarSource(ImageSource):
         channels: int | None = None,
     ) -> None:
         name = name or str(files[0])
-        if channels is not None and channels not in FILE_CHANNELS:
-            raise channel_error(name, channels, 3)
+        check_channels(name, channels)
         fields = TarFields(lambda field: False, 0)
         self._items = TarItems(files, named_like_picture, "picture", fields.add)
         if not len(self._items):
@@ -59,64 +53,20 @@ class TarSource(ImageSource):
             raise self._items.nothing(name, expected, advice)
         fields.report(name)
         labels = fields.labels().get(CLASS) or several_folders(self._items.paths()).get(CLASS)
-        super().__init__(name, 3, label_names=labels.names if labels else None, strict=strict)
-        self._labels = None if labels is None else labels.values
+        super().__init__(name, self._items, labels, strict=strict)
         self.passed_over = self._items.passed_over
-        self.channels = channels or self._natural_channels()
-
-    def __len__(self) -> int:
-        """The number of pictures in all tars."""
-        return len(self._items)
-
-    def describe(self, index: int) -> str:
-        """The tar's name and the member's."""
-        return self._items.describe(index)
+        self.channels = channels or self._natural_channels(len(self))
 
     def path(self, index: int) -> str:
         """The member's name."""
         return self._items.path(index)
 
-    def pieces(self) -> Iterator[Piece]:
-        """Each tar is a piece."""
-        return self._items.pieces()
-
-    def folders(self) -> set[Path]:
-        """The folders of the tars, if the data are a folder or a pattern."""
-        return set() if Path(self.name).expanduser().is_file() else self._items.folders()
-
-    def stored_attributes(self) -> dict[str, NDArray[np.int64]]:
-        """See `Source.stored_attributes`."""
-        none = np.full(len(self) if self._labels is None else 0, -1, np.int64)
-        return {CLASS: none if self._labels is None else self._labels}
-
-    def pixels(self, index: int) -> int:
-        """Height times width of one picture, from its header; 0 if the header is broken."""
-        try:
-            header = read_header(self._encoded(index))
-        except BrokenImageError:
-            return 0
-        return header.height * header.width
-
-    def content(self) -> str:
-        """See `TarItems.content`."""
-        return self._items.content()
-
     def _read(self, index: int) -> Sample:
-        label = -1 if self._labels is None else int(self._labels[index])
         image = decode(self._encoded(index), self.channels)
-        return Sample(image, None if label < 0 else label, self.path(index), index)
+        return Sample(image, self._label(index), self.path(index), index)
 
     def _encoded(self, index: int) -> bytes:
         try:
             return self._items.read(index)
         except MemberError as error:
             raise BrokenImageError(str(error)) from None
-
-    def _natural_channels(self) -> int:
-        for index in range(min(_LOOKED_AT, len(self))):
-            try:
-                if read_header(self._encoded(index)).channels == 3:
-                    return 3
-            except BrokenImageError:
-                continue
-        return 1

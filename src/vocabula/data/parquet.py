@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from vocabula.data.image_problems import BrokenImageError
 from vocabula.data.parquet_columns import Columns, find_columns, put_together
-from vocabula.data.pieces import Piece
-from vocabula.data.pixels import FILE_CHANNELS, channel_error, decode, read_header
+from vocabula.data.pixels import decode
 from vocabula.data.row_groups import RowGroups
-from vocabula.data.source import ImageSource, Sample
+from vocabula.data.sharded_source import ShardedSource, check_channels
+from vocabula.data.source import Sample
 from vocabula.data.tables import TableFile
 from vocabula.errors import DataError
-from vocabula.signals.attributes import CLASS
-
-_LOOKED_AT = 256  # pictures whose headers decide between grey and colour
 
 
-class ParquetSource(ImageSource):
+class ParquetSource(ShardedSource):
     """Pictures in one or several parquet files (shards), decoded when they are read, to uint8.
 
     The image column is the ``Image`` feature in the file's ``huggingface`` metadata (the column
@@ -54,8 +49,7 @@ class ParquetSource(ImageSource):
         channels: int | None = None,
     ) -> None:
         name = name or str(files[0])
-        if channels is not None and channels not in FILE_CHANNELS:
-            raise channel_error(name, channels, 3)
+        check_channels(name, channels)
         columns: list[Columns] = []
         labels: list[Any] = []
         groups = []
@@ -71,64 +65,31 @@ class ParquetSource(ImageSource):
         if not len(self._groups):
             raise DataError(f"{name}: expected images, got no rows; give a file that holds some")
         found = put_together(name, labels, columns)
-        self._labels: NDArray[np.int64] | None = None if found is None else found.values
-        super().__init__(name, 3, label_names=found.names if found else None, strict=strict)
+        super().__init__(name, self._groups, found, strict=strict)
         self.window_blocks = self._groups.window_blocks
         self.block_bounds = self._groups.block_bounds
-        self.channels = channels or self._natural_channels()
-
-    def __len__(self) -> int:
-        """The number of rows in all files."""
-        return len(self._groups)
-
-    def describe(self, index: int) -> str:
-        """The file's name and the row in it."""
-        return self._groups.describe(index)
+        self.channels = channels or self._natural_channels(len(self._groups.rows(0).pictures))
 
     def path(self, index: int) -> str:
         """The path that the file says, or else the file's name and the row."""
         block, row = self._groups.locate(index)
         return self._groups.rows(block).path(row) or self.describe(index)
 
-    def pieces(self) -> Iterator[Piece]:
-        """Each row group is a piece."""
-        return self._groups.pieces()
-
-    def folders(self) -> set[Path]:
-        """The folders of the files, if the data are a folder or a pattern."""
-        return set() if Path(self.name).expanduser().is_file() else self._groups.folders()
-
-    def stored_attributes(self) -> dict[str, NDArray[np.int64]]:
-        """See `Source.stored_attributes`."""
-        none = np.full(len(self) if self._labels is None else 0, -1, np.int64)
-        return {CLASS: none if self._labels is None else self._labels}
-
-    def pixels(self, index: int) -> int:
-        """Height times width of one picture, from its header; 0 if the header is broken."""
-        block, row = self._groups.locate(index)
-        try:
-            header = read_header(self._encoded(self._groups.rows(block), row, block))
-        except BrokenImageError:
-            return 0
-        return header.height * header.width
-
-    def content(self) -> str:
-        """See `RowGroups.content`."""
-        return self._groups.content()
-
     def _read(self, index: int) -> Sample:
         block, row = self._groups.locate(index)
         rows = self._groups.rows(block)
-        encoded = self._encoded(rows, row, block)
-        label = -1 if self._labels is None else int(self._labels[index])
         return Sample(
-            decode(encoded, self.channels),
-            None if label < 0 else label,
+            decode(self._stored(rows, row, block), self.channels),
+            self._label(index),
             rows.path(row) or self.describe(index),
             index,
         )
 
-    def _encoded(self, rows: _Rows, row: int, block: int) -> bytes | Path:
+    def _encoded(self, index: int) -> bytes | Path:
+        block, row = self._groups.locate(index)
+        return self._stored(self._groups.rows(block), row, block)
+
+    def _stored(self, rows: _Rows, row: int, block: int) -> bytes | Path:
         """The bytes of a picture, or the file that a row without bytes points to."""
         value = rows.pictures[row].as_py()
         if value is not None:
@@ -140,16 +101,6 @@ class ParquetSource(ImageSource):
         if not beside.is_file():
             raise BrokenImageError(f"no bytes in this row and no file {path}")
         return beside
-
-    def _natural_channels(self) -> int:
-        rows = self._groups.rows(0)
-        for row in range(min(_LOOKED_AT, len(rows.pictures))):
-            try:
-                if read_header(self._encoded(rows, row, 0)).channels == 3:
-                    return 3
-            except BrokenImageError:
-                continue
-        return 1
 
 
 def _check_like_first(columns: Columns, first: Columns, file: Path, first_file: Path) -> None:
