@@ -142,15 +142,12 @@ def encode(
 
     A prior learns from images of any sizes; --crop and --resize make equal squares of them.
     """
-    for option, value in (("--worker", worker), ("--engine", engine)):
+    parts = None if format == "parquet" else format
+    for option, value in (("--worker", worker), ("--engine", engine), ("--format", parts)):
         if value is not None and shards is None:
             raise OptionError(
                 f"{option}: expected --shards N with it, got {value} alone; add --shards 100"
             )
-    if format != "parquet" and shards is None:
-        raise OptionError(
-            f"--format: expected --shards N with it, got {format} alone; add --shards 100"
-        )
     from vocabula.cli.engines import engine_of
 
     chosen = engine_of(engine, actors, actor_cpus, actor_gpus, worker=worker, device=device)

@@ -85,7 +85,7 @@ def export_tokenizer(
     """
     source, target = Path(run), _target(Path(run), Path(out), overwrite)
     tokenizer = load(source) if tokenizer is None else tokenizer
-    before = tokenizer.fingerprint()
+    original = tokenizer
     if half:
         tokenizer = _halved(tokenizer)
     figures = None
@@ -97,7 +97,8 @@ def export_tokenizer(
         save(tokenizer, draft, half=half)
         card = source / CARD if (source / CARD).is_file() else draft / CARD
         text = card.read_text(encoding="utf-8", errors="replace")
-        text = text.replace(before, tokenizer.fingerprint())
+        if half:
+            text = text.replace(original.fingerprint(), tokenizer.fingerprint())
         if figures is not None:
             text = with_held_out(text, _section(figures))
         write_bytes(draft / CARD, text.encode())
