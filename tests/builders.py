@@ -46,3 +46,17 @@ def tiny_tokenizer(quantizer: str = "vector", channels: int = 3, seed: int = 0) 
     with torch.no_grad():  # k-means initialization wants one training batch
         tokenizer.train()(torch.rand(8, channels, 16, 16))
     return tokenizer.eval()
+
+
+def tiny_sections(learning_rate: float, **training: object) -> dict[str, Any]:
+    """Sections of a run of grey pictures, so small that a step takes milliseconds."""
+    net = {"name": "vqvae", "hidden": 4, "residual_layers": 1, "residual_hidden": 4}
+    net["downsample"] = 2
+    return {
+        "encoder": dict(net),
+        "quantizer": {"name": "vector", "dim": 4, "codebook_size": 16},
+        "decoder": dict(net),
+        "data": {"channels": 1},
+        "optimizer": {"name": "adam", "learning_rate": learning_rate},
+        "training": {"batch_size": 8, "threads": 1, "memory_check": False, **training},
+    }

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import torch
 
+from builders import tiny_sections
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
@@ -14,20 +16,4 @@ def _one_thread() -> None:
 @pytest.fixture
 def sections() -> dict[str, Any]:
     """A model so small that a step takes milliseconds."""
-    net = {"name": "vqvae", "hidden": 4, "residual_layers": 1, "residual_hidden": 4}
-    net["downsample"] = 2
-    return {
-        "encoder": dict(net),
-        "quantizer": {"name": "vector", "dim": 4, "codebook_size": 16},
-        "decoder": dict(net),
-        "data": {"channels": 1},
-        "optimizer": {"name": "adam", "learning_rate": 1e-3},
-        "training": {
-            "steps": 12,
-            "batch_size": 8,
-            "checkpoint_every": 4,
-            "log_every": 3,
-            "threads": 1,
-            "memory_check": False,
-        },
-    }
+    return tiny_sections(1e-3, steps=12, checkpoint_every=4, log_every=3)

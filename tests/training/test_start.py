@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from builders import tiny_sections
 from vocabula import codec
 from vocabula.codec.prior import load_prior
 from vocabula.data import open_source, read_tokens
@@ -59,16 +60,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
 
 
 def small() -> dict[str, Any]:
-    net = {"name": "vqvae", "hidden": 4, "residual_layers": 1, "residual_hidden": 4}
-    net["downsample"] = 2
-    return {
-        "encoder": dict(net),
-        "quantizer": {"name": "vector", "dim": 4, "codebook_size": 16},
-        "decoder": dict(net),
-        "data": {"channels": 1},
-        "optimizer": {"name": "adam", "learning_rate": 1e-2},
-        "training": {"batch_size": 8, "threads": 1, "memory_check": False, "average_decay": 0.9},
-    }
+    return tiny_sections(1e-2, average_decay=0.9)
 
 
 def images(pictures: Path) -> torch.Tensor:
