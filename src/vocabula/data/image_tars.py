@@ -7,9 +7,9 @@ from pathlib import Path
 
 from vocabula.data.audio_formats import AUDIO_SUFFIXES, OF_AUDIO
 from vocabula.data.image_problems import BrokenImageError
+from vocabula.data.image_shards import ShardedSource, check_channels
 from vocabula.data.picture_formats import COMMON_SUFFIXES, named_like_picture
 from vocabula.data.pixels import decode
-from vocabula.data.sharded_source import ShardedSource, check_channels
 from vocabula.data.source import Sample
 from vocabula.data.tar_fields import TarFields
 from vocabula.data.tar_index import MemberError

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow.compute as pc
 
 from vocabula.data.image_problems import BrokenImageError
+from vocabula.data.image_shards import ShardedSource, check_channels
 from vocabula.data.parquet_columns import Columns, find_columns, put_together
 from vocabula.data.pixels import decode
 from vocabula.data.row_groups import RowGroups
-from vocabula.data.sharded_source import ShardedSource, check_channels
 from vocabula.data.source import Sample
 from vocabula.data.tables import TableFile
 from vocabula.errors import DataError
