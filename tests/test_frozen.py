@@ -274,7 +274,7 @@ def test_three_steps_lose_what_they_did(name: str) -> None:
     expected = [float.fromhex(text) for text in frozen["losses"]]
     found = [loss.item() for _, loss in steps(frozen["model"], 0, channels_of(name))]
     exact = frozen["environment"] == ENVIRONMENT
-    assert found == (expected if exact else pytest.approx(expected, rel=1e-6))
+    assert found == (expected if exact else pytest.approx(expected, rel=1e-5))
 
 
 # --------------------------------------------------- compressed files, commands

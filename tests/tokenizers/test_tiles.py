@@ -77,6 +77,21 @@ def _both(
         patch.undo()
 
 
+def _assert_same(tiled: list[Tensor], whole: list[Tensor]) -> None:
+    """Equal codes, and values equal but for the last bit, where libraries choose by size.
+
+    An 8-bit pixel whose value lies between two levels may therefore take the other one.
+    """
+    for a, b in zip(tiled, whole, strict=True):
+        if a.is_floating_point():
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+        elif a.dtype == torch.uint8:
+            differ = (a.int() - b.int()).abs()
+            assert differ.max() <= 1 and differ.count_nonzero() <= 1e-4 * differ.numel()
+        else:
+            assert torch.equal(a, b)
+
+
 SIZES = [(300, 400), (301, 403), (97, 1), (1, 2001), (16, 16), (255, 130), (800, 37)]
 """Heights and widths: of whole codes, odd, of one pixel, of one tile and long."""
 
@@ -91,14 +106,14 @@ def test_tiles_give_the_codes_and_pixels_of_the_whole(
     quantizer: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiled, whole = _both(_flat(quantizer), _image(*size), monkeypatch)
-    assert all(torch.equal(a, b) for a, b in zip(tiled, whole, strict=True))
+    _assert_same(tiled, whole)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("downsample", [1, 2, 8, 16])
 def test_any_stride(downsample: int, monkeypatch: pytest.MonkeyPatch) -> None:
     tiled, whole = _both(_flat(downsample=downsample), _image(301, 403), monkeypatch)
-    assert all(torch.equal(a, b) for a, b in zip(tiled, whole, strict=True))
+    _assert_same(tiled, whole)
 
 
 @pytest.mark.slow
@@ -111,14 +126,14 @@ def test_hierarchies(
     downsamples: tuple[int, ...], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiled, whole = _both(_levels(*downsamples), _image(*size), monkeypatch)
-    assert all(torch.equal(a, b) for a, b in zip(tiled, whole, strict=True))
+    _assert_same(tiled, whole)
 
 
 @pytest.mark.slow
 def test_several_images_and_floats(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer, x = _flat(), _image(201, 303, images=3)
     tiled, whole = _both(tokenizer, x.float() / 255, monkeypatch)
-    assert all(torch.equal(a, b) for a, b in zip(tiled, whole, strict=True))
+    _assert_same(tiled, whole)
     assert tiled[0].shape == (3, 51, 76)
 
 
