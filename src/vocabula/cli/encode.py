@@ -210,7 +210,7 @@ def _encode_file(
     else:
         what = f"{plural(count, 'square')} of {cut.side} x {cut.side} pixels"
     made = f"encoded {what}: {out}"
-    if cut is None:  # images may have several sizes, which a prior cannot learn from
+    if cut is None:
         decoded = MEDIA.of(signal.kind).decoded
         close(made, "see what the codes hold", "decode", run, out, "-o", decoded)
     else:
