@@ -13,15 +13,13 @@ import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from vocabula import signatures
 from vocabula.errors import OptionError, UnknownNameError, UnknownOptionError, suggest
 from vocabula.signatures.records import RECORD as _RECORD
 from vocabula.signatures.sources import Declared, Sources
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+from vocabula.signatures.values import converted
 
 C = TypeVar("C", bound=type)
 
@@ -34,7 +32,7 @@ _NAME = "_component_name"
 _ADDED = "added_options"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Option:
     """One option of a component, read from its constructor's signature and docstring.
 
@@ -55,7 +53,7 @@ class Option:
         """The accepted type and range, in words."""
         return signatures.describe(self.annotation, names)
 
-    @property
+    @functools.cached_property
     def kind(self) -> str | None:
         """The kind of component that it takes, one or a list of them; None for a plain value."""
         return signatures.kind_of(self.annotation)
@@ -161,10 +159,14 @@ def _declared(kind: str, name: str, path: str) -> Declared:
 
 def options(kind: str, name: str) -> list[Option]:
     """The options of a component, in the order of its constructor."""
-    cls = signature(kind, name)
+    return list(_options(signature(kind, name)))
+
+
+@functools.cache
+def _options(cls: type) -> tuple[Option, ...]:
     described = signatures.argument_help(cls)
     hints = signatures.hints(cls)
-    return [
+    return tuple(
         Option(
             name=p.name,
             annotation=hints.get(p.name, Any),
@@ -172,7 +174,7 @@ def options(kind: str, name: str) -> list[Option]:
             help=described.get(p.name, ""),
         )
         for p in signatures.parameters(cls)
-    ]
+    )
 
 
 def build(kind: str, spec: Any, *, path: str = "", **wired: Any) -> Any:
@@ -349,14 +351,9 @@ def _convert(annotation: Any, value: Any, where: str, build_parts: bool) -> Any:
         return value
     if kind is not None and signatures.is_sequence(annotation) and isinstance(value, Iterable):
         return _convert_list(annotation, value, where, build_parts)
-    adapter = _adapter(annotation)
-    if adapter is None:
-        return value
-    from pydantic import ValidationError
-
     try:
-        return adapter.validate_python(value)
-    except ValidationError:
+        return converted(annotation, value)
+    except ValueError:
         hint = suggest(value, signatures.literals(annotation)) if isinstance(value, str) else ""
         accepted = signatures.describe(annotation, names)
         raise OptionError(f"{where}: expected {accepted}, got {value!r}{hint}") from None
@@ -375,25 +372,3 @@ def _convert_list(
         else:
             made.append(_convert(item, value, f"{where}[{i}]", build_parts))
     return made
-
-
-_ADAPTERS: dict[Any, TypeAdapter[Any] | None] = {}
-
-
-def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
-    # imported here: most commands that name components build none
-    from pydantic import ConfigDict, TypeAdapter
-    from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
-
-    key = repr(annotation)
-    if key not in _ADAPTERS:
-        try:
-            config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
-            _ADAPTERS[key] = TypeAdapter(annotation, config=config)
-        except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
-            _ADAPTERS[key] = None
-        except Exception as error:  # a type with its own configuration
-            if "config" not in str(error):
-                raise
-            _ADAPTERS[key] = TypeAdapter(annotation)
-    return _ADAPTERS[key]

@@ -244,7 +244,7 @@ def test_hub_names_that_cannot_be_had_are_one_line(monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(CheckpointError, match="check the spelling"):
         Tokenizer.from_pretrained("not/a/name")
-    monkeypatch.setattr(saving, "snapshot_download", offline)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     with pytest.raises(CheckpointError, match=r"user/model.*check the spelling, the network"):
         Tokenizer.from_pretrained("user/model")
 

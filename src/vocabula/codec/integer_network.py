@@ -66,13 +66,16 @@ class IntegerNetwork:
         device: where to compute; all devices give the same result.
         summed: how many embeddings are added up to an input, at most.
 
+    Attributes:
+        phases: vectors (any, hidden) of each table that is added by place.
+
     Raises:
         OptionError: some sum could reach 2^52, or a weight is not finite.
     """
 
     def __init__(self, network: SymbolNetwork, device: torch.device, summed: int = 1) -> None:
         self._firsts = [_layer(layer, device) for layer in network.firsts]
-        self._phases = [frozen_values(table, device) for table in network.phases]
+        self.phases = [frozen_values(table, device) for table in network.phases]
         self._inner = [_layer(layer, device) for layer in network.inner]
         self._outer = [_layer(layer, device) for layer in network.outer]
         self._last = _layer(network.last, device)
@@ -87,16 +90,23 @@ class IntegerNetwork:
         The positions (M,) are of one kind, see `Context.kinds`.
         """
         h = _apply(self._firsts[kind], x)
-        for table, phase in zip(self._phases, phases, strict=True):
+        for table, phase in zip(self.phases, phases, strict=True):
             h = h + table[phase]
         h = _bounded(h)
         for inner, outer in zip(self._inner, self._outer, strict=True):
             h = _bounded(h + _apply(outer, _curve(_bounded(_apply(inner, _curve(h))))))
         return _bounded(_apply(self._last, _curve(h)))
 
+    @property
+    def stacks(self) -> list[list[Layer]]:
+        """All layers in the order of their use, for each kind of positions."""
+        pairs = zip(self._inner, self._outer, strict=True)
+        blocks = [layer for pair in pairs for layer in pair]
+        return [[first, *blocks, self._last] for first in self._firsts]
+
     def content(self) -> Iterator[bytes]:
         """All integers of the network, for a checksum."""
-        for tensor in self._phases:
+        for tensor in self.phases:
             yield _bytes(tensor)
         for layer in (*self._firsts, *self._inner, *self._outer, self._last):
             yield from map(_bytes, layer)

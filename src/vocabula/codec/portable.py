@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from vocabula.codec.layout import ModelId
 from vocabula.codec.models import Prices, StreamModel, long_hash, short_hash
 from vocabula.codec.rows import cumulative_rows, shares_of
 from vocabula.codec.span import Block, Codes
+from vocabula.codec.symbol_kernel import Highest, KernelTables, SymbolKernel, serves
 from vocabula.codec.table import PRECISION
 from vocabula.codec.words import WORD, bad_words
 from vocabula.errors import CodecError, OptionError
@@ -40,6 +43,11 @@ class _Level:
     table: Tensor
     networks: list[IntegerNetwork]
     streams: range
+
+    @functools.cached_property
+    def kernels(self) -> list[SymbolKernel]:
+        """The networks as the kernel reads them."""
+        return [SymbolKernel(network, self.table) for network in self.networks]
 
 
 class PortableModel(StreamModel):
@@ -183,15 +191,12 @@ class PortableModel(StreamModel):
             if slot.book == stream - level.streams.start:
                 yield number, wide // slot.unit % slot.size
 
-    def weights(self, context: Context, stream: int, slot: int, which: Tensor) -> NDArray[np.int64]:
-        """Integers (M, V) in proportion to the probabilities of a symbol of positions (M,)."""
+    def tables(self, context: Context, stream: int, slot: int) -> Tables:
+        """The tables of a symbol in a context; see `KernelTables`, which gives the same."""
         level = self.level(stream)
-
-        def logits(part: Tensor | slice, kind: int) -> Tensor:
-            x = context.inputs(level.table, slot, part, kind)
-            return level.networks[slot].logits(x, context.phases(part), kind)
-
-        return weights_of(by_kind(context, which, logits))
+        if serves(self._device):
+            return KernelTables(level.kernels[slot], context, slot)
+        return _TorchTables(level, context, slot)
 
     def chunk(self, stream: int, slot: int) -> int:
         """How many positions to compute at a time."""
@@ -202,6 +207,31 @@ class PortableModel(StreamModel):
         """Bytes that a symbol's inputs and probabilities take per position."""
         inputs: int = max(layer.in_features for layer in prior.networks[slot].firsts)
         return 8 * (inputs + 4 * prior.codes.symbol_sizes[slot])
+
+
+class Tables(Protocol):
+    """Tables of a symbol in a context, whose own symbols may become known between calls."""
+
+    def rows(self, which: Tensor, highest: Highest | None = None) -> NDArray[np.uint32]:
+        """Cumulative probabilities (M, V + 1) of positions (M,); see `KernelTables`."""
+
+
+class _TorchTables:
+    """See `Tables`."""
+
+    def __init__(self, level: _Level, context: Context, slot: int) -> None:
+        self._level, self._context, self._slot = level, context, slot
+
+    def rows(self, which: Tensor, highest: Highest | None = None) -> NDArray[np.uint32]:
+        """See `Tables.rows`."""
+        weights = weights_of(by_kind(self._context, which, self._logits))
+        if highest is not None:
+            weights[np.arange(weights.shape[1]) > highest(which)[:, None]] = 0
+        return cumulative_rows(weights)
+
+    def _logits(self, part: Tensor | slice, kind: int) -> Tensor:
+        x = self._context.inputs(self._level.table, self._slot, part, kind)
+        return self._level.networks[self._slot].logits(x, self._context.phases(part), kind)
 
 
 class _Stream:
@@ -223,6 +253,9 @@ class _Stream:
             for number, slot in enumerate(level.prior.codes.slots)
             if slot.book == stream - level.streams.start
         ]
+        self._tables = {
+            number: model.tables(self._context, stream, number) for number, _ in self._slots
+        }
 
     @torch.inference_mode()
     def shares(self, codes: Codes) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
@@ -296,13 +329,15 @@ class _Stream:
             which: the positions.
             spent: (N,) what the earlier digits say about each position's code.
         """
+
+        def highest(part: Tensor) -> NDArray[np.int64]:
+            left = np.maximum(self._symbols - 1 - spent[part.cpu().numpy()], 0)
+            return left // slot.unit  # a damaged message may leave none; 0 is as good
+
+        # some digits cannot follow some others in any code
+        most = highest if slot.limited else None
         for part in which.split(self._model.chunk(self._stream, number)):
-            weights = self._model.weights(self._context, self._stream, number, part)
-            if slot.limited:  # some digits cannot follow some others in any code
-                left = np.maximum(self._symbols - 1 - spent[part.cpu().numpy()], 0)
-                highest = left // slot.unit  # a damaged message may leave none; 0 is as good
-                weights[np.arange(slot.size) > highest[:, None]] = 0
-            yield part, cumulative_rows(weights)
+            yield part, self._tables[number].rows(part, most)
 
 
 def _plain(step: Fraction) -> int | list[int]:

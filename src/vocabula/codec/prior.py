@@ -272,7 +272,7 @@ def load_prior(folder: str | Path, tokenizer: SignalTokenizer) -> PriorModel:
         OptionError: the tokenizer is continuous, or the priors belong to another tokenizer.
     """
     discrete(tokenizer)
-    generator = load_generator(folder)
+    generator = load_generator(folder, tokenizer)
     names, got = tokenizer.code_names(), generator.tokenizer.code_names()
     if not names.know(got.written):
         raise OptionError(

@@ -25,6 +25,7 @@ from vocabula.functional.modes import transforming
 
 __all__ = [
     "Lattice",
+    "call",
     "finite_scalar",
     "finite_scalar_backward",
     "floyd_steinberg",
@@ -69,6 +70,7 @@ _ARGUMENTS = {
         *(_POINTER, _SIZE, _SIZE, _SIZE, _POINTER, _SIZE),
         *(ctypes.c_int32, _POINTER),
     ],
+    "vocabula_symbol_rows": [_POINTER, _POINTER, _SIZE, _POINTER, _POINTER],
 }
 
 
@@ -136,6 +138,11 @@ def _kernel() -> _Kernel:
 def ready() -> bool:
     """Whether the kernels were built and can run here."""
     return _load() is not None
+
+
+def call(function: str, dim: int, *arguments: Any) -> None:
+    """Call a function for vectors of `dim`, with numbers and addresses that were checked before."""
+    _kernel().call(function, dim, *arguments)
 
 
 def searches(z: Tensor) -> bool:

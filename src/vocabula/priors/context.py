@@ -14,6 +14,7 @@ from torch import Tensor
 from vocabula.errors import OptionError
 from vocabula.priors.coarser import coarser, phase, phases_of, wanted
 from vocabula.priors.codes import CodeGrid
+from vocabula.priors.planes import Place, Plane, Runs
 
 SKEW = 3
 """Position (r, c) needs none (r', c') with c' + 3 r' >= c + 3 r: such positions go together."""
@@ -25,11 +26,6 @@ OUTSIDE = (0, -1)
 """Where a symbol of a signal of one position looks for others: at nothing, always the same."""
 BEFORE, ALONG = ((0, -1),), ((0, -1), (0, 0), (0, 1))
 """`NEAREST` and `COARSE` of signals of one axis, which are rows of a grid of height 1."""
-
-Place = tuple[int, int]
-"""Rows down and columns to the right."""
-Runs = Sequence[tuple[int, tuple[int, ...]]]
-"""Grids as (count, (height, width))."""
 
 
 def is_series(codes: CodeGrid) -> bool:
@@ -62,6 +58,26 @@ class Tap(NamedTuple):
     source: int
     down: int
     right: int
+
+
+class Look(NamedTuple):
+    """A place that is looked at, and the symbols there, whose embeddings are added up.
+
+    Attributes:
+        plane: its index in `Context.planes`.
+        first: index of the first of the symbols.
+        after: index after the last of them.
+        down: rows from the position, or from the coarser position that it belongs to.
+        right: columns likewise.
+        scaled: 1 if both count in steps of 2^scale, see `Context.scale`; else 0.
+    """
+
+    plane: int
+    first: int
+    after: int
+    down: int
+    right: int
+    scaled: int
 
 
 def causal_places(reach: int) -> list[tuple[int, int]]:
@@ -114,99 +130,6 @@ def _places(codes: CodeGrid, reach: int) -> tuple[Sequence[Place], Sequence[Plac
 def coarse_places(codes: CodeGrid) -> Sequence[Place]:
     """Where codes of coarser levels are looked at."""
     return ALONG if is_series(codes) else COARSE
-
-
-class Places:
-    """The positions of some grids, each with a margin, in one flat array.
-
-    Args:
-        runs: the grids.
-        margin: places above and below each grid, and at its left and right.
-        device: of the tensors.
-
-    Attributes:
-        size: length of the flat array.
-        signal, row, column: (N,) of every position, grid after grid in raster order.
-        height, width: (signals,) of every grid.
-    """
-
-    def __init__(self, runs: Runs, margin: Place, device: torch.device) -> None:
-        above, beside = margin
-        counts = torch.tensor([count for count, _ in runs])
-        sides = torch.tensor([grid for _, grid in runs]).repeat_interleave(counts, 0).to(device)
-        self.height, self.width = height, width = sides.unbind(1)
-        self._stride = width + 2 * beside
-        areas = (height + 2 * above) * self._stride
-        self._first = areas.cumsum(0) - areas + above * self._stride + beside
-        self.size = int(areas.sum())
-        cells = height * width
-        self.signal = torch.arange(len(sides), device=device).repeat_interleave(cells)
-        start = (cells.cumsum(0) - cells)[self.signal]
-        within = torch.arange(len(self.signal), device=device) - start
-        self.row, self.column = within // width[self.signal], within % width[self.signal]
-
-    def at(self, signal: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        """The indices of positions in the flat array."""
-        return self._first[signal] + row * self._stride[signal] + column
-
-    def around(self, at: Tensor, signal: Tensor, down: Tensor, right: Tensor) -> Tensor:
-        """The indices (M, T) of places (T,) around positions (M,)."""
-        return at[:, None] + down * self._stride[signal][:, None] + right
-
-    def near(self, signal: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        """The indices (M, T) of places in signals (M,); 0, which is a margin, of those outside."""
-        own = signal[:, None]
-        inside = (row >= 0) & (row < self.height[own]) & (column >= 0) & (column < self.width[own])
-        return self.at(own, row, column).masked_fill(~inside, 0)
-
-
-class Plane:
-    """Symbols of one level on its grids, as rows of an embedding table.
-
-    Args:
-        runs: the grids.
-        sizes: values V_s of each symbol of a position.
-        first: the row of the table of the first symbol's value 0; V_s + 1 rows for each symbol
-            follow, the last of them for places outside.
-        margin: how far away taps are, down and to the right.
-        device: of the tensors.
-    """
-
-    def __init__(
-        self,
-        runs: Runs,
-        sizes: Sequence[int],
-        first: int,
-        margin: Place,
-        device: torch.device,
-    ) -> None:
-        self.places = Places(runs, margin, device)
-        at = self.places
-        self._inside = at.at(at.signal, at.row, at.column)
-        self._offsets, outside = [], []
-        for size in sizes:
-            self._offsets.append(first)
-            outside.append(first + size)
-            first += size + 1
-        self._rows = torch.tensor(outside, device=device)[:, None].repeat(1, at.size)
-
-    def put(self, source: int, which: Tensor | slice, symbols: Tensor) -> None:
-        """Set the symbols (M,) number `source` of positions."""
-        self._rows[source, self._inside[which]] = symbols + self._offsets[source]
-
-    def look(self, at: Tensor, signal: Tensor, taps: Tensor) -> Tensor:
-        """Table rows (M, T) that taps (3, T), see `Tap`, find around flat places (M,)."""
-        source, down, right = taps
-        flat = self.places.around(at, signal, down, right) + source * self.places.size
-        return self._rows.flatten()[flat]
-
-    def rows(self, sources: slice, flat: Tensor) -> Tensor:
-        """Table rows (sources, M, T) of some symbols of flat places (M, T)."""
-        return self._rows[sources, flat]
-
-    def inside(self, which: Tensor | slice) -> Tensor:
-        """Flat places (M,) of positions."""
-        return self._inside[which]
 
 
 class Seen(NamedTuple):
@@ -263,6 +186,18 @@ class Context(ABC):
         """Positions of all signals N."""
         return len(self.own.places.row)
 
+    @property
+    def scale(self) -> Tensor | None:
+        """(N,) the scale of every position; None in an order without scales."""
+        return None
+
+    def planes(self) -> list[tuple[Plane, Tensor, Tensor]]:
+        """The planes of all levels, the own first, with rows and columns (N,) of the positions."""
+        row, column = self.own.places.row, self.own.places.column
+        levels = zip(self._coarse, self._factors, strict=True)
+        above = [(p, coarser(row, down), coarser(column, right)) for p, (down, right) in levels]
+        return [(self.own, row, column), *above]
+
     @abstractmethod
     def wave(self) -> Tensor:
         """(N,) the order of prediction: after all positions with a lower number."""
@@ -274,6 +209,10 @@ class Context(ABC):
     @abstractmethod
     def inputs(self, table: Tensor, slot: int, which: Tensor | slice, kind: int) -> Tensor:
         """Embeddings (M, inputs) of what a symbol of positions (M,) of a kind looks at."""
+
+    @abstractmethod
+    def looks(self, slot: int, kind: int) -> list[Look]:
+        """What a symbol of positions of a kind looks at, in the order of `inputs`."""
 
     def phases(self, which: Tensor | slice) -> list[Tensor]:
         """For each coarser level, the index of positions (M,) among its f x f fine positions."""
@@ -335,6 +274,14 @@ class RasterContext(Context):
     def inputs(self, table: Tensor, slot: int, which: Tensor | slice, kind: int) -> Tensor:
         """Embeddings (M, inputs); see `Context`."""
         return table[self._rows(slot, which)].flatten(1)
+
+    def looks(self, slot: int, kind: int) -> list[Look]:
+        """One for each tap; see `Context`."""
+        return [
+            Look(plane, source, source + 1, down, right, 0)
+            for plane, taps in enumerate((self._taps[slot], *self._coarse_taps))
+            for source, down, right in taps.T.tolist()
+        ]
 
     def _rows(self, slot: int, which: Tensor | slice) -> Tensor:
         """Rows (M, T) of the embedding table that a symbol of positions (M,) looks at."""

@@ -14,7 +14,9 @@ from vocabula.priors.prior import Prior
 from vocabula.priors.saving import load
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers import load as load_tokenizer
-from vocabula.tokenizers.saved_folder import CONFIG
+from vocabula.tokenizers.look import Kin
+from vocabula.tokenizers.saved_folder import CONFIG, read_tokenizer_config
+from vocabula.tokenizers.saved_summary import saved_summary
 
 TOKENIZER = "tokenizer"
 """The folder of the tokenizer within that of the priors."""
@@ -40,7 +42,7 @@ def save_tokenizer_beside(folder: str | Path, tokenizer: SignalTokenizer) -> Non
     tokenizer.save_pretrained(Path(folder) / TOKENIZER)
 
 
-def load_generator(path: str | Path) -> Generator:
+def load_generator(path: str | Path, tokenizer: SignalTokenizer | None = None) -> Generator:
     """The generator saved in a folder, on the CPU and in evaluation mode.
 
     ::
@@ -52,6 +54,8 @@ def load_generator(path: str | Path) -> Generator:
     Args:
         path: a folder that ``vocabula train-prior --out`` wrote, or ``"default"``, the prior of
             the tokenizer that comes with the package.
+        tokenizer: one that is loaded already; if it is that of the folder, it is taken as it is,
+            on its device, instead of another copy.
 
     Raises:
         CheckpointError: a part is missing or damaged, or the parts do not belong together.
@@ -69,7 +73,8 @@ def load_generator(path: str | Path) -> Generator:
         )
     if not (folder / TOKENIZER / CONFIG).is_file():
         _refuse_without_tokenizer(folder)
-    tokenizer = load_tokenizer(folder / TOKENIZER)
+    if tokenizer is None or not _is_saved(tokenizer, folder / TOKENIZER):
+        tokenizer = load_tokenizer(folder / TOKENIZER)
     levels = len(tokenizer.levels)
     priors: list[Prior] = []
     for level in range(levels):
@@ -81,6 +86,14 @@ def load_generator(path: str | Path) -> Generator:
         return Generator(tokenizer, priors)
     except OptionError as error:
         raise CheckpointError(f"{folder}: {error}") from None
+
+
+def _is_saved(tokenizer: SignalTokenizer, folder: Path) -> bool:
+    """Whether a folder has this tokenizer, by its fingerprint, with the same names of its codes."""
+    config = read_tokenizer_config(folder)
+    summary = saved_summary(folder, config)
+    same = summary is not None and summary.fingerprint == tokenizer.fingerprint()
+    return same and Kin.of(config) == tokenizer.kin
 
 
 def _refuse_without_tokenizer(folder: Path) -> NoReturn:

@@ -10,7 +10,8 @@ from torch.nn.functional import embedding
 
 from vocabula.priors.coarser import coarser
 from vocabula.priors.codes import CodeGrid
-from vocabula.priors.context import COARSE, Context, Place, Plane, Seen
+from vocabula.priors.context import COARSE, Context, Look, Seen
+from vocabula.priors.planes import Place, Plane
 
 KINDS = 3
 """Positions between four known ones, then in a row of known ones, then in a column."""
@@ -83,6 +84,7 @@ class InterleavedContext(Context):
     def __init__(self, seen: Seen, reach: int) -> None:
         codes, device = seen.codes, seen.device
         super().__init__(seen, (1, 1))
+        self._reach = reach
         self._known = [_offsets(known_places(kind, reach), device) for kind in range(KINDS)]
         self._around, self._cells = _offsets(AROUND, device), _offsets(COARSE, device)
         books = [slot.book for slot in codes.slots]
@@ -133,6 +135,21 @@ class InterleavedContext(Context):
             cell = around(coarser(row, above), coarser(column, beside), self._cells)
             found.append(seen(plane, slice(None), cell))
         return torch.cat(found, 1)
+
+    @property
+    def scale(self) -> Tensor:
+        """(N,) the scale of every position."""
+        return self._scale
+
+    def looks(self, slot: int, kind: int) -> list[Look]:
+        """See `Context`."""
+        book = self._books[slot]
+        found = [Look(0, book.start, book.stop, *at, 1) for at in known_places(kind, self._reach)]
+        found += [Look(0, source, source + 1, 0, 0, 0) for source in range(slot)]
+        found += [Look(0, 0, book.start, *at, 0) for at in AROUND if book.start]
+        for number, plane in enumerate(self._coarse, 1):
+            found += [Look(number, 0, len(plane.table), *at, 0) for at in COARSE]
+        return found
 
 
 def _offsets(places: Sequence[Place], device: torch.device) -> Tensor:

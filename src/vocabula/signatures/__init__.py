@@ -7,15 +7,31 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 Names = Callable[[str], list[str]]
+T = TypeVar("T")
 
 
-def parameters(cls: type) -> list[inspect.Parameter]:
+def _remembered(question: Callable[[Any], T]) -> Callable[[Any], T]:
+    """A question about an annotation whose answer is kept: a saved model asks it a thousand times."""
+    known = functools.cache(question)
+
+    @functools.wraps(question)
+    def answer(annotation: Any) -> T:
+        try:
+            return known(annotation)
+        except TypeError:  # one that has no hash
+            return question(annotation)
+
+    return answer
+
+
+@functools.cache
+def parameters(cls: type) -> tuple[inspect.Parameter, ...]:
     """The constructor's parameters without `self` and without catch-alls."""
     parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
-    return [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return tuple(p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
 
 
 @functools.cache
@@ -39,6 +55,7 @@ def is_union(annotation: Any) -> bool:
     return typing.get_origin(annotation) in (typing.Union, types.UnionType)
 
 
+@_remembered
 def is_sequence(annotation: Any) -> bool:
     """Whether the annotation, None aside, is a list or tuple type."""
     origin = typing.get_origin(bare(annotation))
@@ -51,11 +68,13 @@ def is_mapping(annotation: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
+@_remembered
 def accepts_none(annotation: Any) -> bool:
     """Whether the annotation allows None."""
     return is_union(annotation) and type(None) in typing.get_args(annotation)
 
 
+@_remembered
 def kind_of(annotation: Any) -> str | None:
     """The kind of component that an annotation accepts, also inside a union or a sequence."""
     plain = bare(annotation)
@@ -67,14 +86,15 @@ def kind_of(annotation: Any) -> str | None:
     return getattr(plain, "component_kind", None) if isinstance(plain, type) else None
 
 
-def literals(annotation: Any) -> list[str]:
+@_remembered
+def literals(annotation: Any) -> Sequence[str]:
     """The texts that a `typing.Literal` in the annotation allows."""
     plain = bare(annotation)
     if is_union(plain):
-        return [name for a in typing.get_args(plain) for name in literals(a)]
+        return tuple(name for a in typing.get_args(plain) for name in literals(a))
     if typing.get_origin(plain) is typing.Literal:
-        return [str(a) for a in typing.get_args(plain)]
-    return []
+        return tuple(str(a) for a in typing.get_args(plain))
+    return ()
 
 
 _WORDS = {

@@ -14,6 +14,7 @@ import ast
 import builtins
 import functools
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,21 +28,39 @@ _REAL = {*sys.stdlib_module_names, "annotated_types"}
 _KIND = "component_kind"
 
 
+_COMPONENT = re.compile(rb'^@component\("(\w+)", "(\w+)"\)$', re.MULTILINE)
+"""How every source declares a component: kind and name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A component in a source file.
+    """A component in a source file, which is parsed when its class is asked for.
 
     Attributes:
         kind: what it is.
         name: its registered name.
         module: the module to import for the real class.
-        cls: the declared class.
+        sources: what parses it.
     """
 
     kind: str
     name: str
     module: str
-    cls: type
+    sources: Sources
+
+    @property
+    def cls(self) -> type:
+        """The declared class."""
+        module = self.sources.module(self.module)
+        wanted = [self.kind, self.name]
+        found: type = next(
+            module.value(node.name)
+            for node in module.tree.body
+            if isinstance(node, ast.ClassDef)
+            and (call := _component_call(node)) is not None
+            and [ast.literal_eval(argument) for argument in call.args] == wanted
+        )
+        return found
 
 
 class Sources:
@@ -60,15 +79,10 @@ class Sources:
         """The components that the sources declare, by kind and name."""
         found: dict[str, dict[str, Declared]] = {}
         for path in sorted(_ROOT.rglob("*.py")):
-            if b"\n@component(" not in path.read_bytes():
-                continue
-            module = ".".join((_PACKAGE, *path.relative_to(_ROOT).with_suffix("").parts))
-            for node in self.module(module).tree.body:
-                call = _component_call(node)
-                if isinstance(node, ast.ClassDef) and call is not None:
-                    kind, name = (ast.literal_eval(argument) for argument in call.args)
-                    cls = self.module(module).value(node.name)
-                    found.setdefault(kind, {})[name] = Declared(kind, name, module, cls)
+            for match in _COMPONENT.finditer(path.read_bytes()):
+                kind, name = match[1].decode(), match[2].decode()
+                module = ".".join((_PACKAGE, *path.relative_to(_ROOT).with_suffix("").parts))
+                found.setdefault(kind, {})[name] = Declared(kind, name, module, self)
         return found
 
     def module(self, name: str) -> _Module:
