@@ -10,10 +10,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import vocabula as package
+from vocabula.pipelines import compress_files
+from vocabula.tokenizers import load
 
 COMMANDS = ("train", "evaluate", "encode", "decode", "report", "config", "info", "benchmark")
 
@@ -170,6 +174,26 @@ def test_what_computes_nothing_imports_nothing_that_computes(
     ended, text, heavy = json.loads(started.stdout.readline())
     assert said in text
     assert (ended, heavy) == (code, []), text
+
+
+NEEDLESS = {
+    *("matplotlib", "sklearn", "skimage", "scipy", "pyarrow", "transformers", "accelerate"),
+    *("huggingface_hub", "httpx", "jinja2", "soundfile", "sympy", "torch._dynamo", "triton"),
+    *("vocabula.training", "vocabula.reports", "vocabula.benchmark"),
+}
+"""What a picture is compressed and opened without: each takes 0.05 to 2 s to import."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["compress picture.png", "decompress picture.vcb -o again.png"])
+def test_pictures_are_compressed_and_opened_without_what_is_not_needed(
+    words: str, tmp_path: Path
+) -> None:
+    Image.fromarray(np.zeros((24, 40, 3), np.uint8)).save(tmp_path / "picture.png")
+    if words.startswith("decompress"):
+        compress_files(load("default"), [tmp_path / "picture.png"])
+    done = _python("-c", STARTS.replace("{heavy}", repr(NEEDLESS)), *words.split(), cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "heavy [] code 0", done.stdout + done.stderr
 
 
 def test_completion_of_the_shell_checks_no_argument(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from vocabula.codec import CodeStatistics, Table, native
+from vocabula.codec import CodeStatistics, Table, native, portable
 from vocabula.codec.coder import new_decoder, new_encoder
 from vocabula.codec.span import Block
 from vocabula.tokenizers import SignalTokenizer, build_tokenizer
@@ -119,9 +119,10 @@ def make_tokenizer() -> Callable[..., SignalTokenizer]:
 
 @pytest.fixture(params=["compiled", "fallback"])
 def coder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Runs a test with the compiled coders and without them."""
+    """Runs a test with the compiled coders and networks, and without them."""
     if request.param == "fallback":
         monkeypatch.setattr(native, "available", lambda: False)
+        monkeypatch.setattr(portable, "serves", lambda device: False)
     elif not native.available():
         pytest.skip("the compiled coders were not built")
     yield request.param

@@ -15,7 +15,7 @@ import torch
 
 from processes import on_instructions
 from vocabula import codec
-from vocabula.codec import PortableModel, portable
+from vocabula.codec import PortableModel, portable, symbol_kernel
 from vocabula.codec.integer_network import IntegerNetwork, curve_table, exponential_table
 from vocabula.codec.span import Block
 from vocabula.errors import CodecError, OptionError
@@ -424,6 +424,48 @@ def test_sums_beyond_float64_are_refused() -> None:
     network.last.weight.data = torch.full((1, 1), 8.5).expand(1, 2**22 + 2**10)
     with pytest.raises(OptionError, match=r"expected sums below 2\^52"):  # 2^22 x 2^30
         IntegerNetwork(network, torch.device("cpu"))
+
+
+@pytest.mark.skipif(not symbol_kernel.serves(torch.device("cpu")), reason="no kernels were built")
+@pytest.mark.parametrize("order", ["raster", "interleaved"])
+@pytest.mark.parametrize("hidden", [3, 17])
+def test_the_kernel_gives_the_tables_of_torch(
+    order: str, hidden: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values at both ends of their range, digits that cannot follow others, ragged sizes."""
+    coarse, fine = CodeGrid((5, 40), (4, 4)), CodeGrid((7, 30), (8, 8), largest_symbol=3)
+    small = {"hidden": hidden, "layers": 2, "embedding": 3, "reach": 2, "order": order}
+    prior = trained(PortablePrior(fine, Conditioning(upper=(coarse,)), **small))
+    with torch.no_grad():
+        for network in prior.networks:
+            network.last.weight.mul_(20)  # logits beyond their bounds
+            network.inner[0].bias.add_(torch.linspace(-130, 130, hidden))
+    model = PortableModel([trained(PortablePrior(coarse, **small)), prior])
+    grids = (((1, (4, 6)), (2, (1, 1))), ((1, (7, 11)), (2, (1, 2))))
+    block = Block(((5, 40), (7, 30)), grids)
+    rng = np.random.default_rng(0)
+    for stage, books in enumerate(block.books):
+        positions = block.positions(stage)
+        block.codes += [rng.integers(0, k, positions).astype(np.uint32) for k in books]
+    for stream in (2, 3):
+        context = model.context(block, 1, stream)
+        for number, digits in model.digits(stream, block.codes[stream]):
+            context.own.put(number, slice(None), digits)
+        which = torch.randperm(context.positions)[:50]
+        slots = [n for n, slot in enumerate(prior.codes.slots) if slot.book == stream - 2]
+        for number in slots:
+            size = prior.codes.slots[number].size
+
+            def highest(part: torch.Tensor, size: int = size) -> np.ndarray:
+                return (part.numpy() % size).astype(np.int64)
+
+            for most in (None, highest):
+                compiled = model.tables(context, stream, number).rows(which, most)
+                with monkeypatch.context() as without:
+                    without.setattr(portable, "serves", lambda device: False)
+                    plain = model.tables(context, stream, number).rows(which, most)
+                assert np.array_equal(compiled, plain)
+                assert (compiled[:, 0] == 0).all() and (compiled[:, -1] == 2**24).all()
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 from priors.generators import make_generator, make_priors, make_tokenizer, save_generator
 from vocabula.errors import CheckpointError
 from vocabula.priors import level_folder, load_generator, save, save_tokenizer_beside
+from vocabula.tokenizers import load
 
 
 @pytest.mark.slow
@@ -31,6 +32,22 @@ def test_a_round_trip_draws_the_same(kind: str, levels: int, tmp_path: Path) -> 
     assert torch.equal(one.images, other.images)
     assert loaded.image_size == (12, 16) and loaded.class_names == ("zero", "one", "two")
     assert not loaded.tokenizer.training and not loaded.priors[0].training
+
+
+def test_a_tokenizer_that_is_loaded_already_is_taken(tmp_path: Path) -> None:
+    save_generator(tmp_path, make_generator("pixelcnn", 1))
+    same, other = load(tmp_path / "tokenizer"), load(tmp_path / "tokenizer")
+    with torch.no_grad():
+        next(other.parameters()).add_(1)  # trained further
+    assert load_generator(tmp_path, same).tokenizer is same
+    taken = load_generator(tmp_path, other).tokenizer
+    assert taken is not other and taken.fingerprint() == same.fingerprint()
+    weights = tmp_path / "tokenizer" / "model.safetensors"
+    damaged = bytearray(weights.read_bytes())
+    damaged[-1] ^= 1
+    weights.write_bytes(damaged)
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_generator(tmp_path, same)
 
 
 def test_where_the_parts_are(tmp_path: Path) -> None:

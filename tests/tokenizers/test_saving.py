@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from vocabula.errors import CheckpointError, OutputError
 from vocabula.quantizers import EMA, ResidualQuantizer, VectorQuantizer
 from vocabula.quantizers.local_state import local_tensors
-from vocabula.tokenizers import Tokenizer, build_tokenizer, load, saving
+from vocabula.tokenizers import Tokenizer, build_tokenizer, load
 
 SMALL = {"name": "vqvae", "hidden": 8, "residual_hidden": 4}
 QUANTIZERS: dict[str, Any] = {

@@ -21,7 +21,7 @@ def cumulative_rows(weights: NDArray[np.int64]) -> NDArray[np.uint32]:
     What rounding leaves over goes to the first of the largest weights.
 
     Args:
-        weights: (N, K) integers in [0, 2^30], none of the rows all 0.
+        weights: (N, K) integers in [0, 2^30]; a row of zeros gives all to its first symbol.
 
     Returns:
         (N, K + 1) uint32, from 0 to 2^24, each step at least 1.
@@ -32,7 +32,7 @@ def cumulative_rows(weights: NDArray[np.int64]) -> NDArray[np.uint32]:
     """
     count, size = weights.shape
     room = np.int64(TOTAL - size)
-    widths = weights * room // weights.sum(1, keepdims=True) + 1
+    widths = weights * room // np.maximum(weights.sum(1, keepdims=True), 1) + 1
     left = TOTAL - widths.sum(1)
     widths[np.arange(count), weights.argmax(1)] += left
     rows = np.zeros((count, size + 1), np.uint32)

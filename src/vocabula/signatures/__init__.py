@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def _remembered(question: Callable[[Any], T]) -> Callable[[Any], T]:
-    """A question about an annotation whose answer is kept: a saved model asks it a thousand times."""
+    """A question about an annotation whose answer is kept: a saved model asks it often."""
     known = functools.cache(question)
 
     @functools.wraps(question)
