@@ -13,7 +13,7 @@ import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from vocabula import signatures
 from vocabula.errors import OptionError, UnknownNameError, UnknownOptionError, suggest
@@ -243,8 +243,8 @@ def name_of(obj: Any) -> str:
 
 def shown_options(obj: Any) -> list[str]:
     """``name=value`` of a component's choices by name, and of options that are not default."""
-    record = getattr(obj, _RECORD, {})
-    defaults = {p.name: p.default for p in signatures.parameters(type(obj))} if record else {}
+    record, cls = getattr(obj, _RECORD, {}), cast(type, type(obj))
+    defaults = {p.name: p.default for p in signatures.parameters(cls)} if record else {}
     shown = []
     for name, value in record.items():
         inside = hasattr(value, "state_dict") or isinstance(value, (list, tuple))

@@ -122,7 +122,8 @@ class KernelTables:
             highest: values above have the least probability; None: all are possible.
         """
 
-        def compute(part: Tensor, kind: int) -> Tensor:
+        def compute(part: Tensor | slice, kind: int) -> Tensor:
+            assert isinstance(part, Tensor), "a part of positions that are none"
             part = part.contiguous()
             out = torch.empty((len(part), self._kernel.outputs + 1), dtype=torch.int32)
             most = None if highest is None else np.ascontiguousarray(highest(part), np.int64)

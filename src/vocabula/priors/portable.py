@@ -20,7 +20,6 @@ from vocabula.priors.condition import Conditioning
 from vocabula.priors.context import (
     Context,
     RasterContext,
-    Runs,
     Seen,
     as_planes,
     by_kind,
@@ -38,6 +37,7 @@ from vocabula.priors.interleaved import (
     input_count,
     scale_and_kind,
 )
+from vocabula.priors.planes import Runs
 from vocabula.priors.prior import Prior
 from vocabula.registry import component
 from vocabula.signals import Condition
