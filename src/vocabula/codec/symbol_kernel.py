@@ -112,6 +112,7 @@ class KernelTables:
         self._vectors = self._pointers(kernel.phases)
         scale = context.scale
         self._places = self._at(context.own.places.signal), scale is not None and self._at(scale)
+        self._constants = _constants()  # kept: each of threads that begin at once has its own
         self._networks = [self._network(slot, kind) for kind in range(len(kernel.stacks))]
 
     def rows(self, which: Tensor, highest: Highest | None = None) -> NDArray[np.uint32]:
@@ -142,7 +143,7 @@ class KernelTables:
         taps = torch.tensor(self._context.looks(slot, kind), dtype=torch.int64)
         assert len(taps) * kernel.table.shape[1] == kernel.inputs[kind], "an input for each number"
         signal, scale = self._places
-        curve, exponential = _tables()
+        curve, exponential = self._constants
         return _Network(
             *(self._at(kernel.table), kernel.table.shape[1], ctypes.addressof(self._planes)),
             *(self._at(taps), len(taps), signal, scale or None),
@@ -161,7 +162,7 @@ class KernelTables:
 
 
 @functools.cache
-def _tables() -> tuple[NDArray[np.int16], NDArray[np.int32]]:
+def _constants() -> tuple[NDArray[np.int16], NDArray[np.int32]]:
     return curve_table().astype(np.int16), exponential_table().astype(np.int32)
 
 
