@@ -175,3 +175,11 @@ def test_torch_restrains_the_kernels(capability: str) -> None:
     found = on_instructions(capability, program).strip()
     if native.instructions() in ("avx512", "avx2"):
         assert found == {"default": "None", "avx2": "avx2"}[capability]
+
+
+def test_kernels_of_an_older_build_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not native.ready():
+        pytest.skip("the kernels were not built")
+    monkeypatch.setitem(native._ARGUMENTS, "vocabula_of_a_later_version", [])
+    with pytest.warns(UserWarning, match="install vocabula again"):
+        assert native._load.__wrapped__() is None

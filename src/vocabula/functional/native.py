@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -117,6 +118,13 @@ def _load() -> _Kernel | None:
     # ATEN_CPU_CAPABILITY restrains torch's kernels, and with them ours.
     allowed = torch.backends.cpu.get_cpu_capability()
     if best is None or (allowed == "DEFAULT" and best != b"neon"):
+        return None
+    if not all(hasattr(library, function) for function in _ARGUMENTS):
+        warnings.warn(
+            f"{found[0].name}: expected the kernels of this version, got older ones, so all "
+            "runs without them; install vocabula again (pip install -e .)",
+            stacklevel=2,
+        )
         return None
     for function, arguments in _ARGUMENTS.items():
         getattr(library, function).argtypes = [*arguments, ctypes.c_char_p, _POINTER]
