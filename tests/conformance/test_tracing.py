@@ -120,6 +120,7 @@ OF_OTHERS = {
 DISTINCT = [row for row in ROWS if row.name not in LEARNING_ONLY | OF_OTHERS]
 ALIKE = {
     "vector, cosine",
+    "vector, rate",
     "vector, low-dimensional",
     "vector, attention",
     "lookup free, spherical",
