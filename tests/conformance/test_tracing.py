@@ -89,7 +89,7 @@ TRACED = {
     "residual, structured dropout",
     "residual, beam, rate",
     "residual, finite scalar, beam",
-    "conditional residual, preselection",
+    "conditional residual",  # with preselection it is evaluated and exported
     "multi-scale, a book each",  # and convolutions
     "multi-scale, dropout",  # of a shared book
     "product, dropout",
