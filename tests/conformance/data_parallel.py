@@ -37,7 +37,7 @@ class Model(nn.Module):
 
 
 def learned(row: Row, rank: int, call: Callable[[Model], nn.Module]) -> State:
-    """The state after two updates from three micro-batches each, and what is reported.
+    """The state after two updates from two micro-batches each, and what is reported.
 
     A wrapped model is synchronised in each pass of the first update, in the last of the second.
     """
@@ -49,11 +49,11 @@ def learned(row: Row, rank: int, call: Callable[[Model], nn.Module]) -> State:
             tracker.reset()
     wrapped = call(model)
     for update in range(2):
-        for micro in range(3):
+        for micro in range(2):
             torch.manual_seed(10 * update + micro + 100 * rank)
-            waits = update and micro < 2 and isinstance(wrapped, DistributedDataParallel)
+            waits = update and micro < 1 and isinstance(wrapped, DistributedDataParallel)
             with wrapped.no_sync() if waits else contextlib.nullcontext():
-                wrapped(data(20, seed=6 * update + 2 * micro + rank) + 3 * rank).backward()
+                wrapped(data(20, seed=4 * update + 2 * micro + rank) + 3 * rank).backward()
         quantizer.update()
     counted = {name: t.clone() for name, t in local_tensors(quantizer).items()}
     wrapped.eval()
@@ -71,7 +71,7 @@ def same_with_and_without(row: Row, rank: int) -> None:
     assert alone.keys() == wrapped.keys()
     differing = [name for name, t in alone.items() if not torch.equal(t, wrapped[name])]
     assert not differing, f"{differing} differ"
-    assert alone["vectors"].min() > 120 or row.random  # both ranks, six times twenty
+    assert alone["vectors"].min() > 80 or row.random  # both ranks, four times twenty
 
 
 def all_codes_are_counted(rank: int) -> None:

@@ -29,6 +29,7 @@ from vocabula.quantizers import (
 RANKS = 2
 ROWS_IN_ALL = 60
 CUT = 23
+PARTS = [slice(0, CUT), slice(CUT, ROWS_IN_ALL)]
 
 Slices = list[tuple[slice, Tensor]]
 
@@ -38,11 +39,9 @@ def cases() -> dict[str, Slices]:
     everything = torch.ones(ROWS_IN_ALL).bool()
     some = torch.arange(ROWS_IN_ALL) % 7 > 2
     first = torch.arange(ROWS_IN_ALL) < CUT
-    parts = [slice(0, CUT), slice(CUT, ROWS_IN_ALL)]
     return {
-        "parts of unequal length": [(part, everything) for part in parts],
-        "unequal masks": [(part, some) for part in parts],
-        "one mask is empty": [(part, first) for part in parts],
+        "unequal parts and masks": [(part, some) for part in PARTS],
+        "one mask is empty": [(part, first) for part in PARTS],
         "one rank has no rows": [
             (slice(0, ROWS_IN_ALL), everything),
             (slice(ROWS_IN_ALL, ROWS_IN_ALL), everything),
@@ -174,7 +173,7 @@ def several_micro_batches(rank: int) -> None:
     torch.manual_seed(0)
     parts, joined = (prepared("vector") for _ in "ab")
     parts.auto_update = joined.auto_update = False
-    part = cases()["parts of unequal length"][rank][0]
+    part = PARTS[rank]
     for piece in data(ROWS_IN_ALL)[part].split([10, 13] if rank == 0 else [30, 7]):
         parts(piece)
     joined(data(ROWS_IN_ALL)[part])
@@ -186,7 +185,7 @@ def several_micro_batches(rank: int) -> None:
 def compiled(rank: int) -> None:
     """A module compiled before there was a group synchronises in it."""
     quantizer = COMPILED["module"]
-    part = cases()["parts of unequal length"][rank][0]
+    part = PARTS[rank]
     COMPILED["call"](data(ROWS_IN_ALL)[part])
     same_everywhere(quantizer)
     torch.testing.assert_close(quantizer.codebook, COMPILED["expected"], rtol=1e-4, atol=1e-5)

@@ -70,6 +70,9 @@ def test_bfloat16_codes_are_those_of_float32(row: Row) -> None:
 def test_learning_does_not_stall_in_bfloat16(row: Row) -> None:
     """The statistics of many small steps are those of float32."""
     full, half = (prepare(row) for _ in "ab")
+    averaged = [n for n, _ in half.named_buffers() if "mass" in n or "book.weight" in n]
+    if not averaged:
+        return
     half.bfloat16()
     full.load_state_dict(
         {name: t.float() if t.is_floating_point() else t for name, t in half.state_dict().items()}
@@ -79,9 +82,9 @@ def test_learning_does_not_stall_in_bfloat16(row: Row) -> None:
         for quantizer, x in ((half, z), (full, z.float())):
             torch.manual_seed(seed)
             quantizer(x)
-    for name, buffer in half.named_buffers():
-        if "mass" in name or "book.weight" in name:
-            torch.testing.assert_close(buffer, full.get_buffer(name), rtol=1e-4, atol=1e-4)
+    for name in averaged:
+        ours, expected = half.get_buffer(name), full.get_buffer(name)
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
 
 
 @by_row

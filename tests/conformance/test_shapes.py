@@ -16,8 +16,8 @@ by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 @by_row
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 def test_result(row: Row, training: bool) -> None:
+    quantizer = prepare(row, training=training)
     for batch in FULL + EMPTY:
-        quantizer = prepare(row, training=training)
         z = data(*batch).requires_grad_()
         result = quantizer(z)
         assert isinstance(result, Quantized)

@@ -19,9 +19,9 @@ FORMS = [{}, {"symmetric": True}, {"hard_clamp": True}, {"symmetric": True, "har
 
 def nearest_in_float64(z: torch.Tensor, codebook: torch.Tensor) -> torch.Tensor:
     """The first of the least float64 distances, a few rows at a time."""
-    parts = []
+    parts, codebook = [], codebook.double()
     for rows in z.double().split(64):
-        distance = torch.stack([(row - codebook.double()).square().sum(-1) for row in rows])
+        distance = torch.stack([(row - codebook).square_().sum(-1) for row in rows])
         parts.append((distance == distance.amin(-1, keepdim=True)).int().argmax(-1))
     return torch.cat(parts)
 

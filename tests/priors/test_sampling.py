@@ -18,7 +18,7 @@ from priors.builders import (
     two_books,
 )
 from vocabula.errors import CodeError, DataError, OptionError
-from vocabula.priors import CodeGrid, Condition, Conditioning
+from vocabula.priors import CodeGrid, Condition, Conditioning, cached_layers
 from vocabula.priors.cached_layers import CachedLayers
 from vocabula.priors.decoding import Decoding, Recomputing
 from vocabula.priors.ring import RingConvolution
@@ -246,9 +246,15 @@ def test_known_rows_go_through_a_transformer_at_once(passes: list[tuple[int, ...
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside torch's compiler
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
-def test_a_compiled_step_draws_the_same(kind: str) -> None:
-    prior = make(kind, CodeGrid((6,), (2, 3)), Conditioning(classes=2)).float()
+@pytest.mark.parametrize(("kind", "layers"), [("gpt2", 1), ("gpt2", 2), ("llama", 2)])
+def test_a_compiled_step_draws_the_same(
+    kind: str, layers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graphs of both architectures, and the code that the default compiler makes of one."""
+    if layers > 1:
+        compiled = torch.compile(cached_layers._pass, backend="aot_eager", fullgraph=True)
+        monkeypatch.setattr(cached_layers, "_compiler", lambda on_gpu: compiled)
+    prior = make(kind, CodeGrid((6,), (2, 3)), Conditioning(classes=2), layers=layers).float()
     labels = Condition.of_class(torch.tensor([0, 1, 1]))
     plain = prior.sample((3, 2, 3), labels, seed=1)
     prior.compiled = True

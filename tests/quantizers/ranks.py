@@ -62,6 +62,9 @@ QUANTIZERS: dict[str, Callable[[], Quantizer]] = {
     ),
     "sampled": lambda: vector(sampling_temperature=8.0),
     "gumbel": lambda: GumbelQuantizer(DIM, 16),
+    "drawing": lambda: ResidualQuantizer(
+        [vector(sampling_temperature=8.0), GumbelQuantizer(DIM, 16)], dropout=0.7
+    ),
     "bernoulli": lambda: BernoulliQuantizer(DIM, bits=5),
     "noise": lambda: FiniteScalarQuantizer([5] * DIM, noise_dropout=0.5),
     "diveq": lambda: vector(learning=Gradient(), revival=None, estimator=DiVeQ(0.1)),

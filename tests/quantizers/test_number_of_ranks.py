@@ -10,11 +10,11 @@ from quantizers import ranks
 from quantizers.ranks import Job
 
 DRAWING = ("sampled", "gumbel", "bernoulli", "noise", "diveq")
-TWO = [Job(name, masked=True) for name in ranks.QUANTIZERS if name != "shared"]
-TWO += [Job(name) for name in ranks.QUANTIZERS if name not in DRAWING]
+COMPILED = "drawing"  # all that a graph draws: codes of both kinds, and dropout
+TWO = [Job(name, masked=True) for name in ranks.QUANTIZERS if name not in ("shared", COMPILED)]
+TWO += [Job(name) for name in ranks.QUANTIZERS if name not in (*DRAWING, COMPILED)]
 TWO += [Job("revival", masked=True, weighted=True)]
-TWO += [Job("residual, dropout", steps=3, masked=True, compiled=True)]
-TWO += [Job("sampled", compiled=True), Job("gumbel", compiled=True)]
+TWO += [Job(COMPILED, steps=3, masked=True, compiled=True)]
 THREE = [
     Job("shared", 2),
     Job("sampled", 2),

@@ -176,14 +176,12 @@ def test_reconstruct_changes_no_state_in_training_mode() -> None:
 # torch.compile itself instantiates the autograd functions that it traces
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
-@pytest.mark.parametrize(
-    ("training", "quantizer", "backend"),
-    [(True, VECTOR, "aot_eager"), (True, VAE, "eager"), (False, VAE, "eager")],
-)
-def test_compiles_without_a_graph_break(training: bool, quantizer: Any, backend: str) -> None:
+@pytest.mark.parametrize(("training", "quantizer"), [(True, VECTOR), (True, VAE), (False, VAE)])
+def test_compiles_without_a_graph_break(training: bool, quantizer: Any) -> None:
+    """Backward passes are in the conformance tests: what is around a quantizer mutates nothing."""
     tokenizer = small(quantizer=quantizer).train(training)
     x = torch.rand(2, 3, 7, 8)
-    compiled = torch.compile(tokenizer, fullgraph=True, backend=backend)
+    compiled = torch.compile(tokenizer, fullgraph=True, backend="eager")
     assert compiled(x).loss.isfinite()
 
 

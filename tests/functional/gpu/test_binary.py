@@ -44,8 +44,8 @@ def test_forward_and_backward(bits: int, rows: int, books: int, device: torch.de
 
 
 def test_halves_of_several_tiles(device: torch.device) -> None:
-    # 2^7 columns by 2^8: two tiles by four.
-    logits, mask, grad = inputs(15, 3, 1)
+    # 2^7 columns by 2^7: two tiles by two; below are one by two.
+    logits, mask, grad = inputs(14, 3, 1)
     joint = binary_joint(logits.to(device), mask.to(device)).cpu().double()
     exact = logits.double().requires_grad_()
     expected = listed(exact, mask)

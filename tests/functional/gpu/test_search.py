@@ -62,14 +62,14 @@ DIFFICULT = {
         normal(65, 20),
         normal(3, 20, seed=1)[:, None] + 4e-4 * normal(9, 20),
     ),
-    "codewords all equal": (normal(9, 4), torch.ones(130, 4)),
+    "codewords all equal": (normal(5, 4), torch.ones(130, 4)),
     "grid with ties": (
         torch.randint(-3, 4, (65, 3), generator=torch.Generator().manual_seed(0)).float() / 2,
         torch.cartesian_prod(*[torch.arange(-2.0, 3.0)] * 3),
     ),
-    "overflow of float32 squares": (1e25 * normal(20, 4), 1e25 * normal(16, 4, seed=1)),
-    "some scores overflow": (2e19 * normal(20, 20), 4e18 * normal(70, 20, seed=1)),
-    "half the norms overflow": (2e19 * normal(20, 4), 2e19 * normal(16, 4, seed=1)),
+    "overflow of float32 squares": (1e25 * normal(8, 4), 1e25 * normal(16, 4, seed=1)),
+    "some scores overflow": (2e19 * normal(8, 20), 4e18 * normal(70, 20, seed=1)),
+    "half the norms overflow": (2e19 * normal(8, 4), 2e19 * normal(16, 4, seed=1)),
     "subnormal": (1e-40 * normal(30, 4), 1e-40 * normal(16, 4, seed=1)),
     "products underflow": (1e-22 * normal(17, 20), 1e-22 * normal(64, 20, seed=1)),
     "one exploded codeword": (
