@@ -56,7 +56,7 @@ demo: $(VENV)/.runtime ## train on bundled photographs (about 3 minutes on two c
 bench: $(VENV)/.bench ## time everything beside its rivals (about 25 minutes), rewrite docs/benchmarks.md
 	$(BIN)/python benchmarks/suite.py
 
-# Types take a minute on one core where nothing is cached; the tests have the others meanwhile.
+# Types take half a minute on one core where nothing is cached; the tests have the others meanwhile.
 test: lint layers ## lint, types, layers and all tests
 	@$(MAKE) --no-print-directory --jobs=2 type suite
 

@@ -18,8 +18,10 @@ MOST = 600
 
 
 COMMANDS = """
-import json, os, sys, torch
+import json, os, sys
+import vocabula.pipelines.compress, vocabula.pipelines.decompress
 from vocabula.cli.main import main
+from vocabula.tokenizers import load
 for words in json.loads(sys.argv[1]):
     child = os.fork()
     if not child:
@@ -34,7 +36,7 @@ for words in json.loads(sys.argv[1]):
 
 
 def _peaks(*commands: list[object]) -> list[int]:
-    """MiB that each command takes at most, in a process of its own that shares torch's import."""
+    """MiB that each command takes at most, in a process of its own that shares imports."""
     words = json.dumps([[str(word) for word in command] for command in commands])
     done = subprocess.run(
         [sys.executable, "-c", COMMANDS, words], capture_output=True, text=True, check=True

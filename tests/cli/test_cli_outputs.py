@@ -61,14 +61,25 @@ def prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for what `place` writes once."""
+    return tmp_path_factory.mktemp("written")
+
+
 @pytest.fixture
-def place(tmp_path: Path, saved: Path, pictures: Path, prior: Path, vocabula: Callable) -> Path:
+def place(
+    tmp_path: Path, saved: Path, pictures: Path, prior: Path, written: Path, vocabula: Callable
+) -> Path:
     """The folder that commands run in, with what they read."""
     (tmp_path / "run").symlink_to(saved / "run")
     (tmp_path / "prior").symlink_to(prior)
     Image.new("RGB", (16, 12), "red").save(tmp_path / "one.png")
-    assert vocabula("compress", "run", "pictures/0.png", "-o", "small.vcb").code == 0
-    assert vocabula("encode", "run", "pictures", "-o", "tokens.parquet").code == 0
+    if not any(written.iterdir()):
+        small, tokens = written / "small.vcb", written / "tokens.parquet"
+        assert vocabula("compress", "run", "pictures/0.png", "-o", small).code == 0
+        assert vocabula("encode", "run", "pictures", "-o", tokens).code == 0
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
