@@ -90,6 +90,10 @@ def parts(model: Model) -> nn.Module:
 
 
 WRAPPERS = {"ddp": DistributedDataParallel, "layers": layers, "parts": parts}
+BY_ITSELF = [(name, how, True) for name in QUANTIZERS for how in WRAPPERS]
+BY_CALL = [(name, "parts", False) for name in ("gradient", "attention", "residual")]
+CASES = BY_ITSELF + BY_CALL
+"""The quantizer, the wrapper, and whether the quantizer updates itself in each forward pass."""
 
 
 def batch(step: int) -> Tensor:
@@ -165,15 +169,13 @@ def work(rank: int, folder: str) -> None:
     )
     found: dict[str, State] = {}
     failed: dict[str, str] = {}
-    for name in QUANTIZERS:
-        for how, wrap in WRAPPERS.items():
-            for auto in (True, False):
-                key = f"{name}, {how}, {auto}"
-                try:
-                    found[key] = learned(name, auto, wrap, rank, RANKS)
-                except Exception:
-                    failed[key] = traceback.format_exc()
-                dist.barrier()
+    for name, how, auto in CASES:
+        key = f"{name}, {how}, {auto}"
+        try:
+            found[key] = learned(name, auto, WRAPPERS[how], rank, RANKS)
+        except Exception:
+            failed[key] = traceback.format_exc()
+        dist.barrier()
     for job in BY_HAND:
         try:
             job(rank)

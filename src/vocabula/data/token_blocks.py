@@ -163,7 +163,7 @@ class StreamedLevel:
         for places, run, inside in self._blocks.runs(rows):
             codes = on_positions(run.levels[self._level], self._spec.code_shape)[inside]
             pairs = zip(codes.shape[1:], found.shape[1:], strict=True)
-            both = tuple(slice(min(pair)) for pair in pairs)
+            both: tuple[Any, ...] = tuple(slice(min(pair)) for pair in pairs)
             found[(places, *both)] = codes[(slice(None), *both)]
         return found
 
