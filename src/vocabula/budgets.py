@@ -25,6 +25,8 @@ METRIC_PIXELS = 2**19
 """Measured together: float64 takes many times the memory of a large image."""
 NEAREST_VALUES = 2**24
 """Compared together when the nearest of many signals are looked up."""
+COMPARED_CODES = 2**22
+"""Of the signals among which the nearest are looked up, read together: 32 MB."""
 
 BATCH_SAMPLES = 2**19
 """Read together as a padded batch of several recordings: a minute at 8 kHz."""

@@ -81,6 +81,42 @@ def test_streamed_codes_are_those_in_memory(streamed: tuple[CodeArrays, CodeArra
     assert found.digest() == read_again(found).digest() != whole.digest()
 
 
+@pytest.mark.parametrize(("size", "most"), [(1, 1), (17, 2), (10**6, 35)])
+def test_parts_hold_every_signal_once_and_few_at_a_time(
+    size: int, most: int, streamed: tuple[CodeArrays, CodeArrays]
+) -> None:
+    """A signal has at most 4 positions with two codes each."""
+    for arrays in streamed:
+        parts = list(arrays.parts(size))
+        counts = [len(codes) for (codes,) in parts]
+        assert set(counts[:-1]) <= {most} and counts[-1] <= most and sum(counts) == 35
+        first = 0
+        for (codes,) in parts:
+            rows = np.arange(first, first + len(codes))
+            assert torch.equal(codes, arrays.codes(0, rows))
+            first += len(codes)
+
+
+def test_corners_of_pictures_of_different_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The code at row y and column x of signal n is 10 n + 3 y + x."""
+    records = []
+    for number, (height, width) in enumerate([(2, 3), (3, 2), (3, 3)]):
+        places = 3 * np.arange(height)[:, None] + np.arange(width)
+        records.append(TokenRecord(10 * number + places, f"{number}", None, height, width))
+    path = tmp_path / "t.parquet"
+    write_tokens(path, records, fingerprint="f", levels=[CodeSpec((32,), ())])
+    whole = read_codes(read_tokens(path))
+    monkeypatch.setattr(code_arrays, "WHOLE", 0)
+    for arrays in (whole, read_codes(read_tokens(path))):
+        found = arrays.corners([(2, 2)])
+        assert (found.grids, found.sizes) == (((2, 2),), None)
+        expected = [[[0, 1], [3, 4]], [[10, 11], [13, 14]], [[20, 21], [23, 24]]]
+        assert found.codes(0).tolist() == expected
+        assert [part.tolist() for (part,) in found.parts(8)] == [expected[:2], expected[2:]]
+
+
 def read_again(arrays: CodeArrays) -> CodeArrays:
     return read_codes(read_tokens(arrays.name))
 

@@ -14,10 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vocabula.data import TokenRecord, read_tokens, write_tokens
+from vocabula.data import TokenRecord, code_arrays, read_tokens, write_tokens
+from vocabula.data.code_arrays import CodeArrays
 from vocabula.errors import CheckpointError, OutputError, TokensError
+from vocabula.evaluation import code_nats
 from vocabula.priors import load_generator
-from vocabula.reports import build_prior_report
+from vocabula.reports import build_prior_report, copies
 from vocabula.reports import prior as prior_report
 from vocabula.reports import samples as prior_samples
 from vocabula.training import load_config, train_prior
@@ -109,6 +111,31 @@ def test_copies_are_told(tmp_path: Path, coded: Callable[..., Any]) -> None:
     assert figures["copies"] > 0.5
     assert figures["code_distance"] == 0.0
     assert "drawn from all" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.slow
+def test_codes_beyond_memory_are_compared_by_parts(
+    tmp_path: Path, coded: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, page = tmp_path / "prior", tmp_path / "page.html"
+    generator = trained(coded(40, levels=2), out, "held_out.share=0.2")
+    whole = build_prior_report(generator, out, page, samples=6)
+    asked: list[int] = []
+    codes = CodeArrays.codes
+
+    def told(self: CodeArrays, level: int, rows: Any = slice(None)) -> Any:
+        found = codes(self, level, rows)
+        asked.append(len(found))
+        return found
+
+    monkeypatch.setattr(code_arrays, "WHOLE", 0)
+    monkeypatch.setattr(CodeArrays, "codes", told)
+    monkeypatch.setattr(code_nats, "MOST_COUNTED", 3 * 64)  # three signals
+    monkeypatch.setattr(copies, "COMPARED_CODES", 5 * (16 + 64))
+    by_parts = build_prior_report(generator, out, page, samples=6, batch_size=4, overwrite=True)
+    assert max(asked) == 12  # 3 of 16 positions are 12 of 64
+    for name in ("code_distance", "code_distance_held_out", "copies", "copies_held_out"):
+        assert by_parts[name] == whole[name]
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import sys
 from typer import TyperException
 
 from vocabula.cli.process import abandon, is_main_process, process_index
-from vocabula.errors import Interrupted, OptionError, OutputError, VocabulaError
+from vocabula.errors import EngineError, Interrupted, OptionError, OutputError, VocabulaError
 from vocabula.files import DISK_FULL, one_line
 
 _REFUSED = {
@@ -52,12 +52,25 @@ def as_user_error(error: BaseException) -> VocabulaError | None:
     if isinstance(error, OSError) and error.errno in _REFUSED:
         where = f"{error.filename}: " if error.filename else ""
         return OutputError(f"{where}{error.strerror or text}; check the path and its permissions")
+    if _lost_process(error, text):
+        return EngineError(
+            "processes: expected all processes of the run, lost the connection to one, which has "
+            "ended; see its last words, and run the command again with --resume"
+        )
     if _out_of_memory(error, text):
         return OptionError(
             "memory: expected enough for the model and one batch, got too little; lower "
             "training.batch_size (--batch-size), quantizer.codebook_size or the networks' widths"
         )
     return None
+
+
+def _lost_process(error: BaseException, text: str) -> bool:
+    """Whether another process of the group has ended; of gloo, a plain RuntimeError says so."""
+    if type(error).__name__ in ("DistBackendError", "DistNetworkError"):
+        return True
+    words = ("closed by peer", "reset by peer", "Broken pipe", "connectFullMesh")
+    return isinstance(error, RuntimeError) and "gloo" in text and any(w in text for w in words)
 
 
 def _out_of_memory(error: BaseException, text: str) -> bool:

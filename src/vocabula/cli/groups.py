@@ -11,7 +11,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 from vocabula.cli.errors import as_user_error, flush_or_abandon, interrupted, print_failure
-from vocabula.cli.process import abandon
+from vocabula.cli.process import abandon, let_stops_end
 from vocabula.errors import OptionError
 
 
@@ -48,6 +48,7 @@ class Commands(TyperGroup):
                 raise
             print_failure(failure)
             flush_or_abandon()
+            let_stops_end()
             sys.exit(failure.exit_code)
         if not standalone_mode:
             return code

@@ -80,6 +80,18 @@ def catch_stops() -> None:
             signal.signal(number, stop)
 
 
+def let_stops_end() -> None:
+    """From now on SIGTERM and SIGHUP end the process at once: it ends already, with its last words.
+
+    A launcher sends SIGTERM to what is left when one of its processes has ended.
+    """
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            with contextlib.suppress(ValueError):  # in another thread than the main one
+                signal.signal(number, signal.SIG_DFL)
+
+
 def ready_streams() -> None:
     """Open the standard streams that are missing, and let none refuse a character.
 

@@ -24,7 +24,8 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula train photos/ --preset photos-gan --from runs/first --out runs/natural \
     adversary.start=0 'training.stages=[{train=["look"], steps=2500}]'
 
-  torchrun --nproc_per_node 2 -m vocabula train photos/ --preset photos --out runs/two
+  torchrun --nproc-per-node 2 --max-restarts 3 -m vocabula train photos/ --preset photos \
+    --out runs/two --resume
 
 Options are listed and explained by: vocabula config PRESET --explain
 """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -148,6 +149,33 @@ class CodeArrays:
         codes = stored[:, : int(counts.max(initial=1))].astype(np.int64)
         codes[np.arange(codes.shape[1]) >= counts[:, None]] = OUTSIDE
         return torch.from_numpy(codes)
+
+    def parts(self, size: int) -> Iterator[list[Tensor]]:
+        """The codes of each level of neighbouring signals, as `codes` gives them.
+
+        Args:
+            size: most codes of a part, unless one signal has more.
+        """
+        each = zip(self.grids, self.layouts, strict=True)
+        most = sum(math.prod((*grid, *layout.code_shape)) for grid, layout in each)
+        together = max(1, size // most)
+        for first in range(0, len(self), together):
+            rows = slice(first, first + together)
+            yield [self.codes(k, rows) for k in range(len(self.levels))]
+
+    def corners(self, grids: Sequence[Sequence[int]]) -> CodeArrays:
+        """The first codes of each signal along each axis, as signals of equal grids.
+
+        Args:
+            grids: positions of each level; no signal has fewer along any axis.
+        """
+        levels = tuple(
+            codes.corner(grid)
+            if isinstance(codes, StreamedLevel)
+            else np.stack([own[tuple(slice(n) for n in grid)] for own in codes])
+            for codes, grid in zip(self.levels, grids, strict=True)
+        )
+        return replace(self, levels=levels, counts=None, sizes=None)
 
     def window(self, level: int, signal: int, corner: Sequence[int], size: Sequence[int]) -> Tensor:
         """Codes (*size, *code_shape) int64 of a level of a signal, with -1 outside the signal.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,13 +114,14 @@ class _Block:
 class StreamedLevel:
     """The codes of one level of many signals, (N, *grid, *code_shape), read when they are needed.
 
-    Shorter signals of one axis are filled up with 0; or each signal has an array of its own.
+    Shorter signals are filled up with 0, longer ones cut; or each signal has an array of its own.
 
     Args:
         blocks: the records.
         level: which level.
         spec: what its codes are.
-        grid: positions of the longest signal; None gives each signal an array of its own.
+        grid: positions of a signal, as those of the longest one; None gives each signal an array
+            of its own.
         size: bytes of all codes of all levels.
         rows: (N,) rising numbers of the records that count; None for all.
     """
@@ -161,10 +162,9 @@ class StreamedLevel:
         found = np.zeros((len(rows), *self.shape[1:]), self.dtype)
         for places, run, inside in self._blocks.runs(rows):
             codes = on_positions(run.levels[self._level], self._spec.code_shape)[inside]
-            if codes.shape[1:] == found.shape[1:]:
-                found[places] = codes
-            else:
-                found[places, : codes.shape[1]] = codes
+            pairs = zip(codes.shape[1:], found.shape[1:], strict=True)
+            both: tuple[Any, ...] = tuple(slice(min(pair)) for pair in pairs)
+            found[(places, *both)] = codes[(slice(None), *both)]
         return found
 
     def _apart(self, rows: NDArray[np.int64]) -> NDArray[Any]:
@@ -181,6 +181,10 @@ class StreamedLevel:
     def apart(self) -> StreamedLevel:
         """The same with an array for each signal."""
         return self._like(None, self._rows)
+
+    def corner(self, grid: Sequence[int]) -> StreamedLevel:
+        """The first codes of each signal, as many along each axis as `grid` says."""
+        return self._like(tuple(grid), self._rows)
 
     def _like(self, grid: tuple[int, ...] | None, rows: NDArray[np.int64]) -> StreamedLevel:
         return StreamedLevel(self._blocks, self._level, self._spec, grid, self._size, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,17 +26,42 @@ class Nearest:
     distances: Tensor
 
 
-def nearest_by_codes(levels: Sequence[Tensor], others: Sequence[Tensor]) -> Nearest:
-    """The signals with the smallest share of different codes.
+def nearest_by_codes(
+    groups: Sequence[Sequence[Tensor]], parts: Iterable[Sequence[Tensor]]
+) -> list[Nearest]:
+    """The signals with the smallest share of different codes; of equally near ones the first.
 
     Args:
-        levels: (n, ...) codes of each level, with -1 after shorter signals of one axis.
-        others: (N, ...) codes of each level, to find the nearest among, likewise.
+        groups: of some groups of signals the codes (n, ...) of each level, with -1 after shorter
+            signals of one axis.
+        parts: the signals to find the nearest among, at least one, part by part; of each part the
+            codes (N, ...) of each level, likewise. One part at a time is in memory.
 
     Returns:
-        The distance is the share of codes that differ, over all levels; of signals of different
-        lengths of the codes of the longer one.
+        The nearest to each signal of each group, by its number in all parts together. The distance
+        is the share of codes that differ, over all levels; of signals of different lengths of the
+        codes of the longer one.
     """
+    found: list[Nearest] = []
+    first = 0
+    for part in parts:
+        near = [_nearest_of_part(own, part) for own in groups]
+        near = [Nearest(each.indices + first, each.distances) for each in near]
+        found = [_nearer(*pair) for pair in zip(found, near, strict=True)] if found else near
+        first += len(part[0])
+    return found
+
+
+def _nearer(one: Nearest, other: Nearest) -> Nearest:
+    """The nearer neighbours, those of `one` where both are equally near."""
+    nearer = other.distances < one.distances
+    return Nearest(
+        torch.where(nearer, other.indices, one.indices),
+        torch.where(nearer, other.distances, one.distances),
+    )
+
+
+def _nearest_of_part(levels: Sequence[Tensor], others: Sequence[Tensor]) -> Nearest:
     pairs = [_as_long(own, other) for own, other in zip(levels, others, strict=True)]
     flat = torch.cat([own.flatten(1) for own, _ in pairs], 1)
     found = torch.cat([other.flatten(1) for _, other in pairs], 1)

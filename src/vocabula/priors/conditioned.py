@@ -194,13 +194,8 @@ class ConditionedCodes:
         if self.crops is None:
             return self
         own = self.take(replace(self.crops, reach=0).fitting(self.arrays))
-        start = (0,) * len(extent)
-        levels = [
-            np.stack([own.arrays.window(k, i, start, grid).numpy() for i in range(len(own))])
-            for k, grid in enumerate(self.grids)
-        ]
         extents = np.tile(np.array(extent), (len(own), 1))
-        arrays = replace(own.arrays, levels=tuple(levels), sizes=None, extents=extents)
+        arrays = replace(own.arrays.corners(self.grids), extents=extents)
         return replace(own, arrays=arrays, crops=None)
 
     def take(self, indices: NDArray[np.int64]) -> ConditionedCodes:

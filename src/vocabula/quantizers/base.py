@@ -17,6 +17,7 @@ from vocabula.quantizers.anisotropy import VectorSample
 from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.quantizers.collapse import advised
 from vocabula.quantizers.pruning import Prunable
+from vocabula.quantizers.shards import check_whole
 from vocabula.quantizers.usage import UsageTracker
 from vocabula.registry import shown_options
 from vocabula.signals.codes import CodeSpec
@@ -135,6 +136,7 @@ class Quantizer(Prunable, Bottleneck):
         Raises:
             ShapeError: if the width or the dtype is wrong.
         """
+        check_whole(self, "encode")
         rows, batch = self._rows(z)
         valid = self._valid(rows, None, batch)
         clean = rows if valid is None else torch.where(valid[:, None], rows, 0)
@@ -148,6 +150,7 @@ class Quantizer(Prunable, Bottleneck):
         Raises:
             CodeError: if codes are not integers, lie outside the codebook or lack the books.
         """
+        check_whole(self, "decode")
         self._check_codes(codes)
         batch = codes.shape[: codes.ndim - len(self.code_shape)]
         flat = self._whole(codes).long().reshape(-1, *self.code_shape)

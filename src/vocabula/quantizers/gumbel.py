@@ -18,6 +18,7 @@ from vocabula.quantizers.fitting import FittedStart
 from vocabula.quantizers.initialization import Initialization, Normal
 from vocabula.quantizers.posterior import posterior, principal
 from vocabula.quantizers.projection import Projection
+from vocabula.quantizers.shards import OwnParameters
 from vocabula.registry import component
 from vocabula.types import Quantized
 
@@ -62,7 +63,7 @@ class Annealing:
 
 
 @component("quantizer", "gumbel")
-class GumbelQuantizer(FittedStart, Quantizer):
+class GumbelQuantizer(OwnParameters, FittedStart, Quantizer):
     """Gumbel-softmax quantization: the encoder's vector gives the probabilities of the codes.
 
     ::
@@ -181,16 +182,16 @@ class GumbelQuantizer(FittedStart, Quantizer):
 
     def _start(self, z: Tensor, mask: Tensor | None, vectors: Tensor, due: Tensor) -> None:
         """Take the codewords (K, D) where `due` (), and the logits of the nearest ones."""
-        places: list[tuple[Tensor, Tensor]] = [(self.codebook, vectors)]
+        codewords = vectors
         if isinstance(self.project_out, Projection):
-            table, weight, bias = principal(vectors, self.codebook.shape[1])
-            vectors = F.linear(table, weight, bias)
-            places = [(self.codebook, table)]
-            places += [(self.project_out.weight, weight), (self.project_out.bias, bias)]
+            codewords, weight, bias = principal(vectors, self.codebook.shape[1])
+            vectors = F.linear(codewords, weight, bias)
+            self.project_out.set_parameter("weight", weight, due)
+            self.project_out.set_parameter("bias", bias, due)
+        self.set_parameter("codebook", codewords, due)
         weight, bias = posterior(z, mask, vectors)
-        places += [(self.to_logits.weight, weight), (self.to_logits.bias, bias)]
-        for parameter, found in places:
-            parameter.copy_(torch.where(due, found.to(parameter), parameter))
+        self.to_logits.set_parameter("weight", weight, due)
+        self.to_logits.set_parameter("bias", bias, due)
 
     def _quantize(self, z: Tensor, mask: Tensor | None, codes: Tensor | None = None) -> Quantized:
         fitted = self._fit(z.detach(), mask) if self.learning_active and self._fitting() else None

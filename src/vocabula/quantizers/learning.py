@@ -15,6 +15,7 @@ from vocabula.functional import distributed
 from vocabula.quantizers.local_state import LocalState
 from vocabula.quantizers.pending import Pending
 from vocabula.quantizers.precision import KeepDtype
+from vocabula.quantizers.shards import OwnParameters, whole
 from vocabula.registry import component
 
 
@@ -184,7 +185,7 @@ class Gradient(LearningRule):
         return GradientCodebook(vectors)
 
 
-class GradientCodebook(Codebook):
+class GradientCodebook(OwnParameters, Codebook):
     """Codewords as a parameter; see `Gradient`."""
 
     by_gradient = True
@@ -195,17 +196,15 @@ class GradientCodebook(Codebook):
 
     def vectors(self) -> Tensor:
         """The codewords (K, D), a copy that in-place learning cannot touch."""
-        return self.weight.clone()
+        return whole(self.weight).clone()
 
-    @torch.no_grad()
     def assign(self, vectors: Tensor, counts: Tensor | None = None) -> None:
         """Replace all codewords."""
-        self.weight.copy_(vectors)
+        self.set_parameter("weight", vectors)
 
-    @torch.no_grad()
     def replace(self, where: Tensor, vectors: Tensor, mass: Tensor) -> None:
         """Replace the codewords where (K,) is true."""
-        self.weight.copy_(torch.where(where[:, None], vectors.to(self.weight), self.weight))
+        self.set_parameter("weight", vectors, where[:, None])
 
     def select(self, kept: Tensor) -> None:
         """Keep only the codewords `kept` (K',), as a new parameter."""
@@ -229,7 +228,7 @@ class LinearReparametrization(LearningRule):
         return LinearCodebook(vectors)
 
 
-class LinearCodebook(Codebook):
+class LinearCodebook(OwnParameters, Codebook):
     """A frozen basis through a trainable matrix; see `LinearReparametrization`."""
 
     by_gradient = True
@@ -242,13 +241,13 @@ class LinearCodebook(Codebook):
 
     def vectors(self) -> Tensor:
         """The codewords (K, D) = basis @ weight."""
-        return self.basis.clone() @ self.weight
+        return self.basis.clone() @ whole(self.weight)
 
     @torch.no_grad()
     def assign(self, vectors: Tensor, counts: Tensor | None = None) -> None:
         """Make `vectors` the basis and the identity the map."""
         self.basis.copy_(vectors)
-        self.weight.copy_(torch.eye(len(self.weight)).to(self.weight))
+        self.set_parameter("weight", torch.eye(len(self.weight)))
 
     def select(self, kept: Tensor) -> None:
         """Keep only the rows `kept` (K',) of the basis."""
@@ -257,7 +256,7 @@ class LinearCodebook(Codebook):
     @torch.no_grad()
     def replace(self, where: Tensor, vectors: Tensor, mass: Tensor) -> None:
         """Move basis rows so that the map takes them to `vectors`, if W can be inverted."""
-        weight = self.weight.float()
+        weight = whole(self.weight).float()
         rows, info = torch.linalg.solve_ex(weight, vectors.to(weight), left=False)
         sound = where & rows.isfinite().all(-1) & (info == 0)
         self.basis.copy_(torch.where(sound[:, None], rows.to(self.basis), self.basis))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vocabula.quantizers.shards import OwnParameters
+
 #: Below this norm a vector is scaled by 1e4 instead: the gradient of scaling is one over the norm.
 SMALLEST_NORM = 1e-4
 
@@ -14,7 +16,7 @@ def unit(x: Tensor) -> Tensor:
     return F.normalize(x, dim=-1, eps=SMALLEST_NORM)
 
 
-class Projection(nn.Linear):
+class Projection(OwnParameters, nn.Linear):
     """`torch.nn.Linear` in the dtype of its input, for any dtype of its weights.
 
     Quantizers compute in float32; a bfloat16 module rounds its weights, not its arithmetic.

@@ -13,6 +13,7 @@ from vocabula.errors import OptionError
 from vocabula.functional import readable, transforming
 from vocabula.functional.modes import without_autocast
 from vocabula.quantizers.learning import Codebook, LearningRule
+from vocabula.quantizers.shards import OwnParameters, is_part, whole
 from vocabula.quantizers.transforms import CodebookTransform
 from vocabula.registry import component
 
@@ -71,7 +72,7 @@ class NetworkReparametrization(LearningRule):
         return NetworkCodebook(vectors, self)
 
 
-class NetworkCodebook(Codebook):
+class NetworkCodebook(OwnParameters, Codebook):
     """A basis through a network; see `NetworkReparametrization`."""
 
     by_gradient = True
@@ -130,14 +131,18 @@ class NetworkCodebook(Codebook):
 
     def _computed(self) -> Tensor:
         """The codewords (K, D) of the present network, computed in at least float32."""
-        basis = self.basis.clone()
+        basis = whole(self.basis).clone()
+        exact = basis.dtype in (torch.float32, torch.float64)
         with without_autocast(basis.device):
-            if basis.dtype in (torch.float32, torch.float64):
+            if exact and not any(map(is_part, self.network.parameters())):
                 found: Tensor = self.network(basis)
                 return found + self.offset
             named = [*self.network.named_parameters(), *self.network.named_buffers()]
-            full = {name: t.float() if t.is_floating_point() else t for name, t in named}
-            found = torch.func.functional_call(self.network, full, (basis.float(),))
+            full = {name: whole(t) for name, t in named}
+            if not exact:
+                basis = basis.float()
+                full = {n: t.float() if t.is_floating_point() else t for n, t in full.items()}
+            found = torch.func.functional_call(self.network, full, (basis,))
             return found + self.offset
 
     @torch.no_grad()
@@ -167,9 +172,15 @@ class NetworkCodebook(Codebook):
             return
         wanted = torch.where(where[:, None], vectors.to(self.offset), self._computed())
         if self.basis.shape[1] == vectors.shape[1]:
-            self.basis.copy_(torch.where(where[:, None], vectors.to(self.basis), self.basis))
+            self._set_basis(where, vectors)
         self.offset.zero_()
         self.offset.copy_(wanted - self._computed())
+
+    def _set_basis(self, where: Tensor, rows: Tensor) -> None:
+        if "basis" in self._parameters:
+            self.set_parameter("basis", rows, where[:, None])
+        else:
+            self.basis.copy_(torch.where(where[:, None], rows.to(self.basis), self.basis))
 
     @torch.no_grad()
     def select(self, kept: Tensor) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vocabula.budgets import COMPARED_CODES
 from vocabula.evaluation.nearest import nearest_by_codes, nearest_by_values
 from vocabula.priors import Generator
 from vocabula.priors.data import PriorData
@@ -47,12 +48,14 @@ def find_copies(
         nearness: what messages call the distance of values, such as ``pixels``.
     """
     arrays, signals = data.fitted.arrays, generator.tokenizer.signal.plural
-    levels = range(len(arrays.levels))
-    training = [arrays.codes(k).int() for k in levels]
     samples = [x.cpu() for x in drawn.signals]
-    own = nearest_by_codes([codes.cpu() for codes in drawn.samples.levels], training)
-    places = np.arange(min(len(data.held_out), len(samples)))
-    other = nearest_by_codes([data.held_out.arrays.codes(k, places) for k in levels], training)
+    held_out = data.held_out.arrays
+    places = np.arange(min(len(held_out), len(samples)))
+    groups = [
+        [codes.cpu() for codes in drawn.samples.levels],
+        [held_out.codes(k, places) for k in range(len(arrays.levels))],
+    ]
+    own, other = nearest_by_codes(groups, arrays.parts(COMPARED_CODES))
     decoded = decoded_places(len(arrays), max(x.numel() for x in samples))
     reconstructions = decode_codes(generator, data, decoded, batch_size)
     by_values = nearest_by_values(samples, reconstructions)

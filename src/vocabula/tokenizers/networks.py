@@ -14,6 +14,7 @@ from vocabula.errors import DataError, OptionError
 from vocabula.nn.base import Decoder, Encoder, dtype_of
 from vocabula.quantizers.base import Quantizer
 from vocabula.quantizers.bottleneck import Bottleneck
+from vocabula.quantizers.shards import check_whole
 from vocabula.signals import Condition, Signal
 from vocabula.signals.codes import cells
 from vocabula.tokenizers.code_checks import check_condition
@@ -218,7 +219,8 @@ class Networks(nn.Module, ABC):
         return self._output(self._describe(self._ascend(values), size, condition))
 
     def _discrete(self, verb: str) -> list[Quantizer]:
-        """The quantizers of all levels, which must have codes."""
+        """The quantizers of all levels, which must have codes; none is spread over processes."""
+        check_whole(self, verb)
         return quantizers_of(self.levels, verb, "use reconstruct(x)")
 
     def _values(self, x: Tensor) -> Tensor:

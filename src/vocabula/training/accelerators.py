@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.utils import KwargsHandler
 
 from vocabula.errors import OptionError
+from vocabula.training.meeting import meeting_place
 from vocabula.training.settings import TrainingOptions
 
 
@@ -18,8 +20,10 @@ def make_accelerator() -> Accelerator:
     Buffers are not broadcast at every forward pass: quantizers keep them equal by reducing
     their statistics.
     """
-    handler = DistributedDataParallelKwargs(broadcast_buffers=False)
-    return Accelerator(cpu=_several_on_cpu(), mixed_precision="no", kwargs_handlers=[handler])
+    handlers: list[KwargsHandler] = [DistributedDataParallelKwargs(broadcast_buffers=False)]
+    if (place := meeting_place()) is not None:
+        handlers.append(InitProcessGroupKwargs(init_method=place))
+    return Accelerator(cpu=_several_on_cpu(), mixed_precision="no", kwargs_handlers=handlers)
 
 
 def _several_on_cpu() -> bool:

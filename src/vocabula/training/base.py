@@ -255,6 +255,8 @@ class BaseTrainer(ABC, Generic[B]):
             "meter": self.meter.state(),
             **extra,
         }
+        if self.accelerator.num_processes > 1:
+            state["meters"] = gather_object([self.meter.state()])
         return Checkpoint(self.step, tensors, state)
 
     def load_checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -269,7 +271,10 @@ class BaseTrainer(ABC, Generic[B]):
             fallback = checkpoint.tensors["model"]
             self.average.load_state(checkpoint.tensors.get("average", fallback))
         self.step, self._factor = checkpoint.step, None
-        self.meter.load_state(checkpoint.state["meter"], self.accelerator.device)
+        meters = checkpoint.state.get("meters", [])
+        same = len(meters) == self.accelerator.num_processes
+        meter = meters[self.accelerator.process_index] if same else checkpoint.state["meter"]
+        self.meter.load_state(meter, self.accelerator.device)
         states = checkpoint.state["random"]
         if len(states) == self.accelerator.num_processes:
             restore_random_state(states[self.accelerator.process_index])

@@ -23,6 +23,7 @@ from vocabula.files import (
 )
 from vocabula.files.run_files import read_manifest
 from vocabula.training.config import RunConfig, config_from_sections, explain
+from vocabula.training.launches import said_of_launch
 from vocabula.training.log import RESUME
 from vocabula.training.subject import Subject
 from vocabula.training.together import in_main_process
@@ -145,6 +146,7 @@ class RunFolder:
             "command": subject.command_line(*config.overrides),
             **subject.identity,
             **subject.more,
+            **said_of_launch(),
         }
         with output_errors(self.path, then=RESUME):
             replace_file(self.path / "run.json", dump_json(content))

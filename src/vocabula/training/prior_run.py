@@ -24,6 +24,7 @@ from vocabula.training.checkpoint import newest_step
 from vocabula.training.config import RunConfig
 from vocabula.training.folder import RunFolder, only_writer, restart_words
 from vocabula.training.forecast import Forecast, forecast, together
+from vocabula.training.launches import how_to_start
 from vocabula.training.log import RESUME
 from vocabula.training.phases import say
 from vocabula.training.plan import prior_lines, step_lines
@@ -106,6 +107,9 @@ def train_prior(
     subject = replace(whole, command=(*whole.command, *words))
     top, is_main = RunFolder(os.fspath(out)), accelerator.is_main_process
     folders = {k: RunFolder(level_folder(top.path, k, levels)) for k in chosen}
+    first = top if level is None else folders[chosen[0]]
+    wanted = {"resume": resume, "overwrite": overwrite}
+    resume, overwrite = how_to_start(first.path, accelerator, **wanted)
     anew, flags = overwrite and level is None, restart_words(resume=resume, overwrite=overwrite)
     with ExitStack() as locks:
         if level is None:  # single levels may be trained side by side
@@ -125,19 +129,12 @@ def train_prior(
         plan.say(tokenizer, folders, continued, trainers.parameters, outlook)
         accelerator.wait_for_everyone()  # all processes have checked before one writes
         if is_main and levels > 1 and (earlier is None or anew):
-            top.create(config, whole)
             for folder in folders.values() if anew else ():
                 folder.create(config, subject)  # no level of the old priors stays beside a new one
+            top.create(config, whole)
         for k, folder in folders.items():
-            made = PriorSession(
-                data.of_level(k),
-                config,
-                subject,
-                folder,
-                trainers.make(k),
-                continued=continued[k],
-                progress=progress,
-            )
+            parts = (data.of_level(k), config, subject, folder, trainers.make(k))
+            made = PriorSession(*parts, continued=continued[k], progress=progress)
             _finish(made, top.path, tokenizer)
         return _summary(top.path, levels, write=is_main and levels > 1)
 

@@ -19,6 +19,7 @@ from vocabula.training.config import RunConfig
 from vocabula.training.export import count_codes, export_tokenizer, share_counts
 from vocabula.training.folder import BEFORE, RunFolder, only_writer, restart_words
 from vocabula.training.forecast import forecast
+from vocabula.training.launches import how_to_start
 from vocabula.training.looks.adversary import NAME as ADVERSARY
 from vocabula.training.looks.checks import check_looks
 from vocabula.training.measures import usage_figures
@@ -54,7 +55,8 @@ def train(
 
     The same call works on the CPU, on a GPU and, under ``torchrun`` or ``accelerate launch``, in
     several processes. It can be stopped at any moment, by Ctrl-C or by force: with ``resume=True``
-    it continues from the newest checkpoint, on the CPU to bit-identical weights.
+    it continues from the newest checkpoint, on the CPU to bit-identical weights. When ``torchrun
+    --max-restarts N`` starts the processes again, they continue the run that they had begun.
 
     Args:
         config: what to train and how; see `load_config`.
@@ -95,6 +97,8 @@ def train(
     looks = check_looks(config, signal_of(config, source.channels), reading.extent(source), options)
     about: dict[str, Any] = {"identity": identity, "more": said_of(begun)}
     subject = Subject(name, len(source), command, unit=plural_of(config), **about)
+    wanted = {"resume": resume, "overwrite": overwrite}
+    resume, overwrite = how_to_start(folder.path, accelerator, **wanted)
     flags = restart_words(resume=resume, overwrite=overwrite)
     with only_writer(folder.path, accelerator):
         continued = folder.check(config, subject, resume=resume, overwrite=overwrite)
