@@ -68,5 +68,5 @@ def named_batches(signals: Iterator[Tensor | Parts], header: Header) -> Batches:
     for signal in signals:
         batch = signal if isinstance(signal, Parts) or not axes else signal[None]
         after = at + (1 if isinstance(batch, Parts) else len(batch))
-        yield batch, names[at:after] if names else [""] * len(batch)
+        yield batch, names[at:after] if names else [""] * (after - at)
         at = after

@@ -94,8 +94,8 @@ class SignalFidelity:
         if not len(self._chosen(1, values)):
             return x
         cut = list(tiles((x.length,), tokenizer.strides[0], tokenizer.decode_context or 0))
-        most = max(1, len(cut) * MOST_VALUES // values)
-        numbers = [number * len(cut) // most for number in range(min(most, len(cut)))]
+        most = min(len(cut), max(1, len(cut) * MOST_VALUES // values))
+        numbers = [number * len(cut) // most for number in range(most)]
         self._excerpts, self._tiles = [(cut[number], []) for number in numbers], len(cut)
 
         def read() -> Iterator[Tensor]:
