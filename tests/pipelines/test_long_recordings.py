@@ -29,6 +29,7 @@ from vocabula.pipelines import decode as decoding
 from vocabula.pipelines import decode_tokens, encode_dataset
 from vocabula.pipelines.compress import COMPRESSION, compress_files
 from vocabula.pipelines.convert import convert_signals
+from vocabula.pipelines.counts import learn_statistics
 from vocabula.pipelines.decompress import decompress_files
 from vocabula.tokenizers import tiles
 
@@ -103,6 +104,13 @@ def test_every_command_writes_what_it_writes_of_the_whole(
         found[parts] += records
     assert len(found[True]) == 4 * 3 + 1 + 3
     assert found[True] == found[False]
+
+
+def test_codes_are_counted_in_parts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = learn_statistics(PLAIN, opened(folder)).counts
+    in_parts(monkeypatch)
+    for own, wanted in zip(learn_statistics(PLAIN, opened(folder)).counts, whole, strict=True):
+        np.testing.assert_array_equal(own, wanted)
 
 
 def test_figures_are_those_of_the_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +277,7 @@ def peak(minutes):
     return found
 
 first = peak(1)
-print(peak(5)[-1] - first[-1])
+print(peak(8)[-1] - first[-1])
 """
 
 
@@ -285,4 +293,4 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert float(done.stdout) < 20, done.stdout
+    assert float(done.stdout) < 32, done.stdout  # 60 more where recordings are whole

@@ -62,10 +62,11 @@ def test_parts_have_the_codes_and_the_wave_of_the_whole(kind: str, sizes: list[i
         levels = levels_of(tokenizer.encode(x))
         wave = tokenizer.decode(levels, size=(LENGTH,))
         shown = tokenizer.reconstruct(x)
-    parts, wanted = in_parts(x, sizes), [codes.numpy() for codes in levels]
-    for own, codes, level in zip(codes_of_parts(tokenizer, parts), wanted, tokenizer.levels):
-        assert own.dtype == level.spec.dtype
-        np.testing.assert_array_equal(own, codes)
+    parts = in_parts(x, sizes)
+    found = codes_of_parts(tokenizer, parts)
+    assert [own.dtype for own in found] == [level.spec.dtype for level in tokenizer.levels]
+    for own, codes in zip(found, levels, strict=True):
+        np.testing.assert_array_equal(own, codes.numpy())
 
     def codes_at(places: Sequence[slice]) -> list[Tensor]:
         return [codes[:, place] for codes, place in zip(levels, places, strict=True)]

@@ -149,8 +149,7 @@ class Meter:
                 found = tokenizer.analyse(x, condition=condition)
                 if self._reference is not None:
                     self._reference.add(x, [level.codes for level in found.levels])
-                inside = (..., *tile.kept())
-                add(found.output[inside], x[inside])
+                add(found.output[:, :, *tile.kept()], x[:, :, *tile.kept()])
                 for meter, own, one in zip(
                     self._levels, tokenizer.levels, found.levels, strict=True
                 ):

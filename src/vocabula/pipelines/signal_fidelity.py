@@ -136,7 +136,7 @@ class SignalFidelity:
         for one in self._kept:
             with inference(self._tokenizer) as device:
                 cut = [level.to(device) for level in without(one.codes, left, self._tokenizer)]
-                shown = self._tokenizer.decode(cut, size=one.size)[..., *one.place]
+                shown = self._tokenizer.decode(cut, size=one.size)[:, :, *one.place]
                 self._figures.add(shown.cpu(), self._tokenizer.signal.to_values(one.values))
             self._measured += one.signals
         self._seen, self._kept = self._seen + self._at, []

@@ -112,7 +112,7 @@ def decoded_parts(
             with inference(tokenizer) as device:
                 levels = [codes.to(device) for codes in codes_at(seen)]
                 made = tokenizer.decode_stored(levels, condition, size=tile.size)
-                part = made[..., *tile.kept()].cpu()
+                part = made[:, :, *tile.kept()].cpu()
             yield part
 
     return Parts(length, read)
@@ -134,7 +134,7 @@ def reconstructed_parts(
         for tile, seen in windows(tokenizer, parts, *contexts):
             with inference(tokenizer) as device:
                 x = signal.to_values(seen.to(device))
-                made = tokenizer.reconstruct(x, condition=condition)[..., *tile.kept()]
+                made = tokenizer.reconstruct(x, condition=condition)[:, :, *tile.kept()]
                 part = signal.to_stored(made).cpu()
             yield part
 
