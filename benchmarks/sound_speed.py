@@ -2,11 +2,14 @@
 
     python benchmarks/sound_speed.py RUN
     python benchmarks/sound_speed.py RUN --before OTHER/src
+    python benchmarks/sound_speed.py RUN --commands
 
 RUN is a tokenizer with causal networks. The signal is 10 s of noise; streams get it hop by hop.
 Every number is a median over rounds, of CPU seconds. With ``--before``, the folder of another
 version's sources, both take turns in processes of their own, and ratios are medians of the pairs.
-The memory of an hour-long recording, piece by piece, is what it needs more than a minute.
+The memory of an hour-long recording, piece by piece, is what it needs more than a minute. With
+``--commands`` only the peak memory of commands is measured, for one recording of 10 minutes and one
+of an hour.
 """
 
 from __future__ import annotations
@@ -18,12 +21,17 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import soundfile
+
 SECONDS = 10
+SOURCES = Path(__file__).resolve().parents[1] / "src"
 MEASURED = ("encode", "decode", "stream encode", "stream decode")
 
 
@@ -78,6 +86,43 @@ def memory(run: str) -> dict[str, float]:
     return found
 
 
+def commands(run: str) -> dict[str, dict[str, float]]:
+    """MiB that commands need at their peak, each in a process of its own, by minutes."""
+    from vocabula import load
+
+    rate = load(run).signal.sample_rate or 1
+    found: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for minutes in (10, 60):
+            wave, codes, file = (f"{folder}/{minutes}.{end}" for end in ("wav", "parquet", "vcb"))
+            generator = np.random.default_rng(0)
+            with soundfile.SoundFile(wave, "w", rate, 1) as sound:
+                for _ in range(minutes):
+                    sound.write(0.1 * generator.standard_normal(60 * rate))
+            found[str(minutes)] = {
+                words[0]: peak([*words, "--overwrite"])
+                for words in (
+                    ["encode", run, wave, "-o", codes],
+                    ["decode", run, codes, "-o", f"{folder}/decoded"],
+                    ["compress", run, wave, "-o", file],
+                    ["decompress", run, file, "-o", f"{folder}/back.wav"],
+                    ["evaluate", run, wave],
+                )
+            }
+    return found
+
+
+def peak(words: list[str]) -> float:
+    """MiB that a command needs."""
+    environment = {**os.environ, "PYTHONPATH": str(SOURCES), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "vocabula", *words]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"vocabula {words[0]} failed")
+    return used.ru_maxrss / 1024
+
+
 def apart(sources: Path, *words: str) -> dict[str, float]:
     """What another process of this program finds with some version's sources."""
     environment = {**os.environ, "PYTHONPATH": str(sources), "OMP_NUM_THREADS": "1"}
@@ -94,6 +139,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="the sources of an earlier version")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--one", choices=("speed", "memory"), help="print one measurement")
+    parser.add_argument("--commands", action="store_true", help="the memory of commands alone")
     options = parser.parse_args()
     if options.one:
         found = measure(options.run) if options.one == "speed" else memory(options.run)
@@ -103,6 +149,10 @@ def main() -> None:
 
     from vocabula.benchmark import record
 
+    if options.commands:
+        words = "python benchmarks/sound_speed.py RUN --commands"
+        write(record("sound-memory", words, 1, {"peak_mib_of_minutes": commands(options.run)}))
+        return
     versions = {"now": ROOT / "src"} | ({"before": options.before} if options.before else {})
     rounds = [
         {name: apart(place, options.run, "--one", "speed") for name, place in versions.items()}

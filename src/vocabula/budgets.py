@@ -30,6 +30,8 @@ COMPARED_CODES = 2**22
 
 BATCH_SAMPLES = 2**19
 """Read together as a padded batch of several recordings: a minute at 8 kHz."""
+LONG_SAMPLES = 2**22
+"""Values of the longest recording that is read whole where parts do as well: 9 minutes at 8 kHz."""
 WHOLE_SAMPLES = 2**29
 """Of the longest recording that is read whole: 2 GiB, 18 hours at 8 kHz."""
 CACHED_SAMPLES = 2**24

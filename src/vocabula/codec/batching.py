@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vocabula.budgets import BATCH_POSITIONS, BATCH_ROWS, BATCH_VALUES
+from vocabula.budgets import BATCH_POSITIONS, BATCH_ROWS, BATCH_VALUES, LONG_SAMPLES
 from vocabula.codec.blocks import block_images, holds_blocks
 from vocabula.codec.layouts import extent_of, from_signals, to_signals
 from vocabula.codec.reader import Models, Reader
 from vocabula.codec.signal_reading import read_signals
 from vocabula.codec.writer import CodedSignal
+from vocabula.data.long_signal import Parts
 from vocabula.errors import DataError
 from vocabula.levels import levels_of
+from vocabula.quantizers.dropout import ABSENT
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference
+from vocabula.tokenizers.passing import decoded_parts, takes_parts
 
 
 def rows_at_once(channels: int) -> int:
@@ -127,12 +132,21 @@ def decoded(
     Raises:
         CodecError: the file is damaged or has another entropy model.
     """
+    found = _decoded_signals(reader, tokenizer, models, jobs, in_parts=False)
+    return cast("Iterator[Tensor]", found)
+
+
+def _decoded_signals(
+    reader: Reader, tokenizer: SignalTokenizer | None, models: Models, jobs: int, *, in_parts: bool
+) -> Iterator[Tensor | Parts]:
+    """The signals of `decoded`, perhaps long ones in parts."""
     if holds_blocks(reader.header):
         yield from block_images(reader, models, jobs=jobs)
         return
     assert tokenizer is not None, "ask `check_needs_none` first"
     waiting: list[CodedSignal] = []
     exact = reader.header.cut(reader.stages).lossless
+    in_parts = in_parts and takes_parts(tokenizer, encodes=False)
     for signal in read_signals(reader, models, jobs=jobs):
         assert signal is not None, "damage raises"
         if exact:
@@ -143,9 +157,38 @@ def decoded(
         if waiting and not (same and _fits(len(waiting), signal.size)):
             yield from _decoded(tokenizer, waiting)
             waiting = []
-        waiting.append(signal)
+        if in_parts and signal.size[0] * tokenizer.channels > LONG_SAMPLES:
+            yield _long(tokenizer, signal)
+        else:
+            waiting.append(signal)
     if waiting:
         yield from _decoded(tokenizer, waiting)
+
+
+def _long(tokenizer: SignalTokenizer, signal: CodedSignal) -> Parts:
+    """A signal in parts; only the codes of one part are unpacked at a time."""
+    (length,) = extent_of(signal, tokenizer)
+
+    def codes_at(places: Sequence[slice]) -> list[Tensor]:
+        streams = iter(signal.streams)
+        found = []
+        for level, place in zip(tokenizer.levels, places, strict=True):
+            books = [*itertools.islice(streams, len(level.codebook_sizes))]
+            codes = torch.full((1, place.stop - place.start, len(level.codebook_sizes)), ABSENT)
+            for number, stream in enumerate(books):
+                part = stream.reshape(-1)[place].astype(np.int64)
+                codes[0, :, number] = torch.from_numpy(part)
+            found.append(codes.reshape(*codes.shape[:2], *level.code_shape))
+        return found
+
+    return decoded_parts(tokenizer, codes_at, length)
+
+
+def decoded_bounded(
+    reader: Reader, tokenizer: SignalTokenizer | None, models: Models, *, jobs: int = 1
+) -> Iterator[Tensor | Parts]:
+    """As `decoded`, but signals that are too long to be held come in parts."""
+    return _decoded_signals(reader, tokenizer, models, jobs, in_parts=True)
 
 
 def _fits(count: int, extent: Sequence[int]) -> bool:

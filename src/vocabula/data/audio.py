@@ -7,17 +7,19 @@ import warnings
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vocabula.budgets import BATCH_SAMPLES, WHOLE_SAMPLES
+from vocabula.budgets import BATCH_SAMPLES, LONG_SAMPLES, WHOLE_SAMPLES
 from vocabula.data.ahead import map_ahead
-from vocabula.data.audio_clips import BrokenAudioError, Clips, ClipsPart
+from vocabula.data.audio_clips import BrokenAudioError, Clips, ClipsPart, LongAudioError
+from vocabula.data.audio_parts import in_parts
 from vocabula.data.audio_reading import (
     check_header,
+    checked_length,
     count_frames,
     resampled_blocks,
     resampled_length,
@@ -29,6 +31,7 @@ from vocabula.data.batch import Batch
 from vocabula.data.collate import collate
 from vocabula.data.image_problems import DataWarning, summarize
 from vocabula.data.labels import Labels
+from vocabula.data.long_signal import LongSignal
 from vocabula.data.pieces import Piece
 from vocabula.errors import DataError, plural
 from vocabula.signals.attributes import CLASS
@@ -164,14 +167,15 @@ class AudioSource(Source):
 
     # ------------------------------------------------------------ one recording
 
-    def read_whole(self, index: int) -> Samples:
+    def read_whole(self, index: int, most: int = WHOLE_SAMPLES) -> Samples:
         """One recording (channels, time).
 
         Raises:
+            LongAudioError: it has more than `most` values.
             BrokenAudioError: it cannot be read, or has no sample.
         """
         with self.clips.open(index) as clip:
-            found = whole(clip, self.sample_rate, self.channels)
+            found = whole(clip, self.sample_rate, self.channels, most)
         self._lengths[index] = found.shape[1]
         return found
 
@@ -255,14 +259,41 @@ class AudioSource(Source):
         A batch has at most `batch_size` recordings and, padded, `BATCH_SAMPLES` samples, or is one
         recording.
         """
+        found = self._batches(batch_size, limit, workers, overlap, parts=False)
+        yield from cast("Generator[Batch, None, None]", found)
+
+    def bounded_batches(
+        self,
+        *,
+        batch_size: int | None = None,
+        limit: int | None = None,
+        workers: int = 0,
+        overlap: bool = True,
+    ) -> Generator[Batch | LongSignal, None, None]:
+        """See `Source.bounded_batches`; a recording of more than `LONG_SAMPLES` comes in parts.
+
+        It is read once before, for its length and for damage.
+        """
+        yield from self._batches(batch_size, limit, workers, overlap, parts=True)
+
+    def _batches(
+        self, batch_size: int | None, limit: int | None, workers: int, overlap: bool, *, parts: bool
+    ) -> Generator[Batch | LongSignal, None, None]:
+        """The batches of `bounded_batches`; without `parts` every recording is read whole."""
         most, waiting, longest = batch_size or self.batch_size, list[tuple[int, Samples]](), 0
-        with closing(self._recordings(limit, workers, overlap)) as recordings:
-            for index, samples in recordings:
-                reach = max(longest, samples.shape[1])
+        with closing(self._recordings(limit, workers, overlap, parts)) as recordings:
+            for index, found in recordings:
+                if isinstance(found, int):
+                    if waiting:
+                        yield self.batch_of(waiting)
+                    waiting, longest = [], 0
+                    yield in_parts(self, index, found)
+                    continue
+                reach = max(longest, found.shape[1])
                 if waiting and (len(waiting) == most or (len(waiting) + 1) * reach > BATCH_SAMPLES):
                     yield self.batch_of(waiting)
-                    waiting, reach = [], samples.shape[1]
-                waiting.append((index, samples))
+                    waiting, reach = [], found.shape[1]
+                waiting.append((index, found))
                 longest = reach
         if waiting:
             yield self.batch_of(waiting)
@@ -280,18 +311,26 @@ class AudioSource(Source):
         )
 
     def _recordings(
-        self, limit: int | None, workers: int, overlap: bool
-    ) -> Generator[tuple[int, Samples], None, None]:
-        """The readable recordings in order, with their numbers."""
+        self, limit: int | None, workers: int, overlap: bool, parts: bool
+    ) -> Generator[tuple[int, Samples | int], None, None]:
+        """The readable recordings in order, with their numbers; of long ones the length."""
         count = len(self) if limit is None else min(limit, len(self))
         ahead = workers > 0  # only readers in other threads need to know how much they hold
         tasks = (
-            (index, min(self.estimated_length(index), WHOLE_SAMPLES) if ahead else 0)
+            (index, min(self.estimated_length(index), most) if ahead else 0)
+            for most in [LONG_SAMPLES if parts else WHOLE_SAMPLES]
             for index in range(count)
             if index not in self._broken
         )
         first = len(self.problems)
-        with closing(map_ahead(self._attempt, tasks, workers=workers, overlap=overlap)) as results:
+
+        def attempt(index: int) -> tuple[int, Samples | int | BrokenAudioError]:
+            try:
+                return index, self._read_or_measure(index) if parts else self.read_whole(index)
+            except BrokenAudioError as reason:
+                return index, reason
+
+        with closing(map_ahead(attempt, tasks, workers=workers, overlap=overlap)) as results:
             for index, result in results:
                 if isinstance(result, BrokenAudioError):
                     self._leave_out(index, str(result))
@@ -301,11 +340,20 @@ class AudioSource(Source):
             raise self._all_broken()
         self._warn(self.problems[first:])
 
-    def _attempt(self, index: int) -> tuple[int, Samples | BrokenAudioError]:
-        try:
-            return index, self.read_whole(index)
-        except BrokenAudioError as reason:
-            return index, reason
+    def _read_or_measure(self, index: int) -> Samples | int:
+        """One recording, or its length if it is long.
+
+        Raises:
+            BrokenAudioError: it cannot be read, or has no sample.
+        """
+        if self.estimated_length(index) * self.channels <= LONG_SAMPLES:
+            try:
+                return self.read_whole(index, LONG_SAMPLES)
+            except LongAudioError:
+                pass  # the header promised less
+        with self.clips.open(index) as clip:
+            length = checked_length(clip, self.sample_rate, self.channels)
+        return length if length * self.channels > LONG_SAMPLES else self.read_whole(index)
 
     # ----------------------------------------------------------- broken recordings
 

@@ -18,6 +18,10 @@ class BrokenAudioError(Exception):
     """One recording cannot be read; its text is the reason, without the recording's name."""
 
 
+class LongAudioError(BrokenAudioError):
+    """A recording is longer than asked for."""
+
+
 class Clip(ABC):
     """One recording that is read from its beginning on.
 

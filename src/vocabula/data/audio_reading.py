@@ -18,7 +18,7 @@ import soxr
 from numpy.typing import NDArray
 
 from vocabula.budgets import WHOLE_SAMPLES
-from vocabula.data.audio_clips import BrokenAudioError, Clip
+from vocabula.data.audio_clips import BrokenAudioError, Clip, LongAudioError
 
 BLOCK = 2**16
 """Samples of a file that are decoded together."""
@@ -86,19 +86,22 @@ def resampled_blocks(clip: Clip, sample_rate: int, channels: int) -> Iterator[ND
             return
 
 
-def whole(clip: Clip, sample_rate: int, channels: int) -> NDArray[np.float32]:
+def whole(
+    clip: Clip, sample_rate: int, channels: int, most: int = WHOLE_SAMPLES
+) -> NDArray[np.float32]:
     """A whole recording (channels, time).
 
     Raises:
-        BrokenAudioError: see `resampled_blocks`; or it has no sample, or more than `WHOLE_SAMPLES`.
+        LongAudioError: it has more than `most` values.
+        BrokenAudioError: see `resampled_blocks`; or it has no sample.
     """
     blocks, length = [], 0
     for block in resampled_blocks(clip, sample_rate, channels):
         blocks.append(block)
         length += block.shape[1]
-        if length * channels > WHOLE_SAMPLES:
-            hours = WHOLE_SAMPLES / channels / sample_rate / 3600
-            raise BrokenAudioError(f"more than {hours:.1f} hours; cut it into parts")
+        if length * channels > most:
+            hours = most / channels / sample_rate / 3600
+            raise LongAudioError(f"more than {hours:.1f} hours; cut it into parts")
     if not length:
         raise BrokenAudioError("no samples")
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
@@ -118,6 +121,21 @@ def count_frames(clip: Clip) -> int:
     while found := len(clip.read(BLOCK)):
         count += found
     return count
+
+
+def checked_length(clip: Clip, sample_rate: int, channels: int) -> int:
+    """How many samples `resampled_blocks` gives, after all have been read and checked.
+
+    Raises:
+        BrokenAudioError: see `resampled_blocks`; or it has no sample.
+    """
+    check_header(clip, sample_rate, channels)
+    count = 0
+    while found := len(_checked(clip.read(BLOCK))):
+        count += found
+    if not count:
+        raise BrokenAudioError("no samples")
+    return resampled_length(count, clip.rate, sample_rate)
 
 
 def span(clip: Clip, sample_rate: int, channels: int, start: int, stop: int) -> NDArray[np.float32]:

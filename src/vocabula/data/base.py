@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # names and headers are read without torch
     from vocabula.signals import Signal
 
 from vocabula.data.batch import Batch
+from vocabula.data.long_signal import LongSignal
 from vocabula.data.order import Turns
 from vocabula.data.pieces import Piece
 from vocabula.signals.attributes import CLASS
@@ -107,6 +108,22 @@ class Source(ABC):
         Raises:
             DataError: a signal is broken and the source is strict, or none is readable.
         """
+
+    def bounded_batches(
+        self,
+        *,
+        batch_size: int | None = None,
+        limit: int | None = None,
+        workers: int = 0,
+        overlap: bool = True,
+    ) -> Generator[Batch | LongSignal, None, None]:
+        """As `batches`, but signals that are too long to be held come in parts.
+
+        A kind without such signals does not override it.
+        """
+        yield from self.batches(
+            batch_size=batch_size, limit=limit, workers=workers, overlap=overlap
+        )
 
     # ------------------------------------------------------------ parts of a source
 

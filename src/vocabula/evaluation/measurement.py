@@ -8,7 +8,8 @@ from contextlib import closing
 from torch import Tensor
 
 from vocabula.data import Source
-from vocabula.evaluation.batches import counted, read_batches, signal_count
+from vocabula.data.long_signal import LongSignal, Parts
+from vocabula.evaluation.batches import counted, read_bounded, signal_count
 from vocabula.evaluation.code_reference import CodeReference, computes_otherwise
 from vocabula.evaluation.level_meter import LevelMeter
 from vocabula.evaluation.metrics import METRICS
@@ -16,7 +17,9 @@ from vocabula.evaluation.result import Evaluation
 from vocabula.signals import Condition
 from vocabula.signals.codes import code_rates
 from vocabula.tokenizers import Analysis, SignalTokenizer
+from vocabula.tokenizers.analysis import without_loss
 from vocabula.tokenizers.inference import device_of, inference
+from vocabula.tokenizers.passing import takes_parts, windows
 from vocabula.tokenizers.posterior import PosteriorStatistics
 
 
@@ -63,8 +66,13 @@ def evaluate(
     total = signal_count(source, limit)
     compares = computes_otherwise(tokenizer) if compare_codes is None else compare_codes
     meter = Meter(tokenizer, compare=total if compares else 0)
-    batches = read_batches(
-        source, batch_size=batch_size, limit=limit, workers=workers, device=device_of(tokenizer)
+    batches = read_bounded(
+        source,
+        batch_size=batch_size,
+        limit=limit,
+        workers=workers,
+        device=device_of(tokenizer),
+        parts=takes_parts(tokenizer),
     )
     with (
         inference(tokenizer),
@@ -72,7 +80,11 @@ def evaluate(
         closing(batches),
     ):
         for batch in batches:
-            meter.add(batch.values, tokenizer.known(batch.attributes, source.names))
+            known = tokenizer.known(batch.attributes, source.names)
+            if isinstance(batch, LongSignal):
+                meter.add_parts(batch.parts, known)
+            else:
+                meter.add(batch.values, known)
             advance(len(batch.paths))
     return meter.result(
         data=source.name,
@@ -123,6 +135,29 @@ class Meter:
         self._sums["dims"] += x.numel()
         self._sums["units"] += len(x) * self._signal.units(x.shape[2:])
         self.count += len(x)
+
+    def add_parts(self, parts: Parts, condition: Condition | None = None) -> None:
+        """Measure a long signal, whose memory does not depend on its length; see `takes_parts`.
+
+        Bits per dimension are not counted: no kind of such signals states them.
+        """
+        tokenizer, device = self._tokenizer, device_of(self._tokenizer)
+        contexts = tokenizer.encode_context, tokenizer.decode_context
+        with self._fidelity.following(parts.length) as add:
+            for tile, seen in windows(tokenizer, parts, *contexts):
+                x = self._signal.to_values(seen.to(device))
+                found = tokenizer.analyse(x, condition=condition)
+                if self._reference is not None:
+                    self._reference.add(x, [level.codes for level in found.levels])
+                add(found.output[:, :, *tile.kept()], x[:, :, *tile.kept()])
+                for meter, own, one in zip(
+                    self._levels, tokenizer.levels, found.levels, strict=True
+                ):
+                    place = tile.kept(own.stride)
+                    meter.add(without_loss(one.values[:, *place], one.codes[:, *place]))
+        self._sums["dims"] += parts.length * tokenizer.channels
+        self._sums["units"] += self._signal.units((parts.length,))
+        self.count += 1
 
     def _count_latent(self, found: Analysis) -> None:
         """Count the codes of every level, and the posterior of a VAE."""

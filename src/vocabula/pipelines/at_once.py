@@ -10,6 +10,7 @@ import torch
 
 from vocabula.data import Batch
 from vocabula.data.ahead import map_ahead
+from vocabula.data.long_signal import LongSignal
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of
 
@@ -30,9 +31,14 @@ def threads_for(tokenizer: SignalTokenizer) -> int:
 
 
 def map_at_once(
-    function: Callable[[Batch], Result], batches: Iterable[Batch], *, threads: int
+    function: Callable[[Batch | LongSignal], Result],
+    batches: Iterable[Batch | LongSignal],
+    *,
+    threads: int,
 ) -> Generator[Result, None, None]:
     """``function(part)`` of all batches in parts, in order; each part is one thread's.
+
+    A long signal is one part.
 
     The caller goes on while the threads work. Until the end torch starts no threads of its own,
     here or in `function`. Close the iterator to stop before the end.
@@ -49,7 +55,7 @@ def map_at_once(
         yield from map(function, batches)
         return
 
-    def run(part: Batch) -> Result:
+    def run(part: Batch | LongSignal) -> Result:
         torch.get_num_threads()  # a new thread now takes over what is set below
         with torch.inference_mode():
             return function(part)
@@ -57,7 +63,11 @@ def map_at_once(
     parts = (
         (part, 0)  # what waits is limited by its number: two batches, or the least parts
         for batch in batches
-        for part in batch.chunks(max(1, min(threads, len(batch) // LEAST_ROWS)))
+        for part in (
+            [batch]
+            if isinstance(batch, LongSignal)
+            else batch.chunks(max(1, min(threads, len(batch) // LEAST_ROWS)))
+        )
     )
     torch.set_num_threads(1)
     try:

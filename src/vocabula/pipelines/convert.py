@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from vocabula.data import Source
+from vocabula.data.long_signal import LongSignal, Parts
 from vocabula.data.media import MEDIA
 from vocabula.errors import OptionError, OutputError
-from vocabula.evaluation.batches import counted, read_batches
+from vocabula.evaluation.batches import counted, read_bounded
 from vocabula.signals.attributes import NOT_GIVEN
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference
+from vocabula.tokenizers.passing import reconstructed_parts, takes_parts
 
 
 def convert_signals(
@@ -122,22 +124,29 @@ def _converted(
     batch_size: int | None,
     workers: int | None,
     advance: Callable[[int], None],
-) -> Generator[tuple[Tensor, Sequence[str]], None, None]:
+) -> Generator[tuple[Tensor | Parts, Sequence[str]], None, None]:
     """The converted signals of all sources and where they came from, in batches."""
     with inference(tokenizer) as device:
         for source in sources:
-            batches = read_batches(
-                source, batch_size=batch_size, workers=workers, device=device_of(tokenizer)
+            batches = read_bounded(
+                source,
+                batch_size=batch_size,
+                workers=workers,
+                device=device_of(tokenizer),
+                parts=takes_parts(tokenizer),
             )
             with closing(batches):
                 for batch in batches:
-                    values = tokenizer.signal.to_values(batch.values.to(device))
                     known = dict(batch.attributes)
                     for name in tokenizer.decoder_attributes:
                         own = known.get(name, torch.tensor([NOT_GIVEN])).expand(len(batch))
                         known[name] = torch.full_like(own, chosen[name]) if name in chosen else own
                     names = {n: own for n, own in source.names.items() if n not in chosen}
                     condition = tokenizer.known(known, names)
-                    output = tokenizer.reconstruct(values, condition=condition)
-                    yield tokenizer.signal.to_stored(output).cpu(), batch.paths
+                    if isinstance(batch, LongSignal):
+                        yield reconstructed_parts(tokenizer, batch.parts, condition), batch.paths
+                    else:
+                        values = tokenizer.signal.to_values(batch.values.to(device))
+                        output = tokenizer.reconstruct(values, condition=condition)
+                        yield tokenizer.signal.to_stored(output).cpu(), batch.paths
                     advance(len(batch))

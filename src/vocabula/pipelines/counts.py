@@ -6,14 +6,18 @@ from collections.abc import Callable
 from contextlib import closing
 
 import numpy as np
+import torch
 
 from vocabula.codec.code_order import orders_of
 from vocabula.codec.stages import discrete
 from vocabula.data import Source
+from vocabula.data.long_signal import LongSignal
+from vocabula.evaluation.batches import read_bounded
 from vocabula.levels import levels_of
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.code_statistics import CodeStatistics
 from vocabula.tokenizers.inference import inference
+from vocabula.tokenizers.passing import codes_of_parts, takes_parts
 
 ENOUGH_CODES, ENOUGH_EACH = 2**20, 256
 """Codes of a book after which counting ends: as many, and as many to a codeword."""
@@ -48,10 +52,14 @@ def learn_statistics(
     sizes = [size for quantizer in quantizers for size in quantizer.codebook_sizes]
     enough = [max(ENOUGH_CODES, ENOUGH_EACH * size) for size in sizes]
     counts = [np.zeros(size, np.int64) for size in sizes]
-    batches = source.batches(batch_size=batch_size, limit=limit)
+    parts = takes_parts(tokenizer, decodes=False)
+    batches = read_bounded(source, batch_size=batch_size, limit=limit, workers=0, parts=parts)
     with closing(batches), inference(tokenizer) as device:
-        for batch in (part for padded in batches for part in padded.unpadded()):
-            levels = levels_of(tokenizer.encode(batch.values.to(device)))
+        for batch in batches:
+            if isinstance(batch, LongSignal):
+                levels = [torch.from_numpy(own) for own in codes_of_parts(tokenizer, batch.parts)]
+            else:
+                levels = [*levels_of(tokenizer.encode(batch.values.to(device)))]
             books = [
                 book
                 for codes, quantizer in zip(levels, quantizers, strict=True)

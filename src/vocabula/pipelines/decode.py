@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vocabula.budgets import BATCH_PIXELS
+from vocabula.budgets import BATCH_PIXELS, LONG_SAMPLES
 from vocabula.data import Source, VectorSource
+from vocabula.data.long_signal import Parts
 from vocabula.data.media import MEDIA
 from vocabula.data.token_file import TokenFile, read_tokens
 from vocabula.data.token_records import TokenBatch
@@ -23,6 +24,7 @@ from vocabula.signals import Condition
 from vocabula.signals.attributes import NOT_GIVEN
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import inference
+from vocabula.tokenizers.passing import decoded_parts, takes_parts
 
 
 def decode_tokens(
@@ -87,19 +89,30 @@ def _decoded(
     device: torch.device,
     batch_size: int | None,
     advance: Callable[[int], None],
-) -> Iterator[tuple[Tensor, Sequence[str]]]:
+) -> Iterator[tuple[Tensor | Parts, Sequence[str]]]:
     """The signals of all records and where they came from, in batches of equal size."""
+    in_parts = takes_parts(tokenizer, encodes=False)
     for batch in records.batches():
         for extent, rows in _of_one_size(batch):
             most = max(1, BATCH_PIXELS // math.prod(extent))
             most = min(most, batch_size or (Source if extent else VectorSource).batch_size)
             for first in range(rows.start, rows.stop, most):
                 part = slice(first, min(first + most, rows.stop))
-                codes = [torch.from_numpy(level[part]).to(device) for level in batch.levels]
+                levels = [torch.from_numpy(level[part]) for level in batch.levels]
                 known = _condition(tokenizer, records, batch, part, chosen)
-                signals = tokenizer.decode_stored(codes, known, size=extent)
-                yield signals.cpu(), batch.paths[part].tolist()
-                advance(len(signals))
+                signals: Tensor | Parts
+                if in_parts and extent[0] * tokenizer.channels > LONG_SAMPLES:
+                    signals = decoded_parts(tokenizer, _at(levels), extent[0], known)
+                else:
+                    codes = [level.to(device) for level in levels]
+                    signals = tokenizer.decode_stored(codes, known, size=extent).cpu()
+                yield signals, batch.paths[part].tolist()
+                advance(part.stop - part.start)
+
+
+def _at(levels: Sequence[Tensor]) -> Callable[[Sequence[slice]], list[Tensor]]:
+    """Gives the codes of each level at some of its positions."""
+    return lambda at: [codes[:, here] for codes, here in zip(levels, at, strict=True)]
 
 
 def _condition(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vocabula.codec.batching import decoded
+from vocabula.codec.batching import decoded_bounded
 from vocabula.codec.blocks import check_needs_none, holds_blocks
 from vocabula.codec.inspection import Inspection, inspect
 from vocabula.codec.kinds import IMAGE, KINDS
@@ -19,6 +19,7 @@ from vocabula.codec.limits import Limits
 from vocabula.codec.models import EntropyModel
 from vocabula.codec.pixels import PixelModel
 from vocabula.codec.reader import Reader, opened
+from vocabula.data.long_signal import Parts
 from vocabula.errors import CodecError
 from vocabula.files import check_apart, output_errors
 from vocabula.pipelines.targets import list_files
@@ -53,7 +54,7 @@ class Decompression(ABC):
 
     @abstractmethod
     def write(
-        self, signals: Iterator[Tensor], found: Inspection, target: Path, overwrite: bool
+        self, signals: Iterator[Tensor | Parts], found: Inspection, target: Path, overwrite: bool
     ) -> Iterator[Path]:
         """Write the signals of a file, which is read to its end; gives the files written."""
 
@@ -137,7 +138,7 @@ def decompress_files(
             if reader.header.cut(reader.stages) != one.header:
                 raise CodecError(f"{path}: expected the file as it was, got another; run again")
             known = known_models(name, statistics, offered)
-            signals = decoded(reader, tokenizer, known, jobs=jobs)
+            signals = decoded_bounded(reader, tokenizer, known, jobs=jobs)
             written += how.write(signals, one, target, overwrite)
         advance(1)
     return written

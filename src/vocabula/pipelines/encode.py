@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.data import Batch, Source
+from vocabula.data.long_signal import LongSignal
 from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import OptionError
-from vocabula.evaluation.batches import counted, read_batches, signal_count
+from vocabula.evaluation.batches import counted, read_bounded, signal_count
 from vocabula.levels import levels_of
 from vocabula.pipelines.at_once import map_at_once, threads_for
 from vocabula.pipelines.rate_search import spending, weighing
 from vocabula.signals.attributes import CLASS
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference
+from vocabula.tokenizers.passing import codes_of_parts, takes_parts
 
 Known = Callable[[NDArray[np.int64]], dict[str, NDArray[np.int64]]]
 
@@ -66,8 +68,13 @@ def encode_dataset(
     check_codes(tokenizer)
     spent = spending(tokenizer, quality, None)
     total = signal_count(source, limit)
-    batches = read_batches(
-        source, batch_size=batch_size, limit=limit, workers=workers, device=device_of(tokenizer)
+    batches = read_bounded(
+        source,
+        batch_size=batch_size,
+        limit=limit,
+        workers=workers,
+        device=device_of(tokenizer),
+        parts=takes_parts(tokenizer, decodes=False),
     )
     writer = TokenWriter(
         out,
@@ -110,7 +117,7 @@ def check_codes(tokenizer: SignalTokenizer) -> None:
 def encode_batches(
     tokenizer: SignalTokenizer,
     source: Source,
-    batches: Generator[Batch, None, None],
+    batches: Generator[Batch | LongSignal, None, None],
     writer: TokenWriter,
     known: Known | None = None,
 ) -> Generator[NDArray[np.int64], None, None]:
@@ -119,7 +126,7 @@ def encode_batches(
     Args:
         tokenizer: in inference; see `inference`.
         source: what the batches are of.
-        batches: of `read_batches`; closed at the end.
+        batches: of `read_bounded`, long signals only if they may pass in parts; closed at the end.
         writer: where the codes go.
         known: gives the attributes (B,) of some indices; None takes those of the batches.
 
@@ -128,18 +135,22 @@ def encode_batches(
     """
     device = device_of(tokenizer)
 
-    def rows_of(batch: Batch) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
+    def rows_of(batch: Batch | LongSignal) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
         """The codes and what else is known of signals, as `TokenWriter.extend` takes them."""
-        levels, indices = (
-            levels_of(tokenizer.encode(batch.values.to(device))),
-            batch.indices.numpy(),
-        )
+        levels: Sequence[Any]
+        extent: tuple[int, ...]
+        if isinstance(batch, LongSignal):
+            levels, extent = codes_of_parts(tokenizer, batch.parts), (batch.parts.length,)
+        else:
+            levels = levels_of(tokenizer.encode(batch.values.to(device)))
+            extent = tuple(batch.values.shape[2:])
+        indices = batch.indices.numpy()
         if known is None:
             further = {n: v.numpy() for n, v in batch.attributes.items() if n in source.names}
         else:
             further = known(indices)
         labels = further.pop(CLASS, None)
-        return indices, (levels, batch.paths, labels, batch.values.shape[2:], further)
+        return indices, (levels, batch.paths, labels, extent, further)
 
     found = map_at_once(rows_of, batches, threads=threads_for(tokenizer))
     with closing(batches), closing(found) as parts:

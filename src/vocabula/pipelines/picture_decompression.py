@@ -11,6 +11,7 @@ from torch import Tensor
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import Inspection
 from vocabula.codec.profiles import profiles_of
+from vocabula.data.long_signal import Parts
 from vocabula.data.names import OutputNames
 from vocabula.data.png import check_channels, picture
 from vocabula.errors import OptionError
@@ -53,13 +54,14 @@ class PictureDecompression(Decompression):
         return different_targets(wanted, beside=out is None, check=check)
 
     def write(
-        self, signals: Iterator[Tensor], found: Inspection, target: Path, overwrite: bool
+        self, signals: Iterator[Tensor | Parts], found: Inspection, target: Path, overwrite: bool
     ) -> Iterator[Path]:
         """See `Decompression.write`."""
         none = [b""] * found.signals
         profiles = profiles_of(found.header.attachments, str(target)) or none
         write = _write_one if found.signals == 1 else _write_folder
-        yield from write(zip(signals, profiles, strict=True), found, target, overwrite)
+        images = (one.whole()[0] if isinstance(one, Parts) else one for one in signals)
+        yield from write(zip(images, profiles, strict=True), found, target, overwrite)
 
 
 def _write_one(

@@ -16,7 +16,7 @@ from vocabula.data.shard_plan import Shard, ShardPlan
 from vocabula.data.token_tables import FORMATS
 from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import DataError, OutputError, VocabulaError
-from vocabula.evaluation.batches import read_batches
+from vocabula.evaluation.batches import read_bounded
 from vocabula.files import new_file, one_line, output_errors
 from vocabula.pipelines.encode import encode_batches
 from vocabula.pipelines.rate_search import spending, weighing
@@ -24,6 +24,7 @@ from vocabula.pipelines.shard_folder import ShardFolder
 from vocabula.pipelines.shard_planning import ShardInputs
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of
+from vocabula.tokenizers.passing import takes_parts
 
 
 class ShardEncoder:
@@ -93,11 +94,12 @@ class ShardEncoder:
     ) -> NDArray[np.int64]:
         """Encode the signals; returns the indices of those that could be read."""
         facts = self.folder.plan.facts
-        batches = read_batches(
+        batches = read_bounded(
             source,
             batch_size=facts.batch_size,
             workers=self._workers,
             device=device_of(self._tokenizer),
+            parts=takes_parts(self._tokenizer, decodes=False),
         )
         values, crops, found = shard.values, facts.crops, [np.empty(0, np.int64)]
 

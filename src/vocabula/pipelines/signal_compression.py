@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import torch
 from torch import Tensor
 
 from vocabula.codec.batching import regrouped
@@ -24,17 +25,19 @@ from vocabula.codec.stages import least_stages, name_attachment, tokenizer_heade
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data.base import Source
 from vocabula.data.kinds import open_data
+from vocabula.data.long_signal import LongSignal, Parts
 from vocabula.errors import OptionError
-from vocabula.evaluation.batches import read_batches
+from vocabula.evaluation.batches import read_bounded
 from vocabula.files import check_apart, check_new_file, new_file, output_errors
 from vocabula.pipelines.compress import Closeness, Compressed, Compression, Files, Options
 from vocabula.pipelines.picture_targets import takes_all, targets_of
-from vocabula.pipelines.rate_search import levels_spending
+from vocabula.pipelines.rate_search import levels_spending, rate_states, weighing
 from vocabula.pipelines.signal_fidelity import SignalFidelity
 from vocabula.pipelines.target_rate import at_rate
 from vocabula.signals import Signal
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of
+from vocabula.tokenizers.passing import codes_of_parts, takes_parts
 
 
 class SignalCompression(Compression):
@@ -168,15 +171,34 @@ class _Job:
         tokenizer, fidelity = self.tokenizer, self.fidelity
         if fidelity is not None:
             fidelity.begin(tokenizer, len(self.source))
-        values = self._values(names)
-        batches = values if tokenizer.strides else regrouped(values, tokenizer)
-        for x in batches:
+        for x in self._regrouped(self._values(names)):
+            if isinstance(x, Parts):
+                yield self._long(x)
+                continue
             levels = levels_spending(tokenizer, x, self.options.spending, self.model)
             if fidelity is not None:
                 fidelity.look(x, levels)
             for signal in to_signals(levels, x.shape[2:]):
                 self._check(signal)
                 yield signal
+
+    def _regrouped(self, values: Iterator[Tensor | Parts]) -> Iterator[Tensor | Parts]:
+        """Signals without axes in the batches that files have; others as they come."""
+        if self.tokenizer.strides:
+            return values
+        return regrouped((x for x in values if isinstance(x, Tensor)), self.tokenizer)
+
+    def _long(self, x: Parts) -> CodedSignal:
+        """The codes of a long signal."""
+        tokenizer, fidelity = self.tokenizer, self.fidelity
+        heard = x if fidelity is None else fidelity.listening(x)
+        with weighing(tokenizer, self.options.spending.scale):
+            levels = [torch.from_numpy(codes) for codes in codes_of_parts(tokenizer, heard)]
+        if fidelity is not None:
+            fidelity.look_at_parts(levels)
+        (signal,) = to_signals(levels, (x.length,))
+        self._check(signal)
+        return signal
 
     def _check(self, signal: CodedSignal) -> None:
         """Refuse signals that the entropy model cannot code."""
@@ -185,12 +207,17 @@ class _Job:
         if reason:
             raise OptionError(f"{self.source.name}: {reason}")
 
-    def _values(self, names: list[str] | None) -> Iterator[Tensor]:
-        batches = read_batches(
-            self.source, batch_size=self.options.batch_size, device=device_of(self.tokenizer)
+    def _values(self, names: list[str] | None) -> Iterator[Tensor | Parts]:
+        tokenizer, options = self.tokenizer, self.options
+        searched = options.spending.effort > 0 and bool(rate_states(tokenizer))  # as a whole
+        batches = read_bounded(
+            self.source,
+            batch_size=options.batch_size,
+            device=device_of(tokenizer),
+            parts=takes_parts(tokenizer) and not searched,
         )
         with closing(batches):
             for batch in batches:
                 if names is not None:
                     names += batch.paths
-                yield batch.values
+                yield batch.parts if isinstance(batch, LongSignal) else batch.values

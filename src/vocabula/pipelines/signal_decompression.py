@@ -9,7 +9,9 @@ from torch import Tensor
 
 from vocabula.codec.header import Header
 from vocabula.codec.inspection import Inspection
+from vocabula.data.long_signal import Parts
 from vocabula.data.media import MEDIA, Media
+from vocabula.data.media.base import Batches
 from vocabula.errors import OptionError
 from vocabula.files import check_new_file, is_stream
 from vocabula.pipelines.decompress import Decompression, Listed
@@ -48,7 +50,7 @@ class SignalDecompression(Decompression):
         return different_targets(wanted, beside=out is None, check=check)
 
     def write(
-        self, signals: Iterator[Tensor], found: Inspection, target: Path, overwrite: bool
+        self, signals: Iterator[Tensor | Parts], found: Inspection, target: Path, overwrite: bool
     ) -> Iterator[Path]:
         """See `Decompression.write`."""
         batches = named_batches(signals, found.header)
@@ -60,13 +62,11 @@ def _media(header: Header) -> Media:
     return MEDIA.of(header.signal.name)(header.channels, "decompress")
 
 
-def named_batches(
-    signals: Iterator[Tensor], header: Header
-) -> Iterator[tuple[Tensor, Sequence[str]]]:
-    """Signals in batches (B, C, *extent), and their names, empty where the file has none."""
+def named_batches(signals: Iterator[Tensor | Parts], header: Header) -> Batches:
+    """Signals in batches, long ones in parts, and their names, empty where the file has none."""
     axes, names, at = header.signal.axes, header.names, 0
     for signal in signals:
-        batch = signal[None] if axes else signal
-        after = at + len(batch)
-        yield batch, names[at:after] if names else [""] * len(batch)
+        batch = signal if isinstance(signal, Parts) or not axes else signal[None]
+        after = at + (1 if isinstance(batch, Parts) else len(batch))
+        yield batch, names[at:after] if names else [""] * (after - at)
         at = after

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from vocabula.codec.inspection import Inspection
+from vocabula.data.long_signal import Parts
 from vocabula.data.media.audio import FORMATS, AudioFiles
 from vocabula.errors import OptionError
 from vocabula.files import check_new_file, check_new_folder
@@ -53,7 +54,7 @@ class SoundDecompression(Decompression):
         return different_targets(wanted, beside=out is None, check=check)
 
     def write(
-        self, signals: Iterator[Tensor], found: Inspection, target: Path, overwrite: bool
+        self, signals: Iterator[Tensor | Parts], found: Inspection, target: Path, overwrite: bool
     ) -> Iterator[Path]:
         """See `Decompression.write`."""
         place = target if found.signals == 1 else target / f"*{self._suffix}"

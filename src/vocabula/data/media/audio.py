@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vocabula.data.audio_formats import AUDIO_SUFFIXES
+from vocabula.data.audio_writing import open_sound
 from vocabula.data.image_problems import DataWarning
-from vocabula.data.media.base import Media
+from vocabula.data.long_signal import Parts
+from vocabula.data.media.base import Batches, Media
 from vocabula.data.names import OutputNames
 from vocabula.errors import OptionError, OutputError, plural
 from vocabula.files import check_new_file, check_new_folder, new_file, new_folder, output_errors
@@ -25,7 +24,8 @@ from vocabula.signals.audio import Audio
 FORMATS = {".wav": 1024, ".flac": 8}
 """Suffixes of the files that are written, and the most channels of each."""
 _SCALE = 2**15
-_LARGE = 2**32 - 2**16  # bytes from which on a WAV file states its size in 64 bits
+_Recordings = Iterator[tuple[int, Iterator[NDArray[np.float32]], str]]
+"""The length of each recording, its samples (C, n) in parts, and where it came from."""
 
 
 class AudioFiles(Media):
@@ -81,12 +81,15 @@ class AudioFiles(Media):
     def write(
         self,
         out: Path,
-        batches: Iterable[tuple[Tensor, Sequence[str]]],
+        batches: Batches,
         count: int | None,
         *,
         overwrite: bool,
     ) -> list[Path]:
-        """Write recordings (B, C, T), a file each, or the only one to a file of that name."""
+        """Write recordings (B, C, T), a file each, or the only one to a file of that name.
+
+        One in parts is written as they come.
+        """
         self.check(out, overwrite=overwrite)
         suffix, folder = _place(out)
         self._clipped, self._files_clipped, self._peak = 0, 0, 0.0
@@ -108,7 +111,7 @@ class AudioFiles(Media):
         self,
         out: Path,
         suffix: str,
-        recordings: Iterator[tuple[NDArray[np.float32], str]],
+        recordings: _Recordings,
         count: int | None,
         *,
         overwrite: bool,
@@ -116,42 +119,47 @@ class AudioFiles(Media):
         if count not in (None, 1):
             raise self._several(out, str(count))
         with output_errors(out), new_file(out, overwrite=overwrite) as draft:
-            for number, (samples, _) in enumerate(recordings):
+            for number, (length, samples, _) in enumerate(recordings):
                 if number:
                     raise self._several(out, "several")
-                draft.write_bytes(self._encoded(samples, suffix))
+                self._write_samples(draft, samples, length, suffix)
         return [out]
 
     def _write_all(
         self,
         folder: Path,
         suffix: str,
-        recordings: Iterator[tuple[NDArray[np.float32], str]],
+        recordings: _Recordings,
         *,
         overwrite: bool,
     ) -> list[Path]:
         names = OutputNames(folder, suffix=suffix, replaced=AUDIO_SUFFIXES, nameless="recording")
         written = []
         with output_errors(folder), new_folder(folder, overwrite=overwrite) as draft:
-            for samples, path in recordings:
+            for length, samples, path in recordings:
                 name = names.take(path)
                 (draft / name).parent.mkdir(parents=True, exist_ok=True)
-                (draft / name).write_bytes(self._encoded(samples, suffix))
+                self._write_samples(draft / name, samples, length, suffix)
                 written.append(folder / name)
         return written
 
-    def _encoded(self, samples: NDArray[np.float32], suffix: str) -> bytes:
-        """One recording (C, T) as a file; what is clipped is counted."""
-        peak = float(np.abs(samples).max(initial=0))
+    def _write_samples(
+        self, file: Path, parts: Iterator[NDArray[np.float32]], length: int, suffix: str
+    ) -> None:
+        """Write one recording in parts (C, n) of together `length`; what is clipped is counted."""
+        assert self.sample_rate is not None, "see check"
+        peak = 0.0
+        with open_sound(file, suffix, self.sample_rate, self.channels, length) as write:
+            for samples in parts:
+                here = float(np.abs(samples).max(initial=0))
+                if here > 1:
+                    self._clipped += int((np.abs(samples) > 1).sum())
+                peak = max(peak, here)
+                whole = np.clip(np.rint(samples.T * _SCALE), -_SCALE, _SCALE - 1)
+                write(whole.astype(np.int16))
         if peak > 1:
-            self._clipped += int((np.abs(samples) > 1).sum())
             self._files_clipped += 1
             self._peak = max(self._peak, peak)
-        whole = np.clip(np.rint(samples.T * _SCALE), -_SCALE, _SCALE - 1).astype(np.int16)
-        form = "FLAC" if suffix == ".flac" else "RF64" if whole.nbytes > _LARGE else "WAV"
-        file = io.BytesIO()
-        soundfile.write(file, whole, self.sample_rate, subtype="PCM_16", format=form)
-        return file.getvalue()
 
     def _several(self, out: Path, count: str) -> OptionError:
         return OptionError(
@@ -178,9 +186,11 @@ def _place(out: Path) -> tuple[str, Path | None]:
     return ".wav", out
 
 
-def _each(
-    batches: Iterable[tuple[Tensor, Sequence[str]]],
-) -> Iterator[tuple[NDArray[np.float32], str]]:
+def _each(batches: Batches) -> _Recordings:
     for recordings, paths in batches:
-        arrays = recordings.float().cpu().numpy()
-        yield from zip(arrays, paths, strict=True)
+        if isinstance(recordings, Parts):
+            arrays = (part[0].float().cpu().numpy() for part in recordings.read())
+            yield recordings.length, arrays, paths[0]
+            continue
+        for samples, path in zip(recordings.float().cpu().numpy(), paths, strict=True):
+            yield samples.shape[1], iter([samples]), path

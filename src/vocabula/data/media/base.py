@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from torch import Tensor
 
+from vocabula.data.long_signal import Parts
+
 if TYPE_CHECKING:
     from vocabula.signals import Signal
+
+Batches = Iterable[tuple[Tensor | Parts, Sequence[str]]]
+"""Signals (B, channels, *extent), or a long one in parts, and where each came from."""
 
 
 class Media(ABC):
@@ -54,7 +59,7 @@ class Media(ABC):
     def write(
         self,
         out: Path,
-        batches: Iterable[tuple[Tensor, Sequence[str]]],
+        batches: Batches,
         count: int | None,
         *,
         overwrite: bool,
@@ -63,8 +68,8 @@ class Media(ABC):
 
         Args:
             out: a file or a folder.
-            batches: signals (B, channels, *extent) as `Signal.to_stored` gives them, and where
-                each came from.
+            batches: signals (B, channels, *extent) as `Signal.to_stored` gives them, or one in
+                parts, and where each came from.
             count: number of signals in all; None if only the last batch shows it.
             overwrite: replace an existing output.
 
@@ -74,3 +79,9 @@ class Media(ABC):
         Raises:
             OutputError: it exists, cannot be written, or the disk is full.
         """
+
+
+def whole_batches(batches: Batches) -> Iterator[tuple[Tensor, Sequence[str]]]:
+    """The same signals, none in parts, for files that are not written in parts."""
+    for signals, paths in batches:
+        yield signals.whole() if isinstance(signals, Parts) else signals, paths

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from torch import Tensor
-
-from vocabula.data.media.base import Media
+from vocabula.data.media.base import Batches, Media, whole_batches
 from vocabula.data.names import OutputNames
 from vocabula.data.png import check_channels, picture
 from vocabula.errors import OutputError
@@ -39,7 +36,7 @@ class PictureFolder(Media):
     def write(
         self,
         out: Path,
-        batches: Iterable[tuple[Tensor, Sequence[str]]],
+        batches: Batches,
         count: int | None,
         *,
         overwrite: bool,
@@ -47,7 +44,7 @@ class PictureFolder(Media):
         """Write uint8 images (B, C, H, W), a file each."""
         names, written = OutputNames(out), []
         with new_folder(out, overwrite=overwrite) as draft:
-            for images, paths in batches:
+            for images, paths in whole_batches(batches):
                 pictures = images.permute(0, 2, 3, 1).contiguous().numpy()
                 for image, path in zip(pictures, paths, strict=True):
                     name = names.take(path)

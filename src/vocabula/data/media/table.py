@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,7 +13,7 @@ from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vocabula.data.media.base import Media
+from vocabula.data.media.base import Batches, Media, whole_batches
 from vocabula.errors import DataError, OptionError
 from vocabula.files import check_new_file, new_file, output_errors, unicode_text
 
@@ -41,13 +41,13 @@ class ArrayFile(Media):
     def write(
         self,
         out: Path,
-        batches: Iterable[tuple[Tensor, Sequence[str]]],
+        batches: Batches,
         count: int | None,
         *,
         overwrite: bool,
     ) -> list[Path]:
         """Write signals (B, channels, *extent) to one file, batch by batch."""
-        arrays = ((_array(signals), paths) for signals, paths in batches)
+        arrays = ((_array(signals), paths) for signals, paths in whole_batches(batches))
         self.check(out, overwrite=overwrite)
         with output_errors(out), new_file(out, overwrite=overwrite) as draft:
             if out.suffix.lower() == ".npy":

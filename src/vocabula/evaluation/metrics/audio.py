@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
@@ -13,8 +15,8 @@ from vocabula.evaluation.metrics.intelligibility import INSTALL, Intelligibility
 from vocabula.evaluation.metrics.spectra import (
     SAMPLES,
     SECONDS,
+    ScaleInvariantRatio,
     SpectralDistance,
-    scale_invariant_ratio,
 )
 from vocabula.evaluation.metrics.squared_errors import Spread
 from vocabula.signals import Signal
@@ -49,11 +51,24 @@ class AudioFidelity(Fidelity):
 
     def add(self, output: Tensor, signals: Tensor) -> None:
         """Measure reconstructions (B, C, T)."""
-        for pair in zip(*(x.split(SAMPLES, 2) for x in (output, signals)), strict=True):
-            self._spread.add(*pair)
-        self._spectra.add(output, signals)
-        self._understood.add(output, signals)
-        ratios = scale_invariant_ratio(output, signals)
+        with self.following(signals.shape[2]) as add:
+            add(output, signals)
+
+    @contextmanager
+    def following(self, length: int) -> Iterator[Callable[[Tensor, Tensor], None]]:
+        """See `Fidelity.following`: memory does not depend on the length."""
+        ratio = ScaleInvariantRatio()
+        with self._spectra.following() as compare, self._understood.following(length) as listen:
+
+            def add(output: Tensor, signals: Tensor) -> None:
+                for pair in zip(*(x.split(SAMPLES, 2) for x in (output, signals)), strict=True):
+                    self._spread.add(*pair)
+                    ratio.add(*pair)
+                compare(output, signals)
+                listen(output, signals)
+
+            yield add
+        ratios = ratio.decibels
         known = ~torch.isnan(ratios)
         self._ratios += float(ratios[known].sum())
         self._recordings += int(known.sum())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Self, TypeAlias
 
+import torch
 from torch import Tensor
 
 from vocabula.signals import Signal
@@ -58,6 +60,19 @@ class Fidelity(ABC):
             output: (B, C, *extent), the reconstructions.
             signals: (B, C, *extent), the originals, on the same scale.
         """
+
+    @contextmanager
+    def following(self, length: int) -> Iterator[Callable[[Tensor, Tensor], None]]:
+        """Measure one long signal in parts: yields `add` for parts that follow one another.
+
+        Figures whose memory should not grow with the signal override it.
+
+        Args:
+            length: of the whole, along its one axis.
+        """
+        held: list[tuple[Tensor, Tensor]] = []
+        yield lambda output, signals: held.append((output, signals))
+        self.add(*(torch.cat(side, 2) for side in zip(*held, strict=True)))
 
     @abstractmethod
     def figures(self) -> Figures:

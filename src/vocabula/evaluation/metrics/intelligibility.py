@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import util
 
 import numpy as np
@@ -45,15 +47,45 @@ class Intelligibility:
 
     def add(self, output: Tensor, signals: Tensor) -> None:
         """Take in reconstructions and originals (B, C, T)."""
-        if not self.available:
-            return
-        for wanted, found in zip(signals, output, strict=True):
-            if not wanted.any():
-                self.excluded += 1
-                continue
-            count = max(1, -(-wanted.shape[1] // (MOST_SECONDS * self._rate)))
-            for passage in zip(wanted.chunk(count, 1), found.chunk(count, 1), strict=True):
-                self._take(*(x.double().mean(0).cpu().numpy() for x in passage))
+        with self.following(signals.shape[2]) as add:
+            add(output, signals)
+
+    @contextmanager
+    def following(self, length: int) -> Iterator[Callable[[Tensor, Tensor], None]]:
+        """Take in recordings in parts: yields `add` for parts that follow one another.
+
+        Args:
+            length: samples of each recording.
+        """
+        count = max(1, -(-length // (MOST_SECONDS * self._rate)))
+        passage = -(-length // count)
+        held: list[list[tuple[NDArray[np.float64], NDArray[np.float64]]]] = []
+        heard, reach = list[bool](), 0
+
+        def finish() -> None:
+            for pairs in held:
+                self._take(*(np.concatenate(side) for side in zip(*pairs, strict=True)))
+                pairs.clear()
+
+        def add(output: Tensor, signals: Tensor) -> None:
+            nonlocal reach
+            if not held:
+                held.extend([] for _ in signals)
+                heard.extend(False for _ in signals)
+            heard[:] = [a or bool(x.any()) for a, x in zip(heard, signals, strict=True)]
+            at = 0
+            while at < signals.shape[2]:
+                after = min(signals.shape[2], at + passage - reach % passage)
+                for row, pairs in enumerate(held):
+                    sides = (x[row, :, at:after].double().mean(0) for x in (signals, output))
+                    wanted, found = (side.cpu().numpy() for side in sides)
+                    pairs.append((wanted, found))
+                reach, at = reach + after - at, after
+                if reach % passage == 0 or reach == length:
+                    finish()
+
+        yield add if self.available else lambda output, signals: None
+        self.excluded += heard.count(False)
 
     def _take(self, wanted: NDArray[np.float64], found: NDArray[np.float64]) -> None:
         """Take in a recording, or a passage of a long one."""
