@@ -293,4 +293,4 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert float(done.stdout) < 32, done.stdout  # 60 more where recordings are whole
+    assert float(done.stdout) < 32, done.stdout
