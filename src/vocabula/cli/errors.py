@@ -67,10 +67,13 @@ def as_user_error(error: BaseException) -> VocabulaError | None:
 
 def _lost_process(error: BaseException, text: str) -> bool:
     """Whether another process of the group has ended; of gloo, a plain RuntimeError says so."""
-    if type(error).__name__ in ("DistBackendError", "DistNetworkError"):
-        return True
-    words = ("closed by peer", "reset by peer", "Broken pipe", "connectFullMesh")
-    return isinstance(error, RuntimeError) and "gloo" in text and any(w in text for w in words)
+    known = type(error).__name__ in ("DistBackendError", "DistNetworkError")
+    words = (
+        *("closed by peer", "reset by peer", "Broken pipe", "connectFullMesh"),
+        *("remote process exited", "recvValue failed", "Connection was likely closed"),
+    )
+    of_group = known or (isinstance(error, RuntimeError) and "gloo" in text)
+    return of_group and any(word in text for word in words)
 
 
 def _out_of_memory(error: BaseException, text: str) -> bool:

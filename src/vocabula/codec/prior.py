@@ -272,7 +272,9 @@ def load_prior(folder: str | Path, tokenizer: SignalTokenizer) -> PriorModel:
         OptionError: the tokenizer is continuous, or the priors belong to another tokenizer.
     """
     discrete(tokenizer)
+    training = tokenizer.training
     generator = load_generator(folder, tokenizer)
+    tokenizer.train(training)
     names, got = tokenizer.code_names(), generator.tokenizer.code_names()
     if not names.know(got.written):
         raise OptionError(

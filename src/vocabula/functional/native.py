@@ -120,11 +120,8 @@ def _load() -> _Kernel | None:
     if best is None or (allowed == "DEFAULT" and best != b"neon"):
         return None
     if not all(hasattr(library, function) for function in _ARGUMENTS):
-        warnings.warn(
-            f"{found[0].name}: expected the kernels of this version, got older ones, so all "
-            "runs without them; install vocabula again (pip install -e .)",
-            stacklevel=2,
-        )
+        text = "expected the kernels of this version, got older ones, which are not used"
+        warnings.warn(f"{found[0].name}: {text}; install vocabula again", stacklevel=2)
         return None
     for function, arguments in _ARGUMENTS.items():
         getattr(library, function).argtypes = [*arguments, ctypes.c_char_p, _POINTER]

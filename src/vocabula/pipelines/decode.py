@@ -96,12 +96,14 @@ def _decoded(
         for extent, rows in _of_one_size(batch):
             most = max(1, BATCH_PIXELS // math.prod(extent))
             most = min(most, batch_size or (Source if extent else VectorSource).batch_size)
+            long = in_parts and extent[0] * tokenizer.channels > LONG_SAMPLES
+            most = 1 if long else most
             for first in range(rows.start, rows.stop, most):
                 part = slice(first, min(first + most, rows.stop))
                 levels = [torch.from_numpy(level[part]) for level in batch.levels]
                 known = _condition(tokenizer, records, batch, part, chosen)
                 signals: Tensor | Parts
-                if in_parts and extent[0] * tokenizer.channels > LONG_SAMPLES:
+                if long:
                     signals = decoded_parts(tokenizer, _at(levels), extent[0], known)
                 else:
                     codes = [level.to(device) for level in levels]

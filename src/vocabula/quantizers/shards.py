@@ -8,7 +8,7 @@ written into that one would be gone after the pass, so it is written into the pa
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -30,19 +30,32 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if is_part(tensor) else tensor  # type: ignore[attr-defined]
 
 
+def _own_parameters(module: nn.Module) -> Iterator[nn.Parameter]:
+    """The parameters but for those of modules within that FSDP2 gathers when they are called."""
+    fsdp = sys.modules.get("torch.distributed.fsdp")
+    yield from module.parameters(recurse=False)
+    for child in module.children():
+        if fsdp is None or not isinstance(child, fsdp.FSDPModule):
+            yield from _own_parameters(child)
+
+
 def check_whole(module: nn.Module, method: str) -> None:
     """Refuse a method of a module whose parameters are spread over the processes.
+
+    Modules within that `fully_shard` was given see to their own.
 
     Raises:
         OptionError: they are, as it is outside of a forward pass.
     """
-    if any(map(is_part, module.parameters())):
+    if torch.compiler.is_compiling():
+        return
+    if any(map(is_part, _own_parameters(module))):
         name = type(module).__name__.removeprefix("FSDP")
         raise OptionError(
             f"{name}.{method}: expected whole parameters, got this process's part of them, as "
             "fully_shard leaves it; call torch.distributed.fsdp.register_fsdp_forward_method(m, "
-            f"{method!r}) once, for each module m that fully_shard was given, and then {method} on "
-            "every process"
+            f"{method!r}) once, for this module and each of its quantizers that fully_shard was "
+            f"given, and then {method} on every process"
         )
 
 

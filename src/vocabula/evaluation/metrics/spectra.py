@@ -166,8 +166,10 @@ class _Pending:
             found, wanted = (one.between(x, self._start, self._first, after) for x in self._held)
             yield found, wanted
             keep = max(self._start, after * one.hop - len(one.window) // 2)
-            self._held = self._held[:, :, keep - self._start :].clone()
+            self._held = self._held[:, :, keep - self._start :]
             self._start, self._first = keep, after
+        if self._held is not None:
+            self._held = self._held.clone()  # a view would keep all that was compared
 
 
 class ScaleInvariantRatio:

@@ -263,6 +263,6 @@ EXPORT int32_t vocabula_symbol_rows(const network *net, const int64_t *which, in
     if (!has_instructions("avx2")) return 2;
 #endif
     if (!has_instructions(name)) return 2;
-    over(0, (count + ROWS - 1) / ROWS, 2, rows_range, &j);
+    if (over(0, (count + ROWS - 1) / ROWS, 2, rows_range, &j)) return 1;
     return failed;
 }
