@@ -316,9 +316,9 @@ class AudioSource(Source):
         """The readable recordings in order, with their numbers; of long ones the length."""
         count = len(self) if limit is None else min(limit, len(self))
         ahead = workers > 0  # only readers in other threads need to know how much they hold
+        most = LONG_SAMPLES if parts else WHOLE_SAMPLES
         tasks = (
             (index, min(self.estimated_length(index), most) if ahead else 0)
-            for most in [LONG_SAMPLES if parts else WHOLE_SAMPLES]
             for index in range(count)
             if index not in self._broken
         )
