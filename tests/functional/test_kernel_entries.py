@@ -110,6 +110,21 @@ def test_several_codebooks(z: Tensor, codebooks: Tensor) -> None:
         nearest_of_books(torch.zeros(5, 2, 3), torch.zeros(3, 4, 3))
 
 
+@compiled
+@pytest.mark.parametrize(
+    ("codebook", "count"),
+    [
+        (torch.zeros(4, 3), 2),
+        (torch.zeros(4, 2), 5),
+        (torch.zeros(4, 2), 0),
+        (torch.zeros(4, 2).double(), 2),
+    ],
+)
+def test_codewords_that_do_not_fit(codebook: Tensor, count: int) -> None:
+    with pytest.raises(ShapeError, match="expected float32 codewords"):
+        torch.ops.vocabula.nearest_several(ZEROS, codebook, count, False)
+
+
 @pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize(
     ("image", "palette"),

@@ -84,6 +84,13 @@ def test_all_codewords_in_order() -> None:
     assert torch.equal(nearest_codewords(z, codebook, 20), expected)
 
 
+def test_several_of_a_large_book_and_many_of_a_small_one() -> None:
+    for count, size in [(3, 5000), (65, 300)]:  # beyond what float64 alone would be fast for
+        z, codebook = normal(40, 16), normal(size, 16, seed=1)
+        expected = distances(z, codebook).argsort(dim=-1, stable=True)[:, :count]
+        assert torch.equal(nearest_codewords(z, codebook, count), expected)
+
+
 def test_duplicate_codewords_give_the_lowest_index() -> None:
     z, codebook = normal(500, 8), normal(40, 8, seed=1)
     codes = nearest_codeword(z, torch.cat([codebook, codebook, codebook]))

@@ -30,13 +30,22 @@ from vocabula.cli import (
     train_prior,
 )
 from vocabula.cli.groups import Commands
-from vocabula.cli.process import alone, catch_stops, keep_freed_memory, ready_streams
+from vocabula.cli.process import (
+    alone,
+    catch_stops,
+    collect_garbage_rarely,
+    keep_freed_memory,
+    ready_streams,
+)
 
 HELP = (
-    "Learn a discrete vocabulary for images: train, judge and use tokenizers.\n\n"
-    "A RUN is a folder written by [bold]train[/bold], or a saved tokenizer. DATA is a folder of "
-    "images, a .parquet file or folder with an image column, a .npy or .npz array, or a built-in "
-    "sample: [bold]sample:photos[/bold], [bold]sample:digits[/bold]."
+    "Learn a discrete vocabulary for images, sound or vectors: train, judge and use tokenizers."
+    "\n\n"
+    "A RUN is a folder written by [bold]train[/bold], a saved tokenizer, or [bold]default[/bold], "
+    "the tokenizer of photographs that comes with the package. DATA is a folder of pictures or "
+    "recordings, .parquet, .npy, .npz or .csv, tar shards, [bold]hf:NAME:SPLIT[/bold], or a "
+    "built-in sample: [bold]sample:photos[/bold], [bold]sample:digits[/bold], "
+    "[bold]sample:tones[/bold]."
 )
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -45,7 +54,7 @@ EXAMPLES = """[bold]Examples[/bold]
 
   vocabula evaluate runs/first held-out/
 
-  vocabula compress runs/first photo.png
+  vocabula compress photo.png
 
   vocabula report runs/first held-out/ -o report.html
 """
@@ -131,6 +140,7 @@ def _root(
 
 def main() -> None:
     """Entry point of the command ``vocabula``."""
+    collect_garbage_rarely()
     keep_freed_memory()
     ready_streams()
     catch_stops()

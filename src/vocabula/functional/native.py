@@ -48,6 +48,7 @@ _ARGUMENTS = {
         *(_POINTER, _SIZE, _POINTER, _SIZE, _SIZE),
         *(ctypes.c_int32, _POINTER, _POINTER),
     ],
+    "vocabula_nearest_several": [_POINTER, _SIZE, _POINTER, _SIZE, _SIZE, _SIZE, _POINTER],
     "vocabula_residual": [
         *(_POINTER, _SIZE, _SIZE, _POINTER, _POINTER, _SIZE, _POINTER),
     ],

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vocabula.errors import OptionError
-from vocabula.functional import blocked, native
+from vocabula.functional import blocked, native, several
 from vocabula.functional._checks import (
     Distance,
     check_books,
@@ -72,6 +72,8 @@ def _residual_codes(z: Tensor, codebooks: Tensor) -> Tensor:
     schema="(Tensor z, Tensor codebook, int count, bool cosine) -> Tensor",
 )
 def _nearest_several(z: Tensor, codebook: Tensor, count: int, cosine: bool) -> Tensor:
+    if native.searches(z) and several.serves(codebook, count, cosine):
+        return several.nearest(z, codebook, count)
     return blocked.nearest_several(z, codebook, count, cosine)
 
 
