@@ -8,8 +8,9 @@ From there its look alone learns, without an adversary (plain) and as `photos-ga
 stay the same, so that the rows differ by their decoders alone; with ``--whole`` everything learns.
 
 Measured on whole held-out pictures: PSNR, ST-LPIPS, and the energy of gradients as a share of the
-originals'. Of each row also the CPU seconds of a step, whether every figure of the log was finite,
-and how far the error in training rose above its value when the adversary began to count.
+originals'. Of each row also whether every figure of the log was finite, and how far the error in
+training rose above its value when the adversary began to count. What a step costs is measured by
+itself: the rows take turns, each for a few steps and for more of them, and the difference counts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import argparse
 import itertools
 import math
 import statistics
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,7 +34,7 @@ from vocabula.evaluation.metrics.similarity import mse, psnr
 from vocabula.files.run_files import read_log
 from vocabula.nn.perceptual.stlpips import ShiftTolerantLPIPS
 from vocabula.tokenizers import SignalTokenizer
-from vocabula.training import load_config, train
+from vocabula.training import RunConfig, load_config, train
 
 ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "plain": ("photos", ()),
@@ -40,31 +42,58 @@ ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "guard": ("photos-gan", ("adversary.start=0", "adversary.weight=100")),
 }
 BEGIN = "begin"
+_STEPS = (20, 80)
 
 
-def trained(
-    row: str, seed: int, options: argparse.Namespace, start: Path | None
-) -> tuple[Path, float | None]:
-    """Train a row, or go on with what is kept; its folder, and CPU seconds of a step if it is new.
+def configured(
+    row: str, seed: int, options: argparse.Namespace, steps: int, start: Path | None, *others: str
+) -> RunConfig:
+    """The configuration of a row.
 
     Args:
         row: one of `ROWS`, or `BEGIN`.
         seed: of the run.
         options: of the command line.
+        steps: of the run.
         start: the run to begin as.
+        others: further options of adversaries and perceptual terms.
     """
     preset, overrides = ROWS.get(row, ("photos", ()))
-    steps = options.begin if start is None else options.steps
     given = [f"training.steps={steps}", f"training.seed={seed}", "training.memory_check=false"]
     if start is not None and not options.whole:
         given.append(f'training.stages=[{{train=["look"],steps={steps}}}]')
     of_looks = ("adversary", "perceptual")
-    more = [o for o in options.set if preset != "photos" or not o.startswith(of_looks)]
-    config = load_config(preset, [*given, *overrides, *more])
+    more = [o for o in (*options.set, *others) if preset != "photos" or not o.startswith(of_looks)]
+    return load_config(preset, [*given, *overrides, *more])
+
+
+def trained(row: str, seed: int, options: argparse.Namespace, start: Path | None) -> Path:
+    """Train a row, or go on with what is kept; its folder."""
+    steps = options.begin if start is None else options.steps
+    config = configured(row, seed, options, steps, start)
     out = options.keep / f"{row}-{seed}"
-    known, began = out.exists(), time.process_time()
     train(config, str(options.photos), out, start=start, resume=True, progress=False)
-    return out, None if known else (time.process_time() - began) / steps
+    return out
+
+
+def costs(options: argparse.Namespace, start: Path) -> dict[str, float]:
+    """CPU seconds of a step of each row, at its full weight: medians of rounds, in turns."""
+    found: dict[str, list[float]] = {row: [] for row in options.rows}
+    for _ in range(options.rounds):
+        for row, seconds in found.items():
+            spent = [seconds_of(row, steps, options, start) for steps in _STEPS]
+            seconds.append((spent[1] - spent[0]) / (_STEPS[1] - _STEPS[0]))
+    return {row: statistics.median(seconds) for row, seconds in found.items() if seconds}
+
+
+def seconds_of(row: str, steps: int, options: argparse.Namespace, start: Path) -> float:
+    """CPU seconds of so many steps of a row, and of what it takes to begin and end."""
+    at_once = ("adversary.warmup=0", "adversary.ramp=0")
+    config = configured(row, 0, options, steps, start, *at_once)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.process_time()
+        train(config, str(options.photos), Path(folder) / "run", start=start, progress=False)
+        return time.process_time() - began
 
 
 def pictures(data: Path, limit: int | None) -> list[Tensor]:
@@ -119,23 +148,22 @@ def numbers(value: Any) -> list[float]:
 
 def compared(row: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, float]:
     """A row beside the plain one: what is lost and what is gained."""
-    found = {
+    return {
         "stlpips_change": row["stlpips"] / plain["stlpips"] - 1,
         "psnr_loss_db": plain["psnr"] - row["psnr"],
     }
-    if row["cpu_seconds_of_a_step"] and plain["cpu_seconds_of_a_step"]:
-        found["step_over_plain"] = row["cpu_seconds_of_a_step"] / plain["cpu_seconds_of_a_step"]
-    return found
 
 
-def sheet(tokenizers: Sequence[SignalTokenizer], images: Sequence[Tensor], side: int) -> str:
+def sheet(
+    name: str, tokenizers: Sequence[SignalTokenizer], images: Sequence[Tensor], side: int
+) -> str:
     """The middles of pictures, each beside what tokenizers make of it."""
     rows = []
     for x in images:
         top, left = (max(0, (n - side) // 2) for n in x.shape[2:])
         for whole in (x, *(tokenizer.reconstruct(x) for tokenizer in tokenizers)):
             rows.append(whole[..., top : top + side, left : left + side])
-    return save_sheet("looks", torch.cat(rows), 1 + len(tokenizers), scale=2)
+    return save_sheet(name, torch.cat(rows), 1 + len(tokenizers), scale=2)
 
 
 def parsed() -> argparse.Namespace:
@@ -155,6 +183,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help="the first held-out pictures only")
     parser.add_argument("--shown", type=int, nargs="*", default=[0, 4, 14, 22])
     parser.add_argument("--side", type=int, default=128, help="of the squares in the figure")
+    parser.add_argument("--rounds", type=int, default=3, help="of measuring what a step costs")
+    parser.add_argument("--name", default="looks", help="of the result and the figure")
     parser.add_argument("--dry", action="store_true", help="write neither result nor figure")
     return parser.parse_args()
 
@@ -163,17 +193,19 @@ def main() -> None:
     """Train, measure, compare, and write the result and the figure."""
     options = parsed()
     images, distance = pictures(options.held_out, options.images), ShiftTolerantLPIPS()
-    start, _ = trained(BEGIN, 0, options, None)
+    start = trained(BEGIN, 0, options, None)
     figures: dict[str, Any] = {BEGIN: measured(load(start), images, distance)}
+    figures["cpu_seconds_of_a_step"] = seconds = costs(options, start)
+    if seconds.get("plain") and seconds.get("adversarial"):
+        figures["step_over_plain"] = seconds["adversarial"] / seconds["plain"]
     firsts: dict[str, SignalTokenizer] = {}
     for row in options.rows:
         figures[row] = {}
         for seed in options.seeds:
-            run, seconds = trained(row, seed, options, start)
+            run = trained(row, seed, options, start)
             tokenizer = load(run)
             firsts.setdefault(row, tokenizer)
             found = measured(tokenizer, images, distance) | course(run)
-            found["cpu_seconds_of_a_step"] = seconds
             found["same_codes"] = tokenizer.codes_digest() == load(start).codes_digest()
             plain = figures.get("plain", {}).get(str(seed))
             if plain is not None and row != "plain":
@@ -186,12 +218,14 @@ def main() -> None:
         return
     shown = [images[number] for number in options.shown if number < len(images)]
     beside = [firsts[row] for row in ("plain", "adversarial") if row in firsts]
-    figures["sheet"] = sheet(beside, shown, options.side)
+    if shown:
+        figures["sheet"] = sheet(options.name, beside, shown, options.side)
     words = ["looks.py", "PHOTOS", "HELD_OUT", "--steps", str(options.steps)]
     words += ["--begin", str(options.begin), "--seeds", *map(str, options.seeds)]
     words += ["--rows", *options.rows, *(["--whole"] if options.whole else [])]
+    words += ["--name", options.name] if options.name != "looks" else []
     words += ["--set", *options.set] if options.set else []
-    write_figures("looks", words, rounded(figures))
+    write_figures(options.name, words, rounded(figures))
 
 
 if __name__ == "__main__":

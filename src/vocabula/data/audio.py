@@ -353,6 +353,7 @@ class AudioSource(Source):
                 pass  # the header promised less
         with self.clips.open(index) as clip:
             length = checked_length(clip, self.sample_rate, self.channels)
+        self._lengths[index] = length
         return length if length * self.channels > LONG_SAMPLES else self.read_whole(index)
 
     # ----------------------------------------------------------- broken recordings

@@ -144,11 +144,12 @@ class Meter:
         tokenizer, device = self._tokenizer, device_of(self._tokenizer)
         contexts = tokenizer.encode_context, tokenizer.decode_context
         with self._fidelity.following(parts.length) as add:
-            for tile, seen in windows(tokenizer, parts, *contexts):
+            for number, (tile, seen) in enumerate(windows(tokenizer, parts, *contexts)):
                 x = self._signal.to_values(seen.to(device))
                 found = tokenizer.analyse(x, condition=condition)
                 if self._reference is not None:
-                    self._reference.add(x, [level.codes for level in found.levels])
+                    codes = [level.codes for level in found.levels]
+                    self._reference.add(x, codes, further=number > 0)
                 add(found.output[:, :, *tile.kept()], x[:, :, *tile.kept()])
                 for meter, own, one in zip(
                     self._levels, tokenizer.levels, found.levels, strict=True

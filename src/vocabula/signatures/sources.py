@@ -28,7 +28,7 @@ _REAL = {*sys.stdlib_module_names, "annotated_types"}
 _KIND = "component_kind"
 
 
-_COMPONENT = re.compile(rb'^@component\("(\w+)", "(\w+)"\)$', re.MULTILINE)
+_COMPONENT = re.compile(rb'^@component\("(\w+)", "(\w+)"\)\r?$', re.MULTILINE)
 """How every source declares a component: kind and name."""
 
 
