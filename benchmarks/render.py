@@ -10,6 +10,7 @@ import argparse
 
 import anisotropic_page
 import generation_page
+import looks_page
 import lossless_page
 import palette_page
 import quantizers_page
@@ -125,6 +126,7 @@ def main() -> None:
         "docs/quantizers.md": quantizers_page.rendered(),
         "docs/rates.md": rates_page.rendered(),
         "docs/stages.md": stages_page.rendered(),
+        "docs/training.md": looks_page.rendered(),
     }
     for name, block in blocks.items():
         path = ROOT / name

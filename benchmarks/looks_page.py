@@ -1,0 +1,83 @@
+"""The block of docs/training.md that holds figures, from looks.py."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from typing import Any
+
+from common import result, row
+
+ROWS = {
+    "plain": "squared error",
+    "adversarial": "`photos-gan`",
+    "guard": "`photos-gan`, adversary.weight=100",
+}
+MEANS = ("psnr", "stlpips", "gradient_energy", "training_drop_db")
+
+
+def figures_table(found: dict[str, Any]) -> str:
+    """The figures of each decoder: the mean over seeds."""
+    head = ("decoder", "seeds", "PSNR", "ST-LPIPS", "energy of gradients", "loss in training")
+    lines = [row(*head), row("---", *["---:"] * (len(head) - 1))]
+    for name, label in ROWS.items():
+        runs = found.get(name)
+        if not runs:
+            continue
+        mean = {key: statistics.fmean(r[key] for r in runs.values()) for key in MEANS}
+        lines.append(
+            row(
+                label,
+                len(runs),
+                f"{mean['psnr']:.2f} dB",
+                f"{mean['stlpips']:.4f}",
+                f"{100 * mean['gradient_energy']:.0f} %",
+                f"{mean['training_drop_db']:.2f} dB",
+            )
+        )
+    return "\n".join(lines)
+
+
+def seeds(found: dict[str, Any]) -> Iterator[str]:
+    """What each seed of the adversary changes."""
+    for seed, run in found["adversarial"].items():
+        yield (
+            f"Seed {seed}: ST-LPIPS {100 * run['stlpips_change']:+.1f} %, PSNR "
+            f"{-run['psnr_loss_db']:+.2f} dB, energy of gradients "
+            f"{100 * run['gradient_energy']:.0f} % of the originals'."
+        )
+
+
+def finite(many: dict[str, Any] | None) -> Iterator[str]:
+    """Whether short trainings of many seeds stay finite."""
+    if many is None:
+        return
+    runs = many["adversarial"].values()
+    good = sum(run["finite"] for run in runs)
+    yield (
+        f"Of {len(runs)} seeds, {many['steps']} steps each, {good} have finite figures throughout; "
+        f"the command is `{many['command']}`."
+    )
+
+
+def rendered() -> str:
+    """The block as it should be."""
+    found = result("looks")
+    if found is None:
+        return ""
+    parts = [
+        f"Decoders of the same codes (preset `photos`, {found['begin']:,} steps), each trained "
+        f"{found['steps']:,} steps further on `bsds500/train`, on {found['pictures']} Kodak "
+        "pictures. Gradients of the originals have an energy of 100 %. The last column is how far "
+        "the training error stands above its value when the adversary began to count.",
+        figures_table(found),
+        "\n".join(f"- {line}" for line in seeds(found)),
+        f"A step of the look alone takes {found['step_over_plain']:.2f} times the CPU time of one "
+        "without adversary.",
+        *finite(result("looks-seeds")),
+        f"![Originals, decoded after training by squared error, and with the adversary]"
+        f"({found['sheet'].removeprefix('docs/')})",
+        "From left to right: original, squared error, `photos-gan`; squares of four pictures.",
+        f"Measured by `{found['command']}`.",
+    ]
+    return "\n\n".join(parts)
