@@ -171,7 +171,7 @@ class ShardFolder:
         return known, self._read_manifest(known)
 
     def _read_manifest(self, known: NDArray[Any]) -> int:
-        """Put in what the manifest tells; its date, 0 without one. Only a line is held at a time."""
+        """Put in what the manifest tells, line by line; its date, 0 without one."""
         written = 0
         with (
             contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError),
