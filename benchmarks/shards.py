@@ -1,6 +1,6 @@
 """Sharded encoding: the same bytes whatever happens, its overhead, and a large plan.
 
-    python benchmarks/shards.py               all of it, a minute or two
+    python benchmarks/shards.py               all of it, some ten minutes
     python benchmarks/shards.py --only plan   one section; --help names them
 
 Times by the clock count on a quiet machine only.
@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 import torch
 from common import RESULTS, write_result
 from shard_cases import content, exit_code, forked, pictures, tokenizer
-from shard_workers import two_workers, with_ray
+from shard_workers import long_shards, two_workers, with_ray
 
 from vocabula.data import TokenRecord, open_source, read_tokens, write_tokens
 from vocabula.data.code_arrays import read_codes
@@ -291,6 +291,7 @@ def _resident() -> float:
 SECTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "faults": lambda folder: Faults(folder).figures(),
     "workers": two_workers,
+    "long_shards": long_shards,
     "ray": with_ray,
     "overhead": overhead,
     "plan": large_plan,

@@ -96,7 +96,9 @@ class ShardFolder:
         as_told = (known["bytes"][shards] == sizes) & (of_manifest | (modified == dates))
         there = np.zeros(len(self.plan), np.bool_)
         there[shards[as_told]] = True
-        np.copyto(self._known, known, where=there)
+        kept = self.finished & ~there  # as noted since
+        known[kept] = self._known[kept]
+        self._known = known
         self.finished |= there
         for shard in shards[~as_told].tolist():
             if self._is_whole(shard, known[shard]):
@@ -152,7 +154,7 @@ class ShardFolder:
                     raise self._foreign(Path(entry.path), f"a shard above {len(self.plan) - 1}")
                 state = entry.stat()
                 rows.extend((int(found[1]), state.st_size, state.st_mtime_ns))
-        return np.array(rows, np.int64).reshape(-1, 3)
+        return np.frombuffer(rows, np.int64).reshape(-1, 3) if rows else np.empty((0, 3), np.int64)
 
     def _read_known(self) -> tuple[NDArray[Any], int]:
         """What receipts and the manifest tell, and the date of the manifest, 0 without one.
