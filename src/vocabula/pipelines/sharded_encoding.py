@@ -101,8 +101,7 @@ def encode_shards(
         overwrite=overwrite,
     )
     what = Opened(tokenizer, inputs)
-    more = {"workers": workers, "progress": progress}
-    return run_shards(Path(out), what, engine, worker=worker, **more)
+    return run_shards(Path(out), what, engine, worker=worker, workers=workers, progress=progress)
 
 
 def plan_shards(
