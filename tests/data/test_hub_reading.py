@@ -103,7 +103,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path,
     handler = type("Handler", (Hub,), {"root": root, "served": served})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
+    host, port = "127.0.0.1", server.server_port
+    address = f"http://{host}:{port}"
     for name, value in (
         ("ENDPOINT", address),
         ("HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"),
