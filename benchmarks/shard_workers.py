@@ -21,45 +21,61 @@ from vocabula.pipelines.ray_engine import ActorPool
 SHARDS = 16
 
 
-def two_workers(folder: Path, turns: int = 3) -> dict[str, Any]:
-    """How many times as fast two processes are as one.
+def two_workers(folder: Path) -> dict[str, Any]:
+    """Shards of a third of a second, three times: what start and end of a process weigh."""
+    return _compared(folder, 50, turns=3)
 
-    By CPU time: that of one process over that of the longer of two. Two that run one after another
-    show how evenly the work is divided; two at once also how far cores slow each other down.
+
+def long_shards(folder: Path) -> dict[str, Any]:
+    """Shards of several seconds, once: some three minutes."""
+    return _compared(folder, 700, turns=1)
+
+
+def _compared(folder: Path, count: int, *, turns: int) -> dict[str, Any]:
+    """How many times as fast two processes are as one, with shards of `count` pictures.
+
+    By the clock, and by CPU time: that of one process over that of the longer of two. Two that run
+    one after another show how evenly the work is divided; two at once also how far cores slow each
+    other down.
     """
-    made, data = tokenizer(128), pictures(folder / "many", 800)
+    made, data = tokenizer(128), pictures(folder / "many", SHARDS * count)
 
     def encode(name: str, workers: int, number: int) -> None:
         warnings.simplefilter("ignore")
         out = folder / name
         encode_shards(made, data, out, shards=SHARDS, worker=(number, workers), workers=0)
 
-    def seconds(name: str, workers: int, at_once: bool = True) -> tuple[float, float]:
-        """CPU seconds of the longest worker, and seconds by the clock."""
+    def seconds(name: str, workers: int, at_once: bool = True) -> tuple[float, float, float]:
+        """CPU seconds of the longest worker and of all, and seconds by the clock."""
         start, ends = time.perf_counter(), []
         for batch in [range(workers)] if at_once else [[n] for n in range(workers)]:
             processes = [forked(lambda n=n: encode(name, workers, n)) for n in batch]
             ends += [os.wait4(process, 0) for process in processes]
         assert not any(code for _, code, _ in ends), ends
-        longest = max(used.ru_utime + used.ru_stime for _, _, used in ends)
-        return longest, time.perf_counter() - start
+        spent = [used.ru_utime + used.ru_stime for _, _, used in ends]
+        return max(spent), sum(spent), time.perf_counter() - start
 
-    def times(turn: int) -> tuple[float, ...]:
+    def figures(turn: int) -> dict[str, float]:
         one, two = seconds(f"{turn}-one", 1), seconds(f"{turn}-two", 2)
-        apart, _ = seconds(f"{turn}-apart", 2, at_once=False)
-        return one[0], one[0] / apart, one[0] / two[0], one[1] / two[1]
+        apart = seconds(f"{turn}-apart", 2, at_once=False) if turns > 1 else None
+        return {
+            "cpu_seconds_of_a_shard": one[0] / SHARDS,
+            "cpu_seconds_of_one": one[1],
+            "cpu_seconds_of_two_together": two[1],
+            "seconds_of_one": one[2],
+            "seconds_of_two": two[2],
+            "times_as_fast_by_cpu_time_at_once": one[0] / two[0],
+            "times_as_fast_by_the_clock": one[2] / two[2],
+            **({"times_as_fast_by_cpu_time_one_after_another": one[0] / apart[0]} if apart else {}),
+        }
 
-    found = [times(turn) for turn in range(turns + 1)][1:]
-    used, apart, at_once, clock = (statistics.median(own) for own in zip(*found, strict=True))
-    whole = content(folder / "1-one")
-    return {
-        "shards": SHARDS,
-        "same": all(content(folder / f"1-{name}") == whole for name in ("two", "apart")),
-        "cpu_seconds_of_one": round(used, 2),
-        "times_as_fast_by_cpu_time_one_after_another": round(apart, 2),
-        "times_as_fast_by_cpu_time_at_once": round(at_once, 2),
-        "times_as_fast_by_the_clock": round(clock, 2),
-    }
+    if turns > 1:
+        seconds("warm", 1)
+    found = [figures(turn) for turn in range(turns)]
+    whole, others = content(folder / "0-one"), [*folder.glob("0-[ta]*")]
+    middle = {name: round(statistics.median(f[name] for f in found), 2) for name in found[0]}
+    same = all(content(other) == whole for other in others)
+    return {"shards": SHARDS, "pictures_of_a_shard": count, "same": same, **middle}
 
 
 def processor_seconds() -> float:

@@ -1,6 +1,6 @@
 """Sharded encoding: the same bytes whatever happens, its overhead, and a large plan.
 
-    python benchmarks/shards.py               all of it, a minute or two
+    python benchmarks/shards.py               all of it, some ten minutes
     python benchmarks/shards.py --only plan   one section; --help names them
 
 Times by the clock count on a quiet machine only.
@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 import torch
 from common import RESULTS, write_result
 from shard_cases import content, exit_code, forked, pictures, tokenizer
-from shard_workers import two_workers, with_ray
+from shard_workers import long_shards, two_workers, with_ray
 
 from vocabula.data import TokenRecord, open_source, read_tokens, write_tokens
 from vocabula.data.code_arrays import read_codes
@@ -188,15 +188,19 @@ import sys, time
 from pathlib import Path
 from vocabula.data.shard_plan import ShardPlan
 from vocabula.pipelines.shard_folder import ShardFolder
-start, used = time.perf_counter(), time.process_time()
+def waited():
+    "Seconds in which this process could run but other programs had the processors."
+    return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+start, used, late = time.perf_counter(), time.process_time(), waited()
 folder = ShardFolder(Path(sys.argv[1]), ShardPlan(Path(sys.argv[1])))
 folder.look()
 looked, used = time.perf_counter() - start, time.process_time() - used
+late = waited() - late
 done = folder.close()
 closed = time.perf_counter() - start - looked
 words = Path("/proc/self/status").read_text().split()
 peak = int(words[words.index("VmHWM:") + 1]) / 1024
-print(int(folder.finished.sum()), done, looked, used, closed, peak, "torch" in sys.modules)
+print(int(folder.finished.sum()), done, looked, used, late, closed, peak, "torch" in sys.modules)
 """
 
 
@@ -225,15 +229,19 @@ def large_plan(folder: Path, shards: int = 100_000) -> dict[str, Any]:
             receipts.write(f"{json.dumps([shard, 1000, 0, 4, date, digest])}\n")
     found = {}
     for name in ("receipts", "manifest"):
+        start = time.perf_counter()
         run = subprocess.run(
             [sys.executable, "-c", PROGRAM, str(out)], capture_output=True, text=True, check=True
         )
-        done, complete, looked, used, closed, peak, torch_is_there = run.stdout.split()
+        whole = time.perf_counter() - start
+        done, complete, looked, used, late, closed, peak, torch_is_there = run.stdout.split()
         assert (done, complete) == (str(shards), "True"), run
         found[name] = {
             "seconds_to_look": round(float(looked), 2),
+            "of_them_waiting_for_a_processor": round(float(late), 2),
             "cpu_seconds_to_look": round(float(used), 2),
             "seconds_to_close": round(float(closed), 2),
+            "seconds_of_the_process": round(whole, 2),
             "peak_memory_mb": round(float(peak)),
             "with_torch": torch_is_there == "True",
         }
@@ -283,6 +291,7 @@ def _resident() -> float:
 SECTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "faults": lambda folder: Faults(folder).figures(),
     "workers": two_workers,
+    "long_shards": long_shards,
     "ray": with_ray,
     "overhead": overhead,
     "plan": large_plan,

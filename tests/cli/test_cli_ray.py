@@ -6,6 +6,8 @@ import importlib.util
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -159,3 +161,34 @@ def test_ray_is_not_imported_unless_asked_for() -> None:
     for path in (ROOT / "src").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         assert re.search(r"^(import|from) ray\b", text, re.MULTILINE) is None, path
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from vocabula.cli.main import main
+from vocabula.pipelines.ray_engine import RayEngine
+def encode(engine, work, queue, advance):
+    "In place of actors: the driver has all that it hands on."
+    words = Path("/proc/self/status").read_text().split()
+    peak = int(words[words.index("VmHWM:") + 1]) // 1024
+    print(len(queue), len(work.what.packed().content) > 1000, "torch" in sys.modules, peak)
+    return 0
+RayEngine.encode = encode
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory as Linux tells it")
+def test_the_driver_holds_no_torch(saved: Path, photos: Path) -> None:
+    words = ["encode", saved / "run", "photos", "-o", "tokens", "--shards", SHARDS]
+    (photos / "010.png").unlink()
+    command = [sys.executable, "-c", DRIVER, *map(str, words), "--engine", "ray"]
+    patient = {"RAY_ADDRESS": "local", "PYTHONWARNINGS": "ignore"}
+    ran = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **patient})
+    assert ran.returncode == 0, ran.stderr
+    waiting, packed, has_torch, peak = ran.stdout.split()[:4]
+    assert (waiting, packed, has_torch) == (str(SHARDS), "True", "False")
+    assert int(peak) < 200
+    assert re.search(rf"encoded 0 images; 0 of {SHARDS} parts finished", ran.stdout + ran.stderr)

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from vocabula.errors import EngineError, OptionError
 from vocabula.pipelines.ray_actor import Outcome
 from vocabula.pipelines.ray_engine import DEATHS, ActorPool, RayEngine
-from vocabula.pipelines.shard_engines import ShardQueue
+from vocabula.pipelines.shard_engines import Packed, ShardQueue, ShardWork
 
 KNOWN = (1, 0, 1, 1, "")
 
@@ -108,9 +107,7 @@ class Folder:
 def run(ray: Granting, shards: int, actors: tuple[int, int | None]) -> tuple[int, int]:
     """Signals that were written and signals that the bar has counted."""
     folder, counted = Folder(shards), list[int]()
-    work: Any = SimpleNamespace(
-        folder=folder, tokenizer=torch.nn.Identity(), inputs=None, workers=None
-    )
+    work: Any = ShardWork(Packed(b""), folder)  # type: ignore[arg-type]
     queue = ShardQueue(folder, range(shards))  # type: ignore[arg-type]
     engine = RayEngine(actors=actors)
     written = ActorPool(ray, engine, work, queue, counted.append).run()

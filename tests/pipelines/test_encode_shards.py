@@ -211,8 +211,14 @@ def test_manifest_and_broken(photos: Path, tmp_path: Path, make_tokenizer: Make)
     assert [row["path"] for row in reasons] == ["dog/010b.png"] and "truncated" in reasons[0][
         "reason"
     ]
+    written = (out / "manifest.json").stat().st_mtime_ns
     again = encode_shards(tokenizer, photos, out, shards=SHARDS)
     assert again.complete and again.signals == 0
+    assert (out / "manifest.json").stat().st_mtime_ns == written  # all is as it says
+    (out / "part-00001.parquet").unlink()
+    encode_shards(tokenizer, photos, out, shards=SHARDS)
+    assert (out / "manifest.json").stat().st_mtime_ns > written
+    assert json.loads((out / "manifest.json").read_text()) == told
 
 
 class Killed(BaseException):

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from vocabula.cli.toml import value_text
 from vocabula.errors import EngineError, OutputError
 from vocabula.files.run_files import read_log, read_manifest
 from vocabula.training import launches
-from vocabula.training.config import config_from_sections
+from vocabula.training.config import config_from_sections, load_config
 from vocabula.training.meeting import agreed_name, meeting_place
+from vocabula.training.prior_run import train_prior
 from vocabula.training.run import train
 
 DIGITS = "sample:digits"
@@ -33,7 +35,7 @@ KILLER = '''
 import os
 import signal
 
-from vocabula.training.trainer import Trainer
+from vocabula.training.{module} import {name} as Trainer
 
 step = Trainer.train_step
 
@@ -41,6 +43,7 @@ step = Trainer.train_step
 def train_step(self, batch):
     first = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
     if first and self.step == 6 and os.environ["RANK"] == "{killed}":
+        open(__file__ + ".killed", "w").close()
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, batch)
 
@@ -83,9 +86,16 @@ def test_a_killed_process_changes_nothing(
     ended = run_ranks(learn, sections, tmp_path / "whole")
     assert [process.code for process in ended] == [0, 0], ended
     (tmp_path / "tiny.toml").write_text(as_toml(sections))
-    (tmp_path / "killer.py").write_text(KILLER.format(killed=killed))
-    words = ["--import", tmp_path / "killer.py", "train", DIGITS]
-    words += ["--preset", tmp_path / "tiny.toml", "--out", tmp_path / "run"]
+    killer = KILLER.format(killed=killed, module="trainer", name="Trainer")
+    words = ["train", DIGITS, "--preset", tmp_path / "tiny.toml", "--out", tmp_path / "run"]
+    launched(killer, tmp_path, *words)
+    same(tmp_path, "model.safetensors", "checkpoints/step-00000012/optimizer.safetensors")
+    assert read_manifest(tmp_path / "run")["launch"].startswith("night ")
+
+
+def launched(killer: str, folder: Path, *words: object) -> None:
+    """A command under a launcher of two processes, of which one is killed."""
+    (folder / "killer.py").write_text(killer)
     FORKED.serve()  # the launcher's processes are forked off this server
     config = LaunchConfig(
         min_nodes=1,
@@ -98,13 +108,42 @@ def test_a_killed_process_changes_nothing(
         monitor_interval=0.1,
         start_method="forkserver",
     )
-    elastic_launch(config, command)(*map(str, words))
-    for name in ("model.safetensors", "checkpoints/step-00000012/optimizer.safetensors"):
-        found, wanted = (tmp_path / place / name for place in ("run", "whole"))
+    elastic_launch(config, command)("--import", str(folder / "killer.py"), *map(str, words))
+    assert (folder / "killer.py.killed").exists()
+
+
+def same(folder: Path, *names: str) -> None:
+    """The run that was disturbed left what the whole one left, and the same losses."""
+    for name in names:
+        found, wanted = (folder / place / name for place in ("run", "whole"))
         assert found.read_bytes() == wanted.read_bytes(), name
-    steps = [[r["step"], r["loss"]] for r in read_log(tmp_path / "run" / "log.jsonl")]
-    assert steps == [[r["step"], r["loss"]] for r in read_log(tmp_path / "whole" / "log.jsonl")]
-    assert read_manifest(tmp_path / "run")["launch"].startswith("night ")
+    steps = [[r["step"], r["loss"]] for r in read_log(folder / "run" / "log.jsonl")]
+    assert steps == [[r["step"], r["loss"]] for r in read_log(folder / "whole" / "log.jsonl")]
+
+
+PRIOR = ["prior.hidden=16", "prior.layers=1", "prior.heads=2", "training.steps=8"]
+PRIOR += ["training.batch_size=8", "training.log_every=2", "training.checkpoint_every=4"]
+PRIOR += ["training.threads=1", "training.memory_check=false", "held_out.every=4"]
+
+
+def learn_codes(run: Path, tokens: Path, out: Path) -> None:
+    """What each of two processes does that nobody kills."""
+    train_prior(load_config("transformer", PRIOR), run, tokens, out, progress=False)
+
+
+@pytest.mark.slow
+def test_a_killed_process_of_a_prior_changes_nothing(
+    tmp_path: Path, coded: Callable[..., Any]
+) -> None:
+    """As above, for codes: the run goes on from step 4."""
+    made, folder = coded(40), tmp_path / "priors"
+    folder.mkdir()
+    ended = run_ranks(learn_codes, made.run, made.tokens, folder / "whole")
+    assert [process.code for process in ended] == [0, 0], ended
+    killer = KILLER.format(killed="1", module="prior_trainer", name="PriorTrainer")
+    words = ["train-prior", made.run, made.tokens, "--model", "transformer"]
+    launched(killer, folder, *words, "--out", folder / "run", *PRIOR)
+    same(folder, "model.safetensors", "checkpoints/step-00000008/optimizer.safetensors")
 
 
 @pytest.fixture

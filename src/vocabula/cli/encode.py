@@ -40,6 +40,8 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula encode runs/first photos/ -o tokens/ --shards 100 --worker 0/4
 
   vocabula encode runs/first photos/ -o tokens/ --shards 100 --engine ray --actors 1..8
+
+  vocabula encode runs/first hf:user/pictures:train -o tokens/ --shards 100
 """
 
 

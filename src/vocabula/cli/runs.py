@@ -243,6 +243,6 @@ def keeping_finished() -> Iterator[None]:
 
 def counted(description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
     """A progress bar on a terminal; gives a function that adds to the count."""
-    from vocabula.evaluation.batches import counted as bar
+    from vocabula.evaluation.counting import counted as bar
 
     return bar(description, total, show=True)

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Mapping
-from typing import Any
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vocabula.errors import OptionError, plural
+
+if TYPE_CHECKING:
+    from vocabula.pipelines.shard_engines import Engine, Packed
+    from vocabula.pipelines.shard_running import Sharded
+    from vocabula.tokenizers import SignalTokenizer
 
 
 def encode_shards(
@@ -26,40 +36,109 @@ def encode_shards(
     from vocabula.cli.closing import close
     from vocabula.cli.console import note
     from vocabula.cli.reading import chosen_split, reading_data, say_split
-    from vocabula.cli.reading import data_options as options_of
-    from vocabula.cli.runs import open_run
-    from vocabula.data.media import MEDIA
-    from vocabula.pipelines.sharded_encoding import encode_shards
 
-    engine = options["engine"]
+    engine = options.pop("engine")
     place, said = ((0, 1), "") if engine else worker_place(worker, os.environ)
     if engine is not None:
         engine.check()
     with reading_data():
-        tokenizer = open_run(run, "cpu" if engine else device)
-        own = options.pop("options")
         split = chosen_split(data, held_out=False)
         say_split(data, held_out=False)
         if said:
             note(f"worker {place[0]}/{place[1]}, as {said} says")
-        found = encode_shards(
-            tokenizer,
-            split,
-            out,
-            worker=place,
-            options=options_of(data, tokenizer, run, **own),
-            progress=True,
-            **options,
-        )
+        if engine is None:
+            found, words = _here(run, data, split, out, device, worker=place, **options)
+        else:
+            found, words = _by_engine(engine, run, data, split, out, **options)
     made = (
-        f"encoded {tokenizer.signal.counted(found.signals)}; {found.finished} of "
+        f"encoded {words.counted(found.signals)}; {found.finished} of "
         f"{plural(found.shards, 'part')} finished: {out}"
     )
     if not found.complete:
         close(f"{made}; the rest is that of other workers")
         return
-    decoded = MEDIA.of(tokenizer.signal.kind).decoded
-    close(made, "see what the codes hold", "decode", run, out, "-o", decoded)
+    close(made, "see what the codes hold", "decode", run, out, "-o", words.decoded)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a command says of its tokenizer's signals.
+
+    Attributes:
+        plural: what several are called.
+        decoded: where they are decoded to.
+    """
+
+    plural: str
+    decoded: str
+
+    @classmethod
+    def of(cls, tokenizer: SignalTokenizer) -> Words:
+        """Those of a tokenizer."""
+        from vocabula.data.media import MEDIA
+
+        signal = tokenizer.signal
+        return cls(signal.plural, MEDIA.of(signal.kind).decoded)
+
+    def counted(self, count: int) -> str:
+        """See `Signal.counted`."""
+        return plural(count, self.plural[:-1])
+
+
+def _here(
+    run: str, data: str, split: str, out: str, device: str, **options: Any
+) -> tuple[Sharded, Words]:
+    """Encode in this process."""
+    from vocabula.cli.reading import data_options
+    from vocabula.cli.runs import open_run
+    from vocabula.pipelines.sharded_encoding import encode_shards
+
+    tokenizer = open_run(run, device)
+    own = data_options(data, tokenizer, run, **options.pop("options"))
+    found = encode_shards(tokenizer, split, out, options=own, progress=True, **options)
+    return found, Words.of(tokenizer)
+
+
+def _by_engine(
+    engine: Engine,
+    run: str,
+    data: str,
+    split: str,
+    out: str,
+    *,
+    workers: int | None,
+    **options: Any,
+) -> tuple[Sharded, Words]:
+    """Let an engine encode. Another process makes the plan, so that this one loads no torch.
+
+    A driver may stay for days on a machine that encodes nothing.
+    """
+    from vocabula.pipelines.shard_running import run_shards
+
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        what, words, said = pool.submit(_planned, run, data, split, out, options).result()
+    for text, category in said:
+        warnings.warn(text, category, stacklevel=2)
+    found = run_shards(Path(out), what, engine, workers=workers, progress=True)
+    return found, words
+
+
+def _planned(
+    run: str, data: str, split: str, out: str, options: dict[str, Any]
+) -> tuple[Packed, Words, list[tuple[str, type[Warning]]]]:
+    """Make the plan; the packed tokenizer and data, and what the readers of the data had to say."""
+    from vocabula.cli.reading import data_options
+    from vocabula.cli.runs import open_run
+    from vocabula.pipelines.shard_engines import Opened
+    from vocabula.pipelines.sharded_encoding import plan_shards
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        tokenizer = open_run(run, "cpu")
+        own = data_options(data, tokenizer, run, **options.pop("options"))
+        inputs = plan_shards(tokenizer, split, out, options=own, **options)
+    said = [(str(one.message), one.category) for one in caught]
+    return Opened(tokenizer, inputs).packed(), Words.of(tokenizer), said
 
 
 def worker_place(given: str | None, variables: Mapping[str, str]) -> tuple[tuple[int, int], str]:

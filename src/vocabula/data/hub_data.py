@@ -5,7 +5,8 @@
     name --repository: cache or folder--> card and paths --config, split--> files --> their sources
 
 A data set's files are opened as such files are: parquet by row group, tars by byte range, folders
-of pictures or recordings. Scripts of a repository are never run, nor is anything unpickled.
+of pictures or recordings. Large parquet files of the hub are not fetched: see `hub_reading`.
+Scripts of a repository are never run, nor is anything unpickled.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vocabula.data.audio_formats import named_like_audio
 from vocabula.data.hub_layout import (
@@ -24,7 +26,9 @@ from vocabula.data.hub_layout import (
     chosen,
     configurations,
     default_name,
+    listed_splits,
 )
+from vocabula.data.hub_reading import read_in_place
 from vocabula.data.picture_formats import named_like_picture
 from vocabula.data.places import HUB, SHARD_SUFFIXES
 from vocabula.data.splits import find_splits, split_shards
@@ -34,6 +38,7 @@ from vocabula.files import one_line
 _CARD = "README.md"
 Files = Path | list[Path]
 """A folder that is read whole, or files."""
+Own = TypeVar("Own")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,9 @@ class HubName:
 def hub_files(name: str) -> Files:
     """The files of a split of a data set, fetched if they are not in the cache.
 
+    Parquet files of more than `FETCHED` bytes are not fetched; their names in the cache are given,
+    by which `TableFile` reads them in place.
+
     Args:
         name: ``hf:NAME[/CONFIG][:SPLIT]``, NAME being that of a repository of data on the hub,
             ``user/name``, or the path of a folder. Without a split it is that for training, or the
@@ -125,18 +133,21 @@ class _Splits:
         root: the folder of the repository.
         splits: paths relative to the root, or places that are there.
         source: name of the repository on the hub; None for a folder.
+        sizes: bytes of its files, where the hub has told them.
     """
 
     root: Path
     splits: Mapping[str, list[str] | Files]
     source: str | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def fetched(self, files: list[str] | Files) -> Files:
-        """The places of some files, which are in the cache then."""
+        """The places of some files, which are in the cache then, or are read where they are."""
         if isinstance(files, Path):
             return files
         texts = [file for file in files if isinstance(file, str)]
         fetch = self.source is not None and bool(texts)
+        fetch = fetch and not read_in_place(self.root, texts, self.sizes)
         root = _snapshot(str(self.source), texts) if fetch else self.root
         return [root / file if isinstance(file, str) else file for file in files]
 
@@ -155,11 +166,15 @@ def _splits(name: str) -> _Splits:
     root = _snapshot(source, [_CARD])
     card = _card(root)
     made = chosen(configurations(card, HUB + source), config, default_name(card), HUB + source)
-    if made.patterns is None:
-        below = f"{made.folder}/" if made.folder else ""
-        root = _snapshot(source, [f"{below}*"])
-        return _Splits(root, _by_name(name, root / made.folder))
-    return _Splits(root, made.files(_paths(source, root)), source)
+    sizes = _sizes(source, root)
+    if made.patterns is not None:
+        return _Splits(root, made.files(sizes), source, sizes)
+    listed = listed_splits([*sizes], made.folder)
+    if listed and read_in_place(root, [*chain(*listed.values())], sizes):
+        return _Splits(root, _as_called(listed), source, sizes)
+    below = f"{made.folder}/" if made.folder else ""
+    root = _snapshot(source, [f"{below}*"])
+    return _Splits(root, _by_name(name, root / made.folder))
 
 
 def _of_folder(name: str, place: str) -> _Splits:
@@ -190,9 +205,13 @@ def _by_name(name: str, folder: Path) -> dict[str, Files]:
     if not folder.is_dir():
         raise DataError(f"{name}: expected data in {folder}, got no folder; correct data_dir")
     found: dict[str, Files] = dict(find_splits(folder).folders or split_shards(folder))
-    if "train" in found:
-        found.pop("", None)
-    return {SYNONYMS.get(split, split): own for split, own in found.items()} or {"train": folder}
+    return _as_called(found) or {"train": folder}
+
+
+def _as_called(found: Mapping[str, Own]) -> dict[str, Own]:
+    """Splits by the names that they have on the hub."""
+    named = {split: own for split, own in found.items() if split or "train" not in found}
+    return {SYNONYMS.get(split, split): own for split, own in named.items()}
 
 
 def _readable(name: str, files: Files) -> Files:
@@ -238,15 +257,21 @@ def _below(root: Path) -> list[str]:
     return sorted(found)
 
 
-def _paths(source: str, root: Path) -> list[str]:
-    """The files of a repository on the hub, at the commit that the cache has; else those there."""
+def _sizes(source: str, root: Path) -> dict[str, int]:
+    """The files of a repository on the hub, at the commit that the cache has, and their bytes.
+
+    Without a connection those that are there, of no bytes.
+    """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.hf_api import RepoFile
 
     try:
-        return sorted(HfApi().list_repo_files(source, repo_type="dataset", revision=root.name))
+        how: dict[str, Any] = {"repo_type": "dataset", "revision": root.name, "recursive": True}
+        found = [each for each in HfApi().list_repo_tree(source, **how) if type(each) is RepoFile]
+        return {each.path: each.size for each in sorted(found, key=lambda each: each.path)}
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError):
-        return _below(root)
+        return dict.fromkeys(_below(root), 0)
 
 
 def _snapshot(source: str, patterns: Sequence[str]) -> Path:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
+from vocabula.data.splits import split_names_among
 from vocabula.errors import DataError
 
 SYNONYMS = {
@@ -87,6 +89,34 @@ def chosen(found: Sequence[Configuration], wanted: str | None, stated: str, plac
         f"{place}: expected one of the configurations {', '.join(names)}, got {got}; name it, as "
         f"in {place}/{names[0]}"
     )
+
+
+def listed_splits(paths: Sequence[str], folder: str) -> dict[str, list[str]]:
+    """The parquet files of a data set by split, as `split_shards` finds them on a disk.
+
+    Args:
+        paths: of all its files.
+        folder: where to look; empty for all of it.
+
+    Returns:
+        Paths of each split, "" for files that name none; nothing if it is no set of such files.
+    """
+    below = PurePosixPath(folder or ".")
+    tables = [PurePosixPath(path) for path in paths if path.endswith(".parquet")]
+    found: dict[PurePosixPath, list[str]] = {}
+    for path in tables:
+        if path.is_relative_to(below):
+            found.setdefault(path.parent, []).append(path.name)
+    inner = below / "data" if below / "data" in found else next(iter(found), below)
+    chosen = below if below in found else inner
+    if chosen not in (below, below / "data") and len(found) > 1:
+        return {}
+    names = sorted(found.get(chosen, []))
+    named = split_names_among(names, by_start=True)
+    splits: dict[str, list[str]] = {}
+    for name in names:
+        splits.setdefault(named.get(name, ""), []).append((chosen / name).as_posix())
+    return splits
 
 
 def default_name(card: Mapping[str, Any]) -> str:

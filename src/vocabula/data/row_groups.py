@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabula.data.content import content_of_files
+from vocabula.data.hub_reading import content_in_place
 from vocabula.data.pieces import Piece
 from vocabula.data.tables import TableFile
 from vocabula.files import input_errors
@@ -105,9 +106,9 @@ class RowGroups(Generic[T]):
         return {file.absolute().parent for file in self.files}
 
     def content(self) -> str:
-        """Hash of the files' sizes and of a sample of their bytes; see `content_of_files`."""
+        """Hash of the files; see `content_in_place` and `content_of_files`."""
         with input_errors(self.files[0]):
-            return content_of_files(self.files)
+            return content_in_place(self.files) or content_of_files(self.files)
 
     def _cached(self, group: int) -> T:
         if self._process != os.getpid():  # after a fork, file handles are not shared

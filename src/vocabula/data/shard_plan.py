@@ -231,7 +231,7 @@ class ShardPlan:
         """The inputs of one shard."""
         group, first = self._place(number)
         rows, signals = self._group(group)
-        shards = rows["shard"].to_numpy()
+        shards = _numbers(rows["shard"])
         a, b = np.searchsorted(shards, [number, number + 1]).tolist()
         own = rows.slice(a, b - a)
         columns = [own[name].to_pylist() for name in ("path", "first", "count", "size", "modified")]
@@ -255,7 +255,7 @@ class ShardPlan:
         found = np.zeros(len(self), np.int64)
         for group in range(len(self._table.groups)):
             rows = self._table.read(["shard", "count"], group)
-            np.add.at(found, rows["shard"].to_numpy(), rows["count"].to_numpy())
+            np.add.at(found, _numbers(rows["shard"]), _numbers(rows["count"]))
         return found
 
     def _place(self, number: int) -> tuple[int, int]:
@@ -265,13 +265,19 @@ class ShardPlan:
             for group in range(len(self._table.groups)):
                 rows = self._table.read(["shard", "count"], group)
                 self._firsts.append((rows["shard"][0].as_py(), signals))
-                signals += int(rows["count"].to_numpy().sum())
+                signals += int(_numbers(rows["count"]).sum())
         group = sum(first <= number for first, _ in self._firsts) - 1
         return group, self._firsts[group][1]
 
     def _read(self, group: int) -> tuple[Any, NDArray[np.int64]]:
         rows = self._table.read(self._table.names, group).combine_chunks()
-        return rows, rows["count"].to_numpy()
+        return rows, _numbers(rows["count"])
+
+
+def _numbers(column: Any) -> NDArray[Any]:
+    """A column without gaps; `to_numpy` would import pandas where it is there."""
+    found: NDArray[Any] = np.from_dlpack(column.combine_chunks())
+    return found
 
 
 def _values(rows: Any) -> Values | None:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vocabula.data.hub_reading import HubPlace
 from vocabula.errors import DataError, VocabulaError
 from vocabula.files import check_plain, input_error, one_line
 
@@ -18,7 +19,7 @@ class TableFile:
     """An open parquet file whose failures are one line each.
 
     Args:
-        path: the file.
+        path: the file; one of the hub may be read in place, see `HubPlace`.
         kind: the error to raise.
         expected: what the file should be, in words.
         fix: what to do about a damaged one.
@@ -44,7 +45,9 @@ class TableFile:
         self._kind, self._expected, self._fix = kind, expected, fix
         check_plain(path, expected, kind)
         with self.reporting():
-            self._file = pq.ParquetFile(path, page_checksum_verification=True)
+            place = HubPlace.of(path)
+            file = path if place is None else place.open()
+            self._file = pq.ParquetFile(file, page_checksum_verification=True)
             self.schema: pa.Schema = self._file.schema_arrow
             found = self._file.metadata
             infos = [found.row_group(i) for i in range(found.num_row_groups)]

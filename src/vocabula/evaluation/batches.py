@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Generator
+from contextlib import closing
 from typing import cast
 
 import torch
@@ -112,28 +112,3 @@ def signal_count(source: Source, limit: int | None) -> int:
     if limit is not None and limit < 1:
         raise OptionError(f"limit: expected an integer >= 1, got {limit}")
     return len(source) if limit is None else min(limit, len(source))
-
-
-@contextmanager
-def counted(description: str, total: int, *, show: bool) -> Iterator[Callable[[int], None]]:
-    """A progress bar on the terminal's error stream; yields a function that adds to the count."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    hidden = not (show and console.is_terminal)
-    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task(description, total=total)
-        yield lambda count: bar.advance(task, count)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from vocabula.data import Source
 from vocabula.data.long_signal import LongSignal, Parts
-from vocabula.evaluation.batches import counted, read_bounded, signal_count
+from vocabula.evaluation.batches import read_bounded, signal_count
 from vocabula.evaluation.code_reference import CodeReference, computes_otherwise
+from vocabula.evaluation.counting import counted
 from vocabula.evaluation.level_meter import LevelMeter
 from vocabula.evaluation.metrics import METRICS
 from vocabula.evaluation.result import Evaluation

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from vocabula.data import Batch, ImageSource
-from vocabula.evaluation.batches import counted, read_batches, signal_count
+from vocabula.evaluation.batches import read_batches, signal_count
+from vocabula.evaluation.counting import counted
 from vocabula.priors import Condition, Generator
 from vocabula.tokenizers.analysis import BitsPerDim
 

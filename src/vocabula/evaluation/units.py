@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from vocabula.data import Source
 from vocabula.errors import DataError, OptionError
 from vocabula.evaluation.alignment import NONE, SILENCE, Alignment
-from vocabula.evaluation.batches import counted, read_batches, signal_count
+from vocabula.evaluation.batches import read_batches, signal_count
+from vocabula.evaluation.counting import counted
 from vocabula.evaluation.metrics.base import Row, in_form
 from vocabula.functional.mel import frame_count
 from vocabula.levels import levels_of

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from vocabula.pipelines.encode import encode_dataset
     from vocabula.pipelines.fidelity import Fidelity
     from vocabula.pipelines.ray_engine import RayEngine
-    from vocabula.pipelines.sharded_encoding import Sharded, encode_shards
+    from vocabula.pipelines.shard_running import Sharded
+    from vocabula.pipelines.sharded_encoding import encode_shards
 
 __getattr__ = lazy_names(__name__)
 

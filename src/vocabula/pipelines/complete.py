@@ -14,7 +14,7 @@ from vocabula.data.names import OutputNames
 from vocabula.data.pixels import decode
 from vocabula.data.png import check_channels, grid, save_png, to_bytes
 from vocabula.errors import DataError, OptionError, picture_size
-from vocabula.evaluation.batches import counted
+from vocabula.evaluation.counting import counted
 from vocabula.files import check_new_file, check_new_folder
 from vocabula.pipelines.sample_options import Drawn, SampleOptions
 from vocabula.priors import Generator, Samples

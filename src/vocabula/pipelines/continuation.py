@@ -15,7 +15,8 @@ from torch import Tensor
 from vocabula.data.kinds import open_data
 from vocabula.data.media import MEDIA
 from vocabula.errors import DataError, OptionError
-from vocabula.evaluation.batches import counted, read_batches
+from vocabula.evaluation.batches import read_batches
+from vocabula.evaluation.counting import counted
 from vocabula.pipelines.sample_options import Drawn, SampleOptions
 from vocabula.priors import Generator
 from vocabula.priors.order import new_seed

@@ -14,7 +14,8 @@ from vocabula.data import Source
 from vocabula.data.long_signal import LongSignal, Parts
 from vocabula.data.media import MEDIA
 from vocabula.errors import OptionError, OutputError
-from vocabula.evaluation.batches import counted, read_bounded
+from vocabula.evaluation.batches import read_bounded
+from vocabula.evaluation.counting import counted
 from vocabula.signals.attributes import NOT_GIVEN
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of, inference

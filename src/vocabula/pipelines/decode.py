@@ -19,7 +19,7 @@ from vocabula.data.media import MEDIA
 from vocabula.data.token_file import TokenFile, read_tokens
 from vocabula.data.token_records import TokenBatch
 from vocabula.errors import OptionError, TokensError
-from vocabula.evaluation.batches import counted
+from vocabula.evaluation.counting import counted
 from vocabula.signals import Condition
 from vocabula.signals.attributes import NOT_GIVEN
 from vocabula.tokenizers import SignalTokenizer

@@ -14,7 +14,8 @@ from vocabula.data import Batch, Source
 from vocabula.data.long_signal import LongSignal
 from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import OptionError
-from vocabula.evaluation.batches import counted, read_bounded, signal_count
+from vocabula.evaluation.batches import read_bounded, signal_count
+from vocabula.evaluation.counting import counted
 from vocabula.levels import levels_of
 from vocabula.pipelines.at_once import map_at_once, threads_for
 from vocabula.pipelines.rate_search import spending, weighing

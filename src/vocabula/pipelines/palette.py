@@ -25,7 +25,7 @@ from vocabula.data.names import OutputNames
 from vocabula.data.picture_formats import COMMON_SUFFIXES, IMAGE_SUFFIXES
 from vocabula.data.pixels import decode
 from vocabula.errors import DataError, Interrupted, OptionError, plural
-from vocabula.evaluation.batches import counted
+from vocabula.evaluation.counting import counted
 from vocabula.evaluation.metrics.similarity import psnr
 from vocabula.files import check_apart, check_new_file, is_stream, new_file, output_errors
 from vocabula.palette import colors, png_bytes

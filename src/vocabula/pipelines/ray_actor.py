@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vocabula.data import DataWarning
+from vocabula.data.image_problems import DataWarning
 from vocabula.data.shard_plan import PLAN, ShardPlan
 from vocabula.errors import EngineError, VocabulaError
-from vocabula.pipelines.shard_encoder import ShardEncoder, attempt
+from vocabula.pipelines.shard_engines import Packed
 from vocabula.pipelines.shard_folder import Known, ShardFolder
-from vocabula.pipelines.shard_planning import ShardInputs
-from vocabula.tokenizers.inference import inference
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +43,7 @@ class ShardActor:
 
     Args:
         name: as Ray's dashboard shows it.
-        tokenizer: a list of one reference to Ray's object, a tokenizer on the CPU.
-        inputs: the plan's data.
+        what: a list of one reference to Ray's object, the content of a `Packed`.
         out: the folder of parts.
         plan: the plan's id.
         device: where to encode.
@@ -57,8 +54,7 @@ class ShardActor:
     def __init__(
         self,
         name: str,
-        tokenizer: list[Any],
-        inputs: ShardInputs,
+        what: list[Any],
         out: str,
         plan: str,
         *,
@@ -66,7 +62,7 @@ class ShardActor:
         threads: int,
         workers: int,
     ) -> None:
-        self._name, self._tokenizer, self._inputs = name, tokenizer, inputs
+        self._name, self._what = name, what
         self._out, self._plan, self._device = Path(out), plan, device
         self._threads, self._workers = threads, workers
         self._shard, self._count, self._stopped = -1, 0, False
@@ -79,10 +75,13 @@ class ShardActor:
         import ray
         import torch
 
+        from vocabula.pipelines.shard_encoder import ShardEncoder
+
         try:
             torch.set_num_threads(self._threads)
             folder = self._folder()
-            tokenizer = ray.get(self._tokenizer[0]).to(self._device)
+            what = Packed(ray.get(self._what[0])).opened()
+            tokenizer = what.tokenizer.to(self._device)
             if tokenizer.fingerprint() != folder.plan.facts.fingerprint:
                 raise EngineError(
                     f"{socket.gethostname()}: expected the tokenizer to arrive as it was sent, got "
@@ -90,7 +89,7 @@ class ShardActor:
                 )
         except VocabulaError as error:
             return Outcome(stop=error)
-        self._encoder = ShardEncoder(tokenizer, self._inputs, folder, workers=self._workers)
+        self._encoder = ShardEncoder(tokenizer, what.inputs, folder, workers=self._workers)
         self._model = tokenizer
         return Outcome()
 
@@ -107,6 +106,9 @@ class ShardActor:
 
     def encode(self, number: int) -> Outcome:
         """Write the part of a shard."""
+        from vocabula.pipelines.shard_encoder import attempt
+        from vocabula.tokenizers.inference import inference
+
         encoder, before = self._encoder, self._encoder.signals
         self._shard, self._count = number, 0
         with warnings.catch_warnings(record=True) as caught, inference(self._model):

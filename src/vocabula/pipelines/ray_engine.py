@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from vocabula.data import DataWarning
+from vocabula.data.image_problems import DataWarning
 from vocabula.errors import EngineError, OptionError
 from vocabula.files import one_line
 from vocabula.pipelines.ray_actor import Outcome, ShardActor
@@ -136,8 +135,8 @@ class ActorPool:
             "threads": threads,
             "workers": threads if work.workers is None else work.workers,
         }
-        model = ray.put(copy.deepcopy(work.tokenizer).cpu().eval())
-        self._arguments = ([model], work.inputs, str(self._folder.path.resolve()), self._plan.id)
+        what = ray.put(work.what.packed().content)
+        self._arguments = ([what], str(self._folder.path.resolve()), self._plan.id)
 
     def run(self) -> int:
         """Encode until no shard waits; returns codes of how many signals were written."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from vocabula.evaluation.batches import counted
+from vocabula.evaluation.counting import counted
 from vocabula.pipelines.sample_codes import CodesFile
 from vocabula.pipelines.sample_options import SampleOptions
 from vocabula.priors import Generator, Samples

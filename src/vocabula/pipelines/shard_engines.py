@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from vocabula.pipelines.shard_encoder import ShardEncoder, attempt
 from vocabula.pipelines.shard_folder import ShardFolder
-from vocabula.pipelines.shard_planning import ShardInputs
-from vocabula.tokenizers import SignalTokenizer
-from vocabula.tokenizers.inference import inference
+
+if TYPE_CHECKING:
+    from vocabula.pipelines.shard_planning import ShardInputs
+    from vocabula.tokenizers import SignalTokenizer
 
 TRIES = 3
 """How often a shard may fail, in all starts together, before it is set aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A plan's tokenizer and data, in this process."""
+
+    tokenizer: SignalTokenizer
+    inputs: ShardInputs
+
+    def opened(self) -> Opened:
+        """Itself."""
+        return self
+
+    def packed(self) -> Packed:
+        """The same in bytes, the tokenizer on the CPU."""
+        model = copy.deepcopy(self.tokenizer).cpu().eval()
+        return Packed(pickle.dumps((model, self.inputs)))
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A plan's tokenizer and data in bytes, which pass through processes that load no torch."""
+
+    content: bytes
+
+    def opened(self) -> Opened:
+        """The tokenizer and the data; they are of this program, as the bytes never leave it."""
+        return Opened(*pickle.loads(self.content))
+
+    def packed(self) -> Packed:
+        """Itself."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +56,12 @@ class ShardWork:
     """What encoding a shard takes.
 
     Attributes:
-        tokenizer: the plan's tokenizer.
-        inputs: the plan's data.
+        what: the plan's tokenizer and data.
         folder: the parts.
         workers: threads that decode ahead; None for the usual number.
     """
 
-    tokenizer: SignalTokenizer
-    inputs: ShardInputs
+    what: Opened | Packed
     folder: ShardFolder
     workers: int | None = None
 
@@ -109,8 +141,12 @@ class InThisProcess:
 
     def encode(self, work: ShardWork, queue: ShardQueue, advance: Callable[[int], None]) -> int:
         """See `Engine`."""
-        encoder = ShardEncoder(work.tokenizer, work.inputs, work.folder, workers=work.workers)
-        with inference(work.tokenizer):
+        from vocabula.pipelines.shard_encoder import ShardEncoder, attempt
+        from vocabula.tokenizers.inference import inference
+
+        what = work.what.opened()
+        encoder = ShardEncoder(what.tokenizer, what.inputs, work.folder, workers=work.workers)
+        with inference(what.tokenizer):
             while (number := queue.take()) is not None:
                 if reason := attempt(encoder, number, advance):
                     queue.fail(number, reason)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ RECEIPTS = "receipts"
 
 _OF_MANIFEST = -1
 """In place of a part's date: any up to the manifest's own."""
+_PARTS = '  "parts": [\n'  # of the manifest; then there is a part on each line
 _KNOWN = np.dtype(
     [("signals", "i8"), ("broken", "i8"), ("bytes", "i8"), ("modified", "i8"), ("sha256", "S64")]
 )
@@ -88,11 +90,16 @@ class ShardFolder:
             TokensError: a part is of another plan or tokenizer, or was changed.
         """
         known, written = self._read_known()
-        shards, sizes, dates = np.array([*self._parts()], np.int64).reshape(-1, 3).T
-        told = known[shards]
-        of_manifest = (told["modified"] == _OF_MANIFEST) & (dates <= written)
-        as_told = (told["bytes"] == sizes) & (of_manifest | (told["modified"] == dates))
-        self._known[shards[as_told]], self.finished[shards[as_told]] = told[as_told], True
+        shards, sizes, dates = self._parts().T
+        modified = known["modified"][shards]
+        of_manifest = (modified == _OF_MANIFEST) & (dates <= written)
+        as_told = (known["bytes"][shards] == sizes) & (of_manifest | (modified == dates))
+        there = np.zeros(len(self.plan), np.bool_)
+        there[shards[as_told]] = True
+        kept = self.finished & ~there  # as noted since
+        known[kept] = self._known[kept]
+        self._known = known
+        self.finished |= there
         for shard in shards[~as_told].tolist():
             if self._is_whole(shard, known[shard]):
                 self.add(shard)
@@ -132,8 +139,9 @@ class ShardFolder:
         self._known[shard] = (*known[:4], known[4].encode())
         self.finished[shard] = True
 
-    def _parts(self) -> Iterator[tuple[int, int, int]]:
-        """Shard, bytes and date of each part there is."""
+    def _parts(self) -> NDArray[np.int64]:
+        """(parts, 3) shard, bytes and date of each part there is, from one pass over the folder."""
+        rows = array("q")
         pattern = re.compile(rf"part-(\d{{{self._digits}}}){re.escape(self._suffix)}")
         with os.scandir(self.path) as entries:
             for entry in entries:
@@ -145,7 +153,8 @@ class ShardFolder:
                 if int(found[1]) >= len(self.plan):
                     raise self._foreign(Path(entry.path), f"a shard above {len(self.plan) - 1}")
                 state = entry.stat()
-                yield int(found[1]), state.st_size, state.st_mtime_ns
+                rows.extend((int(found[1]), state.st_size, state.st_mtime_ns))
+        return np.frombuffer(rows, np.int64).reshape(-1, 3) if rows else np.empty((0, 3), np.int64)
 
     def _read_known(self) -> tuple[NDArray[Any], int]:
         """What receipts and the manifest tell, and the date of the manifest, 0 without one.
@@ -161,14 +170,24 @@ class ShardFolder:
                     with contextlib.suppress(ValueError, IndexError):
                         shard, *told, digest = json.loads(line)
                         known[shard] = (*told, digest.encode())
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
-            place = self.path / MANIFEST
-            written, told = place.stat().st_mtime_ns, json.loads(place.read_text(encoding="utf-8"))
-            for shard, one in enumerate(told["parts"] if told["plan"] == self.plan.id else ()):
+        return known, self._read_manifest(known)
+
+    def _read_manifest(self, known: NDArray[Any]) -> int:
+        """Put in what the manifest tells, line by line; its date, 0 without one."""
+        written = 0
+        with (
+            contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError),
+            open(self.path / MANIFEST, encoding="utf-8") as lines,
+        ):
+            head = "".join(itertools.takewhile(lambda line: line != _PARTS, lines))
+            if json.loads(head.rstrip().removesuffix(",") + "}")["plan"] != self.plan.id:
+                return 0
+            written = os.fstat(lines.fileno()).st_mtime_ns
+            for shard, line in enumerate(lines):  # up to the bracket that closes them
+                one = json.loads(line.strip().removesuffix(","))
                 numbers = (int(one[name]) for name in ("signals", "broken", "bytes"))
                 known[shard] = (*numbers, _OF_MANIFEST, one["sha256"].encode())
-            return known, written
-        return known, 0
+        return written
 
     # --------------------------------------------------------------- checking a part
 
@@ -244,16 +263,19 @@ class ShardFolder:
         if not self.finished.all():
             return False
         try:
-            with output_errors(self.path / MANIFEST):
-                self._write_manifest()
+            if (self._known["modified"] != _OF_MANIFEST).any():
+                with output_errors(self.path / MANIFEST):
+                    self._write_manifest()
         except OutputError:
             if not (self.path / MANIFEST).exists():
                 raise
             # another process has finished at the same time, and has cleared hidden files away
         shutil.rmtree(self.path / RECEIPTS, ignore_errors=True)
-        for entry in self.path.iterdir():
-            left = is_hidden(entry) or re.fullmatch(r"failed-\d+\.json", entry.name)
-            if left and not entry.is_dir():
+        for name in os.listdir(self.path):
+            entry = self.path / name if name.startswith((".", "failed-")) else None
+            if entry is None or entry.is_dir():
+                continue
+            if is_hidden(entry) or re.fullmatch(r"failed-\d+\.json", name):
                 entry.unlink(missing_ok=True)
         sync_folder(self.path)
         return True
@@ -270,7 +292,7 @@ class ShardFolder:
             "broken": int(known["broken"].sum()) + len(facts.unreadable),
         }
         with new_file(self.path / MANIFEST, overwrite=True) as hidden, open(hidden, "w") as file:
-            file.write(json.dumps(head, indent=2)[:-2] + ',\n  "parts": [\n')
+            file.write(json.dumps(head, indent=2)[:-2] + f",\n{_PARTS}")
             for shard, one in enumerate(known):
                 line = {
                     "part": self._name(shard),

@@ -4,38 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vocabula.data import Cut
 from vocabula.data.shard_plan import PARQUET, PLAN, ShardPlan
 from vocabula.data.token_tables import FORMATS
-from vocabula.errors import DataError, Interrupted, OptionError, plural
-from vocabula.evaluation.batches import counted
+from vocabula.errors import OptionError
 from vocabula.pipelines.encode import check_codes
 from vocabula.pipelines.rate_search import spending
-from vocabula.pipelines.shard_engines import Engine, InThisProcess, ShardQueue, ShardWork
-from vocabula.pipelines.shard_folder import ShardFolder, clear_shards
+from vocabula.pipelines.shard_engines import Engine, InThisProcess, Opened
+from vocabula.pipelines.shard_folder import clear_shards
 from vocabula.pipelines.shard_planning import ShardInputs, make_plan
+from vocabula.pipelines.shard_running import Sharded, run_shards
 from vocabula.tokenizers import SignalTokenizer
-
-
-@dataclass(frozen=True, slots=True)
-class Sharded:
-    """What a process has done, and what there is.
-
-    Attributes:
-        shards: of the plan.
-        finished: how many of them are finished, by any process.
-        signals: codes of how many signals this process has written.
-        complete: whether all shards are finished; then the manifest is there.
-    """
-
-    shards: int
-    finished: int
-    signals: int
-    complete: bool
 
 
 def encode_shards(
@@ -96,9 +78,7 @@ def encode_shards(
         OutputError: the disk is full, or the folder cannot be written.
         Interrupted: SIGINT or SIGTERM came; finished parts are kept.
     """
-    check_codes(tokenizer)
-    spending(tokenizer, quality, None)  # refuses what does not fit
-    _check(worker, shards, most_broken, overwrite, format)
+    _check_worker(worker, overwrite)
     if engine is not None and worker != (0, 1):
         raise OptionError(
             f"--worker: expected none with an engine, got {worker[0]}/{worker[1]}; leave it out, "
@@ -106,13 +86,68 @@ def encode_shards(
         )
     engine = engine or InThisProcess()
     engine.check()
+    inputs = plan_shards(
+        tokenizer,
+        data,
+        out,
+        shards=shards,
+        options=options,
+        cut=cut,
+        limit=limit,
+        batch_size=batch_size,
+        quality=quality,
+        most_broken=most_broken,
+        format=format,
+        overwrite=overwrite,
+    )
+    what = Opened(tokenizer, inputs)
+    return run_shards(Path(out), what, engine, worker=worker, workers=workers, progress=progress)
+
+
+def plan_shards(
+    tokenizer: SignalTokenizer,
+    data: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    shards: int,
+    options: Mapping[str, Any] | None = None,
+    cut: Cut | None = None,
+    limit: int | None = None,
+    batch_size: int | None = None,
+    quality: float | None = None,
+    most_broken: float = 0.1,
+    format: str = PARQUET,
+    overwrite: bool = False,
+) -> ShardInputs:
+    """Check what `encode_shards` is asked for and make the plan, unless it is there; its data.
+
+    Args:
+        tokenizer: see `encode_shards`, as for all others.
+        data: to encode.
+        out: the folder.
+        shards: how many.
+        options: of the data.
+        cut: of pictures.
+        limit: of signals.
+        batch_size: of signals.
+        quality: of the codes.
+        most_broken: share of signals.
+        format: of the parts.
+        overwrite: start anew.
+
+    Raises:
+        VocabulaError: see `encode_shards`.
+    """
+    check_codes(tokenizer)
+    spending(tokenizer, quality, None)  # refuses what does not fit
+    _check(shards, most_broken, format)
     folder, place = Path(out), os.fspath(data)
     if overwrite and (folder / PLAN).exists():
         ShardPlan(folder)  # a foreign folder is refused, whatever its files are called
         clear_shards(folder)
     own = dict(options or {})
     inputs = ShardInputs(tokenizer.signal, place, own, cut)
-    plan = make_plan(
+    make_plan(
         tokenizer,
         place,
         folder,
@@ -126,56 +161,27 @@ def encode_shards(
         most_broken=most_broken,
         format=format,
     )
-    parts = ShardFolder(folder, plan)
-    parts.look()
-    mine = [k for k in range(worker[0], len(plan), worker[1]) if not parts.finished[k]]
-    total = sum(int(n) for n in plan.counts()[mine]) * plan.facts.crops
-    queue = ShardQueue(parts, mine)
-    try:
-        signals = 0
-        if mine:
-            with counted("encoding", total, show=progress) as advance:
-                work = ShardWork(tokenizer, inputs, parts, workers)
-                signals = engine.encode(work, queue, advance)
-        complete = parts.close()
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted: {int(parts.finished.sum())} of {plural(len(plan), 'part')} finished and "
-            "kept; run the command again to go on"
-        ) from None
-    if queue.aside:
-        raise _set_aside(parts, queue.aside)
-    return Sharded(len(plan), int(parts.finished.sum()), signals, complete)
+    return inputs
 
 
-def _set_aside(parts: ShardFolder, failed: Mapping[int, str]) -> DataError:
-    numbers = ", ".join(map(str, list(failed)[:5])) + (", ..." if len(failed) > 5 else "")
-    first, reason = next(iter(failed.items()))
-    return DataError(
-        f"{parts.path}: expected every shard to be encoded, got {plural(len(failed), 'shard')} set "
-        f"aside after {parts.tries(first)} tries: {numbers} ({reason.rstrip('.')}); "
-        f"{int(parts.finished.sum())} of {len(parts.plan)} parts are kept, run the command again "
-        "after mending it"
-    )
-
-
-def _check(
-    worker: tuple[int, int], shards: int, most_broken: float, overwrite: bool, format: str
-) -> None:
+def _check_worker(worker: tuple[int, int], overwrite: bool) -> None:
     number, count = worker
     if not 0 <= number < count:
         raise OptionError(
             f"--worker: expected I/N with I from 0 to N - 1, got {number}/{count}; the workers "
             "of 2 are 0/2 and 1/2"
         )
+    if overwrite and count > 1:
+        raise OptionError(
+            f"--overwrite: expected a single worker, got {count}, which would remove each other's "
+            "parts; start one worker alone with it, or choose another folder"
+        )
+
+
+def _check(shards: int, most_broken: float, format: str) -> None:
     if shards < 1:
         raise OptionError(f"--shards: expected an integer >= 1, got {shards}; raise it")
     if not 0 <= most_broken <= 1:
         raise OptionError(f"--max-broken: expected a share in [0, 1], got {most_broken:g}; try 0.1")
     if format not in FORMATS:
         raise OptionError(f"--format: expected {' or '.join(FORMATS)}, got {format}; choose one")
-    if overwrite and count > 1:
-        raise OptionError(
-            f"--overwrite: expected a single worker, got {count}, which would remove each other's "
-            "parts; start one worker alone with it, or choose another folder"
-        )

@@ -13,7 +13,6 @@ import numpy as np
 from vocabula.data import read_tokens
 from vocabula.data.code_arrays import read_codes
 from vocabula.errors import CheckpointError, picture_size, plural
-from vocabula.evaluation.batches import counted
 from vocabula.evaluation.code_nats import (
     CodeNats,
     CountedNats,
@@ -21,6 +20,7 @@ from vocabula.evaluation.code_nats import (
     count_nats,
     measure_codes,
 )
+from vocabula.evaluation.counting import counted
 from vocabula.files import check_new_file, new_file
 from vocabula.files.run_files import read_manifest
 from vocabula.priors import Generator, level_folder

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vocabula.evaluation.batches import counted
+from vocabula.evaluation.counting import counted
 from vocabula.priors import Generator, Samples
 from vocabula.priors.data import PriorData
 from vocabula.signals import Signal

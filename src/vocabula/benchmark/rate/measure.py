@@ -30,7 +30,8 @@ from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data import ImageSource
 from vocabula.data.png import to_bytes
 from vocabula.errors import OptionError
-from vocabula.evaluation.batches import counted, read_batches, signal_count
+from vocabula.evaluation.batches import read_batches, signal_count
+from vocabula.evaluation.counting import counted
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.tokenizers.inference import device_of
 

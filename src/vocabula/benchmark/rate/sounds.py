@@ -33,7 +33,8 @@ from vocabula.codec.limits import NO_LIMITS
 from vocabula.codec.stages import least_stages, tokenizer_header
 from vocabula.codec.writer import CodedSignal, write_signals
 from vocabula.data import Source
-from vocabula.evaluation.batches import counted, read_batches, signal_count
+from vocabula.evaluation.batches import read_batches, signal_count
+from vocabula.evaluation.counting import counted
 from vocabula.evaluation.metrics.audio import AudioFidelity
 from vocabula.evaluation.metrics.spectra import BANDS, SECONDS, Resolution
 from vocabula.signals.audio import Audio

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vocabula.data import ImageSource, Sample
 from vocabula.evaluation.ablation import without_each_level
-from vocabula.evaluation.batches import counted
+from vocabula.evaluation.counting import counted
 from vocabula.evaluation.histogram import books_of
 from vocabula.evaluation.metrics.similarity import mse, psnr, ssim
 from vocabula.evaluation.rival import Rival
