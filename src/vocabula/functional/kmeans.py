@@ -105,7 +105,8 @@ def _start(x: Tensor, weights: Tensor | None, clusters: int, generator: torch.Ge
         if rows.numel() == 0:
             break
         fresh = x[rows]
-        fresh = fresh[_distinct(fresh)]
+        if len(rows) > 1:
+            fresh = fresh[_distinct(fresh)]
         centroids = torch.cat([centroids, fresh])
         distance = torch.minimum(distance, _nearest(x, fresh)[1])
     return centroids
