@@ -186,10 +186,15 @@ def _axes(x_label: str, y_label: str) -> tuple[Figure, Axes]:
 
 def _svg(figure: Figure) -> str:
     import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     stream = io.StringIO()
     # Text stays text: it takes the page's font, can be searched and needs no glyph outlines.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "vocabula"}):
+        FigureCanvasSVG(figure)
+        figure.dpi = 72  # points, the unit of SVG
+        figure.get_layout_engine().execute(figure)
+        figure.set_layout_engine("none")  # else all is drawn once more to lay it out
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :]
