@@ -260,8 +260,9 @@ def _copied(module: nn.Module, known: dict[int, object]) -> nn.Module:
         elif name == "_parameters" or name == "_buffers":
             other.__dict__[name] = {key: _cloned(each, known) for key, each in value.items()}
         elif name == "_modules":
-            parts = {key: each and _copied(each, known) for key, each in value.items()}
-            other.__dict__[name] = parts
+            other.__dict__[name] = {
+                key: None if each is None else _copied(each, known) for key, each in value.items()
+            }
         elif type(value) in (dict, set, OrderedDict) and not value:
             other.__dict__[name] = type(value)()
         else:

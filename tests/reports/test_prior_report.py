@@ -25,6 +25,7 @@ from vocabula.reports import samples as prior_samples
 from vocabula.training import load_config, train_prior
 
 OPTIONS = ["prior.hidden=8", "prior.layers=2", "training.batch_size=8", "training.steps=6"]
+OPTIONS += ["training.memory_check=false"]  # which has tests of its own
 
 
 def trained(made: Any, out: Path, *options: str, **sources: Any) -> Any:

@@ -193,8 +193,9 @@ def _svg(figure: Figure) -> str:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "vocabula"}):
         FigureCanvasSVG(figure)
         figure.dpi = 72  # points, the unit of SVG
-        figure.get_layout_engine().execute(figure)
-        figure.set_layout_engine("none")  # else all is drawn once more to lay it out
+        if (layout := figure.get_layout_engine()) is not None:
+            layout.execute(figure)
+            figure.set_layout_engine("none")  # else all is drawn once more to lay it out
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :]
