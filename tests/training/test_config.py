@@ -199,3 +199,10 @@ def test_the_fingerprint_depends_on_values_alone() -> None:
     plain = load_config("digits")
     assert plain.fingerprint() == load_config("digits", ["training.seed=0"]).fingerprint()
     assert plain.fingerprint() != load_config("digits", ["training.seed=1"]).fingerprint()
+
+
+@pytest.mark.parametrize("stages", ["1", "abc", "[1,2]"])
+@pytest.mark.parametrize("preset", ["vectors", "photos"])
+def test_stages_that_are_no_quantizers(preset: str, stages: str) -> None:
+    with pytest.raises(OptionError, match=r"^quantizer\.stages"):
+        load_config(preset, [f"quantizer.stages={stages}"])

@@ -28,8 +28,9 @@ def with_width(quantizer: Any, dim: int) -> Any:
         quantizer = {"name": quantizer}
     if not isinstance(quantizer, Mapping):
         return quantizer
-    if "stages" in quantizer:
-        return {**quantizer, "stages": [with_width(stage, dim) for stage in quantizer["stages"]]}
+    stages = quantizer.get("stages")
+    if isinstance(stages, (list, tuple)):
+        return {**quantizer, "stages": [with_width(stage, dim) for stage in stages]}
     known = registry.options("quantizer", str(quantizer.get("name")))
     takes = any(option.name == "dim" for option in known)
     return {"dim": dim, **quantizer} if takes else quantizer
