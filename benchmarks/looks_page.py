@@ -65,6 +65,7 @@ def rendered() -> str:
     found = result("looks")
     if found is None:
         return ""
+    found |= {"guard": (result("looks-guard") or {}).get("guard")}
     parts = [
         f"Decoders of the same codes (preset `photos`, {found['begin']:,} steps), each trained "
         f"{found['steps']:,} steps further on `bsds500/train`, on {found['pictures']} Kodak "
