@@ -38,7 +38,7 @@ _OF_MANIFEST = -1
 """In place of a part's date: any up to the manifest's own."""
 _PARTS = '  "parts": [\n'  # of the manifest; then there is a part on each line
 _KNOWN = np.dtype(
-    [("signals", "i8"), ("broken", "i8"), ("bytes", "i8"), ("modified", "i8"), ("sha256", "S64")]
+    [("signals", "i8"), ("broken", "i8"), ("bytes", "i8"), ("modified", "i8"), ("sha256", "u1", 32)]
 )
 
 Known = tuple[int, int, int, int, str]
@@ -127,7 +127,7 @@ class ShardFolder:
     def known(self, shard: int) -> Known:
         """What `add` has noted of a part."""
         signals, broken, size, modified, digest = self._known[shard].tolist()
-        return signals, broken, size, modified, digest.decode()
+        return signals, broken, size, modified, bytes(digest).hex()
 
     def note(self, shard: int, known: Known) -> None:
         """Note a part that another process has added to the same folder.
@@ -136,7 +136,7 @@ class ShardFolder:
             shard: its number.
             known: what `known` tells there.
         """
-        self._known[shard] = (*known[:4], known[4].encode())
+        self._known[shard] = (*known[:4], _digest(known[4]))
         self.finished[shard] = True
 
     def _parts(self) -> NDArray[np.int64]:
@@ -169,7 +169,7 @@ class ShardFolder:
                 for line in lines:
                     with contextlib.suppress(ValueError, IndexError):
                         shard, *told, digest = json.loads(line)
-                        known[shard] = (*told, digest.encode())
+                        known[shard] = (*told, _digest(digest))
         return known, self._read_manifest(known)
 
     def _read_manifest(self, known: NDArray[Any]) -> int:
@@ -186,7 +186,7 @@ class ShardFolder:
             for shard, line in enumerate(lines):  # up to the bracket that closes them
                 one = json.loads(line.strip().removesuffix(","))
                 numbers = (int(one[name]) for name in ("signals", "broken", "bytes"))
-                known[shard] = (*numbers, _OF_MANIFEST, one["sha256"].encode())
+                known[shard] = (*numbers, _OF_MANIFEST, _digest(one["sha256"]))
         return written
 
     # --------------------------------------------------------------- checking a part
@@ -211,9 +211,9 @@ class ShardFolder:
             raise self._foreign(path, "one of another plan or shard")
         wanted = int(self._counts[shard]) * self.plan.facts.crops - self._broken_count(shard)
         changed = len(table) != wanted
-        if told["sha256"] and not changed:
+        if told["sha256"].any() and not changed:
             with open(path, "rb") as file:
-                changed = hashlib.file_digest(file, "sha256").hexdigest() != told["sha256"].decode()
+                changed = hashlib.file_digest(file, "sha256").hexdigest() != told["sha256"].tobytes().hex()
         if changed:
             raise self._foreign(path, "one that was changed since")
         return True
@@ -299,7 +299,7 @@ class ShardFolder:
                     "signals": int(one["signals"]),
                     "broken": int(one["broken"]),
                     "bytes": int(one["bytes"]),
-                    "sha256": one["sha256"].decode(),
+                    "sha256": one["sha256"].tobytes().hex(),
                 }
                 comma = "," if shard + 1 < len(known) else ""
                 file.write(f"    {json.dumps(line)}{comma}\n")
@@ -313,3 +313,15 @@ def clear_shards(path: Path) -> None:
         if ours.fullmatch(entry.name) or is_hidden(entry):
             entry.unlink(missing_ok=True)
     shutil.rmtree(path / RECEIPTS, ignore_errors=True)
+
+
+def _digest(written: str) -> NDArray[np.uint8]:
+    """The 32 bytes of a SHA-256 that is written in hexadecimal.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = np.frombuffer(bytes.fromhex(written), np.uint8)
+    if found.size != 32:
+        raise ValueError(written)
+    return found
