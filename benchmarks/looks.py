@@ -212,7 +212,7 @@ def main() -> None:
                 found |= compared(found, plain)
             figures[row][str(seed)] = found
             print(row, seed, rounded(found), flush=True)
-    settings = {"begin": options.begin, "steps": options.steps, "whole": options.whole}
+    settings = {"steps_before": options.begin, "steps": options.steps, "whole": options.whole}
     figures = {**settings, "set": options.set, "pictures": len(images), **figures}
     if options.dry:
         return
