@@ -67,8 +67,8 @@ def rendered() -> str:
         return ""
     found |= {"guard": (result("looks-guard") or {}).get("guard")}
     parts = [
-        f"Decoders of the same codes (preset `photos`, {found['steps_before']:,} steps), each trained "
-        f"{found['steps']:,} steps further on `bsds500/train`, on {found['pictures']} Kodak "
+        f"Decoders of the same codes (preset `photos`, {found['steps_before']:,} steps), each "
+        f"trained {found['steps']:,} steps further on `bsds500/train`, on {found['pictures']} Kodak "
         "pictures. Gradients of the originals have an energy of 100 %. The last column is how far "
         "the training error stands above its value when the adversary began to count.",
         figures_table(found),
@@ -78,8 +78,8 @@ def rendered() -> str:
         *finite(result("looks-seeds")),
         f"![Originals, decoded after training by squared error, and with the adversary]"
         f"({found['sheet'].removeprefix('docs/')})",
-        "From left to right: original, squared error, `photos-gan`. The adversary's textures are those of "
-        "a small network: seen near, they have a fine grid.",
+        "From left to right: original, squared error, `photos-gan`. The adversary's textures are "
+        "those of a small network: seen near, they have a fine grid.",
         f"Measured by `{found['command']}`.",
     ]
     return "\n\n".join(parts)
