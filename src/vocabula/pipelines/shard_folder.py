@@ -213,7 +213,7 @@ class ShardFolder:
         changed = len(table) != wanted
         if told["sha256"].any() and not changed:
             with open(path, "rb") as file:
-                changed = hashlib.file_digest(file, "sha256").hexdigest() != told["sha256"].tobytes().hex()
+                changed = hashlib.file_digest(file, "sha256").digest() != told["sha256"].tobytes()
         if changed:
             raise self._foreign(path, "one that was changed since")
         return True
