@@ -69,8 +69,8 @@ def rendered() -> str:
     parts = [
         f"Decoders of the same codes (preset `photos`, {found['steps_before']:,} steps), each "
         f"trained {found['steps']:,} steps further on `bsds500/train`, on {found['pictures']} "
-        "Kodak pictures. Gradients of the originals have an energy of 100 %. The last column is how "
-        "far the training error stands above its value when the adversary began to count.",
+        "Kodak pictures. Gradients of the originals have an energy of 100 %. The last column is "
+        "how far the training error stands above its value when the adversary began to count.",
         figures_table(found),
         "\n".join(f"- {line}" for line in seeds(found)),
         f"A step of the look alone takes {found['step_over_plain']:.2f} times the CPU time of one "
