@@ -113,8 +113,11 @@ def _by_engine(
 
     A driver may stay for days on a machine that encodes nothing.
     """
+    import pyarrow as pa
+
     from vocabula.pipelines.shard_running import run_shards
 
+    pa.set_memory_pool(pa.system_memory_pool())  # its own pool keeps 10 MB that it has freed
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         what, words, said = pool.submit(_planned, run, data, split, out, options).result()
     for text, category in said:

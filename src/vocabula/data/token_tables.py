@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vocabula.data.shard_plan import PARQUET
 from vocabula.data.tables import TableFile
-from vocabula.data.token_tar_table import TarTokenTable
-from vocabula.data.token_tar_writer import TarTokenWriter
 from vocabula.data.token_writer import TokenWriter
 from vocabula.errors import TokensError
 
@@ -20,12 +19,12 @@ class TokenFormat:
 
     Attributes:
         suffix: how names of its files end.
-        writer: writes a file.
+        writer: writes a file; takes what `TokenWriter` takes.
         table: opens a file.
     """
 
     suffix: str
-    writer: type[TokenWriter]
+    writer: Callable[..., TokenWriter]
     table: Callable[[Path], TableFile]
 
 
@@ -33,9 +32,22 @@ def _parquet(path: Path) -> TableFile:
     return TableFile(path, kind=TokensError, expected="a file of tokens", fix="encode again")
 
 
+def _tar(path: Path) -> TableFile:
+    # imported here: pictures and recordings of tars are read by packages that tokens do without
+    from vocabula.data.token_tar_table import TarTokenTable
+
+    return TarTokenTable(path)
+
+
+def _tar_writer(*args: Any, **options: Any) -> TokenWriter:
+    from vocabula.data.token_tar_writer import TarTokenWriter
+
+    return TarTokenWriter(*args, **options)
+
+
 FORMATS: Mapping[str, TokenFormat] = {
     PARQUET: TokenFormat(".parquet", TokenWriter, _parquet),
-    "webdataset": TokenFormat(".tar", TarTokenWriter, TarTokenTable),
+    "webdataset": TokenFormat(".tar", _tar_writer, _tar),
 }
 """By name. The first one opens files whose names end otherwise."""
 
