@@ -35,21 +35,19 @@ def encode_shards(
     """
     from vocabula.cli.closing import close
     from vocabula.cli.console import note
-    from vocabula.cli.reading import chosen_split, reading_data, say_split
+    from vocabula.cli.reading import reading_data
 
     engine = options.pop("engine")
     place, said = ((0, 1), "") if engine else worker_place(worker, os.environ)
     if engine is not None:
         engine.check()
     with reading_data():
-        split = chosen_split(data, held_out=False)
-        say_split(data, held_out=False)
         if said:
             note(f"worker {place[0]}/{place[1]}, as {said} says")
         if engine is None:
-            found, words = _here(run, data, split, out, device, worker=place, **options)
+            found, words = _here(run, data, out, device, worker=place, **options)
         else:
-            found, words = _by_engine(engine, run, data, split, out, **options)
+            found, words = _by_engine(engine, run, data, out, **options)
     made = (
         f"encoded {words.counted(found.signals)}; {found.finished} of "
         f"{plural(found.shards, 'part')} finished: {out}"
@@ -85,14 +83,22 @@ class Words:
         return plural(count, self.plural[:-1])
 
 
-def _here(
-    run: str, data: str, split: str, out: str, device: str, **options: Any
-) -> tuple[Sharded, Words]:
+def _split(data: str) -> str:
+    """The split of the data to encode, which is said."""
+    from vocabula.cli.reading import chosen_split, say_split
+
+    split = chosen_split(data, held_out=False)
+    say_split(data, held_out=False)
+    return split
+
+
+def _here(run: str, data: str, out: str, device: str, **options: Any) -> tuple[Sharded, Words]:
     """Encode in this process."""
     from vocabula.cli.reading import data_options
     from vocabula.cli.runs import open_run
     from vocabula.pipelines.sharded_encoding import encode_shards
 
+    split = _split(data)
     tokenizer = open_run(run, device)
     own = data_options(data, tokenizer, run, **options.pop("options"))
     found = encode_shards(tokenizer, split, out, options=own, progress=True, **options)
@@ -103,7 +109,6 @@ def _by_engine(
     engine: Engine,
     run: str,
     data: str,
-    split: str,
     out: str,
     *,
     workers: int | None,
@@ -119,7 +124,7 @@ def _by_engine(
 
     pa.set_memory_pool(pa.system_memory_pool())  # its own pool keeps 10 MB that it has freed
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        what, words, said = pool.submit(_planned, run, data, split, out, options).result()
+        what, words, said = pool.submit(_planned, run, data, out, options).result()
     for text, category in said:
         warnings.warn(text, category, stacklevel=2)
     found = run_shards(Path(out), what, engine, workers=workers, progress=True)
@@ -127,7 +132,7 @@ def _by_engine(
 
 
 def _planned(
-    run: str, data: str, split: str, out: str, options: dict[str, Any]
+    run: str, data: str, out: str, options: dict[str, Any]
 ) -> tuple[Packed, Words, list[tuple[str, type[Warning]]]]:
     """Make the plan; the packed tokenizer and data, and what the readers of the data had to say."""
     from vocabula.cli.reading import data_options
@@ -137,6 +142,7 @@ def _planned(
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
+        split = _split(data)
         tokenizer = open_run(run, "cpu")
         own = data_options(data, tokenizer, run, **options.pop("options"))
         inputs = plan_shards(tokenizer, split, out, options=own, **options)
