@@ -79,7 +79,7 @@ class Words:
         return cls(signal.plural, MEDIA.of(signal.kind).decoded)
 
     def counted(self, count: int) -> str:
-        """See `Signal.counted`."""
+        """See `Signal.counted`; the signal itself would load torch."""
         return plural(count, self.plural[:-1])
 
 

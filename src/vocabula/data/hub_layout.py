@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from vocabula.data.splits import split_names_among
+from vocabula.data.splits import shards_by_split
 from vocabula.errors import DataError
 
 SYNONYMS = {
@@ -111,12 +111,8 @@ def listed_splits(paths: Sequence[str], folder: str) -> dict[str, list[str]]:
     chosen = below if below in found else inner
     if chosen not in (below, below / "data") and len(found) > 1:
         return {}
-    names = sorted(found.get(chosen, []))
-    named = split_names_among(names, by_start=True)
-    splits: dict[str, list[str]] = {}
-    for name in names:
-        splits.setdefault(named.get(name, ""), []).append((chosen / name).as_posix())
-    return splits
+    shards = shards_by_split(found.get(chosen, []))
+    return {split: [(chosen / name).as_posix() for name in own] for split, own in shards.items()}
 
 
 def default_name(card: Mapping[str, Any]) -> str:

@@ -103,11 +103,17 @@ def split_shards(root: Path) -> dict[str, list[Path]]:
         files = {file.name: file for file in _files(folder) if file.suffix.lower() == suffix}
         if files:
             break
-    named = split_names_among(files, by_start=True)
-    shards: dict[str, list[Path]] = {}
-    for name in sorted(files):
-        shards.setdefault(named.get(name, ""), []).append(files[name])
-    return shards
+    return {split: [files[name] for name in own] for split, own in shards_by_split(files).items()}
+
+
+def shards_by_split(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names of shards in the same folder by split, in order; "" has those that name no split."""
+    ordered = sorted(names)
+    named = split_names_among(ordered, by_start=True)
+    found: dict[str, list[str]] = {}
+    for name in ordered:
+        found.setdefault(named.get(name, ""), []).append(name)
+    return found
 
 
 def split_names_among(names: Iterable[str], *, by_start: bool = False) -> dict[str, str]:

@@ -157,7 +157,7 @@ def searches(z: Tensor) -> bool:
     return plain and z.is_cpu and z.dtype == torch.float32 and ready() and not transforming()
 
 
-def _plain(x: Tensor) -> Tensor:
+def plain(x: Tensor) -> Tensor:
     """A tensor with contiguous values, as a kernel reads them."""
     x = x.contiguous()
     return x.resolve_neg() if x.is_neg() else x
@@ -193,7 +193,7 @@ def nearest(z: Tensor, codebook: Tensor, cosine: bool, distances: Tensor | None 
     Raises:
         ShapeError: a dtype, shape or device is another.
     """
-    rows, book = _plain(z), _plain(codebook)
+    rows, book = plain(z), plain(codebook)
     (count, dim), size = rows.shape, book.shape[0]
     codes = rows.new_empty(count, dtype=torch.int64)
     arguments = (
@@ -221,7 +221,7 @@ def residual_codes(z: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
     Raises:
         ShapeError: a dtype, shape or device is another.
     """
-    rows, books = _plain(z), [_plain(book) for book in codebooks]
+    rows, books = plain(z), [plain(book) for book in codebooks]
     count, dim = rows.shape
     codes = rows.new_empty((count, len(books)), dtype=torch.int64)
     arguments = (
@@ -244,7 +244,7 @@ def residual_sum(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
         IndexError: a code is too large for its book.
         ShapeError: a dtype, shape or device is another.
     """
-    codes, books = codes.contiguous(), [_plain(book) for book in codebooks]
+    codes, books = codes.contiguous(), [plain(book) for book in codebooks]
     count, dim = codes.shape[0], books[0].shape[1]
     values = books[0].new_empty((count, dim))
     arguments = (
@@ -309,7 +309,7 @@ def finite_scalar(z: Tensor, lattice: Lattice) -> tuple[Tensor, Tensor]:
     Raises:
         ShapeError: a dtype, shape or device is another.
     """
-    z, levels = _plain(z), lattice.levels
+    z, levels = plain(z), lattice.levels
     rows = z.shape[0]
     values, codes = torch.empty_like(z), z.new_empty(rows, dtype=torch.int64)
     _kernel().call(
@@ -327,7 +327,7 @@ def finite_scalar_backward(grad: Tensor, z: Tensor, lattice: Lattice) -> Tensor:
     Raises:
         ShapeError: a dtype, shape or device is another.
     """
-    grad, z, levels = _plain(grad), _plain(z), lattice.levels
+    grad, z, levels = plain(grad), plain(z), lattice.levels
     rows = z.shape[0]
     result = torch.empty_like(z)
     _kernel().call(
@@ -360,7 +360,7 @@ def record_usage(
             (N, D) and of buffers for books of these `sizes`.
     """
     codes = codes.contiguous()
-    z, values = (_plain(x.detach()) for x in vectors)
+    z, values = (plain(x.detach()) for x in vectors)
     mask = None if mask is None else mask.contiguous()
     rows, books, total = codes.shape[0], len(sizes), sum(sizes)
     dim, width = z.shape[-1], values.shape[-1]

@@ -28,7 +28,7 @@ def nearest(z: Tensor, codebook: Tensor, count: int) -> Tensor:
     Raises:
         ShapeError: the two do not fit, or there are fewer codewords than are asked for.
     """
-    rows, book = z.contiguous().resolve_neg(), codebook.contiguous().resolve_neg()
+    rows, book = native.plain(z), native.plain(codebook)
     size, dim = book.shape
     if rows.shape[1:] != (dim,) or book.dtype != rows.dtype or not 0 < count <= size:
         raise ShapeError(

@@ -12,6 +12,14 @@
 #endif
 
 #define EXPORT __attribute__((visibility("default")))
+#define INLINE static inline __attribute__((always_inline))
+
+/* Functions that are compiled once, for what any instruction set of `has_instructions` includes. */
+#ifdef X86
+#define VECTORIZED __attribute__((target("avx2,fma")))
+#else
+#define VECTORIZED
+#endif
 
 /* torch's own threads: `torch_parallel_for`, handed over by the caller. */
 typedef void (*range)(int64_t begin, int64_t end, void *context);

@@ -35,8 +35,6 @@ typedef struct {
     float weight[RUN * MOST_LEVELS]; /* the basis */
 } lattice;
 
-#define INLINE static inline __attribute__((always_inline))
-
 /* To the nearest integer, ties to even, for |x| < 2^22. */
 INLINE float round_even(float x) { return (x + 12582912.0f) - 12582912.0f; }
 

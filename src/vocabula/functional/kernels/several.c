@@ -9,8 +9,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define INLINE static inline __attribute__((always_inline))
-
 typedef struct {
     const float *z;       /* (count, dim) */
     const double *turned; /* (dim, size) the codebook */
@@ -67,10 +65,7 @@ INLINE void rows_of(const job *j, int64_t begin, int64_t end)
     free(memory);
 }
 
-#ifdef X86
-__attribute__((target("avx2,fma")))
-#endif
-static void rows_range(int64_t begin, int64_t end, void *context)
+VECTORIZED static void rows_range(int64_t begin, int64_t end, void *context)
 {
     rows_of(context, begin, end);
 }
@@ -83,9 +78,6 @@ EXPORT int32_t vocabula_nearest_several(const float *z, int64_t count, const flo
                                         const char *name, parallel over)
 {
     int failed = 0;
-#ifdef X86
-    if (!has_instructions("avx2")) return 2;
-#endif
     if (!has_instructions(name)) return 2;
     double *turned = malloc((size_t)(size * dim) * sizeof(double));
     if (!turned) return 1;

@@ -18,7 +18,6 @@
 #define WEIGHT_STEP (1.0 / 4096)
 #define TOTAL (1 << 24)
 
-#define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 8")
 
 /* Weights (outputs / PANEL, inputs, PANEL) and biases, outputs rounded up to whole panels by zeros. */
@@ -242,10 +241,7 @@ INLINE void rows_of(const job *j, int64_t begin, int64_t end)
     free(memory);
 }
 
-#ifdef X86
-__attribute__((target("avx2,fma")))
-#endif
-static void rows_range(int64_t begin, int64_t end, void *context)
+VECTORIZED static void rows_range(int64_t begin, int64_t end, void *context)
 {
     rows_of(context, begin, end);
 }
@@ -259,9 +255,6 @@ EXPORT int32_t vocabula_symbol_rows(const network *net, const int64_t *which, in
 {
     int failed = 0;
     job j = {net, which, highest, count, out, &failed};
-#ifdef X86
-    if (!has_instructions("avx2")) return 2;
-#endif
     if (!has_instructions(name)) return 2;
     if (over(0, (count + ROWS - 1) / ROWS, 2, rows_range, &j)) return 1;
     return failed;
