@@ -94,7 +94,7 @@ def test_both_agree_where_contexts_crowd_each_other_out() -> None:
 @pytest.mark.slow
 @needs_compiled
 def test_both_agree_over_many_codes() -> None:
-    block = block_of(smooth_codes(2, 100, 300), 2)
+    block = block_of(smooth_codes(2, 60, 150), 2)
     agree(AdaptiveModel()._stream(block, 0, 0), block.codes[0])
 
 

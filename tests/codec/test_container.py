@@ -91,7 +91,8 @@ def test_bytes_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_file_is_its_cross_entropy_and_at_most_128_bytes(symbols: int, entropy: str) -> None:
     """Every byte counts: the header, checksums, what the coder rounds and its last words."""
     generator = np.random.default_rng(symbols)
-    for shape in ((1, 1), (7, 5), (64, 96), (300, 200)):
+    large = [(300, 200)] if symbols in (2, 512, 262144) else []
+    for shape in ((1, 1), (7, 5), (64, 96), *large):
         even = generator.integers(0, symbols, shape)
         for codes in (smooth_codes(symbols, *shape), even, np.minimum(even, even.T.size % symbols)):
             statistics = statistics_of(codes, symbols)

@@ -12,6 +12,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 # matplotlib needs real colours: these stand for the page's colours and are replaced in the SVG.
@@ -56,6 +57,7 @@ def lines(
         axes.plot(line.x, line.y, color=_SERIES[i % len(_SERIES)], label=line.name, linewidth=1.4)
     if log and any(y > 0 for line in series for y in line.y):
         axes.set_yscale("log")
+        _plain_labels(axes.yaxis)
     if limits is not None:
         axes.set_ylim(limits)
     if len(series) > 1:
@@ -108,8 +110,10 @@ def ranked_usage(
         if len(book) < sizes[i]:
             axes.axvline(sizes[i], color=colour, linewidth=1, linestyle=":")
     axes.set_yscale("log")
+    _plain_labels(axes.yaxis)
     if wide:
         axes.set_xscale("log")
+        _plain_labels(axes.xaxis)
     if len(counts) > 1:
         axes.legend(frameon=False, labelcolor=_INK, fontsize=8)
     return _svg(figure)
@@ -145,6 +149,7 @@ def matrix(
     """
     figure, axes = _axes(x_label, y_label)
     figure.set_size_inches(0.16 * len(columns) + 1.2, 0.12 * len(rows) + 1)
+    figure.set_layout_engine("constrained")  # as names are of any length
     axes.grid(visible=False)
     for row, line in enumerate(values):
         for column in np.flatnonzero(line > _INVISIBLE).tolist():
@@ -168,7 +173,8 @@ def _thin(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _axes(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.6, 2.7), layout="constrained")
+    figure = Figure(figsize=(5.6, 2.7))
+    figure.subplots_adjust(left=0.14, right=0.99, bottom=0.17, top=0.92)
     axes = figure.add_subplot()
     axes.set_xlabel(x_label, color=_INK, fontsize=9)
     axes.set_ylabel(y_label, color=_INK, fontsize=9)
@@ -182,6 +188,18 @@ def _axes(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     for side in ("left", "bottom"):
         axes.spines[side].set_color(_GRID)
     return figure, axes
+
+
+def _plain_labels(axis: Axis) -> None:
+    """Label a logarithmic axis 0.001, 1, 1e+06; formulas such as 10^-3 take longer than the plot."""
+    from matplotlib.ticker import LogFormatter
+
+    class Plain(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    axis.set_major_formatter(Plain())
+    axis.set_minor_formatter(Plain())
 
 
 def _svg(figure: Figure) -> str:
