@@ -86,19 +86,6 @@ def test_the_sample_is_spread_and_bounded(
     assert reference.compared == 2 * CODES
 
 
-def test_further_parts_of_a_signal_count_as_none(
-    make_tokenizer: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(code_reference, "SIGNALS", 2)
-    tokenizer, images = make_tokenizer().eval(), _images(4)
-    codes = tokenizer.encode(images)
-    reference = CodeReference(tokenizer, total=4)  # every second signal
-    for row in range(4):
-        reference.add(images[row : row + 1], [codes[row : row + 1]])
-        reference.add(images, [codes + 1], further=True)
-    assert (reference.differing, reference.compared) == (0, 2 * CODES)
-
-
 def test_a_tokenizer_is_left_as_it_was(make_tokenizer: Make) -> None:
     tokenizer = make_tokenizer().double().train()
     evaluate(tokenizer, _source(_images(2)))

@@ -38,17 +38,13 @@ class CodeReference:
         self._seen, self._elements = 0, ELEMENTS
 
     @torch.no_grad()
-    def add(self, signals: Tensor, codes: Sequence[Tensor], *, further: bool = False) -> None:
+    def add(self, signals: Tensor, codes: Sequence[Tensor]) -> None:
         """Compare some of the signals.
 
         Args:
             signals: (B, C, *extent), as the tokenizer got them.
             codes: (B, *grid, *code_shape) of each level, which the tokenizer gave.
-            further: whether this is a further part of a signal whose first part was given before:
-                it counts as none, and is not compared.
         """
-        if further:
-            return
         first = -self._seen % self._every
         self._seen += len(signals)
         for row in range(first, len(signals), self._every):

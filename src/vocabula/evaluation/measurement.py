@@ -148,9 +148,8 @@ class Meter:
             for number, (tile, seen) in enumerate(windows(tokenizer, parts, *contexts)):
                 x = self._signal.to_values(seen.to(device))
                 found = tokenizer.analyse(x, condition=condition)
-                if self._reference is not None:
-                    codes = [level.codes for level in found.levels]
-                    self._reference.add(x, codes, further=number > 0)
+                if self._reference is not None and number == 0:  # it counts signals, not parts
+                    self._reference.add(x, [level.codes for level in found.levels])
                 add(found.output[:, :, *tile.kept()], x[:, :, *tile.kept()])
                 for meter, own, one in zip(
                     self._levels, tokenizer.levels, found.levels, strict=True

@@ -191,7 +191,7 @@ def _axes(x_label: str, y_label: str) -> tuple[Figure, Axes]:
 
 
 def _plain_labels(axis: Axis) -> None:
-    """Label a logarithmic axis 0.001, 1, 1e+06; formulas such as 10^-3 take longer than the plot."""
+    """Label a logarithmic axis 0.001, 1, 1e+06: formulas take longer than all else of a plot."""
     from matplotlib.ticker import LogFormatter
 
     class Plain(LogFormatter):
