@@ -224,3 +224,15 @@ def test_further_frames_would_be_lost(vocabula: Vocabula, saved: Path, name: str
     refused(vocabula("compress", saved / "run", name, "--lossless"), "several frames")
     frames[0].save(name)
     assert vocabula("compress", saved / "run", name, "--lossless").code == 0
+
+
+@pytest.mark.parametrize("command", ["compress", "blocks", "palette"])
+def test_frames_that_are_not_kept_are_said(command: str, vocabula: Vocabula, saved: Path) -> None:
+    frames = [Image.new("RGB", (16, 12), colour) for colour in ("red", "blue")]
+    frames[0].save("a.gif", save_all=True, append_images=frames[1:])
+    frames[0].save("still.png")
+    run = [saved / "run"] if command == "compress" else []
+    done = vocabula(command, *run, "a.gif", "still.png", "-o", "out")
+    assert done.code == 0
+    said = "warning: only the first of several frames is kept: a.gif"
+    assert [line for line in done.err.splitlines() if "frames" in line] == [said]

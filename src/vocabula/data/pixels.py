@@ -30,6 +30,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What makes a picture upright, by its orientation in EXIF."""
+FRAMES = "several frames"
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights Pillow uses for grey
 
 
@@ -66,7 +67,7 @@ def what_is_lost(file: Path | bytes, channels: int) -> str:
     def lost(picture: Image.Image) -> str:
         mode, raw = picture.mode, [str(tile[3]) for tile in getattr(picture, "tile", ())]
         if _has_more_frames(picture):
-            return "several frames"
+            return FRAMES
         if channels != 4 and picture.has_transparency_data:
             return "transparency"
         if any(";16" in arguments for arguments in raw) or mode.startswith("I;16"):

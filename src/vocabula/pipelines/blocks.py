@@ -16,7 +16,12 @@ from vocabula.codec.profiles import profile_to_keep
 from vocabula.data.image_problems import BrokenImageError, picture_error
 from vocabula.data.pixels import decode, read_header
 from vocabula.files import check_apart, check_new_file
-from vocabula.pipelines.picture_targets import checked_size, takes_all, targets_of
+from vocabula.pipelines.picture_targets import (
+    checked_size,
+    takes_all,
+    targets_of,
+    warn_of_frames,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ def write_block_files(
     paths = [Path(file) for file in files]
     for path in paths:
         checked_size(path, 4, exact=False)
+    warn_of_frames(paths)
     if out is not None and takes_all(Path(out)):
         check_new_file(Path(out), overwrite=overwrite)
         check_apart([Path(out)], paths)

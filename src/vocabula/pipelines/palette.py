@@ -29,6 +29,7 @@ from vocabula.evaluation.counting import counted
 from vocabula.evaluation.metrics.similarity import psnr
 from vocabula.files import check_apart, check_new_file, is_stream, new_file, output_errors
 from vocabula.palette import colors, png_bytes
+from vocabula.pipelines.picture_targets import warn_of_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ def write_palettes(
     options = options or PaletteOptions()
     jobs = _jobs(images, Path(out).expanduser())
     _check_outputs(jobs, overwrite=overwrite)
+    warn_of_frames([file for file, _ in jobs])
     written: list[PaletteFile] = []
     broken: list[tuple[Path, BrokenImageError]] = []
     try:

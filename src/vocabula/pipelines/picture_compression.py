@@ -38,7 +38,12 @@ from vocabula.files import check_apart, check_new_file, new_file, new_files, out
 from vocabula.pipelines.compress import Closeness, Compressed, Compression, Files, Options
 from vocabula.pipelines.fidelity import Fidelity
 from vocabula.pipelines.gathering import Picture, gather_pictures
-from vocabula.pipelines.picture_targets import checked_size, takes_all, targets_of
+from vocabula.pipelines.picture_targets import (
+    checked_size,
+    takes_all,
+    targets_of,
+    warn_of_frames,
+)
 from vocabula.pipelines.rate_search import (
     Spending,
     encode_spending,
@@ -138,6 +143,8 @@ def _job(
         if reason:
             raise OptionError(f"{picture.path}: {reason}")
     paths = [picture.path for picture in pictures]
+    if not lossless:  # which refuses them
+        warn_of_frames(paths)
     profiles = [profile_to_keep(path, tokenizer.channels, exact=lossless) for path in paths]
     return _Job(
         tokenizer,

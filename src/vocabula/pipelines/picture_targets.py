@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +11,9 @@ from vocabula.data.image_problems import (
     BrokenImageError,
     DataWarning,
     picture_error,
+    summarize,
 )
-from vocabula.data.pixels import read_header, what_is_lost
+from vocabula.data.pixels import FRAMES, read_header, what_is_lost
 from vocabula.errors import DataError, OptionError, OutputError
 from vocabula.files import LONGEST_NAME, check_apart, check_new_file, cut_name, is_stream
 from vocabula.pipelines.gathering import ARRAYS
@@ -60,6 +62,18 @@ def checked_size(path: Path, channels: int, *, exact: bool) -> tuple[int, int]:
             f"{lost}; convert it first, or compress it without --lossless"
         )
     return header.height, header.width
+
+
+def warn_of_frames(paths: Sequence[Path]) -> None:
+    """Warn of pictures with several frames, of which the first is read."""
+    moving = []
+    for path in paths:
+        with contextlib.suppress(BrokenImageError):  # which is said where it is read
+            moving += [str(path)] if what_is_lost(path, 4) == FRAMES else []
+    if moving:
+        warnings.warn(
+            f"only the first of {FRAMES} is kept: {summarize(moving)}", DataWarning, stacklevel=3
+        )
 
 
 def takes_all(out: Path) -> bool:
