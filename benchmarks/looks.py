@@ -2,15 +2,17 @@
 
     python benchmarks/looks.py PHOTOS HELD_OUT [--keep DIR] [--seeds 0 1 2] [--rows plain guard] ...
 
-PHOTOS and HELD_OUT are folders of pictures. A run of the preset `photos` is where all others begin.
-From there its look alone learns, without an adversary (plain) and as `photos-gan` says
-(adversarial), or with an adversary of weight 100, which the guard must catch (guard). The codes
-stay the same, so that the rows differ by their decoders alone; with ``--whole`` everything learns.
+PHOTOS and HELD_OUT are folders of pictures. A run of the preset `photos`, with the decoder of
+`photos-gan`, is where all others begin. From there its look alone learns, without an adversary
+(plain) and as `photos-gan` says (adversarial), or with an adversary of weight 100, which the guard
+must catch (guard). The codes stay the same, so that the rows differ by their decoders alone; with
+``--whole`` everything learns.
 
-Measured on whole held-out pictures: PSNR, ST-LPIPS, and the energy of gradients as a share of the
-originals'. Of each row also whether every figure of the log was finite, and how far the error in
-training rose above its value when the adversary began to count. What a step costs is measured by
-itself: the rows take turns, each for a few steps and for more of them, and the difference counts.
+Measured on whole held-out pictures: PSNR, ST-LPIPS, the energy of gradients as a share of the
+originals', and how far a grid of the codes' stride stands out. Of each row also whether every
+figure of the log was finite, and how far the error in training rose above its value when the
+adversary began to count. What a step costs is measured by itself: the rows take turns, each for a
+few steps and for more of them, and the difference counts.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from typing import Any
 import torch
 from pictures import rounded, save_sheet, write_figures
 from torch import Tensor
+from torch.nn.functional import pad
 
 from vocabula import load, open_source
 from vocabula.evaluation.metrics.similarity import mse, psnr
@@ -36,8 +39,9 @@ from vocabula.nn.perceptual.stlpips import ShiftTolerantLPIPS
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.training import RunConfig, load_config, train
 
+SAME_DECODER = ("decoder.resize=true",)
 ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "plain": ("photos", ()),
+    "plain": ("photos", SAME_DECODER),
     "adversarial": ("photos-gan", ("adversary.start=0",)),
     "guard": ("photos-gan", ("adversary.start=0", "adversary.weight=100")),
 }
@@ -58,7 +62,7 @@ def configured(
         start: the run to begin as.
         others: further options of adversaries and perceptual terms.
     """
-    preset, overrides = ROWS.get(row, ("photos", ()))
+    preset, overrides = ROWS.get(row, ("photos", SAME_DECODER))
     given = [f"training.steps={steps}", f"training.seed={seed}", "training.memory_check=false"]
     if start is not None and not options.whole:
         given.append(f'training.stages=[{{train=["look"],steps={steps}}}]')
@@ -109,17 +113,47 @@ def energy(x: Tensor) -> float:
     return float((x.diff(dim=2).square().mean() + x.diff(dim=3).square().mean()).double())
 
 
+def grid(x: Tensor, stride: int) -> float:
+    """How far the frequencies of a grid stand out, in dB: 0 for noise.
+
+    Blocks of 16 strides, half of them apart, under a Hann window have the power of a pattern that
+    repeats every `stride` pixels in every 16th bin and those beside it. The mean there is compared
+    with the mean three to five bins away, and the result is a mean over all such bins but that
+    of the mean value.
+
+    Args:
+        x: (1, C, H, W).
+        stride: pixels.
+    """
+    side = 16 * stride
+    blocks = x[0].double().unfold(1, side, side // 2).unfold(2, side, side // 2)
+    blocks = blocks.reshape(-1, side, side)
+    window = torch.hann_window(side, dtype=torch.float64)
+    spectra = torch.fft.fft2(
+        (blocks - blocks.mean((1, 2), keepdim=True)) * window * window[:, None]
+    )
+    power = pad(spectra.abs().square().mean(0)[None, None], (5,) * 4, mode="circular")[0, 0]
+    around = power.unfold(0, 11, 16).unfold(1, 11, 16).reshape(-1, 11, 11)[1:]
+    away = torch.ones(11, 11, dtype=torch.bool)
+    away[3:8, 3:8] = False
+    ratio = around[:, 4:7, 4:7].mean((1, 2)) / around[:, away].mean(1)
+    return float(10 * ratio.log10().mean())
+
+
 @torch.no_grad()
 def measured(
     tokenizer: SignalTokenizer, images: Sequence[Tensor], distance: ShiftTolerantLPIPS
 ) -> dict[str, float]:
     """Figures on pictures; means over them."""
-    found: dict[str, list[float]] = {"psnr": [], "stlpips": [], "gradient_energy": []}
+    names = ("psnr", "stlpips", "gradient_energy", "grid_db")
+    found: dict[str, list[float]] = {name: [] for name in names}
+    stride = tokenizer.strides[-1]
     for x in images:
         y = tokenizer.reconstruct(x)
         found["psnr"].append(float(psnr(mse(y, x)).mean()))
         found["stlpips"].append(float(distance(y, x)))
         found["gradient_energy"].append(energy(y) / energy(x))
+        found["grid_db"].append(grid(y, stride) - grid(x, stride))
     return {name: statistics.fmean(values) for name, values in found.items()}
 
 

@@ -13,12 +13,20 @@ ROWS = {
     "adversarial": "`photos-gan`",
     "guard": "`photos-gan`, adversary.weight=100",
 }
-MEANS = ("psnr", "stlpips", "gradient_energy", "training_drop_db")
+MEANS = ("psnr", "stlpips", "gradient_energy", "grid_db", "training_drop_db")
 
 
 def figures_table(found: dict[str, Any]) -> str:
     """The figures of each decoder: the mean over seeds."""
-    head = ("decoder", "seeds", "PSNR", "ST-LPIPS", "energy of gradients", "loss in training")
+    head = (
+        "decoder",
+        "seeds",
+        "PSNR",
+        "ST-LPIPS",
+        "energy of gradients",
+        "grid",
+        "loss in training",
+    )
     lines = [row(*head), row("---", *["---:"] * (len(head) - 1))]
     for name, label in ROWS.items():
         runs = found.get(name)
@@ -32,6 +40,7 @@ def figures_table(found: dict[str, Any]) -> str:
                 f"{mean['psnr']:.2f} dB",
                 f"{mean['stlpips']:.4f}",
                 f"{100 * mean['gradient_energy']:.0f} %",
+                f"{mean['grid_db']:+.1f} dB",
                 f"{mean['training_drop_db']:.2f} dB",
             )
         )
@@ -44,7 +53,7 @@ def seeds(found: dict[str, Any]) -> Iterator[str]:
         yield (
             f"Seed {seed}: ST-LPIPS {100 * run['stlpips_change']:+.1f} %, PSNR "
             f"{-run['psnr_loss_db']:+.2f} dB, energy of gradients "
-            f"{100 * run['gradient_energy']:.0f} % of the originals'."
+            f"{100 * run['gradient_energy']:.0f} % of the originals', grid {run['grid_db']:+.1f} dB."
         )
 
 
@@ -67,10 +76,12 @@ def rendered() -> str:
         return ""
     found |= {"guard": (result("looks-guard") or {}).get("guard")}
     parts = [
-        f"Decoders of the same codes (preset `photos`, {found['steps_before']:,} steps), each "
-        f"trained {found['steps']:,} steps further on `bsds500/train`, on {found['pictures']} "
-        "Kodak pictures. Gradients of the originals have an energy of 100 %. The last column is "
-        "how far the training error stands above its value when the adversary began to count.",
+        f"Decoders of the same codes (preset `photos`, `decoder.resize=true`, "
+        f"{found['steps_before']:,} steps), each trained {found['steps']:,} steps further on "
+        f"`bsds500/train`, on {found['pictures']} Kodak pictures. Gradients of the originals have "
+        "an energy of 100 %. The grid is how far frequencies of the codes' stride stand out, above "
+        "the originals'. The last column is how far the training error stands above its value "
+        "when the adversary began to count.",
         figures_table(found),
         "\n".join(f"- {line}" for line in seeds(found)),
         f"A step of the look alone takes {found['step_over_plain']:.2f} times the CPU time of one "
@@ -78,8 +89,7 @@ def rendered() -> str:
         *finite(result("looks-seeds")),
         f"![Originals, decoded after training by squared error, and with the adversary]"
         f"({found['sheet'].removeprefix('docs/')})",
-        "From left to right: original, squared error, `photos-gan`. The adversary's textures are "
-        "those of a small network: seen near, they have a fine grid.",
+        "From left to right: original, squared error, `photos-gan`.",
         f"Measured by `{found['command']}`.",
     ]
     return "\n\n".join(parts)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn.functional import conv2d
 
 from vocabula.errors import OptionError
 from vocabula.nn import VQVAEDecoder, VQVAEEncoder
+from vocabula.nn.resampling import ResizeConvolution
+from vocabula.registry import spec
 
 
 def parameters(module: torch.nn.Module) -> int:
@@ -72,3 +75,25 @@ def test_hidden_must_be_even() -> None:
 def test_options_are_checked_against_their_ranges() -> None:
     with pytest.raises(OptionError, match="residual_hidden"):
         VQVAEEncoder(3, 64, residual_hidden=0)
+
+
+def test_a_resize_convolution_smooths_pixels_repeated_twice() -> None:
+    torch.manual_seed(0)
+    layer, x = ResizeConvolution(3, 5), torch.randn(2, 3, 6, 7)
+    repeated = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    expected = conv2d(repeated, layer.conv.weight, layer.conv.bias, padding=1)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("resize", [False, True])
+def test_even_codes_make_an_even_picture_only_where_pixels_are_repeated(resize: bool) -> None:
+    torch.manual_seed(0)
+    decoder = VQVAEDecoder(4, 2, hidden=32, downsample=8, resize=resize)
+    with torch.no_grad():
+        picture = decoder(torch.ones(1, 4, 16, 16))[..., 48:80, 48:80]  # far from the border
+    assert (float(picture.std(dim=(2, 3)).max()) < 1e-6) == resize
+
+
+def test_resize_is_written_down_only_where_it_is_wanted() -> None:
+    assert spec(VQVAEDecoder(4, 2, resize=True))["resize"] is True
+    assert "resize" not in spec(VQVAEDecoder(4, 2))

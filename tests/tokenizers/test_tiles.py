@@ -225,11 +225,13 @@ def _dependence(network: nn.Module, inputs: int, outputs: int, blocks: int = 21)
     return most
 
 
+@pytest.mark.parametrize("resize", [False, True])
 @pytest.mark.parametrize("layers", [0, 1, 3])
 @pytest.mark.parametrize("downsample", [1, 2, 4, 8])
-def test_context_is_what_the_network_depends_on(downsample: int, layers: int) -> None:
+def test_context_is_what_the_network_depends_on(downsample: int, layers: int, resize: bool) -> None:
     options = {"hidden": 4, "residual_layers": layers, "downsample": downsample}
-    encoder, decoder = VQVAEEncoder(3, 8, **options), VQVAEDecoder(8, 3, **options)
+    encoder = VQVAEEncoder(3, 8, **options)
+    decoder = VQVAEDecoder(8, 3, **options, resize=resize)
     encoder.width, decoder.width = 3, 8  # type: ignore[assignment]
     with torch.no_grad():
         assert encoder.context == _dependence(encoder, downsample, 1)

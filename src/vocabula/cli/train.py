@@ -22,7 +22,7 @@ EXAMPLES = """[bold]Examples[/bold]
   vocabula train states.npy --preset vectors --out runs/states
 
   vocabula train photos/ --preset photos-gan --from runs/first --out runs/natural \
-    adversary.start=0 'training.stages=[{train=["look"], steps=2500}]'
+    'training.stages=[{train=["look"], steps=2500}]'
 
   torchrun --nproc-per-node 2 --max-restarts 3 -m vocabula train photos/ --preset photos \
     --out runs/two --resume

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from vocabula.nn.resampling import ResizeConvolution
 from vocabula.nn.residual import BottleneckBlock
 
 Span = tuple[int, int]
@@ -63,6 +64,8 @@ def _needed(layer: nn.Module, span: Span, axis: int) -> Span | None:
     if kind is BottleneckBlock and isinstance(layer, BottleneckBlock):
         inner = _through((layer.pointwise, layer.spatial), span, axis)
         return inner and (min(span[0], inner[0]), max(span[1], inner[1]))
+    if kind is ResizeConvolution:
+        return (span[0] - 1) // 2, span[1] // 2 + 1
     convolutions = (nn.Conv2d, nn.ConvTranspose2d)
     if kind in convolutions and isinstance(layer, convolutions):
         if isinstance(layer.padding, str) or layer.padding_mode != "zeros":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from math import gcd
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from vocabula.errors import OptionError
 from vocabula.nn.attention import SpatialAttention
 from vocabula.nn.base import Decoder, Encoder, halvings
 from vocabula.nn.locality import context_of
+from vocabula.nn.resampling import ResizeConvolution
 from vocabula.nn.residual import bottleneck_stack
 from vocabula.registry import component
 
@@ -110,6 +111,7 @@ class VQVAEDecoder(Decoder):
         residual_hidden: channels inside a residual block.
         downsample: pixels per code along each axis, the encoder's: 1, 2, 4, 8, ...
         attention: let the positions attend to each other before the residual stack.
+        resize: double by `ResizeConvolution`, which leaves no grid where the codes are even.
 
     Shape:
         (B, dim, h, w) -> (B, out_channels, h downsample, w downsample).
@@ -125,6 +127,8 @@ class VQVAEDecoder(Decoder):
     Source: as `VQVAEEncoder`.
     """
 
+    added_options: ClassVar[tuple[str, ...]] = ("resize",)
+
     def __init__(
         self,
         dim: Annotated[int, Ge(1)],
@@ -135,6 +139,7 @@ class VQVAEDecoder(Decoder):
         residual_hidden: Annotated[int, Ge(1)] = 32,
         downsample: Annotated[int, Ge(1)] = 4,
         attention: bool = False,
+        resize: bool = False,
     ) -> None:
         super().__init__()
         self.dim, self.out_channels, self.stride = dim, out_channels, downsample
@@ -143,6 +148,9 @@ class VQVAEDecoder(Decoder):
         self.conv = nn.Conv2d(dim, hidden, 3, padding=1)
         self.attention = _attention(hidden) if attention else nn.Identity()
         self.residual = bottleneck_stack(hidden, residual_hidden, residual_layers)
+        if resize:
+            self.upsampling = _resized(hidden, out_channels, levels)
+            return
         # one level goes straight from `hidden`, several pass through hidden / 2 as the encoder does
         widths = [*[hidden] * max(levels - 1, 1), *[half] * (levels > 1), out_channels]
         layers: list[nn.Module] = []
@@ -179,6 +187,16 @@ def _halve(narrow: int, wide: int) -> nn.Conv2d:
 
 def _double(wide: int, narrow: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1)
+
+
+def _resized(hidden: int, out_channels: int, levels: int) -> nn.Sequential:
+    """Resize-convolutions, the last two to 1/2 and 1/4 of the channels, and one at full size."""
+    narrowed = (max(1, hidden >> max(0, 2 - left)) for left in reversed(range(levels)))
+    widths = [hidden, *narrowed]
+    layers: list[nn.Module] = []
+    for wide, narrow in pairwise(widths):
+        layers += [ResizeConvolution(wide, narrow), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Conv2d(widths[-1], out_channels, 3, padding=1))
 
 
 def _attention(hidden: int) -> SpatialAttention:

@@ -161,12 +161,36 @@ def test_its_beginning_stays_where_it_was_when_steps_are_added(sections: dict[st
     assert adversary.begins(500) == 2
 
 
+def test_a_cut_at_another_place_is_judged_in_every_step(sections: dict[str, Any]) -> None:
+    _, adversary = parts(make(sections, crop=14))
+    target, places = values().float() / 255, set()
+    for _ in range(60):
+        before = copy.deepcopy(adversary.players.state_dict())  # a pass is a power iteration
+        output = target.flip(0).requires_grad_()
+        pull, figures = adversary.play(output, target, None, weight=1.0, share=1.0)
+        assert pull.adversary is not None
+        inside = pull.adversary.abs().sum((0, 1)) > 0
+        rows, columns = (inside.any(axis).nonzero().flatten() for axis in (1, 0))
+        assert (len(rows), len(columns)) == (14, 14)
+        top, left = int(rows[0]), int(columns[0])
+        places.add((top, left))
+        adversary.players.load_state_dict(before)
+        alone = adversary.judge(output[..., top : top + 14, left : left + 14])[0].logits
+        torch.testing.assert_close(alone.mean(), figures["adversary/fake"])
+    assert places == {(top, left) for top in range(3) for left in range(3)}
+
+
+def test_a_cut_larger_than_the_signals_leaves_them_whole(sections: dict[str, Any]) -> None:
+    found = [decoder_gradients(make(sections, FeatureMatching(), crop=n)) for n in (0, 64)]
+    assert all(one.equal(two) for one, two in zip(*found, strict=True))
+
+
 def test_padding_teaches_neither_player_anything(sections: dict[str, Any]) -> None:
     mask = torch.zeros(4, 16, 16, dtype=torch.bool)
     mask[:2, :12], mask[2:, :, :10] = True, True
     found = []
     for fill in (0, 255):
-        trainer = make(sections)
+        trainer = make(sections, crop=15)
         filled = torch.where(mask[:, None], values(), fill)
         batch = Batch(filled, {}, torch.arange(4), mask=mask)
         found.append((decoder_gradients(trainer, batch), discriminator_gradients(trainer)))

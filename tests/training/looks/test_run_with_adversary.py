@@ -65,7 +65,9 @@ def test_a_run_stopped_among_adversarial_steps_continues_to_identical_bits(
     pictures: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = configured(sections, "training.accumulate=2", "training.average_decay=0.9")
+    config = configured(
+        sections, "training.accumulate=2", "training.average_decay=0.9", "adversary.crop=14"
+    )
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     train(config, pictures, whole, progress=False)
     original = Trainer.train_step
@@ -109,6 +111,7 @@ def test_a_run_stopped_among_adversarial_steps_continues_to_identical_bits(
         ("likelihood=categorical", "decoder gives the signal itself, got categorical"),
         ("adversary.discriminator.layers=2", r"at least the 32 elements .*got 16 x 16"),
         ("adversary.discriminator=spectrum", r"signals of 1 axes, got images with 2"),
+        ("adversary.crop=13", r"crop: expected at least the 14 elements .*got 13; use 14"),
         ("perceptual=msssim", r"at least 176 for msssim, got 16 x 16"),
         ("perceptual=stlpips", r"sides of at least 64 for stlpips"),
     ],

@@ -11,7 +11,7 @@ gradients, and nothing of D's loss reaches the generator.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,7 +150,9 @@ class Adversary:
         Returns:
             The gradients at the output, and figures, each ().
         """
-        fake, real = self.judge(output, mask), self.judge(target.detach(), mask)
+        cut = self._cut(output.shape[2:])
+        inside = None if mask is None else mask[:, *cut]
+        fake, real = (self.judge(x[:, :, *cut], inside) for x in (output, target.detach()))
         pull, figures = self._pull(output, fake, real, weight, features)
         figures |= self._learn(fake, real, share)
         return pull, {f"{NAME}/{name}": value for name, value in figures.items()}
@@ -167,6 +169,14 @@ class Adversary:
         with torch.autocast(device, torch.bfloat16, enabled=self.bf16):
             judgements: list[Judgement] = self.players.discriminator(x, mask)
         return judgements
+
+    def _cut(self, extent: Sequence[int]) -> list[slice]:
+        """A random place of what is judged, along each axis of signals of an extent."""
+        side = self.options.crop
+        if not side:
+            return [slice(None)] * len(extent)
+        starts = [int(torch.randint(max(0, n - side) + 1, ())) for n in extent]
+        return [slice(start, start + side) for start in starts]
 
     def _pull(
         self,

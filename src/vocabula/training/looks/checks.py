@@ -147,8 +147,13 @@ def _check_course(adversary: AdversaryOptions, options: TrainingOptions) -> None
 
 
 def _check_field(adversary: AdversaryOptions, signal: Signal, extent: Sequence[int]) -> None:
-    """Refuse signals smaller than what one logit sees."""
+    """Refuse signals, or cuts of them, smaller than what one logit sees."""
     field = _field(adversary, signal)
+    if 0 < adversary.crop < field:
+        raise OptionError(
+            f"adversary.crop: expected at least the {field} elements that a logit of its "
+            f"discriminator sees, or 0, got {adversary.crop}; use {field}"
+        )
     if min(extent) < field:
         raise OptionError(
             f"adversary: expected sides of at least the {field} elements that a logit of its "

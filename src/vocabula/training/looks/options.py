@@ -34,6 +34,8 @@ class AdversaryOptions:
         adaptive: scale the term by the ratio of these gradients.
         most: largest ratio.
         lecam: weight of LeCam's regularization in the discriminator's loss.
+        crop: elements along each axis of what the discriminator sees of a batch, a cut at another
+            place in every step; 0 for all of it.
         most_drop: dB that the error may rise above its value at the start of the ramp; then the
             weight is halved, the third time it becomes 0.
         learning_rate: of the discriminator's Adam, before the schedule's factor.
@@ -56,6 +58,7 @@ class AdversaryOptions:
     adaptive: bool = True
     most: Annotated[float, Gt(0)] = 10.0
     lecam: Annotated[float, Ge(0)] = 0.05
+    crop: Annotated[int, Ge(0)] = 0
     most_drop: Annotated[float, Gt(0)] = 2.0
     learning_rate: Annotated[float, Gt(0)] = 1e-4
     beta1: Annotated[float, Ge(0), Lt(1)] = 0.5
