@@ -128,10 +128,9 @@ def grid(x: Tensor, stride: int) -> float:
     side = 16 * stride
     blocks = x[0].double().unfold(1, side, side // 2).unfold(2, side, side // 2)
     blocks = blocks.reshape(-1, side, side)
+    blocks = blocks - blocks.mean((1, 2), keepdim=True)
     window = torch.hann_window(side, dtype=torch.float64)
-    spectra = torch.fft.fft2(
-        (blocks - blocks.mean((1, 2), keepdim=True)) * window * window[:, None]
-    )
+    spectra = torch.fft.fft2(blocks * window * window[:, None])
     power = pad(spectra.abs().square().mean(0)[None, None], (5,) * 4, mode="circular")[0, 0]
     around = power.unfold(0, 11, 16).unfold(1, 11, 16).reshape(-1, 11, 11)[1:]
     away = torch.ones(11, 11, dtype=torch.bool)

@@ -18,15 +18,7 @@ MEANS = ("psnr", "stlpips", "gradient_energy", "grid_db", "training_drop_db")
 
 def figures_table(found: dict[str, Any]) -> str:
     """The figures of each decoder: the mean over seeds."""
-    head = (
-        "decoder",
-        "seeds",
-        "PSNR",
-        "ST-LPIPS",
-        "energy of gradients",
-        "grid",
-        "loss in training",
-    )
+    head = ("decoder", "seeds", "PSNR", "ST-LPIPS", "gradients", "grid", "loss in training")
     lines = [row(*head), row("---", *["---:"] * (len(head) - 1))]
     for name, label in ROWS.items():
         runs = found.get(name)
@@ -53,7 +45,8 @@ def seeds(found: dict[str, Any]) -> Iterator[str]:
         yield (
             f"Seed {seed}: ST-LPIPS {100 * run['stlpips_change']:+.1f} %, PSNR "
             f"{-run['psnr_loss_db']:+.2f} dB, energy of gradients "
-            f"{100 * run['gradient_energy']:.0f} % of the originals', grid {run['grid_db']:+.1f} dB."
+            f"{100 * run['gradient_energy']:.0f} % of the originals', "
+            f"grid {run['grid_db']:+.1f} dB."
         )
 
 
