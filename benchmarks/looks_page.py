@@ -90,8 +90,8 @@ def rendered() -> str:
         *finite(measured("looks-seeds", "adversarial")),
         f"![Originals, decoded after training by squared error, and with the adversary]"
         f"({found['sheet'].removeprefix('docs/')})",
-        "From left to right: original, squared error, `photos-gan`. Even surfaces stay even; in coarse "
-        "textures the adversary draws dots of one or two pixels.",
+        "From left to right: original, squared error, `photos-gan`. Even surfaces stay even; "
+        "in coarse textures the adversary draws dots of one or two pixels.",
         f"Measured by `{found['command']}`.",
     ]
     return "\n\n".join(parts)
