@@ -54,6 +54,23 @@ def test_half_the_loudness_is_a_distance_of_ln_2_in_every_window() -> None:
     )
 
 
+def test_the_loudness_of_a_recording_counts_as_much_as_asked() -> None:
+    x = noise(2, 400)
+    options = {"windows": (16, 32), "wave_weight": 0.0}
+    for weight in (0.2, 1.0):
+        loss = Spectral(**options, level_weight=weight).loss(x / 2, x)
+        assert float(loss) == pytest.approx(weight * math.log(2), abs=1e-3)
+    # one half softer by ln 2, the other by ln 4: 1.5 ln 2 on average, and 0.5 ln 2 around it
+    softer = torch.cat([x[..., :200] / 2, x[..., 200:] / 4], -1)
+    loss = Spectral(windows=(8,), wave_weight=0.0, level_weight=0.2).loss(softer, x)
+    assert float(loss) == pytest.approx((0.5 + 0.2 * 1.5) * math.log(2), rel=0.02)
+    mask = torch.arange(400) < torch.tensor([400, 120])[:, None]
+    spectral = Spectral(**options, level_weight=0.2)
+    parts = [spectral.loss(softer[:1], x[:1]), spectral.loss(softer[1:, :, :120], x[1:, :, :120])]
+    whole = (400 * float(parts[0]) + 120 * float(parts[1])) / 520
+    assert float(spectral.loss(softer, x, mask)) == pytest.approx(whole, rel=1e-5)
+
+
 def test_silence_against_silence_is_no_distance_and_below_the_floor_all_is_silent() -> None:
     spectral = Spectral(windows=(16,))
     zero = torch.zeros(1, 1, 40)

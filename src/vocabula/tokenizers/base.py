@@ -73,7 +73,11 @@ class SignalTokenizer(Pretrained, Networks):
         """Codes (B, h, w, *code_shape), int64, of images (B, C, H, W): `Codes`."""
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, condition: Condition | None = None
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        condition: Condition | None = None,
+        heard: Tensor | None = None,
     ) -> Reconstruction:
         """Reconstruct images and compute the training loss.
 
@@ -85,6 +89,7 @@ class SignalTokenizer(Pretrained, Networks):
                 finiteness, which waits for the device; uint8 images need no check.
             mask: (B, H, W) bool, True where an image is; see above.
             condition: what is known of the signals, for a decoder that takes it.
+            heard: (B, C, H, W), what the encoder gets in place of x, which the loss compares with.
 
         Raises:
             DataError: wrong shape, dtype, channels or values, also of the mask or the condition.
@@ -92,24 +97,27 @@ class SignalTokenizer(Pretrained, Networks):
         """
         x = self.signal.check(x)
         self.check_condition(condition, x.shape[0], "forward")
-        return self._trained(x, blocks_of(mask, x.shape[0], x.shape[2:], self.strides), condition)
+        heard = x if heard is None else self.signal.check(heard)
+        blocks = blocks_of(mask, len(x), x.shape[2:], self.strides)
+        return self._trained(x, blocks, condition, heard)
 
-    def _trained(self, x: Tensor, blocks: Blocks, condition: Condition | None) -> Reconstruction:
-        """The training pass of checked images x."""
+    def _trained(
+        self, x: Tensor, blocks: Blocks, condition: Condition | None, heard: Tensor
+    ) -> Reconstruction:
+        """The training pass of checked images x, of which the encoder gets `heard`."""
         y = self._scaled(x)
 
         def narrow(quantizer: Bottleneck, vectors: Tensor) -> tuple[Quantized, Tensor]:
             return quantized(quantizer, vectors, blocks.positions(vectors.shape[1:-1]))
 
-        results, last = self._descend(y, narrow, blocks)
+        results, last = self._descend(self._scaled(heard), narrow, blocks)
         parameters = self._describe(last, x.shape[2:], condition, blocks)
         reconstruction = self.likelihood.loss_inside(parameters, y, blocks)
         loss, losses = reconstruction, {"reconstruction": reconstruction}
         for level, result in zip(self.levels, results, strict=True):
             loss = loss + result.loss
             losses |= {f"{level.prefix}{name}": term for name, term in result.losses.items()}
-        output = blocks.inside(self._output(parameters))
-        target = blocks.inside(x)
+        output, target = (blocks.inside(one) for one in (self._output(parameters), x))
         return Reconstruction(output, tuple(results), loss, losses, target, parameters=parameters)
 
     def decode(

@@ -123,9 +123,11 @@ class IndependentTokenizer(LeveledTokenizer):
         alone.training = self.training  # its parts are in their own mode
         return alone
 
-    def _trained(self, x: Tensor, blocks: Blocks, condition: Condition | None) -> Reconstruction:
+    def _trained(
+        self, x: Tensor, blocks: Blocks, condition: Condition | None, heard: Tensor
+    ) -> Reconstruction:
         """The training pass, with the reconstruction of every level."""
-        found = super()._trained(x, blocks, condition)
+        found = super()._trained(x, blocks, condition, heard)
         x, loss, losses = found.target, found.loss, dict(found.losses)
         for i, result in enumerate(found.levels[:-1]):
             parameters = self.level(i)._describe(result.values, x.shape[2:], condition, blocks)

@@ -17,11 +17,12 @@ from vocabula.quantizers.bottleneck import Bottleneck
 from vocabula.quantizers.shards import check_whole
 from vocabula.signals import Condition, Signal
 from vocabula.signals.codes import cells
+from vocabula.tokenizers.analysis import evaluated
 from vocabula.tokenizers.code_checks import check_condition
 from vocabula.tokenizers.code_level import CodeLevel, common_stride, quantizers_of
 from vocabula.tokenizers.extent import cropped
 from vocabula.tokenizers.likelihood import Likelihood
-from vocabula.tokenizers.masks import WHOLE, Blocks
+from vocabula.tokenizers.masks import WHOLE, Blocks, blocks_of
 from vocabula.tokenizers.scaling import Scaling
 
 T = TypeVar("T")
@@ -159,6 +160,32 @@ class Networks(nn.Module, ABC):
             OptionError, DataError: it does not.
         """
         check_condition(condition, self._last_decoder, batch, verb)
+
+    @torch.no_grad()
+    def exchanged(
+        self, x: Tensor, mask: Tensor | None = None, condition: Condition | None = None
+    ) -> Tensor:
+        """Signals decoded from their codes with a condition, such as the speaker of another.
+
+        Unlike `reconstruct` it passes a padded batch at once, as in training, and it is as exact as
+        a training step: sums may round otherwise than those of the signals alone.
+
+        Args:
+            x: (B, C, *extent).
+            mask: (B, *extent) bool, True where a signal is.
+            condition: what the decoder is told.
+
+        Returns:
+            (B, C, *extent), 0 outside of the signals; no state changes.
+
+        Raises:
+            DataError: wrong shape, dtype, channels or values, also of the mask or the condition.
+        """
+        self.check_condition(condition, len(x), "exchanged")
+        seen = self._scaled(self.signal.check(x))
+        blocks = blocks_of(mask, len(x), x.shape[2:], self.strides)
+        last = self._descend(seen, evaluated, blocks)[1]
+        return blocks.inside(self._output(self._describe(last, x.shape[2:], condition, blocks)))
 
     # ---------------------------------------------------------- for subclasses
 

@@ -28,6 +28,9 @@ class Spectral(Likelihood):
         loss = wave_weight mean|y - x| + mel_weight mean_W mean|ln max(M_W y, f) - ln max(M_W x, f)|
                + envelope_weight (1 - mean_b r(max(M_V y, f)_b, max(M_V x, f)_b))
 
+    With `level_weight` v, the difference d of two log-mel spectra counts mean|d - m| + v |m|, where
+    m is its mean over a recording: how loud the recording is as a whole counts v, not 1.
+
     r is the correlation over time of a band's magnitudes, which intelligibility depends on, and V
     the window nearest to 25.6 ms. Bands that hardly change count as equal.
 
@@ -44,6 +47,8 @@ class Spectral(Likelihood):
             the distance of the spectra as it is (`speech-8k`).
         floor: magnitudes below it are silence.
         sample_rate: in Hz, of the recordings.
+        level_weight: v, for codes that do not say how loud a recording is; None: spectra are
+            compared as they are.
 
     Raises:
         OptionError: a window occurs twice, or `bands` has another length than `windows`.
@@ -62,6 +67,7 @@ class Spectral(Likelihood):
     """
 
     probabilistic: ClassVar[bool] = False
+    added_options: ClassVar[tuple[str, ...]] = ("level_weight",)
 
     def __init__(
         self,
@@ -73,6 +79,7 @@ class Spectral(Likelihood):
         floor: Annotated[float, Gt(0)] = 1e-5,
         sample_rate: Annotated[int, Ge(1)] = 8000,
         envelope_weight: Annotated[float, Ge(0)] = 0.0,
+        level_weight: Annotated[float, Gt(0)] | None = None,
     ) -> None:
         super().__init__()
         self.windows = tuple(windows)
@@ -84,6 +91,7 @@ class Spectral(Likelihood):
             )
         self.wave_weight, self.mel_weight, self.floor = wave_weight, mel_weight, floor
         self.sample_rate, self.envelope_weight = sample_rate, envelope_weight
+        self.level_weight = level_weight
         self._heard = min(self.windows, key=lambda size: abs(size - _HEARD * sample_rate))
         for size, count in zip(self.windows, bands, strict=True):
             filters = mel_filters(sample_rate, size, count)
@@ -111,7 +119,8 @@ class Spectral(Likelihood):
             for size in wanted
         }
         if self.mel_weight:
-            distances = [_distance(*levels[size], inside[size]) for size in wanted]
+            weight = self.level_weight
+            distances = [_distance(*levels[size], inside[size], weight) for size in wanted]
             loss = loss + self.mel_weight * torch.stack(distances).mean()
         if self.envelope_weight:
             one, two = (level.exp() for level in levels[self._heard])
@@ -139,12 +148,20 @@ def _hop(size: int) -> int:
     return max(1, size // 4)
 
 
-def _distance(one: Tensor, two: Tensor, inside: Tensor | None) -> Tensor:
-    """Mean absolute difference () of levels (N, bands, n) in the frames (N, n) that count."""
-    apart = (one - two).abs().mean(1)
-    if inside is None:
-        return mean_over(apart.sum(), apart.numel())
-    return mean_over((apart * inside).sum(), int(inside.sum()))
+def _distance(one: Tensor, two: Tensor, inside: Tensor | None, weight: float | None) -> Tensor:
+    """Mean absolute difference () of levels (N, bands, n) in the frames (N, n) that count.
+
+    With a weight, the mean difference of each signal is taken out, and counts as much alone.
+    """
+    apart = one - two
+    counts = one.new_ones(len(one), one.shape[-1]) if inside is None else inside.to(one.dtype)
+    total = apart.numel() // apart.shape[1] if inside is None else int(inside.sum())
+    if weight is None:
+        return mean_over((apart.abs().mean(1) * counts).sum(), total)
+    frames = counts.sum(1)
+    mean = (apart.mean(1) * counts).sum(1) / frames.clamp_min(1)
+    shape = (apart - mean[:, None, None]).abs().mean(1)
+    return mean_over((shape * counts).sum() + weight * (mean.abs() * frames).sum(), total)
 
 
 def _uncorrelated(one: Tensor, two: Tensor, inside: Tensor | None, least: float) -> Tensor:

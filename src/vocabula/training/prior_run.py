@@ -271,6 +271,10 @@ def _check_options(config: RunConfig) -> None:
         raise OptionError(
             "training.stages: expected none for a prior, got some; they are for tokenizers"
         )
+    if config.sections["training"].get("exchange"):
+        raise OptionError(
+            "training.exchange: expected 0 for a prior, got more; it is for tokenizers"
+        )
 
 
 def _chosen(level: int | None, levels: int) -> list[int]:

@@ -56,6 +56,8 @@ class TrainingOptions:
         threads: CPU threads of each process; 0 leaves PyTorch's choice.
         max_minutes: stop in good order after this many minutes of training, those before --resume
             included; the schedule ends then too. 0 is no limit.
+        exchange: share of the signals that the encoder hears as decoded with the attributes of
+            another signal, after a quarter of the steps; see `Exchange`. 0 is off.
         memory_check: measure a step before the run, and refuse a run that has not enough memory.
     """
 
@@ -77,6 +79,7 @@ class TrainingOptions:
     threads: Annotated[int, Ge(0), Le(1024)] = 0
     max_minutes: Annotated[float, Ge(0)] = 0.0
     memory_check: bool = True
+    exchange: Annotated[float, Ge(0), Le(1)] = 0.0
 
 
 @component("captions", "captions")

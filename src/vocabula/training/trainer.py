@@ -16,6 +16,7 @@ from vocabula.quantizers.pending import Pending
 from vocabula.tokenizers import SignalTokenizer
 from vocabula.training.base import BaseTrainer
 from vocabula.training.checkpoint import Checkpoint
+from vocabula.training.exchange import Exchange
 from vocabula.training.looks.checks import make_looks
 from vocabula.training.looks.looks import Looks, LookSettings
 from vocabula.training.measures import code_figures, step_figures
@@ -73,6 +74,7 @@ class Trainer(BaseTrainer[Batch | Tensor]):
         self._codes: list[list[Tensor]] = []
         self._parts = 1
         self.looks: Looks | None = None
+        self._exchange = Exchange(tokenizer, options) if options.exchange else None
         if looks is not None:
             self.looks = make_looks(looks, tokenizer, options, self.accelerator)
 
@@ -96,7 +98,7 @@ class Trainer(BaseTrainer[Batch | Tensor]):
         """The signals in equal parts."""
         if isinstance(batch, Tensor):
             batch = Batch(batch, {}, torch.arange(len(batch)))
-        hold_statistics(self.tokenizer, trained_parts(self.options.stages, self._stage))
+        self._hold()
         parts = batch.to(self.accelerator.device, self.layout).chunks(self.options.accumulate)
         self._parts = len(parts)
         return parts
@@ -107,12 +109,20 @@ class Trainer(BaseTrainer[Batch | Tensor]):
         inputs: list[Any] = [part.values] if part.mask is None else [part.values, part.mask]
         if known is not None:
             inputs = [part.values, part.mask, known]
+            if self._exchange is not None:
+                inputs.append(self._exchange.heard(part, known, self.step))
+                self.tokenizer.train()
+                self._hold()
         result: Reconstruction = self.call(*inputs)
         self._codes.append([level.codes for level in result.levels])
         loss, figures = result.loss, step_figures(result, part.mask)
         if self.looks is not None:
             loss = loss + self.looks.term(result, part.mask, 1 / self._parts, figures)
         return loss, figures
+
+    def _hold(self) -> None:
+        """Keep the statistics of what the stage freezes; after ``train()``."""
+        hold_statistics(self.tokenizer, trained_parts(self.options.stages, self._stage))
 
     def skips(self, loss: Tensor, norm: Tensor) -> bool:
         """Whether an adversarial step is left out, as a value of either player is not finite."""
