@@ -115,9 +115,7 @@ def test_a_step_learns_in_training_mode_and_its_gradient_is_that_of_what_is_hear
         torch.manual_seed(0)
         trainer.compute_gradients(of_speakers(noise(2, 70), 0, 1))
         assert all(module.training for module in trainer.tokenizer.modules())
-        return {
-            name: p.grad for name, p in trainer.model.named_parameters() if p.grad is not None
-        }
+        return {name: p.grad for name, p in trainer.model.named_parameters() if p.grad is not None}
 
     plain, early, late = gradients(0.0, 3), gradients(1.0, 0), gradients(1.0, 3)
     assert plain.keys() == late.keys()
@@ -156,10 +154,18 @@ def test_a_resumed_run_is_identical_to_the_bit(
     assert not all(value.equal(saved["plain"][name]) for name, value in saved["whole"].items())
 
 
-def test_it_is_refused_without_attributes_and_for_a_prior() -> None:
+def test_it_is_refused_without_attributes_and_for_a_prior(
+    tmp_path: Path, sections: dict[str, Any]
+) -> None:
     options = TrainingOptions(exchange=0.5)
     with pytest.raises(OptionError, match=r"training\.exchange: expected a decoder that takes"):
         Exchange(tokenizer_of("frames-odd"), options)
+    plain = config_from_sections(
+        {**sections, "training": {**sections["training"], "exchange": 0.5}}
+    )
+    with pytest.raises(OptionError, match=r"training\.exchange: expected a decoder that takes"):
+        train(plain, "sample:digits", tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
     config = load_config("transformer", ["training.exchange=0.5"])
     with pytest.raises(OptionError, match=r"training\.exchange: expected 0 for a prior"):
         train_prior(config, "run", "tokens.parquet", "out")

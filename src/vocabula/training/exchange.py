@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,23 @@ from vocabula.training.settings import TrainingOptions
 
 BEGINS = 0.25
 """The share of the steps before the first exchange, in which the decoder learns to speak."""
+
+
+def check_exchange(options: TrainingOptions, attributes: Mapping[str, int]) -> None:
+    """Refuse an exchange without attributes.
+
+    Args:
+        options: how the run is carried out.
+        attributes: what a decoder takes.
+
+    Raises:
+        OptionError: it takes none.
+    """
+    if options.exchange and not attributes:
+        raise OptionError(
+            "training.exchange: expected a decoder that takes attributes, such as vocos_film, got "
+            "one that takes none; use it, or training.exchange=0"
+        )
 
 
 class Exchange:
@@ -41,11 +60,7 @@ class Exchange:
     """
 
     def __init__(self, tokenizer: SignalTokenizer, options: TrainingOptions) -> None:
-        if not tokenizer.decoder_attributes:
-            raise OptionError(
-                "training.exchange: expected a decoder that takes attributes, such as vocos_film, "
-                "got one that takes none; use it, or training.exchange=0"
-            )
+        check_exchange(options, tokenizer.decoder_attributes)
         self.tokenizer, self.share = tokenizer, options.exchange
         self.begins = max(1, round(BEGINS * options.steps))
 

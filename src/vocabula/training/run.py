@@ -16,6 +16,7 @@ from vocabula.quantizers.collapse import CollapseWatch
 from vocabula.training.checkpoint import newest_step
 from vocabula.training.checks import fit_scaling
 from vocabula.training.config import RunConfig
+from vocabula.training.exchange import check_exchange
 from vocabula.training.export import count_codes, export_tokenizer, share_counts
 from vocabula.training.folder import BEFORE, RunFolder, only_writer, restart_words
 from vocabula.training.forecast import forecast
@@ -94,6 +95,7 @@ def train(
     with phase(f"reading {name}", shown=shown):
         identity = {"content": source.content()}
         known = known_attributes(config, source)
+    check_exchange(options, known.get("attributes", {}))
     looks = check_looks(config, signal_of(config, source.channels), reading.extent(source), options)
     about: dict[str, Any] = {"identity": identity, "more": said_of(begun)}
     subject = Subject(name, len(source), command, unit=plural_of(config), **about)
