@@ -98,7 +98,7 @@ class SignalTokenizer(Pretrained, Networks):
         x = self.signal.check(x)
         self.check_condition(condition, x.shape[0], "forward")
         heard = x if heard is None else self.signal.check(heard)
-        blocks = blocks_of(mask, len(x), x.shape[2:], self.strides)
+        blocks = blocks_of(mask, x.shape[0], x.shape[2:], self.strides)
         return self._trained(x, blocks, condition, heard)
 
     def _trained(

@@ -181,9 +181,9 @@ class Networks(nn.Module, ABC):
         Raises:
             DataError: wrong shape, dtype, channels or values, also of the mask or the condition.
         """
-        self.check_condition(condition, len(x), "exchanged")
+        self.check_condition(condition, x.shape[0], "exchanged")
         seen = self._scaled(self.signal.check(x))
-        blocks = blocks_of(mask, len(x), x.shape[2:], self.strides)
+        blocks = blocks_of(mask, x.shape[0], x.shape[2:], self.strides)
         last = self._descend(seen, evaluated, blocks)[1]
         return blocks.inside(self._output(self._describe(last, x.shape[2:], condition, blocks)))
 

@@ -56,8 +56,8 @@ class TrainingOptions:
         threads: CPU threads of each process; 0 leaves PyTorch's choice.
         max_minutes: stop in good order after this many minutes of training, those before --resume
             included; the schedule ends then too. 0 is no limit.
-        exchange: share of the signals that the encoder hears as decoded with the attributes of
-            another signal, after a quarter of the steps; see `Exchange`. 0 is off.
+        exchange: share of the signals that a tokenizer hears as decoded with the attributes of
+            another signal, after a quarter of the steps; see `Exchange`. 0 is off, as of priors.
         memory_check: measure a step before the run, and refuse a run that has not enough memory.
     """
 
