@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tests.sounds import noise
@@ -9,8 +11,10 @@ from tests.sounds import noise
 from vocabula.errors import OptionError
 from vocabula.nn import MelEncoder
 
+TAKEN_AWAY = [{"normalized": True}, {"level": 0.08, "sample_rate": 1000}]  # 10 frames around
 
-def encoder(**options: bool) -> MelEncoder:
+
+def encoder(**options: Any) -> MelEncoder:
     torch.manual_seed(0)
     return MelEncoder(1, 4, hop=8, window=20, bands=6, hidden=8, blocks=1, **options).eval()
 
@@ -31,8 +35,9 @@ def test_frames_have_mean_0_and_variance_1() -> None:
     assert ((seen[0].var(1, unbiased=False) - 1).abs() < 0.03).all()
 
 
-def test_a_padded_batch_is_its_recordings() -> None:
-    net, x = encoder(normalized=True), noise(2, 400)
+@pytest.mark.parametrize("options", TAKEN_AWAY, ids=["normalized", "level"])
+def test_a_padded_batch_is_its_recordings(options: dict[str, Any]) -> None:
+    net, x = encoder(**options), noise(2, 400)
     x[1, :, 160:] = 0
     mask = torch.ones(2, 50, dtype=torch.bool)
     mask[1, 20:] = False

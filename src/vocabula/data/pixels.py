@@ -30,7 +30,6 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What makes a picture upright, by its orientation in EXIF."""
-FRAMES = "several frames"
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights Pillow uses for grey
 
 
@@ -67,7 +66,7 @@ def what_is_lost(file: Path | bytes, channels: int) -> str:
     def lost(picture: Image.Image) -> str:
         mode, raw = picture.mode, [str(tile[3]) for tile in getattr(picture, "tile", ())]
         if _has_more_frames(picture):
-            return FRAMES
+            return "several frames"
         if channels != 4 and picture.has_transparency_data:
             return "transparency"
         if any(";16" in arguments for arguments in raw) or mode.startswith("I;16"):
@@ -77,6 +76,18 @@ def what_is_lost(file: Path | bytes, channels: int) -> str:
         return "colours" if channels == 1 and mode not in _GREY_MODES else ""
 
     return with_picture(file, lost)
+
+
+def has_more_frames(file: Path | bytes) -> bool:
+    """Whether a picture has several frames, of which `decode` reads the first.
+
+    Args:
+        file: a path, or the bytes of a file.
+
+    Raises:
+        BrokenImageError: it cannot be opened as a picture; see `with_picture`.
+    """
+    return with_picture(file, _has_more_frames)
 
 
 def _has_more_frames(picture: Image.Image) -> bool:

@@ -13,7 +13,7 @@ from vocabula.data.image_problems import (
     picture_error,
     summarize,
 )
-from vocabula.data.pixels import FRAMES, read_header, what_is_lost
+from vocabula.data.pixels import has_more_frames, read_header, what_is_lost
 from vocabula.errors import DataError, OptionError, OutputError
 from vocabula.files import LONGEST_NAME, check_apart, check_new_file, cut_name, is_stream
 from vocabula.pipelines.gathering import ARRAYS
@@ -69,10 +69,13 @@ def warn_of_frames(paths: Sequence[Path]) -> None:
     moving = []
     for path in paths:
         with contextlib.suppress(BrokenImageError):  # which is said where it is read
-            moving += [str(path)] if what_is_lost(path, 4) == FRAMES else []
+            if has_more_frames(path):
+                moving.append(str(path))
     if moving:
         warnings.warn(
-            f"only the first of {FRAMES} is kept: {summarize(moving)}", DataWarning, stacklevel=3
+            f"only the first of several frames is kept: {summarize(moving)}",
+            DataWarning,
+            stacklevel=3,
         )
 
 

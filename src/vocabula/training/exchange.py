@@ -67,7 +67,7 @@ class Exchange:
     def heard(self, part: Batch, known: Condition, step: int) -> Tensor | None:
         """What the encoder hears (B, C, *extent) in a step; None: the signals as they are.
 
-        The tokenizer is in evaluation mode afterwards.
+        The tokenizer is in evaluation mode afterwards, unless the result is None.
 
         Args:
             part: the signals.

@@ -110,9 +110,11 @@ class Trainer(BaseTrainer[Batch | Tensor]):
         if known is not None:
             inputs = [part.values, part.mask, known]
             if self._exchange is not None:
-                inputs.append(self._exchange.heard(part, known, self.step))
-                self.tokenizer.train()
-                self._hold()
+                heard = self._exchange.heard(part, known, self.step)
+                if heard is not None:
+                    inputs.append(heard)
+                    self.tokenizer.train()
+                    self._hold()
         result: Reconstruction = self.call(*inputs)
         self._codes.append([level.codes for level in result.levels])
         loss, figures = result.loss, step_figures(result, part.mask)
