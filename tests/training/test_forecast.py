@@ -19,7 +19,7 @@ from vocabula.training.probe import StepCost, _Trial
 from vocabula.training.quantities import duration, gigabytes
 from vocabula.training.run import train
 from vocabula.training.session import prepare
-from vocabula.training.workloads import tokenizer_workload
+from vocabula.training.workloads import known_attributes, signal_of, tokenizer_workload
 
 DIGITS = "sample:digits"
 GB = 10**9
@@ -52,7 +52,13 @@ def test_moments_are_extrapolated_each_by_itself() -> None:
     cost = StepCost(parameters=0, base=0, kept=0, saving=0, trials=trials)
     assert cost.peak(5) == int(1.2 * 100)
     assert cost.peak(50) == int(1.2 * 500)
-    assert cost.seconds(4) == pytest.approx(0.7)
+    assert cost.seconds(4) == pytest.approx(0.6)  # 0.15 for each unit of work and no more
+
+
+def test_noise_in_two_short_times_does_not_make_a_long_one() -> None:
+    trials = (_Trial(100, 0.010, [1]), _Trial(101, 0.030, [1]))
+    cost = StepCost(parameters=0, base=0, kept=0, saving=0, trials=trials)
+    assert cost.seconds(1010) == pytest.approx(0.3)  # not 0.030 + 0.020 x 909
 
 
 def test_a_checkpoint_may_take_more_than_a_step() -> None:
@@ -174,3 +180,66 @@ def test_trials_are_no_smaller_than_what_the_steps_take() -> None:
     )
     assert plain.trial_sizes() == [(1, 32, 32), (1, 64, 64), (8, 64, 96)]
     assert needing.trial_sizes() == [(1, 48, 48), (1, 64, 96), (8, 64, 96)]
+
+
+def test_trials_of_recordings_are_fewer_of_the_same_length() -> None:
+    workload = forecasts.Workload(make=Any, batch=Any, size=(100, 4800))  # type: ignore[arg-type]
+    assert workload.trial_sizes() == [(2, 4800), (13, 4800), (100, 4800)]
+
+
+def test_where_recordings_are_too_many_the_line_speaks_of_no_crop(
+    sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = (_Trial(48000, 0.1, [4 * 10**8]), _Trial(96000, 0.2, [8 * 10**8]))
+    cost = StepCost(parameters=10, base=0, kept=0, saving=0, trials=trials)
+    monkeypatch.setattr(forecasts, "measure_step", lambda *_, **__: cost)
+    monkeypatch.setattr(forecasts, "resident_memory", lambda: 0)
+    config = configured(sections, batch_size=8)
+    training, accelerator = prepare(config)
+    workload = forecasts.Workload(
+        make=Any,  # type: ignore[arg-type]
+        batch=Any,
+        size=(8, 48000),
+        unit="recordings",
+        smaller="use a smaller data.segment",
+    )
+    call: dict[str, Any] = {"command": lambda *more: " ".join(more)}
+    for room, advice in (
+        (3, "run again with training.accumulate=2: "),
+        (0.1, "use a smaller data"),
+    ):
+        monkeypatch.setattr(forecasts, "free_memory", lambda _, room=room: int(room * GB))
+        with pytest.raises(OptionError, match=f"8 recordings at a time; {advice}"):
+            forecast(workload, training, config.build("optimizer"), accelerator, **call)
+
+
+def test_a_trial_step_exchanges_voices(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = {"name": "vector", "dim": 8, "codebook_size": 16}
+    parts = {"hop": 50, "hidden": 8, "blocks": 1}
+    config = config_from_sections(
+        {
+            "signal": {"name": "audio", "sample_rate": 8000},
+            "data": {"name": "audio", "segment": 0.1},
+            "encoder": {"name": "mel", "window": 100, "bands": 20, **parts},
+            "quantizer": stage,
+            "decoder": {"name": "vocos_film", "window": 100, "given": ["timbre"], **parts},
+            "likelihood": {"name": "spectral", "windows": [64]},
+            "training": {"steps": 40, "batch_size": 4, "exchange": 0.5},
+        }
+    )
+    training, accelerator = prepare(config)
+    reading = config.build("data").for_signal(signal_of(config, 1))
+    source = reading.open("sample:tones")
+    known = known_attributes(config, source)
+    workload = tokenizer_workload(config, reading, source, training, accelerator, known)
+    trainer = workload.make(training, accelerator)
+    seen: list[int] = []
+    exchanged = trainer.tokenizer.exchanged
+
+    def counted(values: torch.Tensor, *others: Any) -> torch.Tensor:
+        seen.append(len(values))
+        return exchanged(values, *others)
+
+    monkeypatch.setattr(trainer.tokenizer, "exchanged", counted)
+    trainer.compute_gradients(workload.batch((3, 800)))
+    assert seen == [3]

@@ -52,6 +52,7 @@ class AudioData(SignalData):
     """
 
     kept_options: ClassVar[tuple[str, ...]] = ("labels",)
+    sized_by: ClassVar[str] = "segment"
 
     def __init__(
         self,

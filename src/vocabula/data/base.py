@@ -170,10 +170,12 @@ class SignalData(ABC):
     Attributes:
         kept_options: options that commands after training take from the run, such as how names
             tell attributes.
+        sized_by: the option that makes the signals of a batch smaller, if there is one.
     """
 
     component_kind = "data"
     kept_options: ClassVar[tuple[str, ...]] = ()
+    sized_by: ClassVar[str] = ""
 
     def __init__(self, *, strict: bool = False) -> None:
         self.strict = strict

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -53,6 +53,8 @@ class ImageData(SignalData):
         strict: refuse files that are broken or no pictures instead of skipping them.
         value_range: lowest and highest value in .npy and .npz files; default 0 and 1 for floats.
     """
+
+    sized_by: ClassVar[str] = "crop"
 
     def __init__(
         self,

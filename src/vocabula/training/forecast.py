@@ -34,12 +34,12 @@ class Workload:
     Attributes:
         make: a new trainer, on an accelerator.
         batch: random data of a size.
-        size: items of a micro-batch of one process, and their height and width if they are images.
+        size: items of a micro-batch of one process, and the extent of each, if it has one.
         stored: bytes of the data that one process keeps.
         copies: how often a process keeps the weights beside the trainer's own.
         unit: what the items are called.
         smaller: advice if no batch fits.
-        least: the smallest side that the steps take.
+        least: the smallest side of an image that the steps take.
     """
 
     make: Callable[[TrainingOptions, Accelerator], BaseTrainer[Any]]
@@ -48,16 +48,14 @@ class Workload:
     stored: int = 0
     copies: int = 0
     unit: str = "images"
-    smaller: str = (
-        "use a smaller quantizer.codebook_size, smaller networks or another preset, such as photos"
-    )
+    smaller: str = "use a smaller quantizer.codebook_size or smaller networks"
     least: int = 1
 
     def trial_sizes(self) -> list[Size]:
         """Rising sizes to measure: one small item, a larger one, the micro-batch."""
         items, *sides = self.size
-        if not sides:  # one item alone is too little work to tell the cost of many
-            return sorted({(-(-items // 64),), (-(-items // 8),), self.size})
+        if not _cuts(self.size):  # one vector alone is too little work to tell the cost of many
+            return sorted({(-(-items // part), *sides) for part in (64, 8, 1)})
         side = max(_SMALL_SIDE, -(-self.least // _STEP) * _STEP)
         small = [min(each, side) for each in sides]
         larger = [min(each, 2 * side) for each in sides]
@@ -188,7 +186,7 @@ def _refusal(
     room = found.room or 0
     settings = _nearest(need, int(_SPARE * room), options, processes)
     what = f"{workload.size[0]} {workload.unit} at a time"
-    if len(workload.size) > 1:
+    if _cuts(workload.size):
         what = f"{workload.size[0]} {workload.unit} of {_sides(workload.size)} at a time"
     advice = workload.smaller
     if settings:
@@ -210,12 +208,17 @@ def _nearest(need: _Need, room: int, options: TrainingOptions, processes: int) -
     for parts in range(options.accumulate + 1, share + 1):
         if share % parts == 0 and need.bytes((share // parts, *sides)) <= room:
             return [f"training.accumulate={parts}"]
-    if not sides or need.resumed:  # which must see the same data
+    if not _cuts(need.workload.size) or need.resumed:  # which must see the same data
         return []
     for side in range((max(sides) - 1) // _STEP * _STEP, need.workload.least - 1, -_STEP):
         if side <= min(sides) and need.bytes((1, side, side)) <= room:
             return [f"data.crop={side}", f"training.accumulate={share}"]
     return []
+
+
+def _cuts(size: Size) -> bool:
+    """Whether items are images, which can be cut to smaller ones."""
+    return len(size) == 3
 
 
 def _sides(size: Size) -> str:

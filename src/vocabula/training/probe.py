@@ -26,7 +26,7 @@ from vocabula.training.settings import TrainingOptions
 
 T = TypeVar("T", bound=BaseTrainer[Any])
 Size = tuple[int, ...]
-"""Items of a batch, and height and width of each where it is made of images."""
+"""Items of a batch, and the extent of each: height and width of images, samples of recordings."""
 
 LONGEST = 3.0
 """Seconds: a step that would take longer is not made but extrapolated."""
@@ -36,7 +36,7 @@ _LIBRARIES = 48 * 2**20  # what the first steps load and compile: measured 30 to
 
 @dataclass(frozen=True)
 class _Trial:
-    """One measured step: its work (items times pixels), seconds and the bytes of each moment."""
+    """One measured step: its work (items times extent), seconds and the bytes of each moment."""
 
     work: float
     seconds: float
@@ -68,6 +68,8 @@ class StepCost:
             return last.seconds * max(1.0, work / last.work)
         before = self.trials[-2]
         slope = max(0.0, (last.seconds - before.seconds) / (last.work - before.work))
+        if work > last.work:  # no more than in proportion, however noisy two short times are
+            slope = min(slope, last.seconds / last.work)
         return max(0.0, last.seconds + slope * (work - last.work))
 
     def peak(self, work: float) -> int:

@@ -83,6 +83,13 @@ class Trainer(BaseTrainer[Batch | Tensor]):
         """The index of the stage that the next step belongs to."""
         return stage_at(self.options.stages, self.step)
 
+    def start_now(self) -> None:
+        """Let an adversary and an exchange begin at once: the steps of a trial cost the most."""
+        if self.looks is not None:
+            self.looks.start_now()
+        if self._exchange is not None:
+            self._exchange.begins = 0
+
     def begin_step(self) -> None:
         """Enter the step's stage."""
         self._codes = []

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 
 from vocabula import registry
-from vocabula.data import SignalData, Source
+from vocabula.data import Batch, SignalData, Source
 from vocabula.data.code_batches import train_code_batches
 from vocabula.priors import Prior
 from vocabula.priors.data import PriorData
@@ -102,16 +103,27 @@ def tokenizer_workload(
 
     def make(options: TrainingOptions, alone: Accelerator) -> Trainer:
         trainer = make_trainer(config, source.channels, options, alone, known, looks)
-        if trainer.looks is not None:
-            trainer.looks.start_now()
+        trainer.start_now()
         return trainer
 
+    def batch(size: Size) -> Batch:
+        count, extent = size[0], size[1:]
+        values = known.get("attributes", {})
+        return Batch(
+            signal.random(count, extent),
+            {name: torch.randint(most, (count,)) for name, most in values.items()},
+            torch.arange(count),
+            mask=torch.ones(count, *extent, dtype=torch.bool) if signal.pads else None,
+        )
+
+    cut = f"a smaller data.{reading.sized_by}, " if reading.sized_by else ""
     return Workload(
         make=make,
-        batch=lambda size: signal.random(size[0], size[1:]),
+        batch=batch,
         size=(_items(options, accelerator), *extent),
         stored=reading.kept_bytes(source) if accelerator.device.type == "cpu" else 0,
         unit=signal.plural,
+        smaller=f"use {cut}a smaller quantizer.codebook_size or smaller networks",
         least=least_side(looks, signal),
     )
 
