@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal as signals
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sounds import noise, tokenizer_of
+from steps import stop_at
 from vocabula.data import Batch
 from vocabula.errors import Interrupted, OptionError
 from vocabula.signals import Condition
@@ -135,15 +134,8 @@ def test_a_resumed_run_is_identical_to_the_bit(
     train(config, "sample:digits", tmp_path / "whole", progress=False)
     plain = {**tables, "training": sections["training"]}
     train(config_from_sections(plain), "sample:digits", tmp_path / "plain", progress=False)
-    original = Trainer.train_step
-
-    def train_step(self: Trainer, images: Any) -> Any:
-        if self.step == 6:
-            os.kill(os.getpid(), signals.SIGINT)
-        return original(self, images)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "train_step", train_step)
+        stop_at(patch, 6)
         with pytest.raises(Interrupted):
             train(config, "sample:digits", tmp_path / "cut", progress=False)
     train(config, "sample:digits", tmp_path / "cut", resume=True, progress=False)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from steps import stop_at
 from vocabula import load, open_source
 from vocabula.errors import Interrupted, OptionError
 from vocabula.evaluation import evaluate
@@ -237,14 +238,8 @@ def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path, levels: dict[str, A
     config = configured(levels)
     train(config, DIGITS, tmp_path / "whole", progress=False)
 
-    def stop(self: Trainer, batch: Any) -> Any:
-        if self.step == 6:
-            raise Interrupted("stopped")
-        return original(self, batch)
-
-    original = Trainer.train_step
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "train_step", stop)
+        stop_at(patch, 6)
         with pytest.raises(Interrupted):
             train(config, DIGITS, tmp_path / "parts", progress=False)
     train(config, DIGITS, tmp_path / "parts", resume=True, progress=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shlex
 import signal
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from steps import stop_at
 from vocabula.data import DataWarning, TokenRecord, code_arrays, read_tokens, write_tokens
 from vocabula.errors import (
     CheckpointError,
@@ -33,7 +33,6 @@ from vocabula.priors.data import read_prior_data
 from vocabula.priors.sources import Sources
 from vocabula.tokenizers import load as load_tokenizer
 from vocabula.training import load_config, train_prior
-from vocabula.training.base import BaseTrainer
 from vocabula.training.checkpoint import list_checkpoints, read_checkpoint
 from vocabula.training.config import RunConfig
 
@@ -65,17 +64,6 @@ def weights(folder: Path) -> dict[str, bytes]:
 def log(folder: Path) -> list[dict[str, Any]]:
     records = read_log(folder / "log.jsonl")
     return [{k: v for k, v in r.items() if k not in CLOCKED} for r in records]
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGINT) -> None:
-    original = BaseTrainer.train_step
-
-    def train_step(self: BaseTrainer[Any], batch: Any) -> Any:
-        if self.step == step:
-            os.kill(os.getpid(), number)
-        return original(self, batch)
-
-    monkeypatch.setattr(BaseTrainer, "train_step", train_step)
 
 
 def captions_of(made: Any, texts: Callable[[TokenRecord], Any]) -> Path:
@@ -254,26 +242,16 @@ def test_every_level_gets_a_prior_and_one_can_be_chosen(
         run(made, tmp_path / "new", level=3)
     assert not (tmp_path / "new").exists()
     # stopped in the second level, it goes on there
-    calls: list[int] = []
-    original = BaseTrainer.train_step
-
-    def train_step(self: BaseTrainer[Any], batch: Any) -> Any:
-        calls.append(self.step)
-        if len(calls) == 17:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return original(self, batch)
-
     with monkeypatch.context() as patch:
-        patch.setattr(BaseTrainer, "train_step", train_step)
+        stop_at(patch, 16, signal.SIGTERM, of_all=True)
         with pytest.raises(Interrupted, match="after step 5 of 12"):
             run(made, tmp_path / "cut")
     run(made, tmp_path / "cut", resume=True)
     for level in ("level-1", "level-2"):
         assert weights(tmp_path / "cut" / level) == weights(tmp_path / "both" / level)
     # replaced, and stopped in the first level: no other level of the old priors is left
-    calls[:] = [0] * 14
     with monkeypatch.context() as patch:
-        patch.setattr(BaseTrainer, "train_step", train_step)
+        stop_at(patch, 2, signal.SIGTERM)
         with pytest.raises(Interrupted, match="after step 3 of 12"):
             run(made, tmp_path / "cut", overwrite=True)
     assert not (tmp_path / "cut/level-2/model.safetensors").exists()

@@ -15,6 +15,7 @@ import pytest
 from safetensors.torch import load_file
 
 from processes import FORKED
+from steps import before_step, stop_at
 from vocabula.codec import load_statistics
 from vocabula.errors import DataError, Interrupted, OptionError, OutputError, TrainingError
 from vocabula.files.run_files import read_log
@@ -40,18 +41,6 @@ def figures(run: Path) -> list[dict[str, Any]]:
     """The log without what depends on the clock."""
     clocked = ("seconds", "images_per_second")
     return [{k: v for k, v in r.items() if k not in clocked} for r in read_log(run / "log.jsonl")]
-
-
-def fail_at(monkeypatch: pytest.MonkeyPatch, step: int, action: Any) -> None:
-    """Do something before the step that follows `step` finished ones."""
-    original = Trainer.train_step
-
-    def train_step(self: Trainer, images: Any) -> Any:
-        if self.step == step:
-            action(self)
-        return original(self, images)
-
-    monkeypatch.setattr(Trainer, "train_step", train_step)
 
 
 def tensor_files(run: Path) -> dict[str, bytes]:
@@ -123,7 +112,7 @@ def test_ctrl_c_saves_and_resuming_gives_identical_bits(
     train(config, DIGITS, tmp_path / "whole", progress=False)
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        fail_at(patch, 6, lambda _: os.kill(os.getpid(), signal.SIGINT))
+        stop_at(patch, 6)
         with pytest.raises(Interrupted, match=r"after step 7 of 12.*resume=True"):
             train(config, DIGITS, tmp_path / "cut", progress=False)
     assert signal.getsignal(signal.SIGINT) is before
@@ -139,7 +128,7 @@ def test_the_command_that_continues_is_exact(
     tables = configured(sections).sections
     overrides = ("training.steps=12", "data.value_range=[0, 1]")
     config = RunConfig("digits", tables, overrides)
-    fail_at(monkeypatch, 1, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    stop_at(monkeypatch, 1, signal.SIGTERM)
     with pytest.raises(Interrupted) as caught:
         train(config, DIGITS, tmp_path / "a run", progress=False)
     command = str(caught.value).partition("continue with: ")[2]
@@ -278,7 +267,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(
     def poison(trainer: Trainer) -> None:
         next(trainer.tokenizer.decoder.parameters()).data.fill_(float("inf"))
 
-    fail_at(monkeypatch, 6, poison)
+    before_step(monkeypatch, 6, poison)
     with pytest.raises(TrainingError, match=r"step 7: .*try optimizer.*step-00000004"):
         train(configured(sections), DIGITS, tmp_path / "run", progress=False)
     (kept,) = list_checkpoints(tmp_path / "run" / "checkpoints")
@@ -296,7 +285,7 @@ def test_a_full_disk_is_one_clear_error(
 
         monkeypatch.setattr("vocabula.training.checkpoint.write_bytes", full)
 
-    fail_at(monkeypatch, 6, fill)
+    before_step(monkeypatch, 6, fill)
     with pytest.raises(OutputError, match=r"No space left.*earlier checkpoints are unharmed"):
         train(configured(sections), DIGITS, run, progress=False)
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["step-00000004"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from safetensors.torch import load_file
 
 from processes import FORKED, run_ranks
+from steps import stop_at
 from vocabula.errors import Interrupted, OptionError
 from vocabula.files.run_files import read_log
 from vocabula.tokenizers import load
@@ -20,7 +20,6 @@ from vocabula.training.checkpoint import newest_checkpoint, newest_step
 from vocabula.training.config import RunConfig, config_from_sections, load_config
 from vocabula.training.overrides import apply_override, parse_override
 from vocabula.training.run import train
-from vocabula.training.trainer import Trainer
 
 
 @pytest.fixture
@@ -70,15 +69,8 @@ def test_a_run_stopped_among_adversarial_steps_continues_to_identical_bits(
     )
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     train(config, pictures, whole, progress=False)
-    original = Trainer.train_step
-
-    def train_step(self: Trainer, batch: Any) -> Any:
-        if self.step == 8:  # the adversary counts from step 6 on
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, batch)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "train_step", train_step)
+        stop_at(patch, 8)  # the adversary counts from step 6 on
         with pytest.raises(Interrupted, match="after step 9 of 12"):
             train(config, pictures, cut, progress=False)
     train(config, pictures, cut, resume=True, progress=False)
