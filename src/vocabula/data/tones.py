@@ -143,24 +143,26 @@ def _tones(split: str) -> Sounds:
     )
 
 
+def melody(number: int) -> tuple[NDArray[np.float32], int, int]:
+    """A melody of 4 seconds (32,000,) by its number, and the numbers of its key and its timbre.
+
+    The bundled ones are the first 120: 96 for training, 24 for testing.
+    """
+    random = np.random.default_rng((99, number))
+    timbre, key = number % len(TIMBRES), number % 12
+    steps = np.clip(np.cumsum(random.integers(-2, 3, _NOTES)) + 3, 0, len(_SCALE) - 1)
+    length = 4 * RATE // _NOTES
+    notes = [note(TIMBRES[timbre], key + _SCALE[s], length, random) for s in steps.tolist()]
+    return np.concatenate(notes), key, timbre
+
+
 @functools.cache
 def _melodies(split: str) -> Sounds:
     """Melodies (N, T), and their keys and timbres."""
     first = 0 if split == "train" else _MELODIES[0]
-    numbers = range(first, first + _MELODIES[split != "train"])
-    waves, keys, timbres = [], [], []
-    for number in numbers:
-        random, timbre, key = (
-            np.random.default_rng((99, number)),
-            number % len(TIMBRES),
-            number % 12,
-        )
-        steps = np.clip(np.cumsum(random.integers(-2, 3, _NOTES)) + 3, 0, len(_SCALE) - 1)
-        length = 4 * RATE // _NOTES
-        notes = [note(TIMBRES[timbre], key + _SCALE[s], length, random) for s in steps.tolist()]
-        waves.append(np.concatenate(notes))
-        keys.append(key)
-        timbres.append(timbre)
+    waves, keys, timbres = zip(
+        *(melody(first + i) for i in range(_MELODIES[split != "train"])), strict=True
+    )
     return np.stack(waves), np.array(keys, np.int64), np.array(timbres, np.int64)
 
 
