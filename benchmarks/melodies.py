@@ -1,6 +1,6 @@
 """Melodies drawn by priors of a tokenizer of levels: is the timbre heard that was asked for?
 
-    vocabula train sample:tones/melodies --preset melodies --out RUN
+    vocabula train sample:tones/melodies --preset tones-2level --out RUN
     vocabula encode RUN sample:tones/melodies/train -o TOKENS
     vocabula encode RUN sample:tones/melodies/test -o HELD_OUT
     vocabula train-prior RUN TOKENS --held-out HELD_OUT --model pixelsnail -o PRIOR

@@ -36,6 +36,7 @@ PRESETS = [
     "speech-units-8k",
     "speech-voices-8k",
     "tones",
+    "tones-2level",
     "vectors",
     "vectors-vqvae",
 ]
