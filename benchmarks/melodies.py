@@ -1,10 +1,13 @@
 """Melodies drawn by priors of a tokenizer of levels: is the timbre heard that was asked for?
 
-    vocabula train sample:tones/melodies --preset tones-2level --out RUN
+    vocabula train sample:tones/melodies --preset speech-2level-8k --out RUN OPTIONS
     vocabula encode RUN sample:tones/melodies/train -o TOKENS
     vocabula encode RUN sample:tones/melodies/test -o HELD_OUT
     vocabula train-prior RUN TOKENS --held-out HELD_OUT --model pixelsnail -o PRIOR
     python benchmarks/melodies.py RUN PRIOR
+
+OPTIONS may give the timbre to the decoders of both levels:
+``'level1.decoder={name="vocos_film",given=["timbre"],causal=true,hop=128,window=384,hidden=128}'``.
 
 A recogniser of timbres, convolutions over log-mel pictures, learns from 800 melodies that neither
 tokenizer nor priors have heard, in part with noise. It hears the bundled test melodies and further

@@ -36,7 +36,6 @@ PRESETS = [
     "speech-units-8k",
     "speech-voices-8k",
     "tones",
-    "tones-2level",
     "vectors",
     "vectors-vqvae",
 ]
