@@ -72,6 +72,22 @@ def test_the_spectrum_of_a_sine_has_its_amplitude() -> None:
     torch.testing.assert_close(size, torch.ones_like(size), atol=1e-3, rtol=0)
 
 
+def test_with_a_power_soft_sounds_are_lifted_and_keep_their_phase() -> None:
+    plain, lifted = (
+        SpectrumDiscriminator(1, windows=(64,), hidden=2, layers=1, power=power).networks[0]
+        for power in (1.0, 0.3)
+    )
+    wave = 0.1 * torch.sin(2 * math.pi * 8 / 64 * torch.arange(640))[None, None]
+    before, after = (net._spectrum(wave, 40)[0, :, 8, 4:-4] for net in (plain, lifted))  # type: ignore[operator]
+    size = after.square().sum(0).sqrt()
+    torch.testing.assert_close(size, torch.full_like(size, 0.5012), atol=1e-3, rtol=0)  # 0.1^0.3
+    angles = [torch.atan2(part[1], part[0]) for part in (before, after)]
+    torch.testing.assert_close(*angles, atol=1e-4, rtol=0)
+    silent = torch.zeros(1, 1, 640, requires_grad=True)
+    lifted(silent).logits.sum().backward()
+    assert silent.grad is not None and silent.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("kind", ["patch", "spectrum"])
 def test_padding_does_not_count(kind: str) -> None:
     torch.manual_seed(0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import Ge, Le, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad
 
@@ -25,6 +25,8 @@ from vocabula.registry import component
 _SLOPE = 0.2
 _OVERLAP = 4
 """Windows that see each sample."""
+_SOFT = 1e-3
+"""Magnitudes well below it are lifted all alike."""
 
 
 class _OneWindow(nn.Module):
@@ -33,10 +35,16 @@ class _OneWindow(nn.Module):
     curve: Tensor
 
     def __init__(
-        self, channels: int, window: int, hidden: int, layers: int, normalization: Normalization
+        self,
+        channels: int,
+        window: int,
+        hidden: int,
+        layers: int,
+        normalization: Normalization,
+        power: float,
     ) -> None:
         super().__init__()
-        self.window, self.hop = window, max(1, window // _OVERLAP)
+        self.window, self.hop, self.power = window, max(1, window // _OVERLAP), power
         self.register_buffer("curve", torch.hann_window(window), persistent=False)
         first = nn.Conv2d(2 * channels, hidden, (9, 3), padding=(4, 1))
         halving = [nn.Conv2d(hidden, hidden, (9, 3), (2, 1), (4, 1)) for _ in range(layers)]
@@ -57,7 +65,7 @@ class _OneWindow(nn.Module):
         return Judgement(self.last(x), tuple(features), inside)
 
     def _spectrum(self, x: Tensor, frames: int) -> Tensor:
-        """Real and imaginary parts (B, 2 C, W // 2 + 1, frames); a sine of amplitude 1 has 1."""
+        """Real and imaginary parts (B, 2 C, W // 2 + 1, frames); a sine of amplitude a has a^p."""
         with without_autocast(x.device):
             before = self.window // 2
             after = (frames - 1) * self.hop + self.window - before - x.shape[-1]
@@ -67,7 +75,11 @@ class _OneWindow(nn.Module):
                 flat, self.window, self.hop, window=curve, center=False, return_complex=True
             )[..., :frames]
             found = found.unflatten(0, x.shape[:2]) * (2 / curve.sum())
-            return torch.cat([found.real, found.imag], 1)
+            parts = torch.cat([found.real, found.imag], 1)
+            if self.power == 1:
+                return parts
+            squares = (found.real.square() + found.imag.square() + _SOFT**2).repeat(1, 2, 1, 1)
+            return parts * squares ** ((self.power - 1) / 2)
 
 
 class SpectrumDiscriminator(Discriminator):
@@ -84,6 +96,7 @@ class SpectrumDiscriminator(Discriminator):
         hidden: channels of the layers.
         layers: how often the frequencies are halved.
         normalization: "spectral" or "none".
+        power: p; magnitudes are raised to it, and phases stay.
 
     Shape:
         (B, channels, T) -> for each window W logits (B, 1, near W / 2^(layers + 1), ceil(4 T / W)).
@@ -105,10 +118,11 @@ class SpectrumDiscriminator(Discriminator):
         hidden: int = 32,
         layers: int = 3,
         normalization: Normalization = "spectral",
+        power: float = 1.0,
     ) -> None:
         super().__init__()
         self.networks = nn.ModuleList(
-            _OneWindow(channels, window, hidden, layers, normalization) for window in windows
+            _OneWindow(channels, window, hidden, layers, normalization, power) for window in windows
         )
         longest = max(windows)  # a logit sees one more frame on each side for every convolution
         self.field = longest + 2 * (layers + 2) * max(1, longest // _OVERLAP)
@@ -128,6 +142,9 @@ class SpectrumSettings(DiscriminatorSettings):
         hidden: channels of the layers.
         layers: how often the frequencies are halved.
         normalization: "spectral" holds the largest singular value of every layer at 1.
+        power: magnitudes are raised to it. Recordings are much softer than full scale, and layers
+            whose norm is held cannot amplify them: with 0.3 the discriminator learns many times
+            faster.
     """
 
     axes: ClassVar[int] = 1
@@ -136,6 +153,7 @@ class SpectrumSettings(DiscriminatorSettings):
     hidden: Annotated[int, Ge(1)] = 32
     layers: Annotated[int, Ge(1), Le(6)] = 3
     normalization: Normalization = "spectral"
+    power: Annotated[float, Gt(0), Le(1)] = 1.0
 
     def build(self, channels: int) -> Discriminator:
         """The discriminator of signals with so many channels."""
@@ -145,4 +163,5 @@ class SpectrumSettings(DiscriminatorSettings):
             hidden=self.hidden,
             layers=self.layers,
             normalization=self.normalization,
+            power=self.power,
         )
