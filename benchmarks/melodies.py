@@ -6,8 +6,11 @@
     vocabula train-prior RUN TOKENS --held-out HELD_OUT --model pixelsnail -o PRIOR
     python benchmarks/melodies.py RUN PRIOR
 
-OPTIONS may give the timbre to the decoders of both levels:
-``'level1.decoder={name="vocos_film",given=["timbre"],causal=true,hop=128,window=384,hidden=128}'``.
+OPTIONS may give the timbre to the decoders of both levels, and phases to the codes of the finer one:
+``training.steps=800 likelihood.wave_weight=3``
+``'level1.decoder={name="vocos_film",given=["timbre"],hop=128,window=384,hidden=128,blocks=3}'``
+``'level2.encoder={name="seanet",ratios=[4,8],hidden=24,units=1}'``
+``'level2.decoder={name="seanet_film",given=["timbre"],ratios=[4,8],hidden=24,units=1}'``.
 
 A recogniser of timbres, convolutions over log-mel pictures, learns from 800 melodies that neither
 tokenizer nor priors have heard, in part with noise. It hears the bundled test melodies and further
