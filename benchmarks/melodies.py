@@ -6,7 +6,7 @@
     vocabula train-prior RUN TOKENS --held-out HELD_OUT --model pixelsnail -o PRIOR
     python benchmarks/melodies.py RUN PRIOR
 
-OPTIONS may give the timbre to the decoders of both levels, and phases to the codes of the finer one:
+OPTIONS may give the timbre to the decoders of both levels, and phases to the finer codes:
 ``training.steps=800 likelihood.wave_weight=3``
 ``'level1.decoder={name="vocos_film",given=["timbre"],hop=128,window=384,hidden=128,blocks=3}'``
 ``'level2.encoder={name="seanet",ratios=[4,8],hidden=24,units=1}'``
