@@ -15,10 +15,11 @@ import time
 from pathlib import Path
 
 import torch
+from fitting import fit_classifier
 from pictures import DIGITS, load_pictures, rounded, write_figures
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import pad
 
 
 def convolution(narrow: int, wide: int, stride: int = 1) -> nn.Sequential:
@@ -79,21 +80,15 @@ def fit(
     net: nn.Module, images: Tensor, labels: Tensor, *, steps: int, rate: float, mirror: bool
 ) -> nn.Module:
     """Train with one-cycle AdamW, batches of 128, shifts of an eighth of the width."""
-    generator = torch.Generator().manual_seed(0)
-    net = net.train().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
     most = images.shape[-1] // 8
-    for _ in range(steps):
+
+    def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         chosen = torch.randint(len(images), (128,), generator=generator)
         batch = unit(shifted(images[chosen], most, generator, mirror=mirror))
-        batch = batch.contiguous(memory_format=torch.channels_last)
-        loss = cross_entropy(net(batch), labels[chosen], label_smoothing=0.05)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return net.eval()
+        return batch.contiguous(memory_format=torch.channels_last), labels[chosen]
+
+    net = net.to(memory_format=torch.channels_last)
+    return fit_classifier(net, draw, steps, rate, decay=0.01)
 
 
 @torch.inference_mode()

@@ -26,9 +26,10 @@ from typing import Any
 
 import torch
 from common import write
+from fitting import fit_classifier
 from speech import recogniser, share, trained
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool1d, cross_entropy
+from torch.nn.functional import avg_pool1d
 
 from vocabula import load, load_generator
 from vocabula.benchmark.record import record
@@ -75,22 +76,16 @@ def noisy(waves: Tensor, generator: torch.Generator) -> Tensor:
 def judge(steps: int) -> nn.Module:
     """The recogniser."""
     waves, timbres = melodies(LEARNT)
-    torch.manual_seed(0)
-    generator = torch.Generator().manual_seed(0)
-    net = recogniser(len(TIMBRES))
-    optimizer = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
-    for _ in range(steps):
+
+    def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         chosen = torch.randint(len(waves), (24,), generator=generator)
         first = int(torch.randint(waves.shape[1] - SECONDS * RATE, (1,), generator=generator))
         x = pictures(noisy(waves[chosen, first : first + SECONDS * RATE], generator))
         louder = 0.3 * (torch.rand(24, 1, 1, 1, generator=generator) * 2 - 1)
-        loss = cross_entropy(net(x + louder), timbres[chosen], label_smoothing=0.05)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return net.eval()
+        return x + louder, timbres[chosen]
+
+    torch.manual_seed(0)
+    return fit_classifier(recogniser(len(TIMBRES)), draw, steps, 3e-3, decay=0.02)
 
 
 @torch.inference_mode()

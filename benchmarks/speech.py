@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 from common import write
+from fitting import fit_classifier
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import conv1d, cross_entropy, pad
+from torch.nn.functional import conv1d, pad
 from torch.nn.utils.rnn import pad_sequence
 
 from vocabula.benchmark import record
@@ -97,24 +98,17 @@ QUESTIONS = {"digit": 10, "speaker": 6}
 
 def fit(net: nn.Module, x: Tensor, labels: Tensor, steps: int, rate: float) -> nn.Module:
     """Train with one-cycle AdamW on batches of 64, shifted in time and loudness."""
-    generator = torch.Generator().manual_seed(0)
-    optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
     silence = float(x.min())
-    net.train()
-    for _ in range(steps):
+
+    def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         chosen = torch.randint(len(x), (64,), generator=generator)
         move = int(torch.randint(-SHIFT, SHIFT + 1, (1,), generator=generator))
         batch = pad(x[chosen], (max(move, 0), max(-move, 0)), value=silence)
         batch = batch[..., max(-move, 0) :][..., :FRAMES]
         louder = (torch.rand(64, 1, 1, 1, generator=generator) * 2 - 1) * GAIN / 2.5
-        batch = (batch + louder).clamp_min(silence)
-        loss = cross_entropy(net(batch), labels[chosen], label_smoothing=0.05)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return net.eval()
+        return (batch + louder).clamp_min(silence), labels[chosen]
+
+    return fit_classifier(net, draw, steps, rate, decay=0.02)
 
 
 @torch.inference_mode()

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from vocabula import load
 from vocabula.benchmark.record import record
-from vocabula.data.audio_opening import open_audio
 from vocabula.evaluation import evaluate
 from vocabula.files.run_files import read_log
 from vocabula.functional.mel import log_mel, magnitudes, mel_filters
@@ -41,12 +40,12 @@ def sharpness(wave: Tensor) -> float:
 def measured(run: Path, data: Path) -> dict[str, Any]:
     """The figures of a run."""
     tokenizer = load(run).eval()
-    waves, _, _ = recordings(data / "test")
+    waves, _, source = recordings(data / "test")
     before = after = 0.0
     for wave in waves:
         again = tokenizer.decode(tokenizer.encode(wave[None, None]), size=wave.shape)[0, 0]
         before, after = before + sharpness(wave), after + sharpness(again)
-    found = evaluate(tokenizer, open_audio(data / "test", sample_rate=RATE)).to_dict()
+    found = evaluate(tokenizer, source).to_dict()
     players = [line["adversary"] for line in read_log(run / "log.jsonl") if "adversary" in line]
     return {
         "training": trained(run),
